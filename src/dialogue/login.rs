@@ -1,0 +1,216 @@
+//! How the prompts of an SSH login are answered (keyboard-interactive, RFC 4256).
+//!
+//! A prompt is answered only where it is understood. What nothing answers ends the attempt and is shown, since a wrong
+//! guess costs a failed login, and enough of those lock an account out.
+
+use super::pattern::Pattern;
+use crate::model::Secret;
+
+/// How a device wants the password and the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoginFormat {
+    /// Each in a prompt of its own.
+    #[default]
+    Separate,
+    /// One field, the code right behind the password.
+    PasswordThenCode,
+    /// One field, the password right behind the code.
+    CodeThenPassword,
+    /// One field, with a comma between: `password,code`.
+    PasswordCommaCode,
+}
+
+impl LoginFormat {
+    /// The names that the config takes.
+    pub const NAMES: &[&str] = &["separate", "password+totp", "totp+password", "password,totp"];
+
+    /// Parses one of [`LoginFormat::NAMES`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "separate" => Some(Self::Separate),
+            "password+totp" => Some(Self::PasswordThenCode),
+            "totp+password" => Some(Self::CodeThenPassword),
+            "password,totp" => Some(Self::PasswordCommaCode),
+            _ => None,
+        }
+    }
+
+    /// Joins password and code as the format wants.
+    #[must_use]
+    pub fn join(self, password: &Secret, code: &Secret) -> Secret {
+        let (password, code) = (password.expose(), code.expose());
+        Secret::new(match self {
+            Self::Separate => password.to_owned(),
+            Self::PasswordThenCode => format!("{password}{code}"),
+            Self::CodeThenPassword => format!("{code}{password}"),
+            Self::PasswordCommaCode => format!("{password},{code}"),
+        })
+    }
+}
+
+/// What to answer to a prompt.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The login password.
+    Password,
+    /// A fresh code.
+    Code,
+    /// Password and fresh code in one field.
+    Joined(LoginFormat),
+    /// The new password: the device demands one at login. This is the commit point.
+    NewPassword,
+    /// The user name.
+    UserName,
+    /// Nothing: the prompt only wants a key pressed.
+    Empty,
+    /// What the template says, by the number of its `login-prompt`.
+    Template(usize),
+}
+
+/// Why a prompt gets no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromptError {
+    /// Nobody knows what it wants.
+    #[error("the login asks «{0}» and nothing answers it; add a line to the template: login-prompt \"*…\" \"…\"")]
+    Unknown(String),
+    /// The password is asked for a second time: the first was refused.
+    #[error("the login asks for the password again: it refused the one that was sent")]
+    AskedAgain,
+    /// The login asks on and on.
+    #[error("the login asked {0} times and did not end")]
+    TooMany(usize),
+}
+
+/// Prompts answered in one login at the most.
+const MOST_PROMPTS: usize = 20;
+
+/// The state of one login's questions.
+#[derive(Debug, Default)]
+pub struct LoginDialogue {
+    format: LoginFormat,
+    custom: Vec<Pattern>,
+    asked: usize,
+    password_given: bool,
+    new_given: bool,
+    allow_new: bool,
+}
+
+impl LoginDialogue {
+    /// `custom` are the patterns of the template's `login-prompt` lines; `allow_new` tells whether a demand for a new
+    /// password may be met in this login.
+    #[must_use]
+    pub fn new(format: LoginFormat, custom: Vec<Pattern>, allow_new: bool) -> Self {
+        Self { format, custom, allow_new, ..Self::default() }
+    }
+
+    /// Decides the answer to a prompt. `context` is the round's name and instructions, for prompts that say nothing
+    /// themselves.
+    ///
+    /// # Errors
+    /// The prompt is not understood, repeats the password's, or is one too many.
+    pub fn answer(&mut self, prompt: &str, context: &str) -> Result<Answer, PromptError> {
+        self.asked += 1;
+        if self.asked > MOST_PROMPTS {
+            return Err(PromptError::TooMany(MOST_PROMPTS));
+        }
+        if let Some(index) = self.custom.iter().position(|pattern| pattern.occurs_in(prompt)) {
+            return Ok(Answer::Template(index));
+        }
+        let text = prompt.to_lowercase();
+        match classify(&text).or_else(|| bare(&text).then(|| classify(&context.to_lowercase())).flatten()) {
+            Some(Kind::New) if self.allow_new => {
+                self.new_given = true;
+                Ok(Answer::NewPassword)
+            }
+            Some(Kind::Password) if self.password_given && !asks_current(&text) => Err(PromptError::AskedAgain),
+            Some(Kind::Password) => {
+                self.password_given = true;
+                Ok(match self.format {
+                    LoginFormat::Separate => Answer::Password,
+                    _ if self.new_given || asks_current(&text) => Answer::Password,
+                    format => Answer::Joined(format),
+                })
+            }
+            Some(Kind::Both) => {
+                self.password_given = true;
+                Ok(Answer::Joined(match self.format {
+                    LoginFormat::Separate => LoginFormat::PasswordThenCode,
+                    format => format,
+                }))
+            }
+            Some(Kind::Code) => Ok(Answer::Code),
+            Some(Kind::User) => Ok(Answer::UserName),
+            Some(Kind::Key) => Ok(Answer::Empty),
+            Some(Kind::New) | None => Err(PromptError::Unknown(shown(prompt))),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    New,
+    Password,
+    Both,
+    Code,
+    User,
+    Key,
+}
+
+/// A prompt that says nothing by itself, such as `:` or `Response:`.
+fn bare(text: &str) -> bool {
+    let letters: String = text.chars().filter(|c| c.is_alphabetic()).collect();
+    matches!(letters.as_str(), "" | "response" | "answer" | "enter" | "input")
+}
+
+fn asks_current(text: &str) -> bool {
+    ["current", "old ", "existing", "(current)"].iter().any(|word| text.contains(word))
+}
+
+/// What a prompt wants, by the words of products in the field: Linux-PAM, pam_google_authenticator, pam_oath, Duo, RSA
+/// SecurID, privacyIDEA, FortiToken, Cisco ISE, Windows NPS, Okta and others.
+fn classify(text: &str) -> Option<Kind> {
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+    let has_word = |wanted: &[&str]| wanted.iter().any(|word| words.contains(word));
+    let new_pin = has(&["new pin", "confirm pin", "new passcode"]);
+    if new_pin {
+        return None;
+    }
+    let password = has(&[
+        "password", "passwd", "passwort", "kennwort", "mot de passe", "contraseña", "senha", "wachtwoord", "пароль", "パスワード", "密码", "密碼",
+    ]) || text.contains("passphrase");
+    let one_time = has(&[
+        "one-time", "one time", "onetime", "verification code", "passcode", "authenticator", "tokencode", "token code", "two-factor",
+        "two factor", "second factor", "2-step", "two-step", "security code", "authentication code", "access code", "auth code",
+        "einmalpasswort", "einmalkennwort",
+    ]) || has_word(&["otp", "totp", "token", "code", "mfa", "2fa", "pin+token", "fortitoken", "yubikey"]);
+    let joined = has(&[
+        "password+", "password +", "password & ", "password&", "password and token", "password and otp", "password and verification",
+        "password followed by", "password,passcode", "password,otp",
+    ]);
+    if password && joined {
+        return Some(Kind::Both);
+    }
+    if one_time {
+        return Some(Kind::Code);
+    }
+    if password {
+        let new = has_word(&["new", "retype", "again", "confirm", "repeat", "reenter", "neues", "nueva", "nouveau"])
+            || has(&["re-enter", "re-type"]);
+        return Some(if new && !asks_current(text) { Kind::New } else { Kind::Password });
+    }
+    if has(&["press enter", "press return", "press any key", "hit enter"]) {
+        return Some(Kind::Key);
+    }
+    if has_word(&["username", "login"]) || has(&["user name"]) {
+        return Some(Kind::User);
+    }
+    None
+}
+
+/// A prompt as it may be shown: escapes removed, one line, not too long.
+fn shown(prompt: &str) -> String {
+    prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect::<String>().trim().to_owned()
+}

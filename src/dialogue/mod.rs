@@ -1,0 +1,20 @@
+//! The dialogue with a device, without a device: bytes and times in; bytes to send, deadlines and a verdict out.
+//!
+//! Pure. The same code runs against a live session, a recording, a fuzzer and a simulation. What a device sends is an
+//! attacker's: buffers are bounded, matching is linear, and nothing of it reaches a record unmasked.
+
+mod login;
+mod pattern;
+mod refusal;
+mod runner;
+mod screen;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use login::{Answer, LoginDialogue, LoginFormat, PromptError};
+pub use pattern::Pattern;
+pub use refusal::device_refuses;
+pub use runner::{Effect, Input, Run, RunFailure, Verdict, Whose};
+pub use screen::Screen;
+pub use values::{MissingTag, Values};

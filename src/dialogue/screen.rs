@@ -1,0 +1,157 @@
+//! From a terminal's bytes to text: control sequences dropped, CR LF turned into LF, overwriting carried out.
+
+use vte::{Params, Parser, Perform};
+
+/// More unread text than this is cut at its front, whatever a device sends.
+pub const LIMIT: usize = 256 * 1024;
+
+/// What a device has printed, as text, with a mark up to which it was read.
+#[derive(Default)]
+pub struct Screen {
+    parser: Parser,
+    page: Page,
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+    line_start: usize,
+    cursor: usize,
+    read: usize,
+    sent: usize,
+}
+
+impl Screen {
+    /// Takes bytes in as the device sent them.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(LIMIT / 2) {
+            self.parser.advance(&mut self.page, chunk);
+            self.page.bound();
+        }
+    }
+
+    /// What came after the last match.
+    #[must_use]
+    pub fn unread(&self) -> &str {
+        &self.page.text[self.page.read..]
+    }
+
+    /// What came since the last line was sent, read or not.
+    #[must_use]
+    pub fn since_sent(&self) -> &str {
+        &self.page.text[self.page.sent..]
+    }
+
+    /// All that is still kept.
+    #[must_use]
+    pub fn all(&self) -> &str {
+        &self.page.text
+    }
+
+    /// Marks `bytes` more of the unread text as read.
+    pub fn consume(&mut self, bytes: usize) {
+        self.page.read = floor(&self.page.text, self.page.read.saturating_add(bytes));
+    }
+
+    /// Marks that a line is sent now: what comes from here on is its answer.
+    pub fn mark_sent(&mut self) {
+        self.page.sent = self.page.text.len();
+    }
+
+    /// Takes `bytes` from the start of what came since the last line was sent out of the unread text: its echo.
+    pub fn skip_echo(&mut self, bytes: usize) {
+        let end = floor(&self.page.text, self.page.sent.saturating_add(bytes));
+        self.page.sent = end;
+        self.page.read = self.page.read.max(end);
+    }
+
+    /// Whether everything before the last line sent was read.
+    #[must_use]
+    pub fn read_before_sent(&self) -> bool {
+        self.page.read >= self.page.sent
+    }
+}
+
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+impl Page {
+    fn put(&mut self, c: char) {
+        if self.cursor >= self.text.len() {
+            self.text.push(c);
+        } else {
+            let old = self.text[self.cursor..].chars().next().map_or(0, char::len_utf8);
+            let mut buffer = [0; 4];
+            self.text.replace_range(self.cursor..self.cursor + old, c.encode_utf8(&mut buffer));
+            self.read = floor(&self.text, self.read);
+            self.sent = floor(&self.text, self.sent);
+        }
+        self.cursor += c.len_utf8();
+        self.cursor = floor(&self.text, self.cursor);
+    }
+
+    fn new_line(&mut self) {
+        self.text.push('\n');
+        self.line_start = self.text.len();
+        self.cursor = self.text.len();
+    }
+
+    fn back(&mut self) {
+        if let Some(c) = self.text[self.line_start..self.cursor].chars().next_back() {
+            self.cursor -= c.len_utf8();
+        }
+    }
+
+    fn erase_line(&mut self, mode: u16) {
+        if mode == 0 || mode == 2 {
+            let from = if mode == 2 { self.line_start } else { self.cursor };
+            self.text.truncate(from);
+            self.cursor = self.cursor.min(self.text.len());
+            self.read = self.read.min(self.text.len());
+            self.sent = self.sent.min(self.text.len());
+        }
+    }
+
+    fn bound(&mut self) {
+        if self.text.len() <= LIMIT {
+            return;
+        }
+        let cut = floor(&self.text, self.text.len() - LIMIT / 2);
+        self.text.drain(..cut);
+        for mark in [&mut self.line_start, &mut self.cursor, &mut self.read, &mut self.sent] {
+            *mark = mark.saturating_sub(cut);
+        }
+    }
+}
+
+impl Perform for Page {
+    fn print(&mut self, c: char) {
+        self.put(c);
+    }
+
+    fn execute(&mut self, byte: u8) {
+        match byte {
+            b'\n' => self.new_line(),
+            b'\r' => self.cursor = self.line_start,
+            b'\t' => self.put('\t'),
+            0x08 => self.back(),
+            _ => {}
+        }
+    }
+
+    fn csi_dispatch(&mut self, params: &Params, _intermediates: &[u8], _ignore: bool, action: char) {
+        let first = params.iter().next().and_then(|p| p.first().copied()).unwrap_or(0);
+        match action {
+            'K' => self.erase_line(first),
+            // A jump to another row begins a line of its own, as on switches that paint their prompt.
+            'H' | 'f' if self.cursor > self.line_start => self.new_line(),
+            'G' if first <= 1 => self.cursor = self.line_start,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,285 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Masker, Secret};
+use crate::template;
+
+const NEW: &str = "Fresh-pass-1234";
+
+fn values() -> Values {
+    let mut values = Values::default();
+    values.set("USERNAME", Secret::new("admin".into()));
+    values.set("CURRENT_PASSWORD", Secret::new("old-pass-9".into()));
+    values.set("NEW_PASSWORD", Secret::new(NEW.into()));
+    values.allow_code("TOTP_TOKEN");
+    values
+}
+
+fn run(text: &str) -> Run {
+    let (checked, problems) = template::load(Path::new("t"), text);
+    let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
+    let values = values();
+    values.check(&checked).unwrap();
+    let masker = values.masker(&[]);
+    Run::new(Arc::new(checked), values, masker)
+}
+
+/// Sent texts, commit points and the verdict, in order.
+fn told(effects: Vec<Effect>) -> Vec<String> {
+    effects
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Send(secret) => Some(format!("send {:?}", secret.expose())),
+            Effect::NeedCode(_) => Some("code".into()),
+            Effect::CommitPoint => Some("commit".into()),
+            Effect::Step(_) => None,
+            Effect::Finished(Verdict::Ran { .. }) => Some("ran".into()),
+            Effect::Finished(Verdict::Failed(failure)) => Some(format!("failed {}", failure.message)),
+        })
+        .collect()
+}
+
+#[test]
+fn the_new_password_leaves_only_after_its_commit_point_is_durable() {
+    let mut run = run("exec \"passwd\"\nexpect \"*urrent password:\"\nexec \"[#CURRENT_PASSWORD#]\"\nexpect \"new:\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n");
+    assert_eq!(told(run.handle(0, Input::Start)), ["send \"passwd\\n\""]);
+    assert_eq!(told(run.handle(1, Input::Output(b"passwd\r\nCurrent password: "))), ["send \"old-pass-9\\n\""]);
+    assert_eq!(told(run.handle(2, Input::Output(b"\r\nnew: "))), ["commit"]);
+    assert_eq!(told(run.handle(3, Input::Output(b"new: "))), [""; 0], "nothing leaves before it is durable");
+    assert_eq!(told(run.handle(4, Input::Committed)), [format!("send \"{NEW}\\n\"")]);
+    assert_eq!(told(run.handle(5, Input::Output(b"\r\nok\r\n"))), ["ran"]);
+}
+
+#[test]
+fn an_echo_is_not_an_answer() {
+    let mut run = run("exec \"show password:\"\nexpect \"*password:\"\nend\n");
+    run.handle(0, Input::Start);
+    assert_eq!(told(run.handle(1, Input::Output(b"show pass"))), [""; 0]);
+    assert_eq!(told(run.handle(2, Input::Output(b"word:\r\n"))), [""; 0], "the echo alone must not match");
+    assert_eq!(told(run.handle(3, Input::Output(b"Enter password: "))), ["ran"]);
+}
+
+#[test]
+fn an_echo_behind_a_late_prompt_or_wrapped_is_skipped_too() {
+    for echo in ["router> show password:\r\n", "show pass\r\nword:\r\n"] {
+        let mut run = run("exec \"show password:\"\nexpect \"*password:\"\nend\n");
+        run.handle(0, Input::Start);
+        assert_eq!(told(run.handle(1, Input::Output(echo.as_bytes()))), [""; 0], "{echo}");
+    }
+}
+
+#[test]
+fn a_banner_is_not_a_prompt() {
+    let mut run = run("expect \"*$\"\nexec \"id\"\nend\n");
+    run.handle(0, Input::Start);
+    assert_eq!(told(run.handle(1, Input::Output(b"Costs 5 $ an hour\r\nwelcome"))), [""; 0]);
+    assert_eq!(told(run.handle(100, Input::Output(b"\r\nhost$ "))), ["send \"id\\n\"", "ran"]);
+}
+
+#[test]
+fn a_match_with_more_behind_it_is_taken_when_the_output_settles() {
+    let mut run = run("expect \"ready\"\nend\n");
+    run.handle(0, Input::Start);
+    assert_eq!(told(run.handle(10, Input::Output(b"ready - go on"))), [""; 0]);
+    assert_eq!(run.deadline(), Some(160));
+    assert_eq!(told(run.handle(160, Input::Tick)), ["ran"]);
+}
+
+#[test]
+fn each_wait_looks_only_at_unread_output() {
+    let mut run = run("expect \"word:\"\nexec \"a\"\nexpect \"word:\"\nend\n");
+    run.handle(0, Input::Start);
+    assert_eq!(told(run.handle(1, Input::Output(b"password: "))), ["send \"a\\n\""]);
+    assert_eq!(told(run.handle(2, Input::Output(b"\r\n"))), [""; 0]);
+    assert_eq!(told(run.handle(3, Input::Output(b"password: "))), ["ran"]);
+}
+
+#[test]
+fn no_expect_fails_on_what_comes_until_the_next_line_or_the_end() {
+    let text = "exec \"[#NEW_PASSWORD#]\"\nno-expect \"*BAD*\"\nend\n";
+    let mut bad = run(text);
+    bad.handle(0, Input::Start);
+    bad.handle(0, Input::Committed);
+    let effects = bad.handle(50, Input::Output(b"\r\nBAD PASSWORD: it is too short\r\n"));
+    let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last() else { panic!("{effects:?}") };
+    assert!(failure.committed && failure.device_refuses);
+    let mut good = run(text);
+    good.handle(0, Input::Start);
+    good.handle(0, Input::Committed);
+    assert_eq!(told(good.handle(50, Input::Output(b"\r\n$ "))), [""; 0]);
+    assert_eq!(told(good.handle(200, Input::Tick)), ["ran"]);
+}
+
+#[test]
+fn a_wait_that_times_out_names_the_line_and_masks_what_was_seen() {
+    let mut run = run("exec \"[#CURRENT_PASSWORD#]\"\nset-read-timeout 2\nexpect \"never\"\n");
+    run.handle(0, Input::Start);
+    run.handle(1, Input::Output(b"you typed old-pass-9 \x1b]0;evil\x07\x1b[31mred\r\n"));
+    let told = told(run.handle(2_001, Input::Tick));
+    assert!(told[0].contains("template line 3") && told[0].contains("within 2 s"), "{told:?}");
+    assert!(told[0].contains("********") && !told[0].contains("old-pass") && !told[0].contains('\u{1b}'), "{told:?}");
+}
+
+#[test]
+fn a_device_that_hangs_up_fails_the_wait_at_once() {
+    let mut run = run("expect \"$\"\n");
+    run.handle(0, Input::Start);
+    let told = told(run.handle(1, Input::Closed));
+    assert!(told[0].contains("closed the session"), "{told:?}");
+}
+
+#[test]
+fn a_code_is_made_only_when_its_line_is_sent() {
+    let mut run = run("expect \"code:\"\nexec \"[#TOTP_TOKEN#]\"\nexpect \"$\"\n");
+    assert_eq!(told(run.handle(0, Input::Start)), [""; 0]);
+    assert_eq!(told(run.handle(1, Input::Output(b"code: "))), ["code"]);
+    assert_eq!(told(run.handle(2, Input::Code(Secret::new("123456".into())))), ["send \"123456\\n\""]);
+}
+
+#[test]
+fn with_a_prompt_set_each_exec_waits_for_it() {
+    let mut run = run("set-prompt \"$\"\nset-new-line-mode windows\nexec \"one\"\nexec \"two\"\nend\n");
+    assert_eq!(told(run.handle(0, Input::Start)), [""; 0]);
+    assert_eq!(told(run.handle(1, Input::Output(b"host$ "))), ["send \"one\\r\\n\""]);
+    assert_eq!(told(run.handle(2, Input::Output(b"one\r\nworking\r\n"))), [""; 0]);
+    assert_eq!(told(run.handle(3, Input::Output(b"host$ "))), ["send \"two\\r\\n\"", "ran"]);
+}
+
+#[test]
+fn the_screen_drops_controls_and_carries_out_overwriting() {
+    let mut screen = Screen::default();
+    screen.feed(b"\x1b[?2004h\x1b[01;32muser@h\x1b[0m:~$ \x1b]0;title\x07\r\n--More--\r        \rnext\x08\x08XT\r\n");
+    screen.feed(b"caf\xc3");
+    screen.feed(b"\xa9 \xff!\r\n");
+    assert_eq!(screen.all(), "user@h:~$ \nneXT    \ncafé \u{fffd}!\n");
+}
+
+#[test]
+fn whatever_is_printed_the_screen_stays_bounded() {
+    let mut screen = Screen::default();
+    for _ in 0..400 {
+        screen.feed(&[b'x'; 10_000]);
+    }
+    assert!(screen.all().len() <= 512 * 1024);
+}
+
+#[test]
+fn refusals_of_a_new_password_are_known_by_their_wording() {
+    assert!(device_refuses("BAD PASSWORD: The password is shorter than 8 characters"));
+    assert!(device_refuses("passwd: Authentication token manipulation error\npasswd: password unchanged"));
+    assert!(!device_refuses("passwd: password updated successfully"));
+}
+
+fn answers(prompts: &[&str], format: LoginFormat) -> String {
+    let mut login = LoginDialogue::new(format, Vec::new(), true);
+    let answers: Vec<String> = prompts
+        .iter()
+        .map(|prompt| match login.answer(prompt, "") {
+            Ok(answer) => format!("{answer:?}"),
+            Err(error) => format!("{error}"),
+        })
+        .collect();
+    answers.join(" ")
+}
+
+#[test]
+fn prompts_of_real_products_get_the_right_answer() {
+    let codes = [
+        "Verification code: ",
+        "One-time password (OATH) for `root': ",
+        "Passcode or option (1-2): ",
+        "Duo two-factor login for admin\n\nEnter a passcode or select one of the following options:\n\n 1. Duo Push to XXX-XXX-1234\n 2. Phone call\n\nPasscode or option (1-2): ",
+        "Enter PASSCODE: ",
+        "Enter your FortiToken code: ",
+        "Token code: ",
+        "please enter otp: ",
+        "Enter Your Microsoft verification code",
+        "Wait for the tokencode to change, then enter the new tokencode: ",
+        "Second Factor Authentication (PIN+Token):",
+        "Authenticator code:",
+        "MFA token for admin: ",
+        "Enter one-time passcode",
+        "YubiKey for `admin': ",
+    ];
+    for prompt in codes {
+        assert_eq!(answers(&[prompt], LoginFormat::Separate), "Code", "{prompt}");
+    }
+    for prompt in ["Password: ", "admin@10.0.0.1's password:", "Password for admin@host:", "(current) UNIX password: ", "Enter password", "Kennwort:"] {
+        assert_eq!(answers(&[prompt], LoginFormat::Separate), "Password", "{prompt}");
+    }
+    for prompt in ["New password: ", "Retype new password: ", "Enter new UNIX password:", "Confirm password:", "Re-enter new password"] {
+        assert_eq!(answers(&[prompt], LoginFormat::Separate), "NewPassword", "{prompt}");
+    }
+    assert_eq!(answers(&["Password & verification code: "], LoginFormat::Separate), "Joined(PasswordThenCode)");
+}
+
+#[test]
+fn one_field_logins_follow_the_device_setting() {
+    assert_eq!(answers(&["Password: "], LoginFormat::PasswordCommaCode), "Joined(PasswordCommaCode)");
+    let joined = LoginFormat::PasswordThenCode.join(&Secret::new("pw".into()), &Secret::new("123456".into()));
+    assert_eq!(joined.expose(), "pw123456");
+}
+
+#[test]
+fn a_password_asked_for_twice_and_an_unknown_prompt_end_the_login() {
+    assert!(answers(&["Password: ", "Password: "], LoginFormat::Separate).contains("asks for the password again"));
+    assert!(answers(&["What is your \u{1b}[31mquest?"], LoginFormat::Separate).contains("«What is your  [31mquest?»"));
+    assert!(answers(&["Enter a new PIN:"], LoginFormat::Separate).contains("nothing answers"));
+    assert_eq!(answers(&["Password: ", "Current password: ", "New password: "], LoginFormat::Separate), "Password Password NewPassword");
+}
+
+#[test]
+fn a_demand_for_a_new_password_is_not_met_where_none_may_be_sent() {
+    let mut login = LoginDialogue::new(LoginFormat::Separate, Vec::new(), false);
+    assert!(login.answer("New password: ", "").is_err());
+}
+
+#[test]
+fn a_template_s_own_login_prompts_come_first() {
+    let mut login = LoginDialogue::new(LoginFormat::Separate, vec![Pattern::glob("*Domain password*")], false);
+    assert!(matches!(login.answer("Domain password: ", ""), Ok(Answer::Template(0))));
+}
+
+#[test]
+fn a_field_that_could_inject_a_line_is_refused() {
+    let (checked, _) = template::load(Path::new("t"), "exec \"set [#ADD_INFO#]\"\n");
+    let checked = checked.unwrap();
+    let mut values = values();
+    assert!(values.check(&checked).unwrap_err().to_string().contains("fields"));
+    values.set("ADD_INFO", Secret::new("x\nreload".into()));
+    assert!(values.check(&checked).unwrap_err().to_string().contains("control character"));
+}
+
+proptest! {
+    #[test]
+    fn no_output_makes_the_runner_panic_or_leak(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 0..30)) {
+        let mut run = run("expect \"*$\"\nexec \"passwd\"\nno-expect \"*bad*\"\nexpect-regex \"/new.*:$/i\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*ok*\"\n");
+        let mut now = 0;
+        let mut effects = run.handle(now, Input::Start);
+        for chunk in &chunks {
+            now += 40;
+            effects.extend(run.handle(now, Input::Output(chunk)));
+            effects.extend(run.handle(now, Input::Committed));
+            if let Some(deadline) = run.deadline() {
+                effects.extend(run.handle(deadline, Input::Tick));
+                now = now.max(deadline);
+            }
+        }
+        for effect in effects {
+            if let Effect::Finished(Verdict::Failed(failure)) = effect {
+                prop_assert!(!failure.message.contains(NEW));
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_leaves_no_secret(before in ".{0,20}", after in ".{0,20}") {
+        let mut masker = Masker::default();
+        masker.add(&Secret::new(NEW.into()));
+        let masked = masker.mask(&format!("{before}{NEW}{after}{NEW}"));
+        prop_assert!(!masked.contains(NEW));
+    }
+}

@@ -1,0 +1,113 @@
+//! The values of a template's tags for one run.
+
+use std::collections::HashMap;
+
+use crate::model::{Masker, Secret};
+use crate::template::{Checked, Piece, Text};
+
+/// A tag that has no value for the account at hand, or one that may not be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("template line {line}: [#{tag}#] {why}")]
+pub struct MissingTag {
+    /// The tag.
+    pub tag: String,
+    /// The template line that names it.
+    pub line: usize,
+    /// What to set.
+    pub why: String,
+}
+
+/// Tags whose value is a code, made when it is sent.
+const CODES: &[&str] = &["TOTP_TOKEN", "AUTH_TOTP_TOKEN"];
+
+/// Tags and their values.
+#[derive(Debug, Clone, Default)]
+pub struct Values {
+    values: HashMap<String, Secret>,
+    codes: Vec<&'static str>,
+}
+
+impl Values {
+    /// Sets a tag.
+    pub fn set(&mut self, tag: &str, value: Secret) {
+        self.values.insert(tag.to_owned(), value);
+    }
+
+    /// Says that codes can be made for `TOTP_TOKEN` or `AUTH_TOTP_TOKEN`.
+    pub fn allow_code(&mut self, tag: &'static str) {
+        self.codes.push(tag);
+    }
+
+    /// The value of a tag.
+    #[must_use]
+    pub fn get(&self, tag: &str) -> Option<&Secret> {
+        self.values.get(tag)
+    }
+
+    /// Whether every tag of the template has a value that may be sent.
+    ///
+    /// # Errors
+    /// The first tag that has none, with its line and what to set.
+    pub fn check(&self, template: &Checked) -> Result<(), MissingTag> {
+        for (tag, line) in template.tags() {
+            let missing = |why: String| Err(MissingTag { tag: tag.to_owned(), line, why });
+            if CODES.contains(&tag) {
+                if !self.codes.contains(&tag) {
+                    return missing("needs a TOTP seed: store one with 'rotorctl totp set ACCOUNT'".into());
+                }
+                continue;
+            }
+            match self.values.get(tag) {
+                None if tag.contains("PASSWORD") => {
+                    return missing("has no value: store the password with 'rotorctl secret set ACCOUNT'".into());
+                }
+                None => {
+                    return missing(format!(
+                        "has no value: set {tag} in the account's or the device's 'fields', or with 'rotorctl secret set ACCOUNT --field {tag}'"
+                    ));
+                }
+                Some(value) if value.has_control_character() => {
+                    return missing("holds a line end or another control character, which could inject a command".into());
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The text with its tags replaced. A tag without a value is left empty; [`Values::check`] has ruled that out.
+    #[must_use]
+    pub fn fill(&self, text: &Text, code: Option<&Secret>) -> Secret {
+        Secret::new(self.fill_with(text, code, |value| value.to_owned()))
+    }
+
+    /// The text with its tags replaced and escaped for a regular expression.
+    #[must_use]
+    pub fn fill_regex(&self, text: &Text) -> Secret {
+        Secret::new(self.fill_with(text, None, regex::escape))
+    }
+
+    fn fill_with(&self, text: &Text, code: Option<&Secret>, escape: impl Fn(&str) -> String) -> String {
+        let mut filled = String::with_capacity(256);
+        for piece in &text.pieces {
+            match piece {
+                Piece::Literal(literal) => filled.push_str(literal),
+                Piece::Tag(tag) if CODES.contains(&tag.as_str()) => filled.push_str(code.map_or("", Secret::expose)),
+                Piece::Tag(tag) => filled.push_str(&self.values.get(tag).map_or_else(String::new, |value| escape(value.expose()))),
+            }
+        }
+        filled
+    }
+
+    /// A masker that knows every password among the values and every value marked secret.
+    #[must_use]
+    pub fn masker(&self, secret_fields: &[String]) -> Masker {
+        let mut masker = Masker::default();
+        for (tag, value) in &self.values {
+            if tag.contains("PASSWORD") || secret_fields.contains(tag) {
+                masker.add(value);
+            }
+        }
+        masker
+    }
+}

@@ -1,0 +1,137 @@
+//! A problem in a file, with its place, shown in the manner of a compiler.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// How grave a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, but something in it is likely to fail.
+    Warning,
+}
+
+/// One problem, with the line that it stands in and a caret below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The file as the user named it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Error or warning.
+    pub severity: Severity,
+    /// A stable code, such as `T003` or `C001`.
+    pub code: String,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+    /// The line itself.
+    #[serde(skip)]
+    pub source: String,
+    /// How many characters the caret line underlines.
+    #[serde(skip)]
+    pub width: usize,
+}
+
+impl Problem {
+    /// A problem at a byte range of a text.
+    #[must_use]
+    pub fn at(file: &Path, text: &str, span: Range<usize>, severity: Severity, code: &str, message: impl Into<String>) -> Self {
+        let start = floor_boundary(text, span.start);
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = text[line_start..].find('\n').map_or(text.len(), |at| line_start + at);
+        let end = floor_boundary(text, span.end.clamp(start, line_end.max(start)));
+        Self {
+            file: file.display().to_string(),
+            line: text[..start].matches('\n').count() + 1,
+            column: text[line_start..start].chars().count() + 1,
+            severity,
+            code: code.to_owned(),
+            message: message.into(),
+            source: text[line_start..line_end].trim_end().to_owned(),
+            width: text[start..end].chars().count().max(1),
+        }
+    }
+
+    /// The problem hides its source line: what stands there may be a secret.
+    #[must_use]
+    pub fn without_source(mut self) -> Self {
+        self.source.clear();
+        self
+    }
+}
+
+fn floor_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{}:{}:{}: {severity}: {} [{}]", self.file, self.line, self.column, self.message, self.code)?;
+        if self.source.is_empty() {
+            return Ok(());
+        }
+        let number = self.line.to_string();
+        let pad: String = self
+            .source
+            .chars()
+            .take(self.column - 1)
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        write!(
+            f,
+            "\n {number} | {}\n {} | {pad}{}",
+            self.source,
+            " ".repeat(number.len()),
+            "^".repeat(self.width)
+        )
+    }
+}
+
+/// The known name that is most like `given`, where one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let given = given.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&given, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= (name.chars().count().max(3) / 3).max(1))
+        .min()
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_its_place_and_points_at_it() {
+        let text = "a = 1\nlenght = 24\n";
+        let problem = Problem::at(Path::new("x.toml"), text, 6..12, Severity::Error, "C002", "unknown key");
+        assert_eq!(
+            problem.to_string(),
+            "x.toml:2:1: error: unknown key [C002]\n 2 | lenght = 24\n   | ^^^^^^"
+        );
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_nearest_name_and_nonsense_none() {
+        assert_eq!(nearest("lenght", ["length", "lower"]), Some("length"));
+        assert_eq!(nearest("exspect", ["expect", "exec"]), Some("expect"));
+        assert_eq!(nearest("zzzzzz", ["length", "lower"]), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! Plain types that every module shares: names, secrets, moments, outcomes, diagnostics.
+//!
+//! Nothing here does I/O or asks a clock, and nothing here uses another module of rotord.
+
+mod diagnostic;
+mod moment;
+mod names;
+mod outcome;
+mod secret;
+
+pub use diagnostic::{Problem, Severity, nearest};
+pub use moment::{BootId, Moment, rfc3339};
+pub use names::{AccountName, DeviceName, NameError, glob_match};
+pub use outcome::{AccountState, Actor, Outcome, Step, Trigger};
+pub use secret::{Candidate, Masker, Secret};

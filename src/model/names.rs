@@ -1,0 +1,191 @@
+//! Names of devices and accounts, parsed once at the border and trusted from there on.
+
+use std::fmt;
+
+/// Why a text is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// There is no `/` between device and user name.
+    #[error("an account is written DEVICE/USERNAME, such as \"web1/admin\"; \"{0}\" has no \"/\"")]
+    NoSlash(String),
+    /// A part is empty, too long, or holds a character that cannot stand in it.
+    #[error("\"{name}\" is no {what}: {why}")]
+    Bad {
+        /// What was expected: a device name or a user name.
+        what: &'static str,
+        /// The text, escaped.
+        name: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+}
+
+/// A device of the config: letters, digits, `.`, `_` and `-`, at most 128 characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceName(String);
+
+impl DeviceName {
+    /// Parses a device name.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let bad = |why| NameError::Bad {
+            what: "device name",
+            name: text.escape_debug().to_string(),
+            why,
+        };
+        if text.is_empty() || text.len() > 128 {
+            return Err(bad("it must have 1 to 128 characters"));
+        }
+        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            return Err(bad("it must start with a letter or a digit"));
+        }
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            return Err(bad("only letters, digits, '.', '_' and '-' may stand in it"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An account on a device, written `DEVICE/USERNAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountName {
+    whole: String,
+    slash: usize,
+}
+
+impl AccountName {
+    /// Parses `DEVICE/USERNAME`.
+    ///
+    /// The user name may hold any printable character but a blank, and may not start with `-`, which a command on
+    /// the device would take for an option.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let slash = text
+            .find('/')
+            .ok_or_else(|| NameError::NoSlash(text.escape_debug().to_string()))?;
+        DeviceName::parse(&text[..slash])?;
+        let user = &text[slash + 1..];
+        let bad = |why| NameError::Bad {
+            what: "user name",
+            name: user.escape_debug().to_string(),
+            why,
+        };
+        if user.is_empty() || user.len() > 256 {
+            return Err(bad("it must have 1 to 256 bytes"));
+        }
+        if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(bad("blanks and control characters cannot stand in it"));
+        }
+        if user.starts_with('-') {
+            return Err(bad("a device would take a leading '-' for an option"));
+        }
+        Ok(Self { whole: text.to_owned(), slash })
+    }
+
+    /// `DEVICE/USERNAME`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.whole
+    }
+
+    /// The part before the first slash.
+    #[must_use]
+    pub fn device(&self) -> DeviceName {
+        DeviceName(self.whole[..self.slash].to_owned())
+    }
+
+    /// The part after the first slash.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.whole[self.slash + 1..]
+    }
+}
+
+impl fmt::Display for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.whole)
+    }
+}
+
+impl serde::Serialize for AccountName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.whole)
+    }
+}
+
+/// Whether `name` matches `glob`, in which `*` is any run of characters and `?` any one; all else is literal.
+///
+/// Time is linear in `name` for each `*`, whatever the glob.
+#[must_use]
+pub fn glob_match(glob: &str, name: &str) -> bool {
+    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
+    let (mut g, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match glob.get(g) {
+            Some('*') => {
+                star = Some((g, n));
+                g += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => {
+                g += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    g = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|&c| c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_a_device_and_a_user_name() {
+        let account = AccountName::parse("web1/admin").unwrap();
+        assert_eq!((account.device().as_str(), account.user()), ("web1", "admin"));
+        let windows = AccountName::parse("dc1/CORP\\svc-backup@x").unwrap();
+        assert_eq!(windows.user(), "CORP\\svc-backup@x");
+    }
+
+    #[test]
+    fn a_name_that_could_inject_a_line_or_an_option_is_refused() {
+        for bad in ["web1", "/x", "web1/", "web1/-rf", "web1/a b", "web1/a\nb", "we b/a", "-d/a", "w\u{1b}[1m/a"] {
+            assert!(AccountName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn globs_match_whole_names() {
+        assert!(glob_match("web*/admin", "web12/admin"));
+        assert!(glob_match("core-*/*", "core-a/x/y"));
+        assert!(glob_match("*", ""));
+        assert!(glob_match("a?c*", "abc"));
+        assert!(!glob_match("web*/admin", "web12/admin2"));
+        assert!(!glob_match("web", "web1"));
+    }
+}

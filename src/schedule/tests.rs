@@ -1,0 +1,137 @@
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use croner::parser::{CronParser, Seconds, Year};
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::AccountName;
+
+fn utc(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn next(expression: &str, zone: Tz, after: &str) -> String {
+    let next = Crontab::parse(expression).unwrap().next_after(utc(after), zone).unwrap();
+    next.with_timezone(&zone).to_rfc3339()
+}
+
+const BERLIN: Tz = chrono_tz::Europe::Berlin;
+
+#[test]
+fn five_fields_mean_what_crontab_means() {
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-01-10T12:00:00Z"), "2026-01-11T02:30:00+01:00");
+    assert_eq!(next("0 0 * * 1", BERLIN, "2026-01-10T12:00:00Z"), "2026-01-12T00:00:00+01:00", "1 is Monday");
+    assert_eq!(next("0 0 * * 0", BERLIN, "2026-01-05T12:00:00Z"), "2026-01-11T00:00:00+01:00", "0 is Sunday");
+    assert_eq!(next("0 0 * * 7", BERLIN, "2026-01-05T12:00:00Z"), "2026-01-11T00:00:00+01:00", "7 is Sunday");
+    assert_eq!(next("0 0 13 * fri", BERLIN, "2026-01-10T12:00:00Z"), "2026-01-13T00:00:00+01:00", "the 13th or a Friday");
+    assert_eq!(next("0 0 13 * fri", BERLIN, "2026-01-13T12:00:00Z"), "2026-01-16T00:00:00+01:00", "the 13th or a Friday");
+}
+
+#[test]
+fn a_time_in_the_gap_comes_right_after_it_and_one_in_the_overlap_once() {
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-03-28T12:00:00Z"), "2026-03-29T03:00:00+02:00");
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-03-29T01:00:00Z"), "2026-03-30T02:30:00+02:00");
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-10-24T12:00:00Z"), "2026-10-25T02:30:00+02:00");
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-10-25T00:30:00Z"), "2026-10-26T02:30:00+01:00");
+}
+
+#[test]
+fn a_rhythm_goes_on_through_the_overlap() {
+    assert_eq!(next("30 * * * *", BERLIN, "2026-10-25T00:30:00Z"), "2026-10-25T02:30:00+01:00");
+    assert_eq!(next("@hourly", BERLIN, "2026-03-29T00:30:00Z"), "2026-03-29T03:00:00+02:00");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (text, expected) in [
+        ("61 * * * *", "minute \"61\""),
+        ("* * * *", "4 fields"),
+        ("0 0 30 2 *", "no such day"),
+        ("@fortnightly", "@weekly"),
+        ("*/0 * * * *", "step"),
+        ("0 9-5 * * *", "backwards"),
+        ("0 0 * * fry", "day of week"),
+    ] {
+        let error = Crontab::parse(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_window_may_run_over_midnight_and_opens_again() {
+    let window = Window::parse("22:00-05:00").unwrap();
+    assert!(window.contains(utc("2026-01-10T22:30:00Z"), BERLIN));
+    assert!(window.contains(utc("2026-01-10T03:59:00Z"), BERLIN));
+    assert!(!window.contains(utc("2026-01-10T12:00:00Z"), BERLIN));
+    assert_eq!(window.next_open(utc("2026-01-10T12:00:30Z"), BERLIN), utc("2026-01-10T21:00:00Z"));
+    assert!(Window::parse("1-5").is_err());
+}
+
+#[test]
+fn the_spread_is_stable_and_even() {
+    let hour = Duration::from_secs(3600);
+    let offsets: Vec<i64> = (0..1000)
+        .map(|n| spread_offset_ms(&AccountName::parse(&format!("d{n}/admin")).unwrap(), hour))
+        .collect();
+    assert_eq!(offsets[5], spread_offset_ms(&AccountName::parse("d5/admin").unwrap(), hour));
+    assert!(offsets.iter().all(|offset| (0..3_600_000).contains(offset)));
+    for quarter in 0..4 {
+        let count = offsets.iter().filter(|offset| **offset / 900_000 == quarter).count();
+        assert!((180..320).contains(&count), "{count} of 1000 in quarter {quarter}");
+    }
+}
+
+fn field(low: u32, high: u32) -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just("*".to_owned()),
+        3 => (low..=high).prop_map(|n| n.to_string()),
+        1 => (low..=high, low..=high).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
+        1 => (low..=high, low..=high).prop_map(|(a, b)| format!("{a},{b}")),
+        1 => (2..12u32).prop_map(|step| format!("*/{step}")),
+    ]
+}
+
+fn expression() -> impl Strategy<Value = String> {
+    let second = prop_oneof![3 => Just("0".to_owned()), 1 => field(0, 59)];
+    (second, field(0, 59), field(0, 23), field(1, 28), field(1, 12), field(0, 7))
+        .prop_map(|(s, m, h, d, mo, w)| format!("{s} {m} {h} {d} {mo} {w}"))
+}
+
+fn zone() -> impl Strategy<Value = Tz> {
+    proptest::sample::select(vec![
+        BERLIN,
+        chrono_tz::UTC,
+        chrono_tz::America::New_York,
+        chrono_tz::America::Sao_Paulo,
+        chrono_tz::Australia::Lord_Howe,
+        chrono_tz::Asia::Kolkata,
+        chrono_tz::Pacific::Auckland,
+        chrono_tz::Africa::Casablanca,
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn the_next_run_is_the_one_that_croner_finds(
+        text in expression(), zone in zone(), start in 1_577_836_800i64..1_956_528_000, near in proptest::option::of(0usize..40),
+    ) {
+        // Half of the instants stand near a change of the clocks, where the errors are.
+        let start = match near {
+            Some(n) => utc(["2026-03-29T00:00:00Z", "2026-10-25T00:00:00Z", "2026-03-08T06:30:00Z", "2026-11-01T05:30:00Z", "2026-04-04T14:30:00Z"][n % 5]).timestamp() + start % 14_400 - 7_200,
+            None => start,
+        };
+        let start = Utc.timestamp_opt(start, 0).unwrap();
+        let oracle = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed).build().parse(&text).unwrap();
+        let ours = Crontab::parse(&text).unwrap();
+        let mut at = start;
+        for _ in 0..3 {
+            let expected = oracle.find_next_occurrence(&at.with_timezone(&zone), false).unwrap().with_timezone(&Utc);
+            let found = ours.next_after(at, zone).unwrap();
+            prop_assert_eq!(found, expected, "{} in {} after {}", text, zone, at);
+            at = found;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What a template says, line by line.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A piece of an argument: plain text, or the name of a tag to be replaced when the line is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Sent or sought as it stands.
+    Literal(String),
+    /// `[#NAME#]`.
+    Tag(String),
+}
+
+/// An argument in which tags may stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Text {
+    /// Its pieces in order; no two literals stand side by side.
+    pub pieces: Vec<Piece>,
+}
+
+impl Text {
+    /// The names of the tags in it, in order.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Tag(name) => Some(name.as_str()),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// Whether the tag stands in it.
+    #[must_use]
+    pub fn has_tag(&self, name: &str) -> bool {
+        self.tags().any(|tag| tag == name)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces.iter().try_for_each(|piece| match piece {
+            Piece::Literal(text) => f.write_str(text),
+            Piece::Tag(name) => write!(f, "[#{name}#]"),
+        })
+    }
+}
+
+/// What `exec` ends a line with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NewLine {
+    /// LF.
+    #[default]
+    Unix,
+    /// CR LF.
+    Windows,
+    /// CR.
+    Mac,
+}
+
+impl NewLine {
+    /// The characters themselves.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unix => "\n",
+            Self::Windows => "\r\n",
+            Self::Mac => "\r",
+        }
+    }
+}
+
+/// Flags behind `/RE/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RegexFlags {
+    /// `i`: case does not matter.
+    pub ignore_case: bool,
+    /// `m`: `^` and `$` match at line ends.
+    pub multi_line: bool,
+    /// `s`: `.` matches a line end too.
+    pub dot_all: bool,
+}
+
+/// One command with its argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// `set-ssh-version 2`.
+    SetSshVersion,
+    /// `set-connect-timeout SECONDS`.
+    SetConnectTimeout(Duration),
+    /// `set-read-timeout SECONDS`.
+    SetReadTimeout(Duration),
+    /// `set-new-line-mode unix|windows|mac`.
+    SetNewLineMode(NewLine),
+    /// `set-prompt "TEXT"`.
+    SetPrompt(Text),
+    /// `exec "TEXT"`.
+    Exec(Text),
+    /// `write "TEXT"` or `send "TEXT"`.
+    Write(Text),
+    /// `expect "GLOB"`.
+    Expect(Text),
+    /// `expect-regex "RE"`.
+    ExpectRegex(Text, RegexFlags),
+    /// `read "TEXT"`.
+    Read(Text),
+    /// `no-expect "GLOB"`.
+    NoExpect(Text),
+    /// `sleep SECONDS`.
+    Sleep(Duration),
+    /// `login-prompt "GLOB" "TEXT"`.
+    LoginPrompt(Text, Text),
+    /// `info KEY "VALUE"`.
+    Info(String, String),
+    /// `fail "TEXT"`.
+    Fail(Text),
+    /// `end`.
+    End,
+}
+
+impl Command {
+    /// Every text of the command in which tags are replaced.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&Text> {
+        match self {
+            Self::SetPrompt(text)
+            | Self::Exec(text)
+            | Self::Write(text)
+            | Self::Expect(text)
+            | Self::ExpectRegex(text, _)
+            | Self::Read(text)
+            | Self::NoExpect(text)
+            | Self::Fail(text) => vec![text],
+            Self::LoginPrompt(pattern, answer) => vec![pattern, answer],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The text that the command sends to the device's shell, if it sends one.
+    #[must_use]
+    pub fn sent(&self) -> Option<&Text> {
+        match self {
+            Self::Exec(text) | Self::Write(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetSshVersion => f.write_str("set-ssh-version 2"),
+            Self::SetConnectTimeout(time) => write!(f, "set-connect-timeout {}", time.as_secs_f64()),
+            Self::SetReadTimeout(time) => write!(f, "set-read-timeout {}", time.as_secs_f64()),
+            Self::SetNewLineMode(mode) => write!(f, "set-new-line-mode {}", match mode {
+                NewLine::Unix => "unix",
+                NewLine::Windows => "windows",
+                NewLine::Mac => "mac",
+            }),
+            Self::SetPrompt(text) => write!(f, "set-prompt {}", Quoted(text)),
+            Self::Exec(text) => write!(f, "exec {}", Quoted(text)),
+            Self::Write(text) => write!(f, "write {}", Quoted(text)),
+            Self::Expect(text) => write!(f, "expect {}", Quoted(text)),
+            Self::ExpectRegex(text, flags) => {
+                let mut source = text.clone();
+                let letters: String = [('i', flags.ignore_case), ('m', flags.multi_line), ('s', flags.dot_all)]
+                    .iter()
+                    .filter_map(|&(letter, on)| on.then_some(letter))
+                    .collect();
+                source.pieces.insert(0, Piece::Literal("/".into()));
+                source.pieces.push(Piece::Literal(format!("/{letters}")));
+                write!(f, "expect-regex {}", Quoted(&source))
+            }
+            Self::Read(text) => write!(f, "read {}", Quoted(text)),
+            Self::NoExpect(text) => write!(f, "no-expect {}", Quoted(text)),
+            Self::Sleep(time) => write!(f, "sleep {}", time.as_secs_f64()),
+            Self::LoginPrompt(pattern, answer) => write!(f, "login-prompt {} {}", Quoted(pattern), Quoted(answer)),
+            Self::Info(key, value) => write!(f, "info {key} \"{}\"", escape(value)),
+            Self::Fail(text) => write!(f, "fail {}", Quoted(text)),
+            Self::End => f.write_str("end"),
+        }
+    }
+}
+
+struct Quoted<'a>(&'a Text);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", escape(&self.0.to_string()))
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// A command and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Line of the file, from 1.
+    pub number: usize,
+    /// What it says.
+    pub command: Command,
+    /// Bytes of the file that the command covers.
+    pub span: Range<usize>,
+}
+
+/// A template that was parsed and not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Template {
+    /// Its commands in order.
+    pub lines: Vec<Line>,
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{}", line.command))
+    }
+}

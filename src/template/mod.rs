@@ -1,0 +1,35 @@
+//! The execution-template language: text in, a checked template or placed problems out.
+//!
+//! Pure: reading files is the business of `config`. The reference for users is `docs/template-language.md`.
+//! A [`Checked`] template is the only kind that the dialogue runs, so that what would fail on line 40 fails at load.
+
+mod ast;
+mod check;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use ast::{Command, Line, NewLine, Piece, RegexFlags, Template, Text};
+pub use check::{Checked, check};
+pub use parse::{COMMANDS, MAX_BYTES, parse};
+
+use std::path::Path;
+
+use crate::model::{Problem, Severity};
+
+/// Parses and checks in one go: the template, unless one of the problems is an error, and all problems.
+#[must_use]
+pub fn load(file: &Path, text: &str) -> (Option<Checked>, Vec<Problem>) {
+    let (template, mut problems) = parse(file, text);
+    let (checked, more) = check(file, text, template);
+    problems.extend(more);
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
+    (sound.then_some(checked), problems)
+}
+
+/// Problem for a file whose bytes are not UTF-8.
+#[must_use]
+pub fn not_utf8(file: &Path) -> Problem {
+    Problem::at(file, "", 0..0, Severity::Error, "T011", "the file is not UTF-8; save it as UTF-8")
+}

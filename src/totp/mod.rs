@@ -1,0 +1,9 @@
+//! One-time codes: seeds as people paste them, codes per RFC 6238, and the rule that a code is used once.
+//!
+//! Pure: the clock and the record of used codes are handed in.
+
+mod seed;
+mod single_use;
+
+pub use seed::{Algorithm, Seed, SeedError};
+pub use single_use::{GUARD, Pick, guard_for, pick_step};

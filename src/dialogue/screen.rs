@@ -10,6 +10,8 @@ pub const LIMIT: usize = 256 * 1024;
 pub struct Screen {
     parser: Parser,
     page: Page,
+    /// A character whose last bytes have not come yet. The parser of `vte` 0.15 loses what follows such a character.
+    begun: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -24,8 +26,19 @@ struct Page {
 impl Screen {
     /// Takes bytes in as the device sent them.
     pub fn feed(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(LIMIT / 2) {
-            self.parser.advance(&mut self.page, chunk);
+        let mut all = std::mem::take(&mut self.begun);
+        all.extend_from_slice(bytes);
+        self.begun = all.split_off(all.len() - begun_character(&all));
+        for chunk in all.chunks(LIMIT / 2) {
+            let mut rest = chunk;
+            // A chunk's border may cut a character too.
+            while let Err(error) = std::str::from_utf8(rest) {
+                let (good, bad) = rest.split_at(error.valid_up_to());
+                self.parser.advance(&mut self.page, good);
+                self.page.put(char::REPLACEMENT_CHARACTER);
+                rest = &bad[error.error_len().unwrap_or(bad.len())..];
+            }
+            self.parser.advance(&mut self.page, rest);
             self.page.bound();
         }
     }
@@ -70,6 +83,16 @@ impl Screen {
     pub fn read_before_sent(&self) -> bool {
         self.page.read >= self.page.sent
     }
+}
+
+/// How many bytes at the end begin a character that is not complete.
+fn begun_character(bytes: &[u8]) -> usize {
+    (1..=bytes.len().min(3))
+        .find(|&n| {
+            let tail = &bytes[bytes.len() - n..];
+            tail[0] >= 0xc0 && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
+        })
+        .unwrap_or(0)
 }
 
 fn floor(text: &str, at: usize) -> usize {

@@ -8,10 +8,15 @@
 //! | [`template`] | the template language: parse, check, diagnose (pure) |
 //! | [`dialogue`] | screen, matching, login answers, running a template (pure) |
 //! | [`rotation`] | the state machine (pure) |
+//! | [`audit`] | events, the hash chain, the log's files |
+//! | [`vault`] | the durable store: SQLite, sealing, keys |
+//! | [`config`] | TOML to checked values, every problem at its place |
 //! | [`totp`] | seeds, codes, the single-use rule (pure) |
 //! | [`policy`] | passwords to generate, the cap, the lockout budget (pure) |
 //! | [`schedule`] | crontab, windows, spread, zones (pure) |
 
+pub mod audit;
+pub mod config;
 pub mod dialogue;
 pub mod model;
 pub mod policy;
@@ -19,3 +24,4 @@ pub mod rotation;
 pub mod schedule;
 pub mod template;
 pub mod totp;
+pub mod vault;

@@ -24,7 +24,7 @@ pub enum Pick {
 ///
 /// # Panics
 /// Never; a period of 0 is taken for 1.
-pub fn pick_step(now_ms: i64, period: u64, guard: Duration, used: impl Fn(u64) -> bool) -> Pick {
+pub fn pick_step(now_ms: i64, period: u64, guard: Duration, mut used: impl FnMut(u64) -> bool) -> Pick {
     let period_ms = i64::try_from(period.max(1).saturating_mul(1000)).unwrap_or(i64::MAX);
     let now_ms = now_ms.max(0);
     let step = now_ms / period_ms;

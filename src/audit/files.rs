@@ -1,0 +1,170 @@
+//! The log's files: `audit-YYYY-MM.jsonl` in one folder, appended and synced.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::event::Chained;
+
+/// The folder's log files in order.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn log_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The log, open for appending.
+#[derive(Debug)]
+pub struct LogFiles {
+    folder: PathBuf,
+    open: Option<(String, File)>,
+    /// The last number that is in the files.
+    last_seq: u64,
+    unsynced: bool,
+}
+
+impl LogFiles {
+    /// Opens the log of a folder, making it where it is missing. A last line that was torn by a crash is moved to a
+    /// file `torn-…` beside it; the vault appends the event again.
+    ///
+    /// # Errors
+    /// The folder or its files cannot be read or written.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let mut log = Self { folder: folder.to_owned(), open: None, last_seq: 0, unsynced: false };
+        let files = log_files(folder)?;
+        if let Some(last) = files.last() {
+            set_torn_line_aside(last)?;
+        }
+        // A file made right before a crash may be empty; then the one before it ends the log.
+        for file in files.iter().rev() {
+            if let Some(seq) = last_seq(file)? {
+                log.last_seq = seq;
+                break;
+            }
+        }
+        Ok(log)
+    }
+
+    /// The last number that is in the files.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Appends what is not in the files yet, and returns once it is on the disk.
+    ///
+    /// # Errors
+    /// A write or sync failed: nothing may be acted upon. The next call goes on where this one stopped.
+    pub fn append(&mut self, events: &[Chained]) -> io::Result<()> {
+        let last = self.last_seq;
+        for event in events.iter().filter(|event| event.seq > last) {
+            let month = event.line.split("\"time\":\"").nth(1).and_then(|rest| rest.get(..7)).unwrap_or("0000-00").to_owned();
+            let file = self.file(&month)?;
+            let before = file.metadata()?.len();
+            let outcome = file.write_all(format!("{}\n", event.line).as_bytes());
+            if outcome.is_err() {
+                // A half line must not stay in front of the next one.
+                file.set_len(before)?;
+            }
+            outcome?;
+            self.last_seq = event.seq;
+            self.unsynced = true;
+        }
+        // A line whose sync failed is in the file already: the next call syncs it and does not write it again.
+        if self.unsynced {
+            if let Some((_, file)) = &self.open {
+                file.sync_data()?;
+            }
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, month: &str) -> io::Result<&mut File> {
+        // A clock that was set back must not send a line into an older file: lines stay in order over all files.
+        let newest = log_files(&self.folder)?.last().and_then(|path| Some(path.file_stem()?.to_str()?.trim_start_matches("audit-").to_owned()));
+        let month = newest.filter(|newest| newest.as_str() > month).unwrap_or_else(|| month.to_owned());
+        if self.open.as_ref().is_none_or(|(open, _)| *open != month) {
+            if let Some((_, file)) = self.open.take() {
+                file.sync_data()?;
+            }
+            let path = self.folder.join(format!("audit-{month}.jsonl"));
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+            File::open(&self.folder)?.sync_all()?;
+            self.open = Some((month.clone(), file));
+        }
+        match &mut self.open {
+            Some((_, file)) => Ok(file),
+            None => Err(io::Error::other("the log is not open")),
+        }
+    }
+}
+
+fn tail(file: &mut File, most: u64) -> io::Result<(u64, Vec<u8>)> {
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(most);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((start, bytes))
+}
+
+fn set_torn_line_aside(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let (start, bytes) = tail(&mut file, 1 << 20)?;
+    if bytes.is_empty() || bytes.ends_with(b"\n") {
+        return Ok(());
+    }
+    let keep = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let offset = start + u64::try_from(keep).unwrap_or(0);
+    let aside = path.with_file_name(format!("torn-at-{offset}-of-{}", path.file_name().unwrap_or_default().to_string_lossy().replace(".jsonl", ".txt")));
+    std::fs::write(aside, &bytes[keep..])?;
+    file.set_len(offset)?;
+    file.sync_all()
+}
+
+fn last_seq(path: &Path) -> io::Result<Option<u64>> {
+    let (_, bytes) = tail(&mut File::open(path)?, 1 << 20)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let Some(line) = text.lines().last() else { return Ok(None) };
+    let value: serde_json::Value = serde_json::from_str(line).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("the last line of {} is no audit event; run 'rotorctl audit verify'", path.display()))
+    })?;
+    Ok(value.get("seq").and_then(serde_json::Value::as_u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Draft, GENESIS, verify_files};
+
+    #[test]
+    fn a_torn_last_line_is_set_aside_and_the_event_appended_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Draft::new("daemon.start").chain(1, 1_700_000_000_000, GENESIS).unwrap();
+        let second = Draft::new("daemon.stop").chain(2, 1_700_000_000_000, &first.hash).unwrap();
+        LogFiles::open(folder.path()).unwrap().append(std::slice::from_ref(&first)).unwrap();
+        let path = log_files(folder.path()).unwrap().remove(0);
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&second.line.as_bytes()[..40]).unwrap();
+        let mut log = LogFiles::open(folder.path()).unwrap();
+        assert_eq!(log.last_seq(), 1);
+        log.append(&[first, second]).unwrap();
+        let report = verify_files(folder.path(), None).unwrap();
+        assert!(report.ok && report.events == 2, "{report:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the torn line is kept");
+    }
+}

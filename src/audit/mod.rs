@@ -1,0 +1,14 @@
+//! What happened, on record: events as JSON lines, each bound to the one before it by a hash.
+//!
+//! The vault numbers and hashes an event in the transaction that makes its cause durable; [`LogFiles`] appends it. This
+//! module knows neither the vault nor the daemon, so that a log can be checked on another machine.
+
+mod event;
+mod export;
+mod files;
+mod verify;
+
+pub use event::{Chained, Draft, GENESIS};
+pub use export::{Format, export};
+pub use files::{LogFiles, log_files};
+pub use verify::{Report, verify_files, verify_lines};

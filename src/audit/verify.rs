@@ -1,0 +1,118 @@
+//! Checking the chain: a line that was changed, removed, added or moved is found.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{GENESIS, hash_of};
+use super::files::log_files;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Report {
+    /// Whether every line is as it was written.
+    pub ok: bool,
+    /// Lines that are.
+    pub events: u64,
+    /// `seq` of the first line that is not what it should be; for a log cut short, of the first missing one.
+    pub first_bad: Option<u64>,
+    /// What is wrong with it.
+    pub why: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    seq: u64,
+    prev: String,
+    hash: String,
+}
+
+/// Checks lines in order, from the first of the log. `head` is the (seq, hash) that the vault knows, so that a log cut
+/// short is found as well.
+pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>, head: Option<(u64, &str)>) -> Report {
+    let (mut seq, mut prev) = (0u64, GENESIS.to_owned());
+    let bad = |seq: u64, why: String| Report { ok: false, events: seq, first_bad: Some(seq + 1), why: Some(why) };
+    for line in lines {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return bad(seq, format!("cannot be read: {}", error.to_string())),
+        };
+        let Ok(link) = serde_json::from_str::<Link>(&line) else { return bad(seq, "this line is no audit event".into()) };
+        let suffix = format!(",\"hash\":\"{}\"}}", link.hash);
+        let Some(body) = line.strip_suffix(&suffix) else { return bad(seq, "the hash is not the line's last key".into()) };
+        if link.seq != seq + 1 {
+            return bad(seq, format!("seq {} stands where {} should", link.seq, seq + 1));
+        }
+        if link.prev != prev {
+            return bad(seq, "it does not follow the line before it".into());
+        }
+        if hash_of(&format!("{body}}}")) != link.hash {
+            return bad(seq, "it was changed after it was written".into());
+        }
+        (seq, prev) = (link.seq, link.hash);
+    }
+    match head {
+        Some((head_seq, _)) if head_seq > seq => bad(seq, format!("the log was cut short: the vault knows of {head_seq} events")),
+        Some((head_seq, hash)) if head_seq == seq && hash != prev => bad(seq.saturating_sub(1), "the vault knows another last event".into()),
+        _ => Report { ok: true, events: seq, first_bad: None, why: None },
+    }
+}
+
+/// Checks the log files of a folder, or one file that holds a log from its first event.
+///
+/// # Errors
+/// The folder or the file cannot be read.
+pub fn verify_files(path: &Path, head: Option<(u64, &str)>) -> std::io::Result<Report> {
+    let files = if path.is_dir() { log_files(path)? } else { vec![path.to_owned()] };
+    let mut readers = Vec::new();
+    for file in files {
+        readers.push(BufReader::new(std::fs::File::open(file)?).lines());
+    }
+    Ok(verify_lines(readers.into_iter().flatten(), head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Chained, Draft};
+
+    fn log(count: u64) -> Vec<Chained> {
+        let mut prev = GENESIS.to_owned();
+        (1..=count)
+            .map(|seq| {
+                let event = Draft::new("daemon.start").detail(format!("no. {seq} \"quoted\" ü")).chain(seq, 1_700_000_000_000, &prev).unwrap();
+                prev = event.hash.clone();
+                event
+            })
+            .collect()
+    }
+
+    fn check(lines: &[String], head: Option<(u64, &str)>) -> Report {
+        verify_lines(lines.iter().cloned().map(Ok::<_, String>), head)
+    }
+
+    #[test]
+    fn a_whole_log_is_found_whole() {
+        let lines: Vec<String> = log(5).into_iter().map(|event| event.line).collect();
+        assert_eq!(check(&lines, None), Report { ok: true, events: 5, first_bad: None, why: None });
+    }
+
+    #[test]
+    fn a_line_changed_removed_moved_or_cut_off_is_named() {
+        let events = log(5);
+        let lines: Vec<String> = events.iter().map(|event| event.line.clone()).collect();
+        let mut changed = lines.clone();
+        changed[2] = changed[2].replace("no. 3", "no. 7");
+        assert_eq!(check(&changed, None).first_bad, Some(3));
+        let mut removed = lines.clone();
+        removed.remove(1);
+        assert_eq!(check(&removed, None).first_bad, Some(2));
+        let mut moved = lines.clone();
+        moved.swap(3, 4);
+        assert_eq!(check(&moved, None).first_bad, Some(4));
+        let head = Some((5, events[4].hash.as_str()));
+        assert_eq!(check(&lines[..4], head).first_bad, Some(5));
+        assert!(check(&lines, head).ok);
+    }
+}

@@ -1,0 +1,196 @@
+//! The config: TOML files in, checked values out, every problem at its place.
+//!
+//! `rotord.toml` and `config.d/*.toml` beside it are read as one. Unknown keys are errors that name the nearest known
+//! key; a key that looks like a secret is refused, since no secret stands in a config file. A broken config is refused
+//! whole, so that a reload never leaves half of one in force.
+
+mod build;
+mod library;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+pub use library::Library;
+
+use crate::dialogue::LoginFormat;
+use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};
+use crate::policy::Policy;
+use crate::schedule::{Crontab, Window};
+use crate::template::Checked;
+
+/// The config that the daemon reads where none is named.
+pub const DEFAULT_PATH: &str = "/etc/rotord/rotord.toml";
+
+/// `[daemon]`.
+#[derive(Debug, Clone)]
+pub struct Daemon {
+    /// Vault and audit log live here.
+    pub state_dir: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Folders with templates; an earlier one goes before a later one.
+    pub template_dirs: Vec<PathBuf>,
+    /// The zone in which schedules and windows are read.
+    pub timezone: Tz,
+    /// Rotations at once, over all devices.
+    pub max_concurrent: usize,
+}
+
+/// Where the vault key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file of 32 bytes, mode 0600.
+    File(PathBuf),
+    /// A credential that systemd passes (`LoadCredential=`, see systemd.exec(5)).
+    Credential(String),
+}
+
+/// `[access]`: who may do what over the socket. `@name` is a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Status, history, audit.
+    pub viewer: Vec<String>,
+    /// Rotate, verify, pause; and all that a viewer may.
+    pub operator: Vec<String>,
+    /// Secrets, tokens, keys; and all that a viewer may.
+    pub custodian: Vec<String>,
+}
+
+/// `[device.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its name.
+    pub name: DeviceName,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Fingerprints that are trusted, `SHA256:…`.
+    pub host_keys: Vec<String>,
+    /// An OpenSSH `known_hosts` file that is trusted.
+    pub known_hosts: Option<PathBuf>,
+    /// The name of its template.
+    pub template: String,
+    /// The device to go through.
+    pub jump: Option<DeviceName>,
+    /// The account that logs in at this device where it serves as a jump host.
+    pub jump_account: Option<AccountName>,
+    /// Sessions at once.
+    pub max_sessions: usize,
+    /// Whether SHA-1, CBC and other algorithms of old are offered.
+    pub legacy_algorithms: bool,
+    /// How password and code are asked for.
+    pub login_format: LoginFormat,
+    /// Floor for the bound on TCP connect and SSH handshake.
+    pub connect_timeout: Duration,
+    /// Values of custom tags.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Device {
+    /// `host:port` for people.
+    #[must_use]
+    pub fn address(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+/// `[account."DEVICE/USERNAME"]`.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its name.
+    pub name: AccountName,
+    /// Its policy.
+    pub policy: Arc<Policy>,
+    /// Its device.
+    pub device: Arc<Device>,
+    /// The account that logs in to make the change; itself where `None`.
+    pub login_as: Option<AccountName>,
+    /// The account through which it can be reset.
+    pub reconcile_as: Option<AccountName>,
+    /// It is changed after this account was.
+    pub after: Option<AccountName>,
+    /// Values of custom tags.
+    pub fields: BTreeMap<String, String>,
+    /// Its device's template.
+    pub template: Arc<Checked>,
+}
+
+/// `[job.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// The schedule as written.
+    pub schedule_text: String,
+    /// When it fires.
+    pub schedule: Crontab,
+    /// Globs over account names.
+    pub accounts: Vec<String>,
+    /// Accounts start spread over this time after the job fires.
+    pub spread: Duration,
+    /// Rotations start only while it is open.
+    pub window: Option<Window>,
+    /// Whether SIGUSR1 runs it.
+    pub on_signal: bool,
+    /// Whether one run makes up for times missed while the daemon was down.
+    pub catch_up: bool,
+}
+
+/// A checked config.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[daemon]`.
+    pub daemon: Daemon,
+    /// `[vault]`.
+    pub vault_key: KeySource,
+    /// `[access]`.
+    pub access: Access,
+    /// Devices by name.
+    pub devices: BTreeMap<DeviceName, Arc<Device>>,
+    /// Accounts by name.
+    pub accounts: BTreeMap<AccountName, Arc<Account>>,
+    /// Jobs by name.
+    pub jobs: BTreeMap<String, Arc<Job>>,
+    /// The templates found.
+    pub library: Library,
+}
+
+impl Config {
+    /// Reads a config with its `config.d` and the templates of its folders. No network connection is made.
+    ///
+    /// The second value holds all problems; where one of them is an error there is no config.
+    #[must_use]
+    pub fn load(path: &Path) -> (Option<Self>, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let sources = table::read_sources(path, &mut problems);
+        let config = build::build(path, &sources, &mut problems);
+        let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
+        (config.filter(|_| sound), problems)
+    }
+
+    /// The accounts of a job, in order.
+    pub fn accounts_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Arc<Account>> {
+        self.accounts.values().filter(|account| job.accounts.iter().any(|glob| glob_match(glob, account.name.as_str())))
+    }
+
+    /// The jobs that SIGUSR1 runs: the marked ones, or all where none is marked.
+    #[must_use]
+    pub fn signal_jobs(&self) -> Vec<Arc<Job>> {
+        let marked: Vec<_> = self.jobs.values().filter(|job| job.on_signal).cloned().collect();
+        if marked.is_empty() { self.jobs.values().cloned().collect() } else { marked }
+    }
+
+    /// The account that logs in to change `account`.
+    #[must_use]
+    pub fn login_account(&self, account: &Account) -> AccountName {
+        account.login_as.clone().unwrap_or_else(|| account.name.clone())
+    }
+}

@@ -1,0 +1,66 @@
+//! What can go wrong with the vault, and what to do.
+
+use std::path::PathBuf;
+
+/// An error of the vault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The key file is missing, unsafe or malformed.
+    #[error("vault key {place}: {why}")]
+    Key {
+        /// File or credential.
+        place: String,
+        /// What is wrong, and the remedy.
+        why: String,
+    },
+    /// The key is a good one, but not this vault's.
+    #[error("the key does not open the vault {0}: it is the key of another vault, or the vault was altered; put the right key file in place")]
+    WrongKey(PathBuf),
+    /// Another daemon works on the state folder.
+    #[error("another rotord works on {0}; stop it first")]
+    Locked(PathBuf),
+    /// The vault was written by a newer rotord.
+    #[error("the vault has schema {found}, and this rotord knows up to {known}; install the newer rotord again")]
+    Newer {
+        /// In the file.
+        found: i64,
+        /// Known here.
+        known: i64,
+    },
+    /// The database file is damaged.
+    #[error("the vault {0} is damaged ({1}); restore it from a backup, and do not delete it: it may hold passwords that nothing else holds")]
+    Damaged(PathBuf, String),
+    /// A sealed secret does not open: it was altered or moved.
+    #[error("a secret of {0} does not open: the row was altered or moved")]
+    Unsealing(String),
+    /// A row holds what no rotord wrote.
+    #[error("the vault holds an unknown {0}")]
+    Unreadable(&'static str),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// SQLite failed.
+    #[error("the vault cannot be used: {0}")]
+    Sql(#[from] rusqlite::Error),
+    /// A file operation failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The audit log cannot be written; nothing goes on without it.
+    #[error("the audit log cannot be written: {0}")]
+    Audit(String),
+    /// A transaction was not committed.
+    #[error("the vault could not commit: {0}")]
+    Commit(String),
+    /// The system gave no random bytes.
+    #[error("the system's random source failed: {0}")]
+    Random(String),
+    /// The vault's thread is gone.
+    #[error("the vault is closed")]
+    Closed,
+}

@@ -1,0 +1,23 @@
+//! The durable store: every account's state and secrets, what was used and when, and the audit events on their way out.
+//!
+//! SQLite in WAL mode with `synchronous=FULL`, behind one thread that groups what is waiting into one transaction. A
+//! call returns when a crash can no longer undo it, and when the audit events it made are in the log's file. Each
+//! secret is sealed on its own, with its place as associated data; names and times stand in clear.
+
+mod error;
+mod keys;
+mod records;
+mod schema;
+mod seal;
+mod secrets;
+mod store;
+#[cfg(test)]
+mod tests;
+mod transitions;
+
+pub use error::VaultError;
+pub use keys::{KEY_BYTES, VaultKey};
+pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow};
+pub use secrets::Kind;
+pub use store::{Tx, Vault};
+pub use transitions::{Reservation, Transition};

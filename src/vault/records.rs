@@ -1,0 +1,327 @@
+//! Rows that are no secrets: accounts, attempts, host keys, jobs.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::error::VaultError;
+use super::store::Tx;
+use crate::model::{AccountName, AccountState, Actor, Moment, Outcome, Secret, Step, rfc3339};
+use crate::rotation::{Phase, Which};
+
+/// What the vault knows of an account, its secrets apart.
+#[derive(Debug, Clone)]
+pub struct AccountRow {
+    /// `DEVICE/USERNAME`.
+    pub name: String,
+    /// Where its rotation stands.
+    pub phase: Phase,
+    /// Since when, in milliseconds since 1970.
+    pub since: i64,
+    /// The attempt under way.
+    pub attempt: Option<String>,
+    /// Whether a password is stored.
+    pub has_password: bool,
+    /// Whether an operator holds its scheduled work.
+    pub paused: bool,
+    /// When the last change was proved.
+    pub last_change: Option<i64>,
+    /// How the last attempt failed.
+    pub last_error: Option<String>,
+    /// When rotord goes on by itself with it.
+    pub wake: Option<i64>,
+    /// Tries of the scheduled run under way.
+    pub tries: u32,
+}
+
+impl AccountRow {
+    /// The state that `status` shows.
+    #[must_use]
+    pub fn state(&self) -> AccountState {
+        match self.phase {
+            Phase::Idle if !self.has_password => AccountState::New,
+            Phase::Idle if self.paused => AccountState::Paused,
+            Phase::Idle => AccountState::Idle,
+            Phase::Prepared => AccountState::Prepared,
+            Phase::Changing => AccountState::Changing,
+            Phase::Sent => AccountState::Sent,
+            Phase::Verifying => AccountState::Verifying,
+            Phase::Uncertain { .. } => AccountState::Uncertain,
+            Phase::Quarantined => AccountState::Quarantined,
+        }
+    }
+}
+
+pub(super) fn phase_text(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Prepared => "prepared",
+        Phase::Changing => "changing",
+        Phase::Sent => "sent",
+        Phase::Verifying => "verifying",
+        Phase::Uncertain { likely: Which::New } => "uncertain-new",
+        Phase::Uncertain { likely: Which::Old } => "uncertain-old",
+        Phase::Quarantined => "quarantined",
+    }
+}
+
+fn parse_phase(text: &str) -> Option<Phase> {
+    [
+        Phase::Idle,
+        Phase::Prepared,
+        Phase::Changing,
+        Phase::Sent,
+        Phase::Verifying,
+        Phase::Uncertain { likely: Which::New },
+        Phase::Uncertain { likely: Which::Old },
+        Phase::Quarantined,
+    ]
+    .into_iter()
+    .find(|phase| phase_text(*phase) == text)
+}
+
+const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, tries";
+
+fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
+    let state: String = row.get(1)?;
+    let account = AccountRow {
+        name: row.get(0)?,
+        phase: Phase::Idle,
+        since: row.get(2)?,
+        attempt: row.get(3)?,
+        has_password: row.get::<_, Option<i64>>(4)?.is_some(),
+        paused: row.get(5)?,
+        last_change: row.get(6)?,
+        last_error: row.get(7)?,
+        wake: row.get(8)?,
+        tries: row.get(9)?,
+    };
+    Ok((state, account))
+}
+
+fn with_phase((state, mut account): (String, AccountRow)) -> Result<AccountRow, VaultError> {
+    account.phase = parse_phase(&state).ok_or(VaultError::Unreadable("account state"))?;
+    Ok(account)
+}
+
+/// An attempt, as `history` shows it.
+#[derive(Debug, Clone)]
+pub struct AttemptRow {
+    /// Its id.
+    pub id: String,
+    /// The account.
+    pub account: String,
+    /// Milliseconds since 1970.
+    pub started: i64,
+    /// Milliseconds since 1970; `None` while it runs.
+    pub ended: Option<i64>,
+    /// What set it off.
+    pub trigger: String,
+    /// Who.
+    pub actor: Option<Actor>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// In words.
+    pub detail: Option<String>,
+    /// What happened.
+    pub steps: Vec<Step>,
+}
+
+/// A password that was in force.
+#[derive(Debug, Clone)]
+pub struct HistoryEntry {
+    /// The password.
+    pub password: Secret,
+    /// RFC 3339.
+    pub from: String,
+    /// RFC 3339; `None` for the one in force and for a candidate.
+    pub until: Option<String>,
+    /// Whether it is the one in force.
+    pub current: bool,
+}
+
+/// A host key that a person trusted.
+#[derive(Debug, Clone)]
+pub struct HostKeyRow {
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// The key in OpenSSH's format.
+    pub key: String,
+}
+
+impl Tx<'_> {
+    /// Makes the account's row where it is missing.
+    pub(super) fn ensure_account(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO account (name, since) VALUES (?1, ?2)")?
+            .execute(params![account.as_str(), now.wall_ms])?;
+        Ok(())
+    }
+
+    /// One account; `None` where nothing of it was ever stored.
+    ///
+    /// # Errors
+    /// SQLite failed, or the row was written by something else.
+    pub fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
+        let found = self
+            .connection
+            .prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = ?1"))?
+            .query_row([account.as_str()], account_row)
+            .optional()?;
+        found.map(with_phase).transpose()
+    }
+
+    /// All accounts.
+    ///
+    /// # Errors
+    /// As [`Tx::account`].
+    pub fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
+        let mut statement = self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account ORDER BY name"))?;
+        let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter().map(with_phase).collect()
+    }
+
+    /// Holds or releases an account's scheduled work.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
+        self.ensure_account(account, now)?;
+        self.connection.execute("UPDATE account SET paused = ?2 WHERE name = ?1", params![account.as_str(), paused])?;
+        Ok(())
+    }
+
+    /// Holds or releases a job.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
+        let statement = if paused { "INSERT OR IGNORE INTO paused_job (name) VALUES (?1)" } else { "DELETE FROM paused_job WHERE name = ?1" };
+        self.connection.execute(statement, [job])?;
+        Ok(())
+    }
+
+    /// Whether a job is held.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn is_job_paused(&self, job: &str) -> Result<bool, VaultError> {
+        Ok(self.connection.query_row("SELECT EXISTS (SELECT 1 FROM paused_job WHERE name = ?1)", [job], |row| row.get(0))?)
+    }
+
+    /// When rotord goes on by itself with an account, and how many tries there were.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError> {
+        self.connection.execute("UPDATE account SET wake = ?2, tries = ?3 WHERE name = ?1", params![account.as_str(), wake, tries])?;
+        Ok(())
+    }
+
+    /// When a job last fired, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
+        Ok(self.connection.query_row("SELECT last FROM job WHERE name = ?1", [job], |row| row.get(0)).optional()?)
+    }
+
+    /// Records that a job fired.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
+        self.connection.execute("INSERT OR REPLACE INTO job (name, last) VALUES (?1, ?2)", params![job, at])?;
+        Ok(())
+    }
+
+    /// Records the end of an attempt, its start included where it has none yet.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
+        let steps = serde_json::to_string(&attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
+        let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
+        self.connection.execute(
+            "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps",
+            params![attempt.id, attempt.account, attempt.started, attempt.ended, attempt.trigger, actor, attempt.outcome, attempt.detail, steps],
+        )?;
+        Ok(())
+    }
+
+    /// The attempts of an account, newest first.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, account, started, ended, cause, actor, outcome, detail, steps FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![account.as_str(), most], |row| {
+            Ok(AttemptRow {
+                id: row.get(0)?,
+                account: row.get(1)?,
+                started: row.get(2)?,
+                ended: row.get(3)?,
+                trigger: row.get(4)?,
+                actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
+                outcome: row.get(6)?,
+                detail: row.get(7)?,
+                steps: serde_json::from_str(&row.get::<_, String>(8)?).unwrap_or_default(),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Ends the attempts that a crash left open, as records: their accounts are dealt with one by one.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "UPDATE attempt SET ended = ?1, outcome = ?2, detail = 'interrupted: the daemon stopped' WHERE ended IS NULL",
+            params![now.wall_ms, Outcome::Unknown.as_str()],
+        )?;
+        Ok(())
+    }
+
+    /// The passwords of an account, newest first: for `secret show --history`.
+    ///
+    /// # Errors
+    /// SQLite failed, or a row does not open.
+    pub fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError> {
+        let current: Option<i64> = self
+            .connection
+            .query_row("SELECT current FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let entry = |(password, made, retired, version): (Secret, i64, Option<i64>, i64)| HistoryEntry {
+            password,
+            from: rfc3339(made),
+            until: retired.map(rfc3339),
+            current: Some(version) == current,
+        };
+        Ok(self.passwords(account)?.into_iter().map(entry).collect())
+    }
+
+    /// The host keys that were trusted for a device.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError> {
+        let mut statement = self.connection.prepare_cached("SELECT fingerprint, key FROM host_key WHERE device = ?1")?;
+        let rows = statement.query_map([device], |row| Ok(HostKeyRow { fingerprint: row.get(0)?, key: row.get(1)? }))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Trusts a host key for a device.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "INSERT OR REPLACE INTO host_key (device, fingerprint, key, trusted) VALUES (?1, ?2, ?3, ?4)",
+            params![device, key.fingerprint, key.key, now.wall_ms],
+        )?;
+        Ok(())
+    }
+}

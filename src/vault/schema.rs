@@ -1,0 +1,24 @@
+//! The schema and its migrations, numbered by `PRAGMA user_version`.
+
+use rusqlite::Connection;
+
+use super::error::VaultError;
+
+/// One step a version; a step that was released is never changed.
+const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql")];
+
+/// Brings a database to the newest schema.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), VaultError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(VaultError::Newer { found, known });
+    }
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Sealing: XChaCha20-Poly1305 with a random nonce, the secret's place as associated data.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::error::VaultError;
+use super::keys::{KEY_BYTES, VaultKey, random};
+
+const NONCE_BYTES: usize = 24;
+
+/// Seals and opens under one key.
+pub(super) struct Sealer {
+    cipher: XChaCha20Poly1305,
+    code_key: Zeroizing<Vec<u8>>,
+}
+
+/// A fresh data key, sealed under the vault key: what the vault stores of it.
+pub(super) fn new_data_key(key: &VaultKey, vault_id: &str) -> Result<Vec<u8>, VaultError> {
+    let mut data_key = Zeroizing::new([0u8; KEY_BYTES]);
+    random(data_key.as_mut_slice())?;
+    Sealer::new(key.bytes()).seal(&wrap_place(vault_id), data_key.as_slice())
+}
+
+/// The sealer of a vault whose data key is wrapped under the vault key; `None` where the key does not fit.
+pub(super) fn unwrap_data_key(key: &VaultKey, vault_id: &str, wrapped: &[u8]) -> Option<Sealer> {
+    let opened = Sealer::new(key.bytes()).open(&wrap_place(vault_id), wrapped)?;
+    let data_key = Zeroizing::new(<[u8; KEY_BYTES]>::try_from(opened.as_slice()).ok()?);
+    Some(Sealer::new(&data_key))
+}
+
+fn wrap_place(vault_id: &str) -> String {
+    format!("rotord data key 1|{vault_id}")
+}
+
+impl Sealer {
+    fn new(key: &[u8; KEY_BYTES]) -> Self {
+        let mut sealer = Self { cipher: XChaCha20Poly1305::new(key.into()), code_key: Zeroizing::new(Vec::new()) };
+        sealer.code_key = Zeroizing::new(keyed_hash(key, b"used codes"));
+        sealer
+    }
+
+    /// Seals a secret at a place: nonce, then ciphertext and tag.
+    pub(super) fn seal(&self, place: &str, secret: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut nonce = [0u8; NONCE_BYTES];
+        random(&mut nonce)?;
+        let payload = Payload { msg: secret, aad: place.as_bytes() };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unsealing(place.to_owned()))?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what was sealed at the same place; `None` where key, place or bytes differ.
+    pub(super) fn open(&self, place: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
+        let nonce = XNonce::from(<[u8; NONCE_BYTES]>::try_from(nonce).ok()?);
+        let payload = Payload { msg: ciphertext, aad: place.as_bytes() };
+        self.cipher.decrypt(&nonce, payload).ok().map(Zeroizing::new)
+    }
+
+    /// A keyed hash by which accounts that share a seed are known to share it, and which tells nothing else of it.
+    pub(super) fn seed_hash(&self, seed: &[u8]) -> Vec<u8> {
+        keyed_hash(&self.code_key, seed)
+    }
+}
+
+fn keyed_hash(key: &[u8], text: &[u8]) -> Vec<u8> {
+    // HMAC takes a key of any length (RFC 2104), so this cannot fail.
+    Hmac::<Sha256>::new_from_slice(key).map_or_else(|_| Vec::new(), |mut mac| {
+        mac.update(text);
+        mac.finalize().into_bytes().to_vec()
+    })
+}

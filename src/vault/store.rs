@@ -1,0 +1,268 @@
+//! The thread that owns the database, and the handle by which everybody else asks it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::oneshot;
+
+use super::error::VaultError;
+use super::keys::{VaultKey, random};
+use super::schema;
+use super::seal::{Sealer, new_data_key, unwrap_data_key};
+use crate::audit::{Chained, Draft, GENESIS, LogFiles};
+use crate::model::Moment;
+
+/// The most calls that one transaction carries.
+const GROUP: usize = 128;
+
+/// What a call leaves behind: told to its caller once the group's fate is known.
+type Reply = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
+type Call = Box<dyn FnOnce(&Tx<'_>) -> (bool, Reply) + Send>;
+
+/// The open vault. Clones share it; it closes with the last one.
+#[derive(Clone)]
+pub struct Vault {
+    calls: mpsc::Sender<Call>,
+    audit_folder: PathBuf,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault(..)")
+    }
+}
+
+/// The inside of one call: everything in it is durable together, or none of it.
+pub struct Tx<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) sealer: &'a Sealer,
+}
+
+impl Vault {
+    /// Opens the vault of a state folder, making both where they are missing. Audit events that a crash kept from the
+    /// log's file are appended now.
+    ///
+    /// # Errors
+    /// Another daemon holds the folder, the key is not this vault's, the file is damaged or of a newer rotord, or the
+    /// audit log cannot be written.
+    pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Self, VaultError> {
+        let io = |what: &str, path: &Path| {
+            let what = format!("{what} {}", path.display());
+            move |source| VaultError::Io { what, source }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(io("cannot make", state_dir))?;
+        let lock = lock(state_dir)?;
+        let path = state_dir.join("vault.db");
+        // SQLite gives a new file the umask's mode, and its journals that of the file.
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io("cannot open", &path))?;
+        let mut connection = open_database(&path)?;
+        let sealer = open_sealer(&mut connection, key, &path)?;
+        let audit_folder = state_dir.join("audit");
+        DirBuilder::new().recursive(true).mode(0o700).create(&audit_folder).map_err(io("cannot make", &audit_folder))?;
+        let log = LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
+        let mut writer = Writer { connection, sealer, log, _lock: lock };
+        writer.flush_outbox()?;
+        let (calls, inbox) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("vault".into())
+            .spawn(move || writer.run(&inbox))
+            .map_err(io("cannot start the thread for", &path))?;
+        Ok(Self { calls, audit_folder })
+    }
+
+    /// The folder of the audit log.
+    #[must_use]
+    pub fn audit_folder(&self) -> &Path {
+        &self.audit_folder
+    }
+
+    /// Runs a closure inside a transaction. When this returns `Ok`, a crash finds what was written, and its audit
+    /// events are in the log's file; with `Err`, nothing may be acted upon.
+    ///
+    /// # Errors
+    /// The closure's own error, with what it wrote rolled back; or the commit or the audit log failed.
+    pub async fn call<T, F>(&self, work: F) -> Result<T, VaultError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, VaultError> + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        let call: Call = Box::new(move |tx| {
+            let done = work(tx);
+            let worked = done.is_ok();
+            // The caller may have gone away; its work stands all the same.
+            let reply: Reply = Box::new(move |fate| drop(answer.send(fate.and(done))));
+            (worked, reply)
+        });
+        self.calls.send(call).map_err(|_| VaultError::Closed)?;
+        result.await.unwrap_or(Err(VaultError::Closed))
+    }
+}
+
+fn lock(state_dir: &Path) -> Result<File, VaultError> {
+    let path = state_dir.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| VaultError::Io { what: format!("cannot open {}", path.display()), source })?;
+    file.try_lock().map_err(|_| VaultError::Locked(state_dir.to_owned()))?;
+    Ok(file)
+}
+
+fn open_database(path: &Path) -> Result<Connection, VaultError> {
+    let damaged = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            VaultError::Damaged(path.to_owned(), error.to_string())
+        }
+        _ => VaultError::Sql(error),
+    };
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted is overwritten, and temporary data never reaches a disk.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -2048)?;
+    let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
+    if check != "ok" {
+        return Err(VaultError::Damaged(path.to_owned(), check));
+    }
+    Ok(connection)
+}
+
+fn open_sealer(connection: &mut Connection, key: &VaultKey, path: &Path) -> Result<Sealer, VaultError> {
+    schema::migrate(connection)?;
+    if meta(connection, "data_key")?.is_none() {
+        // A vault that holds secrets and no key was altered: a fresh key would lose them all.
+        let secrets: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM secret)", [], |row| row.get(0))?;
+        if secrets {
+            return Err(VaultError::Damaged(path.to_owned(), "its data key is gone".into()));
+        }
+        let mut id = [0u8; 16];
+        random(&mut id)?;
+        let id = data_encoding::HEXLOWER.encode(&id);
+        let wrapped = new_data_key(key, &id)?;
+        let transaction = connection.transaction()?;
+        set_meta(&transaction, "vault_id", id.as_bytes())?;
+        set_meta(&transaction, "data_key", &wrapped)?;
+        transaction.commit()?;
+    }
+    let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let id = text(meta(connection, "vault_id")?).ok_or(VaultError::Unreadable("vault id"))?;
+    let wrapped = meta(connection, "data_key")?.ok_or(VaultError::Unreadable("data key"))?;
+    unwrap_data_key(key, &id, &wrapped).ok_or_else(|| VaultError::WrongKey(path.to_owned()))
+}
+
+fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
+    Ok(connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?)
+}
+
+fn set_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<(), VaultError> {
+    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", params![name, value])?;
+    Ok(())
+}
+
+/// A number for SQLite, which counts to 2^63.
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+struct Writer {
+    connection: Connection,
+    sealer: Sealer,
+    log: LogFiles,
+    _lock: File,
+}
+
+impl Writer {
+    fn run(&mut self, inbox: &mpsc::Receiver<Call>) {
+        while let Ok(first) = inbox.recv() {
+            let mut group = vec![first];
+            group.extend(inbox.try_iter().take(GROUP - 1));
+            let mut replies = Vec::with_capacity(group.len());
+            let fate = self.carry_out(group, &mut replies);
+            let fate = fate.and_then(|()| self.flush_outbox());
+            for reply in replies {
+                reply(match &fate {
+                    Ok(()) => Ok(()),
+                    Err(VaultError::Audit(why)) => Err(VaultError::Audit(why.clone())),
+                    Err(error) => Err(VaultError::Commit(error.to_string())),
+                });
+            }
+        }
+    }
+
+    /// Runs a group of calls in one transaction; a call that fails is undone alone.
+    fn carry_out(&mut self, group: Vec<Call>, replies: &mut Vec<Reply>) -> Result<(), VaultError> {
+        let mut transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut broken = None;
+        for call in group {
+            let savepoint = transaction.savepoint();
+            let mut savepoint = match savepoint {
+                Ok(savepoint) => savepoint,
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            };
+            let (worked, reply) = call(&Tx { connection: &savepoint, sealer: &self.sealer });
+            replies.push(reply);
+            let settled = if worked { savepoint.commit() } else { savepoint.rollback().and_then(|()| savepoint.finish()) };
+            if let Err(error) = settled {
+                broken = Some(error);
+                break;
+            }
+        }
+        match broken {
+            Some(error) => Err(error.into()),
+            None => Ok(transaction.commit()?),
+        }
+    }
+
+    /// Appends to the log's file what is in the outbox and not in the file, and clears the outbox.
+    fn flush_outbox(&mut self) -> Result<(), VaultError> {
+        let mut statement = self.connection.prepare_cached("SELECT seq, hash, line FROM outbox ORDER BY seq")?;
+        let events = statement
+            .query_map([], |row| Ok(Chained { seq: row.get::<_, i64>(0)?.unsigned_abs(), hash: row.get(1)?, line: row.get(2)? }))?
+            .collect::<Result<Vec<_>, _>>()?;
+        drop(statement);
+        let Some(last) = events.last() else { return Ok(()) };
+        self.log.append(&events).map_err(|error| VaultError::Audit(error.to_string()))?;
+        // Losing this delete in a crash is harmless: the file tells which events it has.
+        self.connection.execute("DELETE FROM outbox WHERE seq <= ?1", [number(last.seq)])?;
+        Ok(())
+    }
+}
+
+impl Tx<'_> {
+    /// Puts an audit event on its way: it is in the log's file before the call returns.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError> {
+        let (seq, prev) = self.audit_head()?;
+        let event = draft.chain(seq + 1, now.wall_ms, &prev).map_err(|error| VaultError::Audit(error.to_string()))?;
+        self.connection
+            .prepare_cached("INSERT INTO outbox (seq, hash, line) VALUES (?1, ?2, ?3)")?
+            .execute(params![number(event.seq), event.hash, event.line])?;
+        set_meta(self.connection, "audit_head", format!("{} {}", event.seq, event.hash).as_bytes())
+    }
+
+    /// Number and hash of the last audit event.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn audit_head(&self) -> Result<(u64, String), VaultError> {
+        let Some(bytes) = meta(self.connection, "audit_head")? else { return Ok((0, GENESIS.to_owned())) };
+        let text = String::from_utf8(bytes).map_err(|_| VaultError::Unreadable("audit head"))?;
+        let (seq, hash) = text.split_once(' ').ok_or(VaultError::Unreadable("audit head"))?;
+        Ok((seq.parse().map_err(|_| VaultError::Unreadable("audit head"))?, hash.to_owned()))
+    }
+}

@@ -1,0 +1,267 @@
+//! The steps of a rotation made durable, and the limits that are counted here.
+
+use rusqlite::params;
+
+use super::error::VaultError;
+use super::records::phase_text;
+use super::secrets::Kind;
+use super::store::Tx;
+use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
+use crate::policy::restamp;
+use crate::rotation::{Persist, Phase};
+use crate::totp::{Pick, Seed, guard_for, pick_step};
+
+/// A transition of the state machine, with what it needs.
+#[derive(Debug)]
+pub struct Transition<'a> {
+    /// The account.
+    pub account: &'a AccountName,
+    /// The attempt that it belongs to.
+    pub attempt: &'a str,
+    /// What to make durable.
+    pub persist: Persist,
+    /// The candidate, for [`Persist::Prepared`].
+    pub candidate: Option<&'a Candidate>,
+    /// How many former passwords stay, for [`Persist::Promote`].
+    pub keep: usize,
+    /// Now.
+    pub now: &'a Moment,
+}
+
+/// A code that was reserved, or when to ask again.
+#[derive(Debug, Clone)]
+pub enum Reservation {
+    /// The code of this step is recorded as used; nobody else gets it.
+    Code {
+        /// The code.
+        code: Secret,
+        /// Its time step.
+        step: u64,
+    },
+    /// Ask again at this instant, in milliseconds since 1970.
+    WaitUntil(i64),
+}
+
+impl Tx<'_> {
+    /// Writes a transition.
+    ///
+    /// # Errors
+    /// SQLite or the random source failed, or there is no candidate where one is needed.
+    pub fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
+        let Transition { account, attempt, persist, candidate, keep, now } = *transition;
+        match persist {
+            Persist::Prepared => {
+                let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
+                let version = self.add_secret(account, &Kind::Password, candidate.secret(), now)?;
+                self.set_phase(account, Phase::Prepared, Some(attempt), now)?;
+                self.connection
+                    .execute("UPDATE account SET candidate = ?2 WHERE name = ?1", params![account.as_str(), version])?;
+            }
+            Persist::Changing => self.set_phase(account, Phase::Changing, Some(attempt), now)?,
+            Persist::Sent => {
+                self.set_phase(account, Phase::Sent, Some(attempt), now)?;
+                self.connection.execute(
+                    "INSERT OR IGNORE INTO change (account, attempt, wall, boot, up) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![account.as_str(), attempt, now.wall_ms, now.boot.0, now.since_boot_ms],
+                )?;
+            }
+            Persist::Verifying => self.set_phase(account, Phase::Verifying, Some(attempt), now)?,
+            Persist::Uncertain { likely } => self.set_phase(account, Phase::Uncertain { likely }, Some(attempt), now)?,
+            Persist::Quarantine => self.set_phase(account, Phase::Quarantined, Some(attempt), now)?,
+            Persist::Promote => self.promote(account, keep, now)?,
+            Persist::Revert => self.revert(account, now)?,
+        }
+        Ok(())
+    }
+
+    fn set_phase(&self, account: &AccountName, phase: Phase, attempt: Option<&str>, now: &Moment) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached("UPDATE account SET state = ?2, since = ?3, attempt = ?4 WHERE name = ?1")?
+            .execute(params![account.as_str(), phase_text(phase), now.wall_ms, attempt])?;
+        Ok(())
+    }
+
+    fn promote(&self, account: &AccountName, keep: usize, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "UPDATE secret SET retired = ?2 WHERE account = ?1 AND kind = 'password' AND retired IS NULL
+             AND version <> (SELECT candidate FROM account WHERE name = ?1)",
+            params![account.as_str(), now.wall_ms],
+        )?;
+        self.connection.execute(
+            "UPDATE account SET current = candidate, candidate = NULL, last_change = ?2, last_error = NULL, wake = NULL, tries = 0
+             WHERE name = ?1 AND candidate IS NOT NULL",
+            params![account.as_str(), now.wall_ms],
+        )?;
+        // Old passwords stay: a device that did not save its configuration may come back with one.
+        self.connection.execute(
+            "DELETE FROM secret WHERE account = ?1 AND kind = 'password' AND retired IS NOT NULL AND version NOT IN
+             (SELECT version FROM secret WHERE account = ?1 AND kind = 'password' ORDER BY version DESC LIMIT ?2)",
+            params![account.as_str(), i64::try_from(keep.max(5) + 1).unwrap_or(i64::MAX)],
+        )?;
+        self.set_phase(account, Phase::Idle, None, now)
+    }
+
+    /// Drops the candidate. One that was sent is kept as history all the same: the device has seen it.
+    fn revert(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "DELETE FROM secret WHERE account = ?1 AND kind = 'password'
+             AND version = (SELECT candidate FROM account WHERE name = ?1 AND state IN ('prepared', 'changing'))",
+            [account.as_str()],
+        )?;
+        self.connection.execute(
+            "UPDATE secret SET retired = ?2 WHERE account = ?1 AND kind = 'password'
+             AND version = (SELECT candidate FROM account WHERE name = ?1)",
+            params![account.as_str(), now.wall_ms],
+        )?;
+        self.connection.execute("UPDATE account SET candidate = NULL, wake = NULL WHERE name = ?1", [account.as_str()])?;
+        self.set_phase(account, Phase::Idle, None, now)
+    }
+
+    /// Puts an account aside for a person, whatever it was doing: its stored password was refused.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3 WHERE name = ?1 AND state = 'idle'",
+            params![account.as_str(), now.wall_ms, why],
+        )?;
+        Ok(())
+    }
+
+    /// Records how the last attempt failed; `None` clears it.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
+        self.connection.execute("UPDATE account SET last_error = ?2 WHERE name = ?1", params![account.as_str(), error])?;
+        Ok(())
+    }
+
+    /// The candidate of a rotation under way.
+    ///
+    /// # Errors
+    /// SQLite failed, or the row does not open.
+    pub fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {
+        let version: Option<i64> = self
+            .connection
+            .query_row("SELECT candidate FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))?;
+        let secret = version.map_or(Ok(None), |version| self.open_secret(account, &Kind::Password, version))?;
+        Ok(secret.map(Candidate::new))
+    }
+
+    /// When changes of an account passed their commit point. Stamps that lie in the future of a clock that was set
+    /// back are restamped.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
+        let mut statement = self.connection.prepare_cached("SELECT wall, boot, up, attempt FROM change WHERE account = ?1")?;
+        let rows = statement
+            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, String>(3)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(stamp, attempt)| {
+                let Some(fresh) = restamp(&stamp, now) else { return Ok(stamp) };
+                self.connection.execute(
+                    "UPDATE change SET wall = ?3, boot = ?4, up = ?5 WHERE account = ?1 AND attempt = ?2",
+                    params![account.as_str(), attempt, fresh.wall_ms, fresh.boot.0, fresh.since_boot_ms],
+                )?;
+                Ok(fresh)
+            })
+            .collect()
+    }
+
+    /// Counts a login that the device refused.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "INSERT INTO failed_login (account, wall, boot, up) VALUES (?1, ?2, ?3, ?4)",
+            params![account.as_str(), now.wall_ms, now.boot.0, now.since_boot_ms],
+        )?;
+        Ok(())
+    }
+
+    /// When logins of an account were refused.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
+        let mut statement = self.connection.prepare_cached("SELECT wall, boot, up, id FROM failed_login WHERE account = ?1")?;
+        let rows = statement
+            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, i64>(3)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(stamp, id)| {
+                let Some(fresh) = restamp(&stamp, now) else { return Ok(stamp) };
+                self.connection.execute(
+                    "UPDATE failed_login SET wall = ?2, boot = ?3, up = ?4 WHERE id = ?1",
+                    params![id, fresh.wall_ms, fresh.boot.0, fresh.since_boot_ms],
+                )?;
+                Ok(fresh)
+            })
+            .collect()
+    }
+
+    /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
+    /// is ever handed out twice, whoever shares the seed and whatever restarts. With `earliest`, only a step from
+    /// there on will do.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
+        let hash = self.seed_hash(seed.key());
+        let mut used = self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_code WHERE seed = ?1 AND step = ?2)")?;
+        let mut failed = None;
+        let pick = pick_step(now.wall_ms, seed.period(), guard_for(seed.period()), |step| {
+            if earliest.is_some_and(|earliest| step < earliest) {
+                return true;
+            }
+            let found = i64::try_from(step).map(|step| used.query_row(params![hash, step], |row| row.get::<_, bool>(0)));
+            match found {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    failed = Some(error);
+                    false
+                }
+                Err(_) => false,
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        match pick {
+            Pick::WaitUntil(at) => Ok(Reservation::WaitUntil(at)),
+            Pick::Use(step) => {
+                let number = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
+                self.connection.execute(
+                    "INSERT INTO used_code (seed, step, wall) VALUES (?1, ?2, ?3)",
+                    params![hash, number, now.wall_ms],
+                )?;
+                Ok(Reservation::Code { code: seed.code(step), step })
+            }
+        }
+    }
+
+    /// Forgets what no rule can need any more: stamps older than eight days, and used codes and attempts older than
+    /// four hundred. Counted on the wall clock, with room for one that is wrong by days.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
+        const DAY: i64 = 86_400_000;
+        for (table, column, days) in [("failed_login", "wall", 8), ("change", "wall", 8), ("used_code", "wall", 400), ("attempt", "started", 400)] {
+            // A clock that leapt ahead must not forget what happened today: nothing of this boot goes.
+            let keep = if column == "wall" && table != "used_code" { format!(" AND boot <> '{}'", now.boot.0.replace('\'', "")) } else { String::new() };
+            self.connection
+                .execute(&format!("DELETE FROM {table} WHERE {column} < ?1{keep}"), [now.wall_ms.saturating_sub(days * DAY)])?;
+        }
+        Ok(())
+    }
+}
+
+fn stamp(row: &rusqlite::Row<'_>) -> rusqlite::Result<Moment> {
+    Ok(Moment { wall_ms: row.get(0)?, boot: BootId(row.get(1)?), since_boot_ms: row.get(2)? })
+}

@@ -1,22 +1,35 @@
 //! rotord changes the passwords of accounts on SSH devices whose login asks for a one-time code too.
 //!
-//! The house, from the ground up; a module uses only those above it in this list.
+//! The house, from the ground up; a module uses only those above it in this list. The pure ones name neither tokio, nor
+//! files, nor sockets, nor the clock, nor a random source.
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`model`] | plain types that all share: names, secrets, moments, outcomes, diagnostics |
+//! | [`model`] | plain types that all share: names, secrets, moments, outcomes, diagnostics (pure) |
 //! | [`template`] | the template language: parse, check, diagnose (pure) |
 //! | [`dialogue`] | screen, matching, login answers, running a template (pure) |
-//! | [`rotation`] | the state machine (pure) |
-//! | [`audit`] | events, the hash chain, the log's files |
-//! | [`vault`] | the durable store: SQLite, sealing, keys |
-//! | [`config`] | TOML to checked values, every problem at its place |
 //! | [`totp`] | seeds, codes, the single-use rule (pure) |
 //! | [`policy`] | passwords to generate, the cap, the lockout budget (pure) |
 //! | [`schedule`] | crontab, windows, spread, zones (pure) |
+//! | [`rotation`] | the state machine (pure) |
+//! | [`clock`] | the system's clocks, read in one place |
+//! | [`config`] | TOML to checked values, every problem at its place |
+//! | [`audit`] | events, the hash chain, the log's files |
+//! | [`vault`] | the durable store: SQLite, sealing, keys |
+//! | [`device`] | SSH transport, host keys, jump hosts, logins |
+//! | [`daemon`] | performs what the machine asks; the scheduling loop; signals; the service manager |
+//! | [`control`] | the API on the Unix socket, and its client |
+//! | [`cli`] | the commands and what they print |
+//! | [`demo`] | a simulated device, and the whole system with nothing installed |
 
 pub mod audit;
+pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod demo;
+pub mod device;
 pub mod dialogue;
 pub mod model;
 pub mod policy;

@@ -39,7 +39,7 @@ impl Default for Policy {
         Self {
             password: PasswordRules::default(),
             max_changes_per_day: MAX_CHANGES_PER_DAY,
-            min_age: Duration::from_secs(3600),
+            min_age: Duration::ZERO,
             max_age: None,
             history: 5,
             attempts: 3,

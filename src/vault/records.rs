@@ -179,6 +179,16 @@ impl Tx<'_> {
         rows.into_iter().map(with_phase).collect()
     }
 
+    /// The accounts with which rotord goes on by itself.
+    ///
+    /// # Errors
+    /// As [`Tx::account`].
+    pub fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
+        let mut statement = self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE wake IS NOT NULL"))?;
+        let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter().map(with_phase).collect()
+    }
+
     /// Holds or releases an account's scheduled work.
     ///
     /// # Errors

@@ -1,0 +1,77 @@
+//! Whether a rotation may begin: the cap, `min_age`, pauses and the lockout budget, checked where they are durable.
+
+use crate::config::Account;
+use crate::model::{AccountName, Moment, Trigger};
+use crate::policy::LimitError;
+use crate::rotation::Phase;
+use crate::vault::{Tx, VaultError};
+
+/// What is to be done with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Begin.
+    Admitted,
+    /// A rule stands against it, in words.
+    Refused(String),
+    /// An interrupted change has to be found out first.
+    Recover,
+    /// A person is needed first.
+    Quarantined(String),
+}
+
+/// Checks a request. `login` is the account that logs in.
+pub(super) fn admit(tx: &Tx<'_>, account: &Account, login: &AccountName, trigger: Trigger, now: &Moment) -> Result<Admission, VaultError> {
+    let Some(row) = tx.account(&account.name)? else {
+        return Ok(if account.login_as.is_some() { Admission::Admitted } else { no_password(account) });
+    };
+    match row.phase {
+        Phase::Idle => {}
+        Phase::Quarantined => {
+            let why = row.last_error.unwrap_or_else(|| "neither password is known to work".into());
+            return Ok(Admission::Quarantined(why));
+        }
+        _ => return Ok(Admission::Recover),
+    }
+    if !row.has_password && account.login_as.is_none() {
+        return Ok(no_password(account));
+    }
+    let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
+    if by_itself && row.paused {
+        return Ok(Admission::Refused("paused by an operator".into()));
+    }
+    if let Err(LimitError { used, free_in_ms }) = account.policy.cap().admit(&tx.changes(&account.name, now)?, now) {
+        let text = format!("the cap: {used} changes in the last 24 hours; the next is allowed in {}", in_words(free_in_ms));
+        return Ok(Admission::Refused(text));
+    }
+    if let Some(text) = too_young(tx, account, now)? {
+        return Ok(Admission::Refused(text));
+    }
+    if let Err(LimitError { used, free_in_ms }) = account.policy.lockout().admit(&tx.failed_logins(login, now)?, now) {
+        let text = format!(
+            "the lockout budget: {used} refused logins of {login} in the last hour; the next may be tried in {}",
+            in_words(free_in_ms)
+        );
+        return Ok(Admission::Refused(text));
+    }
+    Ok(Admission::Admitted)
+}
+
+fn no_password(account: &Account) -> Admission {
+    Admission::Refused(format!("no password is stored; run 'rotorctl secret set {}'", account.name))
+}
+
+fn too_young(tx: &Tx<'_>, account: &Account, now: &Moment) -> Result<Option<String>, VaultError> {
+    let min_age = i64::try_from(account.policy.min_age.as_millis()).unwrap_or(i64::MAX);
+    let youngest = tx.changes(&account.name, now)?.iter().map(|stamp| now.since(stamp)).min();
+    Ok(youngest.filter(|age| *age < min_age).map(|age| format!("min_age: the last change is too young; the next is allowed in {}", in_words(min_age - age))))
+}
+
+/// Milliseconds in words, to the minute.
+pub(super) fn in_words(ms: i64) -> String {
+    let seconds = (ms.max(0) + 999) / 1000;
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", (seconds + 59) / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,743 @@
+//! One attempt: the state machine is asked, and what it answers is performed.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as Plain, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::admission::{Admission, admit, in_words};
+use super::core::Core;
+use super::values::{Stored, base_values, way_to};
+use crate::audit::Draft;
+use crate::config::{Account, Config};
+use crate::device::{DeviceError, Hop, RunContext, Session, Watcher, connect, run_template};
+use crate::dialogue::{Run, Verdict};
+use crate::model::{AccountName, Actor, Candidate, Outcome, Secret, Step, Trigger, rfc3339};
+use crate::rotation::{Action, End, Event, Persist, Phase, Rotation, Which};
+use crate::vault::{AttemptRow, Transition, VaultError};
+
+/// Somebody wants an account's password changed.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The account.
+    pub account: AccountName,
+    /// What asks.
+    pub trigger: Trigger,
+    /// Who asks; `None` for rotord itself.
+    pub actor: Option<Actor>,
+    /// The job that asks.
+    pub job: Option<String>,
+    /// Why, in the words of who asks.
+    pub reason: Option<String>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct RotationResult {
+    /// The account.
+    pub account: AccountName,
+    /// How.
+    pub outcome: Outcome,
+    /// The attempt's id.
+    pub attempt: String,
+    /// In words.
+    pub detail: String,
+    /// What happened.
+    pub steps: Vec<Step>,
+}
+
+/// A step of an attempt, as it happens.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The account.
+    pub account: AccountName,
+    /// The step.
+    pub step: Step,
+}
+
+/// An attempt under way.
+pub(super) struct Attempt {
+    core: Arc<Core>,
+    config: Arc<Config>,
+    account: Arc<Account>,
+    login: Arc<Account>,
+    request: Request,
+    id: String,
+    started: i64,
+    rotation: Mutex<Rotation>,
+    candidate: Plain<Option<Candidate>>,
+    session: Mutex<Option<Session>>,
+    steps: Plain<Vec<Step>>,
+    detail: Plain<String>,
+    cancelled: AtomicBool,
+    /// When to go on by itself, where the outcome is not known.
+    wake: Plain<Option<i64>>,
+}
+
+fn lock<T>(mutex: &Plain<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A fresh id: the time and 32 random bits.
+fn new_id(wall_ms: i64) -> String {
+    let mut bytes = [0u8; 4];
+    // Without randomness the time alone tells attempts apart well enough; keys never come from here.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{wall_ms:x}-{}", data_encoding::HEXLOWER.encode(&bytes))
+}
+
+impl Watcher for Attempt {
+    fn step(&self, text: String) {
+        let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text };
+        tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
+        // Nobody may be watching.
+        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step: step.clone() }));
+        lock(&self.steps).push(step);
+    }
+
+    async fn commit_point(&self) -> Result<(), DeviceError> {
+        self.feed(Event::AtCommitPoint).await.map_err(DeviceError::NotCommitted)?;
+        self.step("commit point: the new password is in the vault and leaves now".into());
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Changes an account's password, or says why not. Returns when the outcome is known or has to wait.
+    pub async fn rotate(self: &Arc<Self>, request: Request) -> RotationResult {
+        let config = self.config();
+        let Some(account) = config.accounts.get(&request.account).cloned() else {
+            return unknown_account(&request);
+        };
+        let Some(hold) = self.limits.hold(&account.name) else {
+            let attempt = Attempt::new(self, config, account, request);
+            return attempt.refuse("another rotation of this account is under way".into(), false).await;
+        };
+        let attempt = Attempt::new(self, config, account, request);
+        let result = Box::pin(attempt.run()).await;
+        drop(hold);
+        if result.outcome == Outcome::Done {
+            self.rotate_children(&result.account);
+        }
+        result
+    }
+
+    /// Starts the rotations of the accounts that change after this one.
+    fn rotate_children(self: &Arc<Self>, parent: &AccountName) {
+        for child in self.config().accounts.values().filter(|account| account.after.as_ref() == Some(parent)) {
+            let request = Request {
+                account: child.name.clone(),
+                trigger: Trigger::Parent,
+                actor: None,
+                job: None,
+                reason: Some(format!("{parent} was changed")),
+            };
+            let core = self.clone();
+            tokio::spawn(async move { core.rotate(request).await });
+        }
+    }
+
+    /// Finds out, by logging in, which password an account holds whose change was interrupted.
+    pub async fn recover(self: &Arc<Self>, account: &AccountName, trigger: Trigger, actor: Option<Actor>) -> Option<RotationResult> {
+        let config = self.config();
+        let account = config.accounts.get(account).cloned()?;
+        let hold = self.limits.hold(&account.name)?;
+        let request = Request { account: account.name.clone(), trigger, actor, job: None, reason: None };
+        let attempt = Attempt::new(self, config, account, request);
+        let result = Box::pin(attempt.find_out()).await;
+        drop(hold);
+        Some(result)
+    }
+}
+
+fn unknown_account(request: &Request) -> RotationResult {
+    RotationResult {
+        account: request.account.clone(),
+        outcome: Outcome::Refused,
+        attempt: String::new(),
+        detail: "there is no such account in the config".into(),
+        steps: Vec::new(),
+    }
+}
+
+impl Attempt {
+    fn new(core: &Arc<Core>, config: Arc<Config>, account: Arc<Account>, request: Request) -> Self {
+        let login = config.accounts.get(&config.login_account(&account)).cloned().unwrap_or_else(|| account.clone());
+        let started = core.clock.now().wall_ms;
+        Self {
+            core: core.clone(),
+            config,
+            account,
+            login,
+            request,
+            id: new_id(started),
+            started,
+            rotation: Mutex::new(Rotation::at(Phase::Idle)),
+            candidate: Plain::default(),
+            session: Mutex::default(),
+            steps: Plain::default(),
+            detail: Plain::default(),
+            cancelled: AtomicBool::new(false),
+            wake: Plain::default(),
+        }
+    }
+
+    fn draft(&self, event: &'static str) -> Draft {
+        Draft {
+            event,
+            account: Some(self.account.name.to_string()),
+            device: Some(self.account.device.name.to_string()),
+            job: self.request.job.clone(),
+            trigger: Some(self.request.trigger),
+            actor: self.request.actor.clone(),
+            attempt: Some(self.id.clone()),
+            outcome: None,
+            detail: None,
+        }
+    }
+
+    fn say(&self, detail: impl Into<String>) {
+        let detail = detail.into();
+        self.step(detail.clone());
+        *lock(&self.detail) = detail;
+    }
+
+    async fn run(&self) -> RotationResult {
+        match self.admission().await {
+            Ok(Admission::Admitted) => {}
+            Ok(Admission::Refused(why)) => return self.refuse(why, true).await,
+            Ok(Admission::Quarantined(why)) => {
+                let detail = format!("quarantined: {why}; store the device's password with 'rotorctl secret set {}'", self.account.name);
+                return self.end(Outcome::Unknown, detail, "rotation.refused").await;
+            }
+            Ok(Admission::Recover) => return self.find_out().await,
+            Err(error) => return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
+        }
+        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        if self.core.is_stopping() {
+            return self.refuse("the daemon is stopping".into(), true).await;
+        }
+        // What could be said before anything happens is said before anything happens.
+        if let Err(why) = self.prepare().await {
+            return self.end(Outcome::Failed, why, "rotation.failed").await;
+        }
+        let end = self.drive(Event::Begin).await;
+        self.finish(end).await
+    }
+
+    async fn find_out(&self) -> RotationResult {
+        let name = self.account.name.clone();
+        let phase = match self.core.vault.call(move |tx| Ok((tx.account(&name)?, tx.candidate(&name)?))).await {
+            Ok((Some(row), candidate)) => {
+                *lock(&self.candidate) = candidate;
+                row.phase
+            }
+            Ok((None, _)) => Phase::Idle,
+            Err(error) => return self.end(Outcome::Unknown, error.to_string(), "rotation.unknown").await,
+        };
+        *self.rotation.lock().await = Rotation::at(phase);
+        let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing);
+        let _sessions = if logs_in { self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await } else { Vec::new() };
+        if !logs_in {
+            *lock(&self.detail) = "interrupted before the new password was sent".into();
+        }
+        let end = self.drive(Event::Recover).await;
+        self.finish(end).await
+    }
+
+    async fn admission(&self) -> Result<Admission, VaultError> {
+        let (account, login, trigger, now) = (self.account.clone(), self.login.name.clone(), self.request.trigger, self.core.clock.now());
+        self.core.vault.call(move |tx| admit(tx, &account, &login, trigger, &now)).await
+    }
+
+    /// Makes the candidate, and checks that every tag of the template has a value.
+    async fn prepare(&self) -> Result<(), String> {
+        let name = self.account.name.clone();
+        let former = self.core.vault.call(move |tx| tx.history(&name)).await.map_err(|error| error.to_string())?;
+        let keep = self.account.policy.history.max(1);
+        let former: Vec<Secret> = former.into_iter().take(keep + 1).map(|entry| entry.password).collect();
+        let mut fill = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| error.to_string());
+        let candidate = self
+            .account
+            .policy
+            .password
+            .generate(self.account.name.user(), &former, &mut fill)
+            .map_err(|error| error.to_string())?;
+        *lock(&self.candidate) = Some(candidate);
+        let (values, ..) = self.values().await.map_err(|error| error.to_string())?;
+        values.check(&self.account.template).map_err(|error| error.to_string())
+    }
+
+    async fn values(&self) -> Result<(crate::dialogue::Values, Stored, Stored), DeviceError> {
+        let stored = self.core.stored(&self.account.name).await?;
+        let login_stored = if self.login.name == self.account.name { stored.clone() } else { self.core.stored(&self.login.name).await? };
+        let mut values = base_values(&self.account, &self.login, &stored, &login_stored);
+        if let Some(candidate) = &*lock(&self.candidate) {
+            values.set("NEW_PASSWORD", candidate.secret().clone());
+        }
+        Ok((values, stored, login_stored))
+    }
+
+    /// Hands an event to the machine and makes durable what it asks for; the acts that are allowed now are returned.
+    /// Where the vault fails, the machine stays where it was.
+    async fn feed(&self, event: Event) -> Result<VecDeque<Action>, String> {
+        let mut rotation = self.rotation.lock().await;
+        if event == Event::AtCommitPoint && self.cancelled.load(Ordering::SeqCst) {
+            return Err("the daemon is stopping".into());
+        }
+        let mut next = rotation.clone();
+        let actions = next.step(event).map_err(|error| error.to_string())?;
+        let mut acts = VecDeque::new();
+        for action in actions {
+            match action {
+                Action::Persist(persist) => self.persist(persist).await.map_err(|error| error.to_string())?,
+                act => acts.push_back(act),
+            }
+        }
+        *rotation = next;
+        Ok(acts)
+    }
+
+    async fn persist(&self, persist: Persist) -> Result<(), VaultError> {
+        let now = self.core.clock.now();
+        let recovering = self.request.trigger == Trigger::Recovery;
+        let detail = lock(&self.detail).clone();
+        let mut drafts = Vec::new();
+        match persist {
+            Persist::Prepared => drafts.push(self.draft("rotation.start").detail(self.request.reason.clone().unwrap_or_default())),
+            Persist::Sent => drafts.push(self.draft("rotation.sent")),
+            Persist::Promote => {
+                drafts.push(self.draft("rotation.verified"));
+                let event = if recovering { "rotation.recovered" } else { "rotation.done" };
+                drafts.push(Draft { outcome: Some(Outcome::Done), ..self.draft(event) });
+            }
+            Persist::Revert => {
+                let event = if recovering { "rotation.recovered" } else { "rotation.failed" };
+                drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.draft(event) });
+            }
+            Persist::Changing | Persist::Verifying | Persist::Uncertain { .. } | Persist::Quarantine => {}
+        }
+        let (account, login, attempt, trigger) = (self.account.clone(), self.login.name.clone(), self.id.clone(), self.request.trigger);
+        let candidate = lock(&self.candidate).clone();
+        let start = (persist == Persist::Prepared).then(|| self.row(None, None, None));
+        self.core
+            .vault
+            .call(move |tx| {
+                // The rules are checked again where they are counted: a second request may have come in between.
+                if persist == Persist::Prepared {
+                    match admit(tx, &account, &login, trigger, &now)? {
+                        Admission::Admitted => {}
+                        Admission::Refused(why) | Admission::Quarantined(why) => return Err(VaultError::NotFound(why)),
+                        Admission::Recover => return Err(VaultError::NotFound("another rotation is under way".into())),
+                    }
+                }
+                tx.transition(&Transition {
+                    account: &account.name,
+                    attempt: &attempt,
+                    persist,
+                    candidate: candidate.as_ref(),
+                    keep: account.policy.history,
+                    now: &now,
+                })?;
+                if let Some(row) = &start {
+                    tx.save_attempt(row)?;
+                }
+                drafts.iter().try_for_each(|draft| tx.audit(draft, &now))
+            })
+            .await
+    }
+
+    async fn drive(&self, first: Event) -> End {
+        let mut acts = match self.feed(first).await {
+            Ok(acts) => acts,
+            Err(why) => {
+                self.say(why);
+                return self.stranded().await;
+            }
+        };
+        while let Some(act) = acts.pop_front() {
+            let event = match act {
+                Action::Finish(end) => return end,
+                Action::Connect => Box::pin(self.connect()).await,
+                Action::RunTemplate => Box::pin(self.run_template()).await,
+                Action::Check(which) => Box::pin(self.check(which)).await,
+                Action::Release | Action::Persist(_) => continue,
+            };
+            match self.feed(event).await {
+                Ok(more) => acts.extend(more),
+                Err(why) => {
+                    self.say(why);
+                    return self.stranded().await;
+                }
+            }
+        }
+        self.stranded().await
+    }
+
+    /// The vault failed, so the account stays where the vault has it; recovery goes on from there.
+    async fn stranded(&self) -> End {
+        self.hang_up().await;
+        match self.rotation.lock().await.phase() {
+            Phase::Idle | Phase::Prepared | Phase::Changing => End::Failed { sent: false },
+            Phase::Quarantined => End::Quarantined,
+            _ => End::Waiting,
+        }
+    }
+
+    /// Returns once the daemon is stopping and this attempt has not reached its commit point, which it then never does.
+    async fn cancelled_before_commit(&self) {
+        self.core.stopped().await;
+        let rotation = self.rotation.lock().await;
+        if matches!(rotation.phase(), Phase::Idle | Phase::Prepared | Phase::Changing) {
+            self.cancelled.store(true, Ordering::SeqCst);
+            return;
+        }
+        drop(rotation);
+        std::future::pending().await
+    }
+
+    async fn connect(&self) -> Event {
+        let result = tokio::select! {
+            result = self.open_session() => result,
+            () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
+        };
+        let sent = self.rotation.lock().await.phase() == Phase::Sent;
+        match result {
+            Ok(session) if session.changed_at_login => {
+                self.step("the login took the new password; the template need not run".into());
+                session.close().await;
+                Event::Ran
+            }
+            Ok(session) => {
+                *self.session.lock().await = Some(session);
+                Event::LoggedIn
+            }
+            Err(error) => {
+                self.say(error.to_string());
+                self.count_refusal(&error).await;
+                if sent {
+                    return Event::Broken { refused: false };
+                }
+                if error.is_refusal() && self.refused_account(&error) == self.login.name {
+                    let retry = self.budget(&self.login.name).await.is_ok();
+                    let own = self.login.name == self.account.name;
+                    if !retry {
+                        self.say(format!("{} is refused by {}: the lockout budget is spent", self.login.name, self.account.device.name));
+                    }
+                    return Event::LoginRefused { retry, own };
+                }
+                Event::Failed
+            }
+        }
+    }
+
+    async fn open_session(&self) -> Result<Session, DeviceError> {
+        let stored = self.core.stored(&self.login.name).await?;
+        // Only an account that logs in as itself can be asked for its own new password.
+        let own = self.login.name == self.account.name;
+        let new = lock(&self.candidate).as_ref().filter(|_| own).map(|candidate| candidate.secret().clone());
+        let login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
+        let hops = self.hops(login).await?;
+        let bound = self.account.template.connect_timeout().unwrap_or_default();
+        connect(&hops, bound, &self.core.codes, self).await
+    }
+
+    async fn hops(&self, login: crate::device::Login) -> Result<Vec<Hop>, DeviceError> {
+        let device = &self.account.device;
+        let mut hops = self.core.jumps(&self.config, device).await?;
+        hops.push(Hop { device: device.clone(), host_keys: self.core.host_keys(device).await?, login });
+        Ok(hops)
+    }
+
+    async fn hang_up(&self) {
+        if let Some(session) = self.session.lock().await.take() {
+            session.close().await;
+        }
+    }
+
+    async fn run_template(&self) -> Event {
+        let result = tokio::select! {
+            result = self.carry_template() => result,
+            () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
+        };
+        self.hang_up().await;
+        let sent = self.rotation.lock().await.phase() == Phase::Sent;
+        match result {
+            Ok(Verdict::Ran { committed: true }) => Event::Ran,
+            Ok(Verdict::Ran { committed: false }) => {
+                self.say("the template came to its end without sending the new password");
+                Event::Ran
+            }
+            Ok(Verdict::Failed(failure)) => {
+                self.say(failure.message);
+                if sent { Event::Broken { refused: failure.device_refuses } } else { Event::Failed }
+            }
+            Err(error) => {
+                self.say(error.to_string());
+                if sent { Event::Broken { refused: false } } else { Event::Failed }
+            }
+        }
+    }
+
+    async fn carry_template(&self) -> Result<Verdict, DeviceError> {
+        let (values, stored, login_stored) = self.values().await?;
+        let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
+        let masker = values.masker(&secret_fields);
+        let run = Run::new(self.account.template.clone(), values, masker);
+        let session = self.session.lock().await;
+        let Some(session) = session.as_ref() else { return Err(DeviceError::NotCommitted("there is no session".into())) };
+        let context = RunContext {
+            codes: &self.core.codes,
+            seed: stored.seed.as_ref().or(login_stored.seed.as_ref()),
+            login_seed: login_stored.seed.as_ref(),
+            watcher: self,
+        };
+        run_template(session, run, &context).await
+    }
+
+    /// Logs in as the account itself with one of the two passwords, in a new session, and hangs up.
+    async fn check(&self, which: Which) -> Event {
+        let name = match which {
+            Which::Old => "old",
+            Which::New => "new",
+        };
+        if let Err(free_in) = self.budget(&self.account.name).await {
+            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(free_in).wall_ms);
+            self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));
+            return Event::Unreachable;
+        }
+        self.step(format!("checking the {name} password with a fresh login"));
+        match self.try_login(which).await {
+            Ok(None) => {
+                self.say("there is no old password to try");
+                Event::Disproved(which)
+            }
+            Ok(Some(session)) => {
+                session.close().await;
+                self.step(format!("the {name} password works"));
+                Event::Proved(which)
+            }
+            Err(error) => {
+                self.count_refusal(&error).await;
+                let own = error.is_refusal() && self.refused_account(&error) == self.account.name;
+                self.say(if own { format!("the {name} password is refused: {error}") } else { error.to_string() });
+                if own { Event::Disproved(which) } else { Event::Unreachable }
+            }
+        }
+    }
+
+    async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
+        let mut stored = self.core.stored(&self.account.name).await?;
+        if which == Which::New {
+            stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());
+        }
+        if stored.password.is_none() {
+            return Ok(None);
+        }
+        let hops = self.hops(self.core.login(&self.config, &self.account, stored, None, true)).await?;
+        let bound = self.account.template.connect_timeout().unwrap_or_default();
+        connect(&hops, bound, &self.core.codes, self).await.map(Some)
+    }
+
+    fn refused_account(&self, error: &DeviceError) -> AccountName {
+        match error {
+            DeviceError::Refused { account, .. } => AccountName::parse(account).unwrap_or_else(|_| self.login.name.clone()),
+            _ => self.login.name.clone(),
+        }
+    }
+
+    /// Counts a refused login, and puts a host key that is not on record on the audit log.
+    async fn count_refusal(&self, error: &DeviceError) {
+        let now = self.core.clock.now();
+        let draft = error.is_host_key().then(|| self.draft("host_key.mismatch").detail(error.to_string()));
+        let refused = error.is_refusal().then(|| self.refused_account(error));
+        let result = self
+            .core
+            .vault
+            .call(move |tx| {
+                if let Some(account) = &refused {
+                    tx.add_failed_login(account, &now)?;
+                }
+                draft.as_ref().map_or(Ok(()), |draft| tx.audit(draft, &now))
+            })
+            .await;
+        if let Err(error) = result {
+            tracing::error!(account = %self.account.name, %error, "a refused login could not be counted");
+        }
+    }
+
+    /// Whether one more login may be risked; else in how many milliseconds.
+    async fn budget(&self, account: &AccountName) -> Result<(), i64> {
+        let (name, now) = (account.clone(), self.core.clock.now());
+        let policy = self.config.accounts.get(account).map_or_else(|| self.account.policy.clone(), |account| account.policy.clone());
+        let at = now.clone();
+        match self.core.vault.call(move |tx| tx.failed_logins(&name, &at)).await {
+            Ok(stamps) => policy.lockout().admit(&stamps, &now).map_err(|error| error.free_in_ms),
+            // What cannot be counted is not risked.
+            Err(_) => Err(60_000),
+        }
+    }
+
+    async fn finish(&self, end: End) -> RotationResult {
+        let detail = lock(&self.detail).clone();
+        match end {
+            End::Done => self.close(Outcome::Done, "the new password is in force; a fresh login proved it".into(), None).await,
+            End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
+            End::Failed { sent: true } => {
+                let detail = format!("the device kept the old password, a login proved it; {detail}");
+                self.close(Outcome::Failed, detail, None).await
+            }
+            End::Waiting => {
+                let detail = format!("not known yet which password is in force; rotord finds out by itself; {detail}");
+                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
+            }
+            End::Quarantined => {
+                let detail = format!(
+                    "quarantined, a person is needed: {detail}; when you know the device's password, run 'rotorctl secret set {}'",
+                    self.account.name
+                );
+                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
+            }
+        }
+    }
+
+    fn row(&self, ended: Option<i64>, outcome: Option<Outcome>, detail: Option<&str>) -> AttemptRow {
+        AttemptRow {
+            id: self.id.clone(),
+            account: self.account.name.to_string(),
+            started: self.started,
+            ended,
+            trigger: self.request.trigger.as_str().to_owned(),
+            actor: self.request.actor.clone(),
+            outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
+            detail: detail.map(str::to_owned),
+            steps: lock(&self.steps).clone(),
+        }
+    }
+
+    async fn refuse(&self, why: String, keep: bool) -> RotationResult {
+        if keep {
+            return self.end(Outcome::Refused, why, "rotation.refused").await;
+        }
+        // Whoever works on the account owns its row; the refusal is on record in the audit log alone.
+        let draft = Draft { outcome: Some(Outcome::Refused), ..self.draft("rotation.refused").detail(why.clone()) };
+        if let Err(error) = self.core.audit(draft).await {
+            tracing::error!(account = %self.account.name, %error, "a refusal is not on record");
+        }
+        self.result(Outcome::Refused, why)
+    }
+
+    /// Ends an attempt that never began.
+    async fn end(&self, outcome: Outcome, detail: String, event: &'static str) -> RotationResult {
+        *lock(&self.detail) = detail.clone();
+        self.close(outcome, detail, Some(event)).await
+    }
+
+    /// Puts the end on record: the attempt's row, the account's last error, when to go on, and an audit event where
+    /// the transition told none.
+    async fn close(&self, outcome: Outcome, detail: String, event: Option<&'static str>) -> RotationResult {
+        let now = self.core.clock.now();
+        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
+        let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
+        let (wake, last_error) = (*lock(&self.wake), detail.clone());
+        let saved = self
+            .core
+            .vault
+            .call(move |tx| {
+                tx.save_attempt(&row)?;
+                draft.as_ref().map_or(Ok(()), |draft| tx.audit(draft, &now))?;
+                let Some(account) = tx.account(&name)? else { return Ok(None) };
+                if outcome == Outcome::Done {
+                    return Ok(None);
+                }
+                if outcome != Outcome::Refused {
+                    tx.set_last_error(&name, Some(&last_error))?;
+                }
+                let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
+                let (wake, tries) = match account.phase {
+                    Phase::Idle if outcome == Outcome::Failed && by_itself => {
+                        let tries = account.tries + 1;
+                        let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms).wall_ms);
+                        (wake, if wake.is_some() { tries } else { 0 })
+                    }
+                    Phase::Idle | Phase::Quarantined => (None, 0),
+                    // Not known: looked at again in a while, sooner where the budget says when.
+                    _ => (Some(wake.unwrap_or(now.plus_ms(RETRY_UNKNOWN_MS).wall_ms)), account.tries),
+                };
+                tx.set_wake(&name, wake, tries)?;
+                Ok(wake)
+            })
+            .await;
+        match saved {
+            Ok(Some(_)) => self.core.wake.notify_one(),
+            Ok(None) => {}
+            Err(error) => tracing::error!(account = %self.account.name, attempt = %self.id, %error, "the end of an attempt is not on record"),
+        }
+        self.log(outcome, &detail);
+        self.result(outcome, detail)
+    }
+
+    fn log(&self, outcome: Outcome, detail: &str) {
+        let (account, attempt, trigger) = (&self.account.name, &self.id, self.request.trigger.as_str());
+        match outcome {
+            Outcome::Done => tracing::info!(%account, attempt, trigger, "password changed and verified"),
+            Outcome::Refused => tracing::info!(%account, trigger, "rotation refused: {detail}"),
+            Outcome::Failed => tracing::warn!(%account, attempt, trigger, "rotation failed, the old password is in force: {detail}"),
+            Outcome::Unknown => tracing::error!(%account, attempt, trigger, "rotation without known outcome: {detail}"),
+        }
+    }
+
+    fn result(&self, outcome: Outcome, detail: String) -> RotationResult {
+        let steps = lock(&self.steps).clone();
+        RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.clone(), detail, steps }
+    }
+
+    /// Logs in with the stored password and changes nothing.
+    pub(super) async fn verify(&self) -> RotationResult {
+        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        let event = self.check(Which::Old).await;
+        let detail = lock(&self.detail).clone();
+        let (outcome, detail) = match event {
+            Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
+            Event::Disproved(_) => (Outcome::Unknown, detail),
+            _ => (Outcome::Failed, detail),
+        };
+        let now = self.core.clock.now();
+        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        if let Err(error) = self.core.vault.call(move |tx| tx.save_attempt(&row)).await {
+            tracing::error!(account = %self.account.name, %error, "a verification is not on record");
+        }
+        self.result(outcome, detail)
+    }
+}
+
+/// An account whose password is not known is looked at again after this time, in milliseconds.
+const RETRY_UNKNOWN_MS: i64 = 60_000;
+
+impl Core {
+    /// Logs in with the stored password and changes nothing. An account whose change was interrupted, or that is in
+    /// quarantine, is found out by it.
+    pub async fn verify(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> RotationResult {
+        let config = self.config();
+        let request = Request { account: account.clone(), trigger: Trigger::Command, actor: actor.clone(), job: None, reason: Some("verify".into()) };
+        let Some(found) = config.accounts.get(account).cloned() else { return unknown_account(&request) };
+        let name = account.clone();
+        let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
+        if !matches!(phase, Ok(None | Some(Phase::Idle)) | Err(_)) {
+            if let Some(result) = self.recover(account, Trigger::Command, actor).await {
+                return result;
+            }
+        }
+        let Some(hold) = self.limits.hold(account) else {
+            let attempt = Attempt::new(self, config, found, request);
+            return attempt.refuse("a rotation of this account is under way".into(), false).await;
+        };
+        let attempt = Attempt::new(self, config, found, request);
+        let result = Box::pin(attempt.verify()).await;
+        drop(hold);
+        result
+    }
+}

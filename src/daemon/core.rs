@@ -1,0 +1,157 @@
+//! What all parts of the daemon share.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::attempt::Progress;
+use super::limits::Limits;
+use crate::audit::Draft;
+use crate::clock::Clock;
+use crate::config::{Config, KeySource};
+use crate::device::Codes;
+use crate::model::{Actor, Problem};
+use crate::vault::{Vault, VaultError, VaultKey};
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The config has errors.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config(Vec<Problem>),
+    /// The vault does not open.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Something of the system failed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+/// The daemon's shared state.
+#[derive(Debug)]
+pub struct Core {
+    path: PathBuf,
+    config: RwLock<Arc<Config>>,
+    config_error: RwLock<Option<String>>,
+    pub(crate) vault: Vault,
+    pub(crate) clock: Clock,
+    pub(crate) codes: Codes,
+    pub(super) limits: Limits,
+    pub(crate) progress: broadcast::Sender<Progress>,
+    /// The scheduler looks at its list again.
+    pub(super) wake: Notify,
+    stopping: watch::Sender<bool>,
+}
+
+impl Core {
+    /// Reads the config and opens the vault.
+    ///
+    /// # Errors
+    /// The config has errors, or the vault does not open.
+    pub fn start(path: &Path) -> Result<Arc<Self>, StartError> {
+        let (config, problems) = Config::load(path);
+        let Some(config) = config else { return Err(StartError::Config(problems)) };
+        for problem in problems {
+            tracing::warn!("{problem}");
+        }
+        let key = match &config.vault_key {
+            KeySource::File(file) => VaultKey::from_file(file)?,
+            KeySource::Credential(name) => VaultKey::from_credential(name)?,
+        };
+        let vault = Vault::open(&config.daemon.state_dir, &key)?;
+        let clock = Clock::new();
+        Ok(Arc::new(Self {
+            path: path.to_owned(),
+            limits: Limits::new(config.daemon.max_concurrent),
+            config: RwLock::new(Arc::new(config)),
+            config_error: RwLock::new(None),
+            codes: Codes::new(vault.clone(), clock.clone()),
+            vault,
+            clock,
+            progress: broadcast::channel(1024).0,
+            wake: Notify::new(),
+            stopping: watch::channel(false).0,
+        }))
+    }
+
+    /// The config in force. A rotation keeps the one that it began with.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the last reload was refused.
+    #[must_use]
+    pub fn config_error(&self) -> Option<String> {
+        self.config_error.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the config again. A broken one is refused whole; the old one stays in force.
+    pub async fn reload(&self) {
+        let (config, problems) = Config::load(&self.path);
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let outcome = if let Some(config) = config {
+            *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+            *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = None;
+            tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
+            "in force"
+        } else {
+            tracing::error!("the new config is refused, the old one stays in force:\n{text}");
+            *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            "refused: it has errors"
+        };
+        if let Err(error) = self.audit(Draft::new("daemon.reload").detail(outcome)).await {
+            tracing::error!(%error, "the reload is not on record");
+        }
+        self.wake.notify_one();
+    }
+
+    /// Puts an event of its own on record.
+    ///
+    /// # Errors
+    /// The vault or the log failed.
+    pub async fn audit(&self, draft: Draft) -> Result<(), VaultError> {
+        let now = self.clock.now();
+        self.vault.call(move |tx| tx.audit(&draft, &now)).await
+    }
+
+    /// Begins to stop: no new work, what is before its commit point ends.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.wake.notify_one();
+    }
+
+    /// Whether the daemon is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the daemon is stopping.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // An error means that the sender is gone, and so is the daemon.
+        drop(stopping.wait_for(|stopping| *stopping).await);
+    }
+
+    /// How many accounts are being worked upon.
+    #[must_use]
+    pub fn at_work(&self) -> usize {
+        self.limits.at_work()
+    }
+
+    /// The daemon itself, as an actor.
+    #[must_use]
+    pub fn own_actor() -> Actor {
+        let uid = nix::unistd::geteuid();
+        let name = nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+        Actor { uid: uid.as_raw(), name, pid: std::process::id() }
+    }
+}

@@ -1,0 +1,73 @@
+//! One rotation an account, so many sessions a device, so many in all.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::Device;
+use crate::model::AccountName;
+
+/// Who is at work.
+#[derive(Debug)]
+pub(super) struct Limits {
+    all: Arc<Semaphore>,
+    devices: Mutex<HashMap<String, (usize, Arc<Semaphore>)>>,
+    busy: Arc<Mutex<HashSet<AccountName>>>,
+}
+
+/// An account's right to be worked upon; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Hold {
+    account: AccountName,
+    busy: Arc<Mutex<HashSet<AccountName>>>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account);
+    }
+}
+
+impl Limits {
+    pub(super) fn new(max_concurrent: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(max_concurrent)), devices: Mutex::default(), busy: Arc::default() }
+    }
+
+    /// The account, unless somebody works on it already.
+    pub(super) fn hold(&self, account: &AccountName) -> Option<Hold> {
+        let fresh = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(account.clone());
+        fresh.then(|| Hold { account: account.clone(), busy: self.busy.clone() })
+    }
+
+    /// How many accounts are being worked upon.
+    pub(super) fn at_work(&self) -> usize {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Waits for a session on each of the devices and for one of all. Always in the same order, so that two that wait
+    /// for each other's devices cannot stand still.
+    pub(super) async fn sessions(&self, devices: &[Arc<Device>]) -> Vec<OwnedSemaphorePermit> {
+        let mut devices: Vec<&Arc<Device>> = devices.iter().collect();
+        devices.sort_by(|a, b| a.name.cmp(&b.name));
+        devices.dedup_by(|a, b| a.name == b.name);
+        let mut permits = Vec::with_capacity(devices.len() + 1);
+        for device in devices {
+            permits.extend(self.device(device).acquire_owned().await.ok());
+        }
+        permits.extend(self.all.clone().acquire_owned().await.ok());
+        permits
+    }
+
+    fn device(&self, device: &Device) -> Arc<Semaphore> {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = devices
+            .entry(device.name.to_string())
+            .or_insert_with(|| (device.max_sessions, Arc::new(Semaphore::new(device.max_sessions))));
+        // A reload may have changed the number: sessions under way end under the old one.
+        if entry.0 != device.max_sessions {
+            *entry = (device.max_sessions, Arc::new(Semaphore::new(device.max_sessions)));
+        }
+        entry.1.clone()
+    }
+}

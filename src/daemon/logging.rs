@@ -1,0 +1,43 @@
+//! Logs for operators: for people on a terminal, journal fields under systemd, JSON on demand.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// The journal under systemd, else for people.
+    Auto,
+    /// For people, on stderr.
+    Human,
+    /// One JSON object a line, on stderr.
+    Json,
+    /// Straight to the journal, with fields.
+    Journald,
+}
+
+/// Sets logging up. `level` is a level or a filter of `tracing-subscriber`; libraries below `warn` are left out, since
+/// they log what they carry.
+pub fn init_logging(format: LogFormat, level: &str) {
+    // Of other crates only warnings pass at any level: a transport's trace shows packets, and packets hold secrets.
+    let filter = EnvFilter::new(format!("warn,rotord={level}"));
+    let human = || {
+        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(color).with_target(false).boxed()
+    };
+    let json = || tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed();
+    // systemd sets JOURNAL_STREAM where stderr goes to the journal (systemd.exec(5)).
+    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
+    let journal = || tracing_journald::layer().ok().map(|layer| layer.with_field_prefix(Some("ROTORD".to_owned())).boxed());
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Human => human(),
+        LogFormat::Json => json(),
+        LogFormat::Auto if !under_systemd => human(),
+        LogFormat::Auto | LogFormat::Journald => journal().unwrap_or_else(human),
+    };
+    // A second call, as in a test, changes nothing.
+    drop(tracing_subscriber::registry().with(layer.with_filter(filter)).try_init());
+}

@@ -1,0 +1,18 @@
+//! The daemon: it performs what the state machine asks, keeps the schedule, and answers signals and the service manager.
+
+mod admission;
+mod attempt;
+mod core;
+mod harden;
+mod limits;
+mod logging;
+mod recovery;
+mod run;
+mod scheduler;
+mod values;
+
+pub use attempt::{Progress, Request, RotationResult};
+pub use core::{Core, StartError};
+pub use harden::harden;
+pub use logging::{LogFormat, init_logging};
+pub use run::run;

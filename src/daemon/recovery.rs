@@ -1,0 +1,34 @@
+//! After a start: what a crash interrupted goes on by itself.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use crate::model::{AccountName, Trigger};
+use crate::rotation::Phase;
+use crate::vault::VaultError;
+
+impl Core {
+    /// Goes on with every account that was in the middle of something. Those that need a login share the session
+    /// limits with all other work, so that an outage does not end in a stampede.
+    ///
+    /// # Errors
+    /// The vault failed.
+    pub(super) async fn recover_all(self: &Arc<Self>) -> Result<(), VaultError> {
+        let now = self.clock.now();
+        let rows = self
+            .vault
+            .call(move |tx| {
+                tx.close_open_attempts(&now)?;
+                tx.forget_old(&now)?;
+                tx.accounts()
+            })
+            .await?;
+        for row in rows.into_iter().filter(|row| !matches!(row.phase, Phase::Idle | Phase::Quarantined)) {
+            let Ok(account) = AccountName::parse(&row.name) else { continue };
+            tracing::info!(%account, state = %row.state(), "going on with what was interrupted");
+            let core = self.clone();
+            tokio::spawn(async move { core.recover(&account, Trigger::Recovery, None).await });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! From start to stop: signals, the service manager, the schedule and the control socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::core::{Core, StartError};
+use super::scheduler::keep_schedule;
+use crate::audit::Draft;
+use crate::model::Trigger;
+
+/// How long rotations past their commit point may take to end after a request to stop.
+const LAST_ORDERS: Duration = Duration::from_secs(80);
+
+fn notify(state: &[NotifyState<'_>]) {
+    // Without a service manager there is nobody to tell.
+    drop(sd_notify::notify(state));
+}
+
+/// Runs the daemon until SIGTERM or SIGINT. `serve` answers the control socket until the daemon stops.
+///
+/// # Errors
+/// A signal handler could not be set, or the start could not be put on record.
+pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve: F) -> Result<(), StartError> {
+    let system = |what: &str| {
+        let what = what.to_owned();
+        move |source| StartError::System { what, source }
+    };
+    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP"))?;
+    let mut usr1 = signal(SignalKind::user_defined1()).map_err(system("SIGUSR1"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
+    let version = env!("CARGO_PKG_VERSION");
+    core.audit(Draft { actor: Some(Core::own_actor()), ..Draft::new("daemon.start").detail(format!("rotord {version}")) }).await?;
+    core.recover_all().await?;
+    let server = tokio::spawn(serve);
+    let schedule = tokio::spawn(keep_schedule(core.clone()));
+    let config = core.config();
+    let status = format!("{} accounts, {} jobs", config.accounts.len(), config.jobs.len());
+    tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {version} is ready");
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(&core).await,
+            _ = usr1.recv() => {
+                tracing::info!("SIGUSR1: running jobs now");
+                core.run_jobs(&core.config().signal_jobs(), Trigger::Signal);
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = async { match watchdog { Some(period) => sleep(period).await, None => std::future::pending().await } } => {
+                // Only a vault that answers keeps the watchdog quiet.
+                if core.vault.call(|tx| tx.audit_head()).await.is_ok() {
+                    notify(&[NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    stop(&core).await;
+    schedule.abort();
+    server.abort();
+    Ok(())
+}
+
+async fn reload(core: &Arc<Core>) {
+    let mut states = vec![NotifyState::Reloading];
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        states.push(now);
+    }
+    notify(&states);
+    core.reload().await;
+    let status = core.config_error().map_or_else(|| format!("{} accounts", core.config().accounts.len()), |_| "the new config is refused; the old one is in force".into());
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+/// Takes no new work, lets rotations past their commit point end, and puts the end on record.
+async fn stop(core: &Arc<Core>) {
+    tracing::info!(at_work = core.at_work(), "stopping");
+    core.stop();
+    let deadline = Instant::now() + LAST_ORDERS;
+    let idle = async {
+        while core.at_work() > 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if timeout_at(deadline, idle).await.is_err() {
+        tracing::warn!(at_work = core.at_work(), "stopping all the same; what is unknown is found out at the next start");
+    }
+    if let Err(error) = core.audit(Draft::new("daemon.stop")).await {
+        tracing::error!(%error, "the stop is not on record");
+    }
+}

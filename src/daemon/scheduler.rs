@@ -1,0 +1,236 @@
+//! The scheduling loop: it sleeps until the next thing is due, or until something changed.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::sleep;
+
+use super::attempt::Request;
+use super::core::Core;
+use crate::config::{Config, Job};
+use crate::model::{AccountName, Trigger};
+use crate::rotation::Phase;
+use crate::schedule::spread_offset_ms;
+use crate::vault::VaultError;
+
+/// The clock is looked at again after this time at the latest, since it may be set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// A job that fires several times within this window of its last firing was met by a clock set back.
+const DAY_MS: i64 = 86_400_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// A job fires.
+    Job(String),
+    /// An account's turn within a job's spread has come.
+    Account { account: AccountName, job: String },
+}
+
+/// The list of what is due when, in milliseconds since 1970.
+#[derive(Debug, Default)]
+struct Agenda {
+    heap: BinaryHeap<Reverse<(i64, Due)>>,
+    config: Option<Arc<Config>>,
+}
+
+/// Runs the schedule until the daemon stops.
+pub(super) async fn keep_schedule(core: Arc<Core>) {
+    let mut agenda = Agenda::default();
+    while !core.is_stopping() {
+        if let Err(error) = agenda.renew(&core).await {
+            tracing::error!(%error, "the schedule cannot be read; trying again");
+            sleep(Duration::from_secs(5)).await;
+            continue;
+        }
+        let wake = match core.due_accounts().await {
+            Ok(wake) => wake,
+            Err(error) => {
+                tracing::error!(%error, "the vault cannot be used; no rotation starts until it can");
+                Some(core.clock.now().wall_ms + 5_000)
+            }
+        };
+        agenda.start_due(&core).await;
+        let next = agenda.heap.peek().map(|Reverse((at, _))| *at).into_iter().chain(wake).min();
+        let now = core.clock.now().wall_ms;
+        let pause = next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(LONGEST_SLEEP));
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = core.wake.notified() => {}
+            () = core.stopped() => {}
+        }
+    }
+}
+
+impl Agenda {
+    /// Builds the list anew where the config changed. Turns that were spread from a firing in the past stay.
+    async fn renew(&mut self, core: &Arc<Core>) -> Result<(), VaultError> {
+        let config = core.config();
+        if self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
+            return Ok(());
+        }
+        let first = self.config.is_none();
+        self.heap.retain(|Reverse((_, due))| matches!(due, Due::Account { account, .. } if config.accounts.contains_key(account)));
+        for job in config.jobs.values() {
+            let now = core.clock.now().wall_ms;
+            let name = job.name.clone();
+            let last = core
+                .vault
+                .call(move |tx| {
+                    let last = tx.job_last(&name)?;
+                    if last.is_none_or(|last| last > now + DAY_MS) {
+                        tx.set_job_last(&name, now)?;
+                    }
+                    Ok(last)
+                })
+                .await?;
+            let missed = last.filter(|_| first && job.catch_up).and_then(|last| next_run(job, last, &config)).filter(|at| *at <= now);
+            if let Some(at) = missed.or_else(|| next_run(job, now, &config)) {
+                self.heap.push(Reverse((at, Due::Job(job.name.clone()))));
+            }
+        }
+        self.config = Some(config);
+        Ok(())
+    }
+
+    async fn start_due(&mut self, core: &Arc<Core>) {
+        let Some(config) = self.config.clone() else { return };
+        loop {
+            let now = core.clock.now().wall_ms;
+            if self.heap.peek().is_none_or(|Reverse((at, _))| *at > now) {
+                return;
+            }
+            let Some(Reverse((at, due))) = self.heap.pop() else { return };
+            match due {
+                Due::Job(name) => {
+                    let Some(job) = config.jobs.get(&name) else { continue };
+                    // From now on, not from when it was due: a clock that leapt ahead fires once, not a thousand times.
+                    if let Some(next) = next_run(job, now.max(at), &config) {
+                        self.heap.push(Reverse((next, Due::Job(name.clone()))));
+                    }
+                    self.fire(core, &config, job, now).await;
+                }
+                Due::Account { account, job } => {
+                    core.spawn_rotation(Request {
+                        account,
+                        trigger: Trigger::Schedule,
+                        actor: None,
+                        reason: Some(format!("job {job}")),
+                        job: Some(job),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn fire(&mut self, core: &Arc<Core>, config: &Config, job: &Arc<Job>, now: i64) {
+        let name = job.name.clone();
+        let paused = core
+            .vault
+            .call(move |tx| {
+                tx.set_job_last(&name, now)?;
+                tx.is_job_paused(&name)
+            })
+            .await;
+        match paused {
+            Ok(false) => {}
+            Ok(true) => return tracing::info!(job = %job.name, "the job is due and held by an operator"),
+            Err(error) => return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used"),
+        }
+        let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
+        tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
+        for account in accounts {
+            let mut at = now + spread_offset_ms(&account, job.spread);
+            if let Some(window) = job.window {
+                at = DateTime::<Utc>::from_timestamp_millis(at).map_or(at, |time| window.next_open(time, config.daemon.timezone).timestamp_millis());
+            }
+            self.heap.push(Reverse((at, Due::Account { account, job: job.name.clone() })));
+        }
+    }
+}
+
+/// The first run of a job after an instant, both in milliseconds since 1970.
+fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
+    let after = DateTime::<Utc>::from_timestamp_millis(after)?;
+    job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
+}
+
+impl Core {
+    /// Starts a rotation that nobody waits for.
+    pub(super) fn spawn_rotation(self: &Arc<Self>, request: Request) {
+        let core = self.clone();
+        tokio::spawn(async move { core.rotate(request).await });
+    }
+
+    /// Runs jobs now, without their spread.
+    pub fn run_jobs(self: &Arc<Self>, jobs: &[Arc<Job>], trigger: Trigger) {
+        let config = self.config();
+        for job in jobs {
+            let core = self.clone();
+            let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
+            let name = job.name.clone();
+            tokio::spawn(async move {
+                let asked = name.clone();
+                match core.vault.call(move |tx| tx.is_job_paused(&asked)).await {
+                    Ok(false) => {}
+                    Ok(true) => return tracing::info!(job = %name, "the job was asked for and is held by an operator"),
+                    Err(error) => return tracing::error!(job = %name, %error, "the job was asked for and the vault cannot be used"),
+                }
+                tracing::info!(job = %name, accounts = accounts.len(), "job runs now");
+                for account in accounts {
+                    core.spawn_rotation(Request { account, trigger, actor: None, job: Some(name.clone()), reason: None });
+                }
+            });
+        }
+    }
+
+    /// When an account's next scheduled run begins, in milliseconds since 1970.
+    #[must_use]
+    pub fn next_run(&self, config: &Config, account: &AccountName) -> Option<i64> {
+        let now = self.clock.now().wall_ms;
+        let glob = |job: &&Arc<Job>| job.accounts.iter().any(|glob| crate::model::glob_match(glob, account.as_str()));
+        config
+            .jobs
+            .values()
+            .filter(glob)
+            .filter_map(|job| {
+                let offset = spread_offset_ms(account, job.spread);
+                let at = next_run(job, now - offset, config)? + offset;
+                let time = DateTime::<Utc>::from_timestamp_millis(at)?;
+                Some(job.window.map_or(at, |window| window.next_open(time, config.daemon.timezone).timestamp_millis()))
+            })
+            .min()
+    }
+
+    /// Goes on with the accounts whose time has come, and tells when the next one's comes.
+    async fn due_accounts(self: &Arc<Self>) -> Result<Option<i64>, VaultError> {
+        let now = self.clock.now().wall_ms;
+        let waiting = self.vault.call(|tx| tx.waiting()).await?;
+        let mut next = None;
+        for row in waiting {
+            let (Some(at), Ok(account)) = (row.wake, AccountName::parse(&row.name)) else { continue };
+            if at > now {
+                next = Some(next.map_or(at, |next: i64| next.min(at)));
+                continue;
+            }
+            if !self.config().accounts.contains_key(&account) {
+                continue;
+            }
+            let (name, tries) = (account.clone(), row.tries);
+            self.vault.call(move |tx| tx.set_wake(&name, None, tries)).await?;
+            let core = self.clone();
+            let retry = row.phase == Phase::Idle;
+            tokio::spawn(async move {
+                if retry {
+                    let reason = Some(format!("try {}", tries + 1));
+                    core.rotate(Request { account, trigger: Trigger::Schedule, actor: None, job: None, reason }).await;
+                } else {
+                    core.recover(&account, Trigger::Recovery, None).await;
+                }
+            });
+        }
+        Ok(next)
+    }
+}

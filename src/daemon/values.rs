@@ -1,0 +1,147 @@
+//! What the vault and the config give to a rotation: logins, tag values, the hops to a device.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use crate::config::{Account, Config, Device};
+use crate::device::{DeviceError, HostKeys, Hop, KnownHosts, Login};
+use crate::dialogue::Values;
+use crate::model::{AccountName, Secret};
+use crate::template::{Checked, Text};
+use crate::totp::Seed;
+use crate::vault::{Kind, VaultError};
+
+/// The secrets of one account.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stored {
+    pub(super) password: Option<Secret>,
+    pub(super) seed: Option<Seed>,
+    pub(super) key: Option<Secret>,
+    pub(super) fields: Vec<(String, Secret)>,
+}
+
+impl Core {
+    pub(super) async fn stored(&self, account: &AccountName) -> Result<Stored, VaultError> {
+        let account = account.clone();
+        self.vault
+            .call(move |tx| {
+                let seed = tx.secret(&account, &Kind::Totp)?;
+                Ok(Stored {
+                    password: tx.secret(&account, &Kind::Password)?,
+                    seed: seed.and_then(|uri| Seed::parse(uri.expose()).ok()),
+                    key: tx.secret(&account, &Kind::SshKey)?,
+                    fields: tx.secret_fields(&account)?,
+                })
+            })
+            .await
+    }
+
+    pub(super) async fn host_keys(&self, device: &Device) -> Result<HostKeys, DeviceError> {
+        let name = device.name.to_string();
+        let stored = self.vault.call(move |tx| tx.host_keys(&name)).await?;
+        let mut fingerprints = device.host_keys.clone();
+        fingerprints.extend(stored.into_iter().map(|row| row.fingerprint));
+        let known = match &device.known_hosts {
+            None => KnownHosts::default(),
+            Some(file) => KnownHosts::read(file, &device.host, device.port).map_err(|error| DeviceError::Connect {
+                device: device.name.to_string(),
+                address: device.address(),
+                why: format!("its known_hosts file {} cannot be read: {error}", file.display()),
+            })?,
+        };
+        Ok(HostKeys { fingerprints, known })
+    }
+
+    /// The hops to a device: its jump hosts, first to last, each with the account that logs in there.
+    pub(super) async fn jumps(&self, config: &Config, device: &Device) -> Result<Vec<Hop>, DeviceError> {
+        let mut hops = Vec::new();
+        let mut next = device.jump.clone();
+        while let Some(name) = next {
+            let Some(gateway) = config.devices.get(&name) else { break };
+            let named = gateway.jump_account.clone();
+            let account = named.and_then(|account| config.accounts.get(&account)).or_else(|| {
+                config.accounts.values().find(|account| account.device.name == gateway.name)
+            });
+            let Some(account) = account else { break };
+            let stored = self.stored(&account.name).await?;
+            let login = self.login(config, account, stored, None, false);
+            hops.push(Hop { device: gateway.clone(), host_keys: self.host_keys(gateway).await?, login });
+            next = gateway.jump.clone();
+        }
+        hops.reverse();
+        Ok(hops)
+    }
+
+    /// The login of an account, with what is stored of it.
+    pub(super) fn login(&self, config: &Config, account: &Account, stored: Stored, new: Option<&Secret>, prove: bool) -> Login {
+        let template = config.accounts.get(&account.name).map_or(&account.template, |account| &account.template);
+        let mut values = base_values(account, account, &stored, &stored);
+        if let Some(new) = new {
+            values.set("NEW_PASSWORD", new.clone());
+        }
+        Login {
+            account: account.name.clone(),
+            password: stored.password,
+            new_password: new.cloned(),
+            seed: stored.seed,
+            key: stored.key,
+            format: account.device.login_format,
+            prompts: login_prompts(template),
+            values,
+            prove,
+        }
+    }
+}
+
+fn login_prompts(template: &Checked) -> Vec<(Text, Text)> {
+    template.login_prompts().map(|(pattern, answer)| (pattern.clone(), answer.clone())).collect()
+}
+
+/// Tag values of an account that `login` changes, the new password apart.
+pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, login_stored: &Stored) -> Values {
+    let mut values = Values::default();
+    let mut set = |tag: &str, value: &str| values.set(tag, Secret::new(value.to_owned()));
+    let device = &account.device;
+    for fields in [&device.fields, &account.fields] {
+        for (tag, value) in fields {
+            set(tag, value);
+        }
+    }
+    let host = device.host.as_str();
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    let (short, domain) = if is_address { (device.name.as_str(), "") } else { host.split_once('.').unwrap_or((host, "")) };
+    set("USERNAME", account.name.user());
+    set("AUTH_USER", login.name.user());
+    set("IP", host);
+    set("HOSTNAME", short);
+    if !domain.is_empty() && !device.fields.contains_key("DOMAIN") {
+        set("DOMAIN", domain);
+    }
+    for (tag, value) in &stored.fields {
+        values.set(tag, value.clone());
+    }
+    if let Some(password) = &stored.password {
+        values.set("CURRENT_PASSWORD", password.clone());
+    }
+    if let Some(password) = &login_stored.password {
+        values.set("AUTH_PASSWORD", password.clone());
+    }
+    if stored.seed.is_some() || login_stored.seed.is_some() {
+        values.allow_code("TOTP_TOKEN");
+    }
+    if login_stored.seed.is_some() {
+        values.allow_code("AUTH_TOTP_TOKEN");
+    }
+    values
+}
+
+/// All devices on the way to `device`, itself included.
+pub(super) fn way_to(config: &Config, device: &Arc<Device>) -> Vec<Arc<Device>> {
+    let mut way = vec![device.clone()];
+    let mut next = device.jump.clone();
+    while let Some(gateway) = next.and_then(|name| config.devices.get(&name)) {
+        way.push(gateway.clone());
+        next = gateway.jump.clone();
+    }
+    way
+}

@@ -1,0 +1,96 @@
+//! What can go wrong with a device.
+
+use crate::dialogue::PromptError;
+use crate::vault::VaultError;
+
+/// An error of a device or on the way to it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No connection.
+    #[error("cannot connect to {device} ({address}): {why}")]
+    Connect {
+        /// The device.
+        device: String,
+        /// Its address.
+        address: String,
+        /// What failed.
+        why: String,
+    },
+    /// The host key is not one on record. Nothing secret was sent.
+    #[error("the host key of {device} is {fingerprint}, which is not on record; if the device was replaced, run 'rotorctl trust {device}'")]
+    HostKeyMismatch {
+        /// The device.
+        device: String,
+        /// What it showed.
+        fingerprint: String,
+    },
+    /// No host key is on record.
+    #[error("no host key of {device} is on record (it shows {fingerprint}); compare it on the device and run 'rotorctl trust {device}'")]
+    HostKeyUnknown {
+        /// The device.
+        device: String,
+        /// What it showed.
+        fingerprint: String,
+    },
+    /// The host key was revoked in `known_hosts`.
+    #[error("the host key of {device}, {fingerprint}, is revoked in its known_hosts file")]
+    HostKeyRevoked {
+        /// The device.
+        device: String,
+        /// What it showed.
+        fingerprint: String,
+    },
+    /// The device refused the login.
+    #[error("{account} was refused by the login: {why}")]
+    Refused {
+        /// Who logged in.
+        account: String,
+        /// What is known.
+        why: String,
+    },
+    /// A prompt that nothing answers.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The login cannot be done with what is stored.
+    #[error("{account} cannot log in: {why}")]
+    Incapable {
+        /// Who logs in.
+        account: String,
+        /// What is missing, and how to store it.
+        why: String,
+    },
+    /// The login worked without asking for the password, so it proves nothing.
+    #[error("the login of {0} did not ask for the password, so it cannot prove which one is in force")]
+    NotProved(String),
+    /// The connection broke.
+    #[error("the connection to {device} broke {when}: {why}")]
+    Broken {
+        /// The device.
+        device: String,
+        /// At which stage.
+        when: &'static str,
+        /// What is known.
+        why: String,
+    },
+    /// The vault refused or failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The commit point could not be passed.
+    #[error("{0}")]
+    NotCommitted(String),
+}
+
+impl DeviceError {
+    /// Whether the device said no to the login: it counts as a failed login.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Prompt(PromptError::AskedAgain))
+    }
+
+    /// Whether the host key is to blame.
+    #[must_use]
+    pub fn is_host_key(&self) -> bool {
+        matches!(self, Self::HostKeyMismatch { .. } | Self::HostKeyUnknown { .. } | Self::HostKeyRevoked { .. })
+    }
+}

@@ -1,0 +1,56 @@
+//! Devices over SSH: connecting (through jump hosts too), host keys, logging in, and carrying a template's dialogue.
+//!
+//! What to say is decided in `dialogue`; here it is carried. No secret leaves before the host key was found good.
+
+mod auth;
+mod codes;
+mod error;
+mod hostkeys;
+mod shell;
+mod ssh;
+
+use crate::dialogue::{LoginFormat, Values};
+use crate::model::{AccountName, Secret};
+use crate::template::Text;
+use crate::totp::Seed;
+
+pub use codes::Codes;
+pub use error::DeviceError;
+pub use hostkeys::{HostKeys, KnownHosts};
+pub use shell::{RunContext, run_template};
+pub use ssh::{Hop, Session, connect, fetch_host_key};
+
+/// What is told and asked while a login or a template runs.
+pub trait Watcher: Send + Sync {
+    /// Something happened, in words without a secret.
+    fn step(&self, text: String);
+
+    /// The new password is about to be sent. Returns once that is durable.
+    ///
+    /// # Errors
+    /// It could not be made durable: nothing may be sent.
+    fn commit_point(&self) -> impl Future<Output = Result<(), DeviceError>> + Send;
+}
+
+/// What a login needs.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The account that logs in.
+    pub account: AccountName,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// The password to set where the login itself demands a new one.
+    pub new_password: Option<Secret>,
+    /// Its TOTP seed.
+    pub seed: Option<Seed>,
+    /// Its private key, in OpenSSH's format.
+    pub key: Option<Secret>,
+    /// How the device asks for password and code.
+    pub format: LoginFormat,
+    /// The template's answers to prompts of the login.
+    pub prompts: Vec<(Text, Text)>,
+    /// Values for the tags in them.
+    pub values: Values,
+    /// Whether the login must have asked for the password, since it is to prove it.
+    pub prove: bool,
+}

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-pub use library::Library;
+pub use library::{Entry as LibraryEntry, Library, load_file, template_files};
 
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};

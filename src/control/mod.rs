@@ -1,1 +1,17 @@
-//! control
+//! The control API: HTTP with JSON over a Unix socket, and its client.
+//!
+//! The kernel names the caller (`SO_PEERCRED`, see unix(7)); `[access]` of the config says what he may do. Every
+//! handler asks for its role first. The OpenAPI document is made from the handlers, at `/v1/openapi.json`.
+
+mod api;
+mod auth;
+mod client;
+mod secrets;
+mod server;
+mod types;
+mod work;
+
+pub use auth::Role;
+pub use client::{Client, ClientError};
+pub use server::{bind, serve};
+pub use types::*;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::core::Core;
 use crate::config::{Account, Config, Device};
-use crate::device::{DeviceError, HostKeys, Hop, KnownHosts, Login};
+use crate::device::{DeviceError, Hop, HostKeys, KnownHosts, Login, Watcher, fetch_host_key};
 use crate::dialogue::Values;
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, DeviceName, Secret};
 use crate::template::{Checked, Text};
 use crate::totp::Seed;
-use crate::vault::{Kind, VaultError};
+use crate::vault::{HostKeyRow, Kind, VaultError};
 
 /// The secrets of one account.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +72,17 @@ impl Core {
         Ok(hops)
     }
 
+    /// The key that a device shows now, for a person to compare.
+    ///
+    /// # Errors
+    /// There is no such device, or it cannot be reached.
+    pub async fn shown_host_key(&self, device: &DeviceName) -> Result<HostKeyRow, String> {
+        let config = self.config();
+        let device = config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;
+        let jumps = self.jumps(&config, device).await.map_err(|error| error.to_string())?;
+        fetch_host_key(device, &jumps, &self.codes, &Silent).await.map_err(|error| error.to_string())
+    }
+
     /// The login of an account, with what is stored of it.
     pub(super) fn login(&self, config: &Config, account: &Account, stored: Stored, new: Option<&Secret>, prove: bool) -> Login {
         let template = config.accounts.get(&account.name).map_or(&account.template, |account| &account.template);
@@ -90,6 +101,17 @@ impl Core {
             values,
             prove,
         }
+    }
+}
+
+/// Watches a login that changes nothing and that nobody follows.
+struct Silent;
+
+impl Watcher for Silent {
+    fn step(&self, _text: String) {}
+
+    async fn commit_point(&self) -> Result<(), DeviceError> {
+        Err(DeviceError::NotCommitted("nothing is changed here".into()))
     }
 }
 

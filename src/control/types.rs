@@ -1,0 +1,398 @@
+//! What goes over the socket.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::model::Secret;
+
+/// A secret on its way in. It is wiped when dropped, and `Debug` does not show it.
+#[derive(Debug, Clone)]
+pub struct SecretText(pub Secret);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// In words, with the remedy.
+    pub error: String,
+    /// The exit status for a program that asked.
+    pub exit: u8,
+}
+
+/// Which accounts.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StatusQuery {
+    /// A glob over account names; all where absent.
+    pub account: Option<String>,
+}
+
+/// One account in `status`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AccountStatus {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// `new`, `idle`, `prepared`, `changing`, `sent`, `verifying`, `uncertain`, `quarantined` or `paused`.
+    pub state: String,
+    /// RFC 3339, UTC.
+    pub last_change: Option<String>,
+    /// RFC 3339, UTC.
+    pub next_run: Option<String>,
+    /// Changes in the last 24 hours.
+    pub changes_24h: u32,
+    /// How many are allowed.
+    pub cap: u32,
+    /// How the last attempt failed.
+    pub last_error: Option<String>,
+    /// Whether the password is older than the policy's `max_age`.
+    pub overdue: bool,
+}
+
+/// `status`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StatusBody {
+    /// The accounts.
+    pub accounts: Vec<AccountStatus>,
+    /// Why the last reload was refused.
+    pub config_error: Option<String>,
+}
+
+/// Accounts to work upon: by globs, by job, or all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Selection {
+    /// Globs over account names.
+    #[serde(default)]
+    pub accounts: Vec<String>,
+    /// A job's accounts.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// All accounts.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// `rotate` and `verify`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct WorkBody {
+    /// Which accounts.
+    #[serde(flatten)]
+    pub selection: Selection,
+    /// Why, for the audit log.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Do not wait for the outcome.
+    #[serde(default)]
+    pub no_wait: bool,
+    /// Answer with JSON lines: steps as they happen, the results last.
+    #[serde(default)]
+    pub stream: bool,
+}
+
+/// One step of an attempt.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StepBody {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// What happened.
+    pub text: String,
+}
+
+/// One account's outcome.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ResultBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// `done`, `refused`, `failed` or `unknown`.
+    pub outcome: String,
+    /// The attempt's id.
+    pub attempt: String,
+    /// In words.
+    pub detail: String,
+    /// What happened.
+    pub steps: Vec<StepBody>,
+}
+
+/// The outcomes.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ResultsBody {
+    /// One an account.
+    pub results: Vec<ResultBody>,
+}
+
+/// A step as it happens, in a stream.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ProgressBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// What happened.
+    pub step: StepBody,
+}
+
+/// Which account.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AccountQuery {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AttemptBody {
+    /// Its id.
+    pub attempt: String,
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// RFC 3339, UTC.
+    pub ended: Option<String>,
+    /// What set it off.
+    pub trigger: String,
+    /// Who, as `name (uid …, pid …)`.
+    pub actor: Option<String>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// In words.
+    pub detail: Option<String>,
+    /// What happened.
+    pub steps: Vec<StepBody>,
+}
+
+/// `history`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HistoryBody {
+    /// Newest first.
+    pub attempts: Vec<AttemptBody>,
+}
+
+/// `otp`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OtpQuery {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// Wait for the coming time step.
+    #[serde(default)]
+    pub next: bool,
+}
+
+/// A code for a person.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OtpBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// The code.
+    #[schema(value_type = String)]
+    pub token: SecretText,
+    /// Seconds left in its step.
+    pub seconds_left: u64,
+    /// Its time step.
+    pub step: u64,
+}
+
+/// `secret set`, `totp set`, `ssh-key set`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SecretBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// The tag, for a secret field.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// The secret.
+    #[schema(value_type = String)]
+    pub value: SecretText,
+}
+
+/// `secret show`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ShowBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+}
+
+/// A former password.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FormerBody {
+    /// The password.
+    #[schema(value_type = String)]
+    pub password: SecretText,
+    /// RFC 3339, UTC.
+    pub from: String,
+    /// RFC 3339, UTC; absent for a candidate whose fate is not known.
+    pub until: Option<String>,
+}
+
+/// A password revealed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ShownBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// The password in force.
+    #[schema(value_type = String)]
+    pub password: SecretText,
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// Former ones, and a candidate whose fate is not known.
+    pub history: Vec<FormerBody>,
+}
+
+/// One line of an import.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ImportRow {
+    /// Line of the file, from 1.
+    pub line: u64,
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// The password, where there is one.
+    #[schema(value_type = Option<String>)]
+    pub password: Option<SecretText>,
+    /// The TOTP seed, where there is one.
+    #[schema(value_type = Option<String>)]
+    pub totp: Option<SecretText>,
+}
+
+/// `import`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ImportBody {
+    /// All or none are stored.
+    pub rows: Vec<ImportRow>,
+}
+
+/// What was done, in words.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DoneBody {
+    /// In words.
+    pub done: String,
+}
+
+/// `trust`: without a fingerprint the key is fetched and shown, with one it is stored if it is that one.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TrustBody {
+    /// The device.
+    pub device: String,
+    /// `SHA256:…`.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
+}
+
+/// A host key.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HostKeyBody {
+    /// The device.
+    pub device: String,
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// The key in OpenSSH's format.
+    pub key: String,
+    /// Whether it is stored now.
+    pub trusted: bool,
+}
+
+/// `schedule next`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ScheduleQuery {
+    /// The job.
+    pub job: String,
+    /// How many times; 10 where absent, 1000 at most.
+    pub count: Option<usize>,
+}
+
+/// A run time.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunTime {
+    /// RFC 3339 in the config's zone.
+    pub local: String,
+    /// RFC 3339, UTC.
+    pub utc: String,
+}
+
+/// The coming run times of a job.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleBody {
+    /// The job.
+    pub job: String,
+    /// The zone.
+    pub timezone: String,
+    /// The times.
+    pub runs: Vec<RunTime>,
+}
+
+/// A template of the library.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TemplateBody {
+    /// Its path below its folder.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// `vendor` and `product`, as its `info` lines say.
+    pub about: String,
+    /// Whether it has no errors.
+    pub sound: bool,
+}
+
+/// `template list`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TemplatesBody {
+    /// By name.
+    pub templates: Vec<TemplateBody>,
+}
+
+/// `template show`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct TemplateQuery {
+    /// Name or path.
+    pub name: String,
+}
+
+/// A template's text.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TemplateText {
+    /// Its file.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Which audit events.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// Only events after this number.
+    pub after: Option<u64>,
+    /// Only so many, the last ones; 1000 where absent, 10000 at most.
+    pub last: Option<usize>,
+}
+
+/// Audit events as they stand in the log.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AuditBody {
+    /// In order.
+    #[schema(value_type = Vec<Object>)]
+    pub events: Vec<serde_json::Value>,
+}
+
+/// `audit verify`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VerifyBody {
+    /// Whether every line is as it was written.
+    pub ok: bool,
+    /// Lines that are.
+    pub events: u64,
+    /// The first that is not.
+    pub first_bad: Option<u64>,
+    /// What is wrong with it.
+    pub why: Option<String>,
+}

@@ -21,6 +21,7 @@
 //! | [`control`] | the API on the Unix socket, and its client |
 //! | [`cli`] | the commands and what they print |
 //! | [`demo`] | a simulated device, and the whole system with nothing installed |
+//! | [`entry`] | the daemon's command line |
 
 pub mod audit;
 pub mod cli;
@@ -31,6 +32,7 @@ pub mod daemon;
 pub mod demo;
 pub mod device;
 pub mod dialogue;
+pub mod entry;
 pub mod model;
 pub mod policy;
 pub mod rotation;

@@ -1,2 +1,5 @@
-//! The client's entry.
-fn main() {}
+//! `rotorctl`, the operator's tool. All of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    rotord::cli::main()
+}

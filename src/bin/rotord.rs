@@ -1,2 +1,5 @@
-//! The daemon's entry.
-fn main() {}
+//! `rotord`, the daemon. All of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    rotord::entry::main()
+}

@@ -1,1 +1,58 @@
-//! cli
+//! `rotorctl`: its commands, and what they print.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod audit;
+mod input;
+mod local;
+mod output;
+mod remote;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use local::check_templates;
+
+/// A command that failed: what to say, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    exit: u8,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: 2 }
+    }
+
+    fn unexpected(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: 1 }
+    }
+}
+
+impl From<crate::control::ClientError> for Failure {
+    fn from(error: crate::control::ClientError) -> Self {
+        Self { message: error.to_string(), exit: error.exit() }
+    }
+}
+
+/// The whole of `rotorctl`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("rotorctl: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    match runtime.block_on(remote::run(args)) {
+        Ok(exit) => ExitCode::from(exit),
+        Err(failure) => {
+            eprintln!("rotorctl: {}", failure.message);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

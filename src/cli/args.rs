@@ -1,0 +1,212 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Talks to the rotord daemon.
+///
+/// Exit status: 0 done, 1 unexpected failure, 2 usage or config, 3 refused by the cap, 4 the rotation failed and the old
+/// password still works, 5 the outcome is not known yet or needs a person, 6 not permitted, 7 no daemon at the socket.
+#[derive(Debug, Parser)]
+#[command(name = "rotorctl", version, max_term_width = 100)]
+pub(super) struct Args {
+    /// The daemon's control socket.
+    #[arg(long, global = true, env = "ROTORD_SOCKET", default_value = "/run/rotord/control.sock")]
+    pub(super) socket: PathBuf,
+    /// Print one JSON document.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Accounts and how they stand.
+    Status {
+        /// Accounts; globs work.
+        accounts: Vec<String>,
+    },
+    /// Change passwords now.
+    Rotate {
+        #[command(flatten)]
+        selection: Selection,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Do not wait for the outcome.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Log in with the stored password; change nothing.
+    Verify {
+        /// Accounts; globs work.
+        #[arg(required = true)]
+        accounts: Vec<String>,
+    },
+    /// The current TOTP token. It counts as used: rotord does not send it too.
+    Otp {
+        account: String,
+        /// Keep showing it, with a countdown.
+        #[arg(long)]
+        watch: bool,
+        /// Wait for the coming one.
+        #[arg(long)]
+        next: bool,
+    },
+    /// Store or reveal secrets.
+    Secret {
+        #[command(subcommand)]
+        command: SecretCommand,
+    },
+    /// Store TOTP seeds.
+    Totp {
+        #[command(subcommand)]
+        command: TotpCommand,
+    },
+    /// Store private keys.
+    SshKey {
+        #[command(subcommand)]
+        command: SshKeyCommand,
+    },
+    /// Store many secrets at once from CSV with the header account,password,totp.
+    Import {
+        /// The file, or - for stdin.
+        file: PathBuf,
+    },
+    /// Fetch a device's host key and store it after a yes.
+    Trust {
+        device: String,
+        /// Store it without asking if it has this fingerprint.
+        #[arg(long, value_name = "SHA256:…")]
+        yes: Option<String>,
+    },
+    /// Attempts: when, why, by whom, steps, outcome.
+    History { account: String },
+    /// When jobs run.
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
+    },
+    /// Hold scheduled work.
+    Pause {
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Release scheduled work.
+    Resume {
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Execution templates.
+    Template {
+        #[command(subcommand)]
+        command: TemplateCommand,
+    },
+    /// The audit log.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Vault keys.
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Shell completion.
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = true)]
+pub(super) struct Selection {
+    /// Accounts; globs work.
+    pub(super) accounts: Vec<String>,
+    /// The accounts of a job.
+    #[arg(long, conflicts_with = "accounts")]
+    pub(super) job: Option<String>,
+    /// All accounts.
+    #[arg(long, conflicts_with_all = ["accounts", "job"])]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Store the password, or the value of a tag; from a prompt without echo, or stdin.
+    Set {
+        account: String,
+        /// The tag whose value it is.
+        #[arg(long)]
+        field: Option<String>,
+    },
+    /// Reveal the password; this is put on record.
+    Show {
+        account: String,
+        /// Former passwords too.
+        #[arg(long)]
+        history: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TotpCommand {
+    /// Store a seed: Base32 or an otpauth:// URI; from a prompt without echo, or stdin.
+    Set { account: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SshKeyCommand {
+    /// Store a private key from stdin; its passphrase is asked for.
+    Set { account: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScheduleCommand {
+    /// The coming run times of a job.
+    Next {
+        job: String,
+        /// How many.
+        #[arg(short = 'n', default_value_t = 10)]
+        count: usize,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TemplateCommand {
+    /// Check files or folders, without a daemon.
+    Check {
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// The templates that the daemon found.
+    List,
+    /// A template's text.
+    Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// The last events.
+    Tail {
+        /// Go on with events as they come.
+        #[arg(short = 'f', long)]
+        follow: bool,
+        /// How many.
+        #[arg(short = 'n', default_value_t = 20)]
+        count: usize,
+    },
+    /// Check the chain: the daemon's log, or a folder or file without a daemon.
+    Verify { path: Option<PathBuf> },
+    /// The whole log for other systems.
+    Export {
+        #[arg(long, value_parser = ["json", "cef", "csv"])]
+        format: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Write a fresh vault key to a new file of mode 0600.
+    New { file: PathBuf },
+}

@@ -135,7 +135,7 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
             tokio::select! {
                 biased;
                 step = progress.recv() => match step {
-                    Ok(progress) if watched.contains(&progress.account) => {
+                    Ok(progress) if progress.ended.is_none() && watched.contains(&progress.account) => {
                         let step = StepBody { at: progress.step.at, text: progress.step.text };
                         let body = ProgressBody { account: progress.account.to_string(), step };
                         // A caller who went away wants no more lines; the work goes on.

@@ -53,8 +53,10 @@ pub struct RotationResult {
 pub struct Progress {
     /// The account.
     pub account: AccountName,
-    /// The step.
+    /// The step; with `ended`, how it ended in words.
     pub step: Step,
+    /// Set on the last one of an attempt.
+    pub ended: Option<Outcome>,
 }
 
 /// An attempt under way.
@@ -93,7 +95,7 @@ impl Watcher for Attempt {
         let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text };
         tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
         // Nobody may be watching.
-        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step: step.clone() }));
+        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step: step.clone(), ended: None }));
         lock(&self.steps).push(step);
     }
 
@@ -691,6 +693,8 @@ impl Attempt {
     }
 
     fn result(&self, outcome: Outcome, detail: String) -> RotationResult {
+        let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text: detail.clone() };
+        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
         let steps = lock(&self.steps).clone();
         RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.clone(), detail, steps }
     }

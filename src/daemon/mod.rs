@@ -16,3 +16,4 @@ pub use core::{Core, StartError};
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
 pub use run::run;
+pub use scheduler::keep_schedule;

@@ -37,7 +37,7 @@ struct Agenda {
 }
 
 /// Runs the schedule until the daemon stops.
-pub(super) async fn keep_schedule(core: Arc<Core>) {
+pub async fn keep_schedule(core: Arc<Core>) {
     let mut agenda = Agenda::default();
     while !core.is_stopping() {
         if let Err(error) = agenda.renew(&core).await {

@@ -30,19 +30,34 @@ struct Link {
 
 /// Checks lines in order, from the first of the log. `head` is the (seq, hash) that the vault knows, so that a log cut
 /// short is found as well.
-pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>, head: Option<(u64, &str)>) -> Report {
+pub fn verify_lines<E: ToString>(
+    lines: impl Iterator<Item = Result<String, E>>,
+    head: Option<(u64, &str)>,
+) -> Report {
     let (mut seq, mut prev) = (0u64, GENESIS.to_owned());
-    let bad = |seq: u64, why: String| Report { ok: false, events: seq, first_bad: Some(seq + 1), why: Some(why) };
+    let bad = |seq: u64, why: String| Report {
+        ok: false,
+        events: seq,
+        first_bad: Some(seq + 1),
+        why: Some(why),
+    };
     for line in lines {
         let line = match line {
             Ok(line) => line,
             Err(error) => return bad(seq, format!("cannot be read: {}", error.to_string())),
         };
-        let Ok(link) = serde_json::from_str::<Link>(&line) else { return bad(seq, "this line is no audit event".into()) };
+        let Ok(link) = serde_json::from_str::<Link>(&line) else {
+            return bad(seq, "this line is no audit event".into());
+        };
         let suffix = format!(",\"hash\":\"{}\"}}", link.hash);
-        let Some(body) = line.strip_suffix(&suffix) else { return bad(seq, "the hash is not the line's last key".into()) };
+        let Some(body) = line.strip_suffix(&suffix) else {
+            return bad(seq, "the hash is not the line's last key".into());
+        };
         if link.seq != seq + 1 {
-            return bad(seq, format!("seq {} stands where {} should", link.seq, seq + 1));
+            return bad(
+                seq,
+                format!("seq {} stands where {} should", link.seq, seq + 1),
+            );
         }
         if link.prev != prev {
             return bad(seq, "it does not follow the line before it".into());
@@ -53,9 +68,20 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
         (seq, prev) = (link.seq, link.hash);
     }
     match head {
-        Some((head_seq, _)) if head_seq > seq => bad(seq, format!("the log was cut short: the vault knows of {head_seq} events")),
-        Some((head_seq, hash)) if head_seq == seq && hash != prev => bad(seq.saturating_sub(1), "the vault knows another last event".into()),
-        _ => Report { ok: true, events: seq, first_bad: None, why: None },
+        Some((head_seq, _)) if head_seq > seq => bad(
+            seq,
+            format!("the log was cut short: the vault knows of {head_seq} events"),
+        ),
+        Some((head_seq, hash)) if head_seq == seq && hash != prev => bad(
+            seq.saturating_sub(1),
+            "the vault knows another last event".into(),
+        ),
+        _ => Report {
+            ok: true,
+            events: seq,
+            first_bad: None,
+            why: None,
+        },
     }
 }
 
@@ -64,7 +90,11 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
 /// # Errors
 /// The folder or the file cannot be read.
 pub fn verify_files(path: &Path, head: Option<(u64, &str)>) -> std::io::Result<Report> {
-    let files = if path.is_dir() { log_files(path)? } else { vec![path.to_owned()] };
+    let files = if path.is_dir() {
+        log_files(path)?
+    } else {
+        vec![path.to_owned()]
+    };
     let mut readers = Vec::new();
     for file in files {
         readers.push(BufReader::new(std::fs::File::open(file)?).lines());
@@ -81,7 +111,10 @@ mod tests {
         let mut prev = GENESIS.to_owned();
         (1..=count)
             .map(|seq| {
-                let event = Draft::new("daemon.start").detail(format!("no. {seq} \"quoted\" ü")).chain(seq, 1_700_000_000_000, &prev).unwrap();
+                let event = Draft::new("daemon.start")
+                    .detail(format!("no. {seq} \"quoted\" ü"))
+                    .chain(seq, 1_700_000_000_000, &prev)
+                    .unwrap();
                 prev = event.hash.clone();
                 event
             })
@@ -95,7 +128,15 @@ mod tests {
     #[test]
     fn a_whole_log_is_found_whole() {
         let lines: Vec<String> = log(5).into_iter().map(|event| event.line).collect();
-        assert_eq!(check(&lines, None), Report { ok: true, events: 5, first_bad: None, why: None });
+        assert_eq!(
+            check(&lines, None),
+            Report {
+                ok: true,
+                events: 5,
+                first_bad: None,
+                why: None
+            }
+        );
     }
 
     #[test]

@@ -29,14 +29,22 @@ impl Library {
         let mut library = Self::default();
         for dir in dirs {
             for file in template_files(dir) {
-                let Ok(relative) = file.strip_prefix(dir) else { continue };
+                let Ok(relative) = file.strip_prefix(dir) else {
+                    continue;
+                };
                 let key = relative.with_extension("").to_string_lossy().into_owned();
                 if library.entries.contains_key(&key) {
                     continue;
                 }
                 let (template, found) = load_file(&file);
                 problems.extend(found);
-                library.entries.insert(key, Entry { file, template: template.map(Arc::new) });
+                library.entries.insert(
+                    key,
+                    Entry {
+                        file,
+                        template: template.map(Arc::new),
+                    },
+                );
             }
         }
         library
@@ -44,7 +52,9 @@ impl Library {
 
     /// All templates by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
+        self.entries
+            .iter()
+            .map(|(name, entry)| (name.as_str(), entry))
     }
 
     /// Finds a template by its name, or by its path where several folders hold the same name.
@@ -56,18 +66,30 @@ impl Library {
             return Ok(entry);
         }
         let stem = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let found: Vec<&String> = self.entries.keys().filter(|path| stem(path) == name).collect();
+        let found: Vec<&String> = self
+            .entries
+            .keys()
+            .filter(|path| stem(path) == name)
+            .collect();
         match found.as_slice() {
             [one] => self.entries.get(*one).ok_or_else(String::new),
             [] => {
                 let names: Vec<String> = self.entries.keys().map(|path| stem(path)).collect();
-                let hint = nearest(name, names.iter().map(String::as_str))
-                    .map_or_else(|| "see 'rotorctl template list'".to_owned(), |known| format!("did you mean '{known}'?"));
-                Err(format!("there is no template '{}' in the template_dirs; {hint}", name.escape_debug()))
+                let hint = nearest(name, names.iter().map(String::as_str)).map_or_else(
+                    || "see 'rotorctl template list'".to_owned(),
+                    |known| format!("did you mean '{known}'?"),
+                );
+                Err(format!(
+                    "there is no template '{}' in the template_dirs; {hint}",
+                    name.escape_debug()
+                ))
             }
             several => {
                 let paths: Vec<&str> = several.iter().map(|path| path.as_str()).collect();
-                Err(format!("'{name}' could be any of {}; write the path", paths.join(", ")))
+                Err(format!(
+                    "'{name}' could be any of {}; write the path",
+                    paths.join(", ")
+                ))
             }
         }
     }
@@ -79,11 +101,16 @@ pub fn template_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "template") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "template")
+            {
                 files.push(path);
             }
         }
@@ -99,7 +126,17 @@ pub fn load_file(file: &Path) -> (Option<Checked>, Vec<Problem>) {
         Ok(bytes) => bytes,
         Err(error) => {
             let message = format!("cannot be read: {error}");
-            return (None, vec![Problem::at(file, "", 0..0, Severity::Error, "T015", message)]);
+            return (
+                None,
+                vec![Problem::at(
+                    file,
+                    "",
+                    0..0,
+                    Severity::Error,
+                    "T015",
+                    message,
+                )],
+            );
         }
     };
     match String::from_utf8(bytes) {

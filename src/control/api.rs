@@ -10,8 +10,9 @@ use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    AccountQuery, AccountStatus, AttemptBody, AuditBody, AuditQuery, ErrorBody, HistoryBody, RunTime, ScheduleBody, ScheduleQuery,
-    StatusBody, StatusQuery, StepBody, TemplateBody, TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
+    AccountQuery, AccountStatus, AttemptBody, AuditBody, AuditQuery, ErrorBody, HistoryBody,
+    RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody,
+    TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
 };
 use crate::audit::{log_files, verify_files};
 use crate::daemon::Core;
@@ -22,14 +23,23 @@ type Answer<T> = Result<Json<T>, ApiError>;
 
 /// Accounts and how they stand.
 #[utoipa::path(get, path = "/v1/status", params(StatusQuery), responses((status = 200, body = StatusBody), (status = 403, body = ErrorBody)))]
-pub(super) async fn status(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Query(query): Query<StatusQuery>) -> Answer<StatusBody> {
+pub(super) async fn status(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(query): Query<StatusQuery>,
+) -> Answer<StatusBody> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
     let now = core.clock.now();
     let names: Vec<AccountName> = config
         .accounts
         .keys()
-        .filter(|name| query.account.as_ref().is_none_or(|glob| glob_match(glob, name.as_str())))
+        .filter(|name| {
+            query
+                .account
+                .as_ref()
+                .is_none_or(|glob| glob_match(glob, name.as_str()))
+        })
         .cloned()
         .collect();
     if names.is_empty() && query.account.is_some() {
@@ -39,17 +49,29 @@ pub(super) async fn status(State(core): State<Arc<Core>>, ConnectInfo(peer): Con
     let (rows, counts) = core
         .vault
         .call(move |tx| {
-            let rows: HashMap<String, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
-            let counts = wanted.iter().map(|name| tx.changes(name, &at)).collect::<Result<Vec<_>, _>>()?;
+            let rows: HashMap<String, _> = tx
+                .accounts()?
+                .into_iter()
+                .map(|row| (row.name.clone(), row))
+                .collect();
+            let counts = wanted
+                .iter()
+                .map(|name| tx.changes(name, &at))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok((rows, counts))
         })
         .await?;
     let mut accounts = Vec::with_capacity(names.len());
     for (name, changes) in names.iter().zip(counts) {
-        let Some(account) = config.accounts.get(name) else { continue };
+        let Some(account) = config.accounts.get(name) else {
+            continue;
+        };
         let row = rows.get(name.as_str());
         let last_change = row.and_then(|row| row.last_change);
-        let oldest = account.policy.max_age.and_then(|age| i64::try_from(age.as_millis()).ok());
+        let oldest = account
+            .policy
+            .max_age
+            .and_then(|age| i64::try_from(age.as_millis()).ok());
         accounts.push(AccountStatus {
             account: name.to_string(),
             state: row.map_or("new", |row| row.state().as_str()).to_owned(),
@@ -58,10 +80,14 @@ pub(super) async fn status(State(core): State<Arc<Core>>, ConnectInfo(peer): Con
             changes_24h: account.policy.cap().used(&changes, &now),
             cap: account.policy.cap().count,
             last_error: row.and_then(|row| row.last_error.clone()),
-            overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
+            overdue: oldest
+                .is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }
-    Ok(Json(StatusBody { accounts, config_error: core.config_error() }))
+    Ok(Json(StatusBody {
+        accounts,
+        config_error: core.config_error(),
+    }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {
@@ -72,11 +98,19 @@ pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiE
     }
     let hint = crate::model::nearest(name, config.accounts.keys().map(AccountName::as_str));
     let hint = hint.map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
-    Err(ApiError::missing(format!("there is no account '{account}' in the config{hint}")))
+    Err(ApiError::missing(format!(
+        "there is no account '{account}' in the config{hint}"
+    )))
 }
 
 pub(super) fn steps(steps: Vec<Step>) -> Vec<StepBody> {
-    steps.into_iter().map(|step| StepBody { at: step.at, text: step.text }).collect()
+    steps
+        .into_iter()
+        .map(|step| StepBody {
+            at: step.at,
+            text: step.text,
+        })
+        .collect()
 }
 
 fn attempt(row: AttemptRow) -> AttemptBody {
@@ -86,7 +120,9 @@ fn attempt(row: AttemptRow) -> AttemptBody {
         started: rfc3339(row.started),
         ended: row.ended.map(rfc3339),
         trigger: row.trigger,
-        actor: row.actor.map(|actor| format!("{} (uid {}, pid {})", actor.name, actor.uid, actor.pid)),
+        actor: row
+            .actor
+            .map(|actor| format!("{} (uid {}, pid {})", actor.name, actor.uid, actor.pid)),
         outcome: row.outcome,
         detail: row.detail,
         steps: steps(row.steps),
@@ -95,41 +131,76 @@ fn attempt(row: AttemptRow) -> AttemptBody {
 
 /// The attempts of an account, newest first.
 #[utoipa::path(get, path = "/v1/history", params(AccountQuery), responses((status = 200, body = HistoryBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn history(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Query(query): Query<AccountQuery>) -> Answer<HistoryBody> {
+pub(super) async fn history(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(query): Query<AccountQuery>,
+) -> Answer<HistoryBody> {
     peer.require(&core, Role::Viewer).await?;
     let account = known_account(&core, &query.account)?;
-    let rows = core.vault.call(move |tx| tx.attempts(&account, 200)).await?;
-    Ok(Json(HistoryBody { attempts: rows.into_iter().map(attempt).collect() }))
+    let rows = core
+        .vault
+        .call(move |tx| tx.attempts(&account, 200))
+        .await?;
+    Ok(Json(HistoryBody {
+        attempts: rows.into_iter().map(attempt).collect(),
+    }))
 }
 
 /// The coming run times of a job.
 #[utoipa::path(get, path = "/v1/schedule", params(ScheduleQuery), responses((status = 200, body = ScheduleBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn schedule(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Query(query): Query<ScheduleQuery>) -> Answer<ScheduleBody> {
+pub(super) async fn schedule(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(query): Query<ScheduleQuery>,
+) -> Answer<ScheduleBody> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
-    let job = config.jobs.get(&query.job).ok_or_else(|| ApiError::missing(format!("there is no job '{}'", query.job.escape_debug())))?;
+    let job = config.jobs.get(&query.job).ok_or_else(|| {
+        ApiError::missing(format!("there is no job '{}'", query.job.escape_debug()))
+    })?;
     let zone = config.daemon.timezone;
     let mut at = Utc::now();
     let mut runs = Vec::new();
     for _ in 0..query.count.unwrap_or(10).min(1000) {
-        let Some(next) = job.schedule.next_after(at, zone) else { break };
+        let Some(next) = job.schedule.next_after(at, zone) else {
+            break;
+        };
         runs.push(RunTime {
-            local: next.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+            local: next
+                .with_timezone(&zone)
+                .to_rfc3339_opts(SecondsFormat::Secs, false),
             utc: next.to_rfc3339_opts(SecondsFormat::Secs, true),
         });
         at = next;
     }
-    Ok(Json(ScheduleBody { job: job.name.clone(), timezone: zone.name().to_owned(), runs }))
+    Ok(Json(ScheduleBody {
+        job: job.name.clone(),
+        timezone: zone.name().to_owned(),
+        runs,
+    }))
 }
 
 /// The templates of the library.
 #[utoipa::path(get, path = "/v1/templates", responses((status = 200, body = TemplatesBody)))]
-pub(super) async fn templates(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>) -> Answer<TemplatesBody> {
+pub(super) async fn templates(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Answer<TemplatesBody> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
     let about = |entry: &crate::config::LibraryEntry| {
-        let info = |key| entry.template.as_ref().and_then(|template| template.info(key)).unwrap_or_default().to_owned();
-        format!("{} {}", info("vendor"), info("product")).trim().to_owned()
+        let info = |key| {
+            entry
+                .template
+                .as_ref()
+                .and_then(|template| template.info(key))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        format!("{} {}", info("vendor"), info("product"))
+            .trim()
+            .to_owned()
     };
     let templates = config
         .library
@@ -146,27 +217,49 @@ pub(super) async fn templates(State(core): State<Arc<Core>>, ConnectInfo(peer): 
 
 /// A template's text.
 #[utoipa::path(get, path = "/v1/template", params(TemplateQuery), responses((status = 200, body = TemplateText), (status = 404, body = ErrorBody)))]
-pub(super) async fn template(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Query(query): Query<TemplateQuery>) -> Answer<TemplateText> {
+pub(super) async fn template(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(query): Query<TemplateQuery>,
+) -> Answer<TemplateText> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
-    let entry = config.library.find(&query.name).map_err(ApiError::missing)?;
-    let text = std::fs::read_to_string(&entry.file).map_err(|error| ApiError::failed(format!("{}: {error}", entry.file.display())))?;
-    Ok(Json(TemplateText { file: entry.file.display().to_string(), text }))
+    let entry = config
+        .library
+        .find(&query.name)
+        .map_err(ApiError::missing)?;
+    let text = std::fs::read_to_string(&entry.file)
+        .map_err(|error| ApiError::failed(format!("{}: {error}", entry.file.display())))?;
+    Ok(Json(TemplateText {
+        file: entry.file.display().to_string(),
+        text,
+    }))
 }
 
 /// Audit events.
 #[utoipa::path(get, path = "/v1/audit", params(AuditQuery), responses((status = 200, body = AuditBody)))]
-pub(super) async fn audit(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Query(query): Query<AuditQuery>) -> Answer<AuditBody> {
+pub(super) async fn audit(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(query): Query<AuditQuery>,
+) -> Answer<AuditBody> {
     peer.require(&core, Role::Viewer).await?;
     let folder = core.vault.audit_folder().to_owned();
     let after = query.after.unwrap_or(0);
     let most = query.last.unwrap_or(1000).min(10_000);
     let read = tokio::task::spawn_blocking(move || {
-        let mut events: std::collections::VecDeque<serde_json::Value> = std::collections::VecDeque::new();
+        let mut events: std::collections::VecDeque<serde_json::Value> =
+            std::collections::VecDeque::new();
         for file in log_files(&folder)? {
             for line in std::io::BufReader::new(std::fs::File::open(file)?).lines() {
-                let Ok(event) = serde_json::from_str::<serde_json::Value>(&line?) else { continue };
-                if event.get("seq").and_then(serde_json::Value::as_u64).is_some_and(|seq| seq > after) {
+                let Ok(event) = serde_json::from_str::<serde_json::Value>(&line?) else {
+                    continue;
+                };
+                if event
+                    .get("seq")
+                    .and_then(serde_json::Value::as_u64)
+                    .is_some_and(|seq| seq > after)
+                {
                     events.push_back(event);
                     if events.len() > most {
                         events.pop_front();
@@ -176,13 +269,19 @@ pub(super) async fn audit(State(core): State<Arc<Core>>, ConnectInfo(peer): Conn
         }
         Ok::<_, std::io::Error>(Vec::from(events))
     });
-    let events = read.await.map_err(|error| ApiError::failed(error.to_string()))?.map_err(|error| ApiError::failed(error.to_string()))?;
+    let events = read
+        .await
+        .map_err(|error| ApiError::failed(error.to_string()))?
+        .map_err(|error| ApiError::failed(error.to_string()))?;
     Ok(Json(AuditBody { events }))
 }
 
 /// Checks the audit log against its chain and against the vault.
 #[utoipa::path(get, path = "/v1/audit/verify", responses((status = 200, body = VerifyBody)))]
-pub(super) async fn audit_verify(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>) -> Answer<VerifyBody> {
+pub(super) async fn audit_verify(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Answer<VerifyBody> {
     peer.require(&core, Role::Viewer).await?;
     let (seq, hash) = core.vault.call(|tx| tx.audit_head()).await?;
     let folder = core.vault.audit_folder().to_owned();
@@ -190,5 +289,10 @@ pub(super) async fn audit_verify(State(core): State<Arc<Core>>, ConnectInfo(peer
         .await
         .map_err(|error| ApiError::failed(error.to_string()))?
         .map_err(|error| ApiError::failed(error.to_string()))?;
-    Ok(Json(VerifyBody { ok: report.ok, events: report.events, first_bad: report.first_bad, why: report.why }))
+    Ok(Json(VerifyBody {
+        ok: report.ok,
+        events: report.events,
+        first_bad: report.first_bad,
+        why: report.why,
+    }))
 }

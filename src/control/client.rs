@@ -17,7 +17,9 @@ use super::types::ErrorBody;
 #[non_exhaustive]
 pub enum ClientError {
     /// Nobody answers at the socket.
-    #[error("no daemon answers at {path}: {why}; is rotord running? (systemctl status rotord; --socket names another socket)")]
+    #[error(
+        "no daemon answers at {path}: {why}; is rotord running? (systemctl status rotord; --socket names another socket)"
+    )]
     NoDaemon {
         /// The socket.
         path: String,
@@ -57,16 +59,29 @@ impl Client {
         Self { socket }
     }
 
-    async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Result<hyper::Response<hyper::body::Incoming>, ClientError> {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, ClientError> {
         let broken = |error: &dyn std::fmt::Display| ClientError::Broken(error.to_string());
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             if error.kind() == std::io::ErrorKind::PermissionDenied {
-                let error = format!("you may not open {}: {error}; an administrator can list you in [access]", self.socket.display());
+                let error = format!(
+                    "you may not open {}: {error}; an administrator can list you in [access]",
+                    self.socket.display()
+                );
                 return ClientError::Refused(ErrorBody { error, exit: 6 });
             }
-            ClientError::NoDaemon { path: self.socket.display().to_string(), why: error.to_string() }
+            ClientError::NoDaemon {
+                path: self.socket.display().to_string(),
+                why: error.to_string(),
+            }
         })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(&error))?;
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -75,18 +90,35 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| broken(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
-        let bytes = response.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
-        let body = serde_json::from_slice::<ErrorBody>(&bytes)
-            .unwrap_or_else(|_| ErrorBody { error: String::from_utf8_lossy(&bytes).into_owned(), exit: 2 });
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| broken(&error))?
+            .to_bytes();
+        let body = serde_json::from_slice::<ErrorBody>(&bytes).unwrap_or_else(|_| ErrorBody {
+            error: String::from_utf8_lossy(&bytes).into_owned(),
+            exit: 2,
+        });
         Err(ClientError::Refused(body))
     }
 
-    async fn read<T: DeserializeOwned>(response: hyper::Response<hyper::body::Incoming>) -> Result<T, ClientError> {
-        let bytes = response.into_body().collect().await.map_err(|error| ClientError::Broken(error.to_string()))?.to_bytes();
+    async fn read<T: DeserializeOwned>(
+        response: hyper::Response<hyper::body::Incoming>,
+    ) -> Result<T, ClientError> {
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| ClientError::Broken(error.to_string()))?
+            .to_bytes();
         serde_json::from_slice(&bytes).map_err(|error| ClientError::Broken(error.to_string()))
     }
 
@@ -94,9 +126,20 @@ impl Client {
     ///
     /// # Errors
     /// No daemon, a refusal, or an answer that cannot be read.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
-        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
-        let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
+        let query: Vec<String> = query
+            .iter()
+            .map(|(name, value)| format!("{name}={}", percent_encode(value)))
+            .collect();
+        let path = if query.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", query.join("&"))
+        };
         Self::read(self.send("GET", &path, Vec::new()).await?).await
     }
 
@@ -104,8 +147,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
+    pub async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
         Self::read(self.send("POST", path, body).await?).await
     }
 
@@ -113,8 +161,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub async fn post_lines<B: Serialize>(&self, path: &str, body: &B, mut line: impl FnMut(&str)) -> Result<(), ClientError> {
-        let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
+    pub async fn post_lines<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+        mut line: impl FnMut(&str),
+    ) -> Result<(), ClientError> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
         let mut incoming = self.send("POST", path, body).await?.into_body();
         let mut pending = Vec::new();
         while let Some(frame) = incoming.frame().await {

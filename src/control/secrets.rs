@@ -10,7 +10,8 @@ use russh::keys::PrivateKey;
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, SecretBody, SecretText, ShowBody, ShownBody,
+    DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, SecretBody, SecretText,
+    ShowBody, ShownBody,
 };
 use crate::audit::Draft;
 use crate::daemon::Core;
@@ -22,24 +23,48 @@ use crate::vault::{Kind, Tx, VaultError};
 const MOST_BYTES: usize = 16 * 1024;
 
 fn draft(event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
-    Draft { account: Some(account.to_string()), device: Some(account.device().to_string()), actor: Some(actor.clone()), ..Draft::new(event) }
+    Draft {
+        account: Some(account.to_string()),
+        device: Some(account.device().to_string()),
+        actor: Some(actor.clone()),
+        ..Draft::new(event)
+    }
 }
 
 /// A code for a person. It counts as used: rotord never sends it too.
 #[utoipa::path(post, path = "/v1/otp", request_body = OtpQuery, responses((status = 200, body = OtpBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn otp(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(query): Json<OtpQuery>) -> Result<Json<OtpBody>, ApiError> {
+pub(super) async fn otp(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(query): Json<OtpQuery>,
+) -> Result<Json<OtpBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &query.account)?;
     let name = account.clone();
-    let uri = core.vault.call(move |tx| tx.secret(&name, &Kind::Totp)).await?;
-    let uri = uri.ok_or_else(|| ApiError::missing(format!("no TOTP seed of {account} is stored; run 'rotorctl totp set {account}'")))?;
+    let uri = core
+        .vault
+        .call(move |tx| tx.secret(&name, &Kind::Totp))
+        .await?;
+    let uri = uri.ok_or_else(|| {
+        ApiError::missing(format!(
+            "no TOTP seed of {account} is stored; run 'rotorctl totp set {account}'"
+        ))
+    })?;
     let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
     let period = seed.period();
-    let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
+    let earliest = query
+        .next
+        .then(|| core.clock.now().unix_seconds() / period + 1);
     let issued = core.codes.issue(&seed, earliest, |_: Duration| {}).await?;
-    core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step))).await?;
+    core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step)))
+        .await?;
     let seconds_left = ((issued.step + 1) * period).saturating_sub(core.clock.now().unix_seconds());
-    Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))
+    Ok(Json(OtpBody {
+        account: account.to_string(),
+        token: SecretText(issued.code),
+        seconds_left,
+        step: issued.step,
+    }))
 }
 
 fn check_value(value: &Secret) -> Result<(), ApiError> {
@@ -48,15 +73,25 @@ fn check_value(value: &Secret) -> Result<(), ApiError> {
         return Err(ApiError::usage("the secret is empty"));
     }
     if text.len() > MOST_BYTES {
-        return Err(ApiError::usage(format!("the secret has more than {MOST_BYTES} bytes")));
+        return Err(ApiError::usage(format!(
+            "the secret has more than {MOST_BYTES} bytes"
+        )));
     }
     if value.has_control_character() {
-        return Err(ApiError::usage("the secret holds a line end or another control character, which could inject a command"));
+        return Err(ApiError::usage(
+            "the secret holds a line end or another control character, which could inject a command",
+        ));
     }
     Ok(())
 }
 
-async fn store(core: &Core, account: AccountName, kind: Kind, value: Secret, event: Draft) -> Result<(), ApiError> {
+async fn store(
+    core: &Core,
+    account: AccountName,
+    kind: Kind,
+    value: Secret,
+    event: Draft,
+) -> Result<(), ApiError> {
     let now = core.clock.now();
     core.vault
         .call(move |tx| {
@@ -72,23 +107,43 @@ async fn store(core: &Core, account: AccountName, kind: Kind, value: Secret, eve
 fn refuse_while_busy(tx: &Tx<'_>, account: &AccountName, kind: &Kind) -> Result<(), VaultError> {
     use crate::rotation::Phase;
     let phase = tx.account(account)?.map_or(Phase::Idle, |row| row.phase);
-    let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain { .. });
+    let settled = matches!(
+        phase,
+        Phase::Idle | Phase::Quarantined | Phase::Uncertain { .. }
+    );
     if *kind == Kind::Password && !settled {
-        return Err(VaultError::NotFound(format!("a rotation of {account} is under way; set the password when it has ended")));
+        return Err(VaultError::NotFound(format!(
+            "a rotation of {account} is under way; set the password when it has ended"
+        )));
     }
     Ok(())
 }
 
 /// Stores a password, or a secret field.
 #[utoipa::path(post, path = "/v1/secret/set", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn secret_set(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(body): Json<SecretBody>) -> Result<Json<DoneBody>, ApiError> {
+pub(super) async fn secret_set(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<SecretBody>,
+) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &body.account)?;
     check_value(&body.value.0)?;
     let kind = match body.field {
         None => Kind::Password,
-        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') => Kind::Field(name),
-        Some(_) => return Err(ApiError::usage("a field is named as its tag is: upper-case letters, digits and '_'")),
+        Some(name)
+            if !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') =>
+        {
+            Kind::Field(name)
+        }
+        Some(_) => {
+            return Err(ApiError::usage(
+                "a field is named as its tag is: upper-case letters, digits and '_'",
+            ));
+        }
     };
     let what = match &kind {
         Kind::Field(name) => format!("field {name}"),
@@ -96,15 +151,25 @@ pub(super) async fn secret_set(State(core): State<Arc<Core>>, ConnectInfo(peer):
     };
     let event = draft("secret.set", &account, &actor).detail(what.clone());
     store(&core, account.clone(), kind, body.value.0, event).await?;
-    Ok(Json(DoneBody { done: format!("the {what} of {account} is stored") }))
+    Ok(Json(DoneBody {
+        done: format!("the {what} of {account} is stored"),
+    }))
 }
 
 /// Reveals a password.
 #[utoipa::path(post, path = "/v1/secret/show", request_body = ShowBody, responses((status = 200, body = ShownBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn secret_show(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(body): Json<ShowBody>) -> Result<Json<ShownBody>, ApiError> {
+pub(super) async fn secret_show(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<ShowBody>,
+) -> Result<Json<ShownBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &body.account)?;
-    let (name, now, event) = (account.clone(), core.clock.now(), draft("secret.shown", &account, &actor));
+    let (name, now, event) = (
+        account.clone(),
+        core.clock.now(),
+        draft("secret.shown", &account, &actor),
+    );
     let entries = core
         .vault
         .call(move |tx| {
@@ -119,43 +184,75 @@ pub(super) async fn secret_show(State(core): State<Arc<Core>>, ConnectInfo(peer)
         if entry.current {
             current = Some(entry);
         } else {
-            history.push(FormerBody { password: SecretText(entry.password), from: entry.from, until: entry.until });
+            history.push(FormerBody {
+                password: SecretText(entry.password),
+                from: entry.from,
+                until: entry.until,
+            });
         }
     }
-    let current = current.ok_or_else(|| ApiError::missing(format!("no password of {account} is stored; run 'rotorctl secret set {account}'")))?;
-    Ok(Json(ShownBody { account: account.to_string(), password: SecretText(current.password), since: current.from, history }))
+    let current = current.ok_or_else(|| {
+        ApiError::missing(format!(
+            "no password of {account} is stored; run 'rotorctl secret set {account}'"
+        ))
+    })?;
+    Ok(Json(ShownBody {
+        account: account.to_string(),
+        password: SecretText(current.password),
+        since: current.from,
+        history,
+    }))
 }
 
 /// Stores a TOTP seed.
 #[utoipa::path(post, path = "/v1/totp/set", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn totp_set(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(body): Json<SecretBody>) -> Result<Json<DoneBody>, ApiError> {
+pub(super) async fn totp_set(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<SecretBody>,
+) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &body.account)?;
-    let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
+    let seed =
+        Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
     let event = draft("totp.set", &account, &actor);
     store(&core, account.clone(), Kind::Totp, seed.to_uri(), event).await?;
-    Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({seed:?})") }))
+    Ok(Json(DoneBody {
+        done: format!("the TOTP seed of {account} is stored ({seed:?})"),
+    }))
 }
 
 /// Stores a private key, already without its passphrase.
 #[utoipa::path(post, path = "/v1/ssh-key/set", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn ssh_key_set(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(body): Json<SecretBody>) -> Result<Json<DoneBody>, ApiError> {
+pub(super) async fn ssh_key_set(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<SecretBody>,
+) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &body.account)?;
     let text = body.value.0;
     let key = PrivateKey::from_openssh(text.expose()).map_err(|_| ApiError::usage("this is no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one"))?;
     if key.is_encrypted() {
-        return Err(ApiError::usage("the key is under a passphrase; rotorctl asks for it"));
+        return Err(ApiError::usage(
+            "the key is under a passphrase; rotorctl asks for it",
+        ));
     }
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);
     let event = draft("secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
     store(&core, account.clone(), Kind::SshKey, text, event).await?;
-    Ok(Json(DoneBody { done: format!("the private key {fingerprint} of {account} is stored") }))
+    Ok(Json(DoneBody {
+        done: format!("the private key {fingerprint} of {account} is stored"),
+    }))
 }
 
 /// Stores many secrets, all or none.
 #[utoipa::path(post, path = "/v1/import", request_body = ImportBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn import(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(body): Json<ImportBody>) -> Result<Json<DoneBody>, ApiError> {
+pub(super) async fn import(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<ImportBody>,
+) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let mut slips = Vec::new();
     let mut work: Vec<(AccountName, Kind, Secret)> = Vec::new();
@@ -164,7 +261,10 @@ pub(super) async fn import(State(core): State<Arc<Core>>, ConnectInfo(peer): Con
         let account = match known_account(&core, &row.account) {
             Ok(account) => account,
             Err(_) => {
-                slip(format!("there is no account '{}' in the config", row.account.escape_debug()));
+                slip(format!(
+                    "there is no account '{}' in the config",
+                    row.account.escape_debug()
+                ));
                 continue;
             }
         };
@@ -182,7 +282,10 @@ pub(super) async fn import(State(core): State<Arc<Core>>, ConnectInfo(peer): Con
         }
     }
     if !slips.is_empty() {
-        return Err(ApiError::usage(format!("nothing was stored:\n{}", slips.join("\n"))));
+        return Err(ApiError::usage(format!(
+            "nothing was stored:\n{}",
+            slips.join("\n")
+        )));
     }
     let (count, now) = (work.len(), core.clock.now());
     core.vault
@@ -190,11 +293,17 @@ pub(super) async fn import(State(core): State<Arc<Core>>, ConnectInfo(peer): Con
             for (account, kind, secret) in &work {
                 refuse_while_busy(tx, account, kind)?;
                 tx.set_secret(account, kind, secret, &now)?;
-                let event = if *kind == Kind::Totp { "totp.set" } else { "secret.set" };
+                let event = if *kind == Kind::Totp {
+                    "totp.set"
+                } else {
+                    "secret.set"
+                };
                 tx.audit(&draft(event, account, &actor).detail("import"), &now)?;
             }
             Ok(())
         })
         .await?;
-    Ok(Json(DoneBody { done: format!("{count} secrets are stored") }))
+    Ok(Json(DoneBody {
+        done: format!("{count} secrets are stored"),
+    }))
 }

@@ -24,7 +24,10 @@ const BODY_LIMIT: usize = 32 * 1024 * 1024;
 const MOST_REQUESTS: usize = 256;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "rotord control API", description = "HTTP with JSON over the daemon's Unix socket. The kernel names the caller."))]
+#[openapi(info(
+    title = "rotord control API",
+    description = "HTTP with JSON over the daemon's Unix socket. The kernel names the caller."
+))]
 struct Document;
 
 /// Makes the control socket. One that a daemon before left behind is replaced.
@@ -36,7 +39,9 @@ pub fn bind(path: &Path, open_to_all: bool) -> std::io::Result<UnixListener> {
         std::fs::create_dir_all(folder)?;
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(std::io::Error::other("another daemon answers on this socket"));
+        return Err(std::io::Error::other(
+            "another daemon answers on this socket",
+        ));
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -72,7 +77,10 @@ fn router(core: Arc<Core>) -> Router {
         .split_for_parts();
     let gate = Arc::new(Semaphore::new(MOST_REQUESTS));
     router
-        .route("/v1/openapi.json", axum::routing::get(move || async move { Json(document) }))
+        .route(
+            "/v1/openapi.json",
+            axum::routing::get(move || async move { Json(document) }),
+        )
         .fallback(|| async { ApiError::missing("there is no such path; see /v1/openapi.json") })
         .layer(middleware::from_fn_with_state(gate, one_of_many))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -82,7 +90,8 @@ fn router(core: Arc<Core>) -> Router {
 async fn one_of_many(State(gate): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     match gate.try_acquire() {
         Ok(_permit) => next.run(request).await,
-        Err(_) => ApiError::busy(format!("{MOST_REQUESTS} requests are under way; try again")).into_response(),
+        Err(_) => ApiError::busy(format!("{MOST_REQUESTS} requests are under way; try again"))
+            .into_response(),
     }
 }
 
@@ -90,7 +99,10 @@ async fn one_of_many(State(gate): State<Arc<Semaphore>>, request: Request, next:
 pub async fn serve(listener: UnixListener, core: Arc<Core>) {
     let service = router(core.clone()).into_make_service_with_connect_info::<Peer>();
     let stopped = async move { core.stopped().await };
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
+    if let Err(error) = axum::serve(listener, service)
+        .with_graceful_shutdown(stopped)
+        .await
+    {
         tracing::error!(%error, "the control socket is closed");
     }
 }

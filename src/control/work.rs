@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use super::api::steps;
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, HostKeyBody, ProgressBody, ResultBody, ResultsBody, Selection, StepBody, TrustBody, WorkBody,
+    DoneBody, ErrorBody, HostKeyBody, ProgressBody, ResultBody, ResultsBody, Selection, StepBody,
+    TrustBody, WorkBody,
 };
 use crate::audit::Draft;
 use crate::daemon::{Core, Request, RotationResult};
@@ -31,16 +32,27 @@ fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiErr
         names.extend(config.accounts.keys().cloned());
     }
     if let Some(job) = &selection.job {
-        let job = config.jobs.get(job).ok_or_else(|| ApiError::missing(format!("there is no job '{}'", job.escape_debug())))?;
+        let job = config.jobs.get(job).ok_or_else(|| {
+            ApiError::missing(format!("there is no job '{}'", job.escape_debug()))
+        })?;
         names.extend(config.accounts_of(job).map(|account| account.name.clone()));
     }
     for glob in &selection.accounts {
         let before = names.len();
-        names.extend(config.accounts.keys().filter(|name| glob_match(glob, name.as_str())).cloned());
+        names.extend(
+            config
+                .accounts
+                .keys()
+                .filter(|name| glob_match(glob, name.as_str()))
+                .cloned(),
+        );
         if names.len() == before {
             let hint = crate::model::nearest(glob, config.accounts.keys().map(AccountName::as_str));
             let hint = hint.map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
-            return Err(ApiError::missing(format!("no account in the config matches '{}'{hint}", glob.escape_debug())));
+            return Err(ApiError::missing(format!(
+                "no account in the config matches '{}'{hint}",
+                glob.escape_debug()
+            )));
         }
     }
     names.sort();
@@ -68,13 +80,28 @@ enum Kind {
 }
 
 /// Works on all accounts at once; the daemon's limits say how many really run.
-async fn work_on(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, reason: Option<String>) -> ResultsBody {
+async fn work_on(
+    core: Arc<Core>,
+    names: Vec<AccountName>,
+    kind: Kind,
+    actor: Actor,
+    reason: Option<String>,
+) -> ResultsBody {
     let mut tasks = JoinSet::new();
     for account in names {
         let (core, actor, reason) = (core.clone(), Some(actor.clone()), reason.clone());
         tasks.spawn(async move {
             match kind {
-                Kind::Rotate => core.rotate(Request { account, trigger: Trigger::Command, actor, job: None, reason }).await,
+                Kind::Rotate => {
+                    core.rotate(Request {
+                        account,
+                        trigger: Trigger::Command,
+                        actor,
+                        job: None,
+                        reason,
+                    })
+                    .await
+                }
                 Kind::Verify => core.verify(&account, actor).await,
             }
         });
@@ -84,10 +111,21 @@ async fn work_on(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Ac
     ResultsBody { results }
 }
 
-async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Result<Response, ApiError> {
+async fn work(
+    core: Arc<Core>,
+    peer: Peer,
+    request: WorkBody,
+    kind: Kind,
+) -> Result<Response, ApiError> {
     let actor = peer.require(&core, Role::Operator).await?;
-    if request.reason.as_ref().is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control)) {
-        return Err(ApiError::usage("the reason may have 1000 characters and no line ends"));
+    if request
+        .reason
+        .as_ref()
+        .is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control))
+    {
+        return Err(ApiError::usage(
+            "the reason may have 1000 characters and no line ends",
+        ));
     }
     let names = select(&core, &request.selection)?;
     if request.stream && !request.no_wait {
@@ -108,7 +146,9 @@ async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Res
             .collect();
         return Ok(Json(ResultsBody { results }).into_response());
     }
-    let results = task.await.map_err(|error| ApiError::failed(error.to_string()))?;
+    let results = task
+        .await
+        .map_err(|error| ApiError::failed(error.to_string()))?;
     Ok(Json(results).into_response())
 }
 
@@ -119,12 +159,23 @@ impl http_body::Body for Lines {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0
+            .poll_recv(context)
+            .map(|line| line.map(|line| Ok(Frame::data(line))))
     }
 }
 
-fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, reason: Option<String>) -> Response {
+fn stream(
+    core: Arc<Core>,
+    names: Vec<AccountName>,
+    kind: Kind,
+    actor: Actor,
+    reason: Option<String>,
+) -> Response {
     let (sender, receiver) = mpsc::channel::<Bytes>(64);
     let mut progress = core.progress.subscribe();
     let watched = names.clone();
@@ -149,11 +200,18 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
         };
         let last = match results {
             Ok(results) => line(&results),
-            Err(error) => line(&ErrorBody { error: error.to_string(), exit: 1 }),
+            Err(error) => line(&ErrorBody {
+                error: error.to_string(),
+                exit: 1,
+            }),
         };
         drop(sender.send(last).await);
     });
-    ([("content-type", "application/x-ndjson")], Body::new(Lines(receiver))).into_response()
+    (
+        [("content-type", "application/x-ndjson")],
+        Body::new(Lines(receiver)),
+    )
+        .into_response()
 }
 
 mod erased {
@@ -171,30 +229,57 @@ mod erased {
 
 /// Changes passwords now.
 #[utoipa::path(post, path = "/v1/rotate", request_body = WorkBody, responses((status = 200, body = ResultsBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn rotate(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(request): Json<WorkBody>) -> Result<Response, ApiError> {
+pub(super) async fn rotate(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<WorkBody>,
+) -> Result<Response, ApiError> {
     work(core, peer, request, Kind::Rotate).await
 }
 
 /// Logs in with the stored passwords, and changes nothing.
 #[utoipa::path(post, path = "/v1/verify", request_body = WorkBody, responses((status = 200, body = ResultsBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn verify(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(request): Json<WorkBody>) -> Result<Response, ApiError> {
+pub(super) async fn verify(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<WorkBody>,
+) -> Result<Response, ApiError> {
     work(core, peer, request, Kind::Verify).await
 }
 
-async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -> Result<Json<DoneBody>, ApiError> {
+async fn hold(
+    core: Arc<Core>,
+    peer: Peer,
+    selection: Selection,
+    paused: bool,
+) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Operator).await?;
     let now = core.clock.now();
-    let event = if paused { "schedule.paused" } else { "schedule.resumed" };
+    let event = if paused {
+        "schedule.paused"
+    } else {
+        "schedule.resumed"
+    };
     let word = if paused { "held" } else { "released" };
     if let Some(job) = selection.job.clone() {
         if !core.config().jobs.contains_key(&job) {
-            return Err(ApiError::missing(format!("there is no job '{}'", job.escape_debug())));
+            return Err(ApiError::missing(format!(
+                "there is no job '{}'",
+                job.escape_debug()
+            )));
         }
         let done = format!("job {job} is {word}");
         core.vault
             .call(move |tx| {
                 tx.set_job_paused(&job, paused)?;
-                tx.audit(&Draft { job: Some(job), actor: Some(actor), ..Draft::new(event) }, &now)
+                tx.audit(
+                    &Draft {
+                        job: Some(job),
+                        actor: Some(actor),
+                        ..Draft::new(event)
+                    },
+                    &now,
+                )
             })
             .await?;
         return Ok(Json(DoneBody { done }));
@@ -205,7 +290,14 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
         .call(move |tx| {
             for name in &names {
                 tx.set_paused(name, paused, &now)?;
-                tx.audit(&Draft { account: Some(name.to_string()), actor: Some(actor.clone()), ..Draft::new(event) }, &now)?;
+                tx.audit(
+                    &Draft {
+                        account: Some(name.to_string()),
+                        actor: Some(actor.clone()),
+                        ..Draft::new(event)
+                    },
+                    &now,
+                )?;
             }
             Ok(())
         })
@@ -215,27 +307,44 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
 
 /// Holds scheduled work.
 #[utoipa::path(post, path = "/v1/pause", request_body = Selection, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody)))]
-pub(super) async fn pause(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(selection): Json<Selection>) -> Result<Json<DoneBody>, ApiError> {
+pub(super) async fn pause(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(selection): Json<Selection>,
+) -> Result<Json<DoneBody>, ApiError> {
     hold(core, peer, selection, true).await
 }
 
 /// Releases scheduled work.
 #[utoipa::path(post, path = "/v1/resume", request_body = Selection, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody)))]
-pub(super) async fn resume(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(selection): Json<Selection>) -> Result<Json<DoneBody>, ApiError> {
+pub(super) async fn resume(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(selection): Json<Selection>,
+) -> Result<Json<DoneBody>, ApiError> {
     hold(core, peer, selection, false).await
 }
 
 /// Fetches a device's host key; stores it where it has the fingerprint that the caller confirms.
 #[utoipa::path(post, path = "/v1/trust", request_body = TrustBody, responses((status = 200, body = HostKeyBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn trust(State(core): State<Arc<Core>>, ConnectInfo(peer): ConnectInfo<Peer>, Json(request): Json<TrustBody>) -> Result<Json<HostKeyBody>, ApiError> {
+pub(super) async fn trust(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<TrustBody>,
+) -> Result<Json<HostKeyBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
-    let name = DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
+    let name =
+        DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
     let row = core.shown_host_key(&name).await.map_err(ApiError::failed)?;
     let trusted = match &request.fingerprint {
         None => false,
         Some(confirmed) if *confirmed == row.fingerprint => true,
         Some(confirmed) => {
-            return Err(ApiError::usage(format!("the device shows {}, not {}; nothing was stored", row.fingerprint, confirmed.escape_debug())));
+            return Err(ApiError::usage(format!(
+                "the device shows {}, not {}; nothing was stored",
+                row.fingerprint,
+                confirmed.escape_debug()
+            )));
         }
     };
     if trusted {
@@ -243,10 +352,19 @@ pub(super) async fn trust(State(core): State<Arc<Core>>, ConnectInfo(peer): Conn
         core.vault
             .call(move |tx| {
                 tx.trust_host_key(&device, &row, &now)?;
-                let draft = Draft { device: Some(device), actor: Some(actor), ..Draft::new("host_key.trusted").detail(row.fingerprint.clone()) };
+                let draft = Draft {
+                    device: Some(device),
+                    actor: Some(actor),
+                    ..Draft::new("host_key.trusted").detail(row.fingerprint.clone())
+                };
                 tx.audit(&draft, &now)
             })
             .await?;
     }
-    Ok(Json(HostKeyBody { device: name.to_string(), fingerprint: row.fingerprint, key: row.key, trusted }))
+    Ok(Json(HostKeyBody {
+        device: name.to_string(),
+        fingerprint: row.fingerprint,
+        key: row.key,
+        trusted,
+    }))
 }

@@ -23,8 +23,13 @@ impl Core {
                 tx.accounts()
             })
             .await?;
-        for row in rows.into_iter().filter(|row| !matches!(row.phase, Phase::Idle | Phase::Quarantined)) {
-            let Ok(account) = AccountName::parse(&row.name) else { continue };
+        for row in rows
+            .into_iter()
+            .filter(|row| !matches!(row.phase, Phase::Idle | Phase::Quarantined))
+        {
+            let Ok(account) = AccountName::parse(&row.name) else {
+                continue;
+            };
             tracing::info!(%account, state = %row.state(), "going on with what was interrupted");
             let core = self.clone();
             tokio::spawn(async move { core.recover(&account, Trigger::Recovery, None).await });

@@ -24,7 +24,10 @@ fn notify(state: &[NotifyState<'_>]) {
 ///
 /// # Errors
 /// A signal handler could not be set, or the start could not be put on record.
-pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve: F) -> Result<(), StartError> {
+pub async fn run<F: Future<Output = ()> + Send + 'static>(
+    core: Arc<Core>,
+    serve: F,
+) -> Result<(), StartError> {
     let system = |what: &str| {
         let what = what.to_owned();
         move |source| StartError::System { what, source }
@@ -34,12 +37,20 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve
     let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
     let version = env!("CARGO_PKG_VERSION");
-    core.audit(Draft { actor: Some(Core::own_actor()), ..Draft::new("daemon.start").detail(format!("rotord {version}")) }).await?;
+    core.audit(Draft {
+        actor: Some(Core::own_actor()),
+        ..Draft::new("daemon.start").detail(format!("rotord {version}"))
+    })
+    .await?;
     core.recover_all().await?;
     let server = tokio::spawn(serve);
     let schedule = tokio::spawn(keep_schedule(core.clone()));
     let config = core.config();
-    let status = format!("{} accounts, {} jobs", config.accounts.len(), config.jobs.len());
+    let status = format!(
+        "{} accounts, {} jobs",
+        config.accounts.len(),
+        config.jobs.len()
+    );
     tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {version} is ready");
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
@@ -74,7 +85,10 @@ async fn reload(core: &Arc<Core>) {
     }
     notify(&states);
     core.reload().await;
-    let status = core.config_error().map_or_else(|| format!("{} accounts", core.config().accounts.len()), |_| "the new config is refused; the old one is in force".into());
+    let status = core.config_error().map_or_else(
+        || format!("{} accounts", core.config().accounts.len()),
+        |_| "the new config is refused; the old one is in force".into(),
+    );
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
@@ -89,7 +103,10 @@ async fn stop(core: &Arc<Core>) {
         }
     };
     if timeout_at(deadline, idle).await.is_err() {
-        tracing::warn!(at_work = core.at_work(), "stopping all the same; what is unknown is found out at the next start");
+        tracing::warn!(
+            at_work = core.at_work(),
+            "stopping all the same; what is unknown is found out at the next start"
+        );
     }
     if let Err(error) = core.audit(Draft::new("daemon.stop")).await {
         tracing::error!(%error, "the stop is not on record");

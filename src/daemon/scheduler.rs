@@ -53,9 +53,17 @@ pub async fn keep_schedule(core: Arc<Core>) {
             }
         };
         agenda.start_due(&core).await;
-        let next = agenda.heap.peek().map(|Reverse((at, _))| *at).into_iter().chain(wake).min();
+        let next = agenda
+            .heap
+            .peek()
+            .map(|Reverse((at, _))| *at)
+            .into_iter()
+            .chain(wake)
+            .min();
         let now = core.clock.now().wall_ms;
-        let pause = next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(LONGEST_SLEEP));
+        let pause = next.map_or(LONGEST_SLEEP, |at| {
+            Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(LONGEST_SLEEP)
+        });
         tokio::select! {
             () = sleep(pause) => {}
             () = core.wake.notified() => {}
@@ -68,7 +76,11 @@ impl Agenda {
     /// Builds the list anew where the config changed. Turns that were spread from a firing in the past stay.
     async fn renew(&mut self, core: &Arc<Core>) -> Result<(), VaultError> {
         let config = core.config();
-        if self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
+        if self
+            .config
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &config))
+        {
             return Ok(());
         }
         let first = self.config.is_none();
@@ -86,7 +98,10 @@ impl Agenda {
                     Ok(last)
                 })
                 .await?;
-            let missed = last.filter(|_| first && job.catch_up).and_then(|last| next_run(job, last, &config)).filter(|at| *at <= now);
+            let missed = last
+                .filter(|_| first && job.catch_up)
+                .and_then(|last| next_run(job, last, &config))
+                .filter(|at| *at <= now);
             if let Some(at) = missed.or_else(|| next_run(job, now, &config)) {
                 self.heap.push(Reverse((at, Due::Job(job.name.clone()))));
             }
@@ -96,16 +111,22 @@ impl Agenda {
     }
 
     async fn start_due(&mut self, core: &Arc<Core>) {
-        let Some(config) = self.config.clone() else { return };
+        let Some(config) = self.config.clone() else {
+            return;
+        };
         loop {
             let now = core.clock.now().wall_ms;
             if self.heap.peek().is_none_or(|Reverse((at, _))| *at > now) {
                 return;
             }
-            let Some(Reverse((at, due))) = self.heap.pop() else { return };
+            let Some(Reverse((at, due))) = self.heap.pop() else {
+                return;
+            };
             match due {
                 Due::Job(name) => {
-                    let Some(job) = config.jobs.get(&name) else { continue };
+                    let Some(job) = config.jobs.get(&name) else {
+                        continue;
+                    };
                     // From now on, not from when it was due: a clock that leapt ahead fires once, not a thousand times.
                     if let Some(next) = next_run(job, now.max(at), &config) {
                         self.heap.push(Reverse((next, Due::Job(name.clone()))));
@@ -136,17 +157,34 @@ impl Agenda {
             .await;
         match paused {
             Ok(false) => {}
-            Ok(true) => return tracing::info!(job = %job.name, "the job is due and held by an operator"),
-            Err(error) => return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used"),
+            Ok(true) => {
+                return tracing::info!(job = %job.name, "the job is due and held by an operator");
+            }
+            Err(error) => {
+                return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used");
+            }
         }
-        let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
+        let accounts: Vec<_> = config
+            .accounts_of(job)
+            .map(|account| account.name.clone())
+            .collect();
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
         for account in accounts {
             let mut at = now + spread_offset_ms(&account, job.spread);
             if let Some(window) = job.window {
-                at = DateTime::<Utc>::from_timestamp_millis(at).map_or(at, |time| window.next_open(time, config.daemon.timezone).timestamp_millis());
+                at = DateTime::<Utc>::from_timestamp_millis(at).map_or(at, |time| {
+                    window
+                        .next_open(time, config.daemon.timezone)
+                        .timestamp_millis()
+                });
             }
-            self.heap.push(Reverse((at, Due::Account { account, job: job.name.clone() })));
+            self.heap.push(Reverse((
+                at,
+                Due::Account {
+                    account,
+                    job: job.name.clone(),
+                },
+            )));
         }
     }
 }
@@ -154,7 +192,9 @@ impl Agenda {
 /// The first run of a job after an instant, both in milliseconds since 1970.
 fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
     let after = DateTime::<Utc>::from_timestamp_millis(after)?;
-    job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
+    job.schedule
+        .next_after(after, config.daemon.timezone)
+        .map(|at| at.timestamp_millis())
 }
 
 impl Core {
@@ -169,18 +209,31 @@ impl Core {
         let config = self.config();
         for job in jobs {
             let core = self.clone();
-            let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
+            let accounts: Vec<_> = config
+                .accounts_of(job)
+                .map(|account| account.name.clone())
+                .collect();
             let name = job.name.clone();
             tokio::spawn(async move {
                 let asked = name.clone();
                 match core.vault.call(move |tx| tx.is_job_paused(&asked)).await {
                     Ok(false) => {}
-                    Ok(true) => return tracing::info!(job = %name, "the job was asked for and is held by an operator"),
-                    Err(error) => return tracing::error!(job = %name, %error, "the job was asked for and the vault cannot be used"),
+                    Ok(true) => {
+                        return tracing::info!(job = %name, "the job was asked for and is held by an operator");
+                    }
+                    Err(error) => {
+                        return tracing::error!(job = %name, %error, "the job was asked for and the vault cannot be used");
+                    }
                 }
                 tracing::info!(job = %name, accounts = accounts.len(), "job runs now");
                 for account in accounts {
-                    core.spawn_rotation(Request { account, trigger, actor: None, job: Some(name.clone()), reason: None });
+                    core.spawn_rotation(Request {
+                        account,
+                        trigger,
+                        actor: None,
+                        job: Some(name.clone()),
+                        reason: None,
+                    });
                 }
             });
         }
@@ -190,7 +243,11 @@ impl Core {
     #[must_use]
     pub fn next_run(&self, config: &Config, account: &AccountName) -> Option<i64> {
         let now = self.clock.now().wall_ms;
-        let glob = |job: &&Arc<Job>| job.accounts.iter().any(|glob| crate::model::glob_match(glob, account.as_str()));
+        let glob = |job: &&Arc<Job>| {
+            job.accounts
+                .iter()
+                .any(|glob| crate::model::glob_match(glob, account.as_str()))
+        };
         config
             .jobs
             .values()
@@ -199,7 +256,11 @@ impl Core {
                 let offset = spread_offset_ms(account, job.spread);
                 let at = next_run(job, now - offset, config)? + offset;
                 let time = DateTime::<Utc>::from_timestamp_millis(at)?;
-                Some(job.window.map_or(at, |window| window.next_open(time, config.daemon.timezone).timestamp_millis()))
+                Some(job.window.map_or(at, |window| {
+                    window
+                        .next_open(time, config.daemon.timezone)
+                        .timestamp_millis()
+                }))
             })
             .min()
     }
@@ -210,7 +271,9 @@ impl Core {
         let waiting = self.vault.call(|tx| tx.waiting()).await?;
         let mut next = None;
         for row in waiting {
-            let (Some(at), Ok(account)) = (row.wake, AccountName::parse(&row.name)) else { continue };
+            let (Some(at), Ok(account)) = (row.wake, AccountName::parse(&row.name)) else {
+                continue;
+            };
             if at > now {
                 next = Some(next.map_or(at, |next: i64| next.min(at)));
                 continue;
@@ -219,13 +282,22 @@ impl Core {
                 continue;
             }
             let (name, tries) = (account.clone(), row.tries);
-            self.vault.call(move |tx| tx.set_wake(&name, None, tries)).await?;
+            self.vault
+                .call(move |tx| tx.set_wake(&name, None, tries))
+                .await?;
             let core = self.clone();
             let retry = row.phase == Phase::Idle;
             tokio::spawn(async move {
                 if retry {
                     let reason = Some(format!("try {}", tries + 1));
-                    core.rotate(Request { account, trigger: Trigger::Schedule, actor: None, job: None, reason }).await;
+                    core.rotate(Request {
+                        account,
+                        trigger: Trigger::Schedule,
+                        actor: None,
+                        job: None,
+                        reason,
+                    })
+                    .await;
                 } else {
                     core.recover(&account, Trigger::Recovery, None).await;
                 }

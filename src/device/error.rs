@@ -18,7 +18,9 @@ pub enum DeviceError {
         why: String,
     },
     /// The host key is not one on record. Nothing secret was sent.
-    #[error("the host key of {device} is {fingerprint}, which is not on record; if the device was replaced, run 'rotorctl trust {device}'")]
+    #[error(
+        "the host key of {device} is {fingerprint}, which is not on record; if the device was replaced, run 'rotorctl trust {device}'"
+    )]
     HostKeyMismatch {
         /// The device.
         device: String,
@@ -26,7 +28,9 @@ pub enum DeviceError {
         fingerprint: String,
     },
     /// No host key is on record.
-    #[error("no host key of {device} is on record (it shows {fingerprint}); compare it on the device and run 'rotorctl trust {device}'")]
+    #[error(
+        "no host key of {device} is on record (it shows {fingerprint}); compare it on the device and run 'rotorctl trust {device}'"
+    )]
     HostKeyUnknown {
         /// The device.
         device: String,
@@ -61,7 +65,9 @@ pub enum DeviceError {
         why: String,
     },
     /// The login worked without asking for the password, so it proves nothing.
-    #[error("the login of {0} did not ask for the password, so it cannot prove which one is in force")]
+    #[error(
+        "the login of {0} did not ask for the password, so it cannot prove which one is in force"
+    )]
     NotProved(String),
     /// The connection broke.
     #[error("the connection to {device} broke {when}: {why}")]
@@ -85,12 +91,20 @@ impl DeviceError {
     /// Whether the device said no to the login: it counts as a failed login.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Prompt(PromptError::AskedAgain))
+        matches!(
+            self,
+            Self::Refused { .. } | Self::Prompt(PromptError::AskedAgain)
+        )
     }
 
     /// Whether the host key is to blame.
     #[must_use]
     pub fn is_host_key(&self) -> bool {
-        matches!(self, Self::HostKeyMismatch { .. } | Self::HostKeyUnknown { .. } | Self::HostKeyRevoked { .. })
+        matches!(
+            self,
+            Self::HostKeyMismatch { .. }
+                | Self::HostKeyUnknown { .. }
+                | Self::HostKeyRevoked { .. }
+        )
     }
 }

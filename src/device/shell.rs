@@ -36,11 +36,21 @@ pub struct RunContext<'a, W: Watcher> {
 ///
 /// # Errors
 /// The shell did not open, or the vault failed. What the template met is in the verdict.
-pub async fn run_template<W: Watcher>(session: &Session, mut run: Run, context: &RunContext<'_, W>) -> Result<Verdict, DeviceError> {
-    let broken = |why: String| DeviceError::Broken { device: session.device.name.to_string(), when: "while its shell was opened", why };
+pub async fn run_template<W: Watcher>(
+    session: &Session,
+    mut run: Run,
+    context: &RunContext<'_, W>,
+) -> Result<Verdict, DeviceError> {
+    let broken = |why: String| DeviceError::Broken {
+        device: session.device.name.to_string(),
+        when: "while its shell was opened",
+        why,
+    };
     let opening = async {
         let channel = session.handle.channel_open_session().await?;
-        channel.request_pty(false, "vt100", COLUMNS, ROWS, 0, 0, &[]).await?;
+        channel
+            .request_pty(false, "vt100", COLUMNS, ROWS, 0, 0, &[])
+            .await?;
         channel.request_shell(false).await?;
         Ok::<_, russh::Error>(channel)
     };
@@ -74,14 +84,18 @@ pub async fn run_template<W: Watcher>(session: &Session, mut run: Run, context: 
                 }
             }
         }
-        let deadline = run.deadline().map(|at| start + Duration::from_millis(u64::try_from(at).unwrap_or(0)));
+        let deadline = run
+            .deadline()
+            .map(|at| start + Duration::from_millis(u64::try_from(at).unwrap_or(0)));
         let message = tokio::select! {
             message = channel.wait(), if !closed => Some(message),
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => None,
         };
         effects = match message {
             None => run.handle(now(start), Input::Tick),
-            Some(Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. })) => run.handle(now(start), Input::Output(&data)),
+            Some(Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. })) => {
+                run.handle(now(start), Input::Output(&data))
+            }
             Some(None | Some(ChannelMsg::Eof | ChannelMsg::Close)) => {
                 closed = true;
                 run.handle(now(start), Input::Closed)
@@ -91,12 +105,20 @@ pub async fn run_template<W: Watcher>(session: &Session, mut run: Run, context: 
     }
 }
 
-async fn code<W: Watcher>(whose: Whose, context: &RunContext<'_, W>) -> Result<Secret, DeviceError> {
+async fn code<W: Watcher>(
+    whose: Whose,
+    context: &RunContext<'_, W>,
+) -> Result<Secret, DeviceError> {
     let seed = match whose {
         Whose::Account => context.seed,
         Whose::Login => context.login_seed,
     };
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
-    let waiting = |time: Duration| context.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
+    let waiting = |time: Duration| {
+        context.watcher.step(format!(
+            "waiting {:.1} s for a fresh code",
+            time.as_secs_f64()
+        ))
+    };
     Ok(context.codes.issue(seed, None, waiting).await?.code)
 }

@@ -23,7 +23,11 @@ impl Pattern {
     #[must_use]
     pub fn glob(text: &str) -> Self {
         Self::Glob {
-            parts: text.split('*').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+            parts: text
+                .split('*')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect(),
             open_end: text.ends_with('*'),
         }
     }
@@ -31,7 +35,10 @@ impl Pattern {
     /// A text in which nothing is special.
     #[must_use]
     pub fn literal(text: &str) -> Self {
-        Self::Glob { parts: vec![text.to_owned()], open_end: false }
+        Self::Glob {
+            parts: vec![text.to_owned()],
+            open_end: false,
+        }
     }
 
     /// A regular expression.
@@ -54,12 +61,16 @@ impl Pattern {
         match self {
             Self::Regex(regex) => regex.find_iter(text).last().map(|found| found.end()),
             Self::Glob { parts, .. } => {
-                let Some((last, before)) = parts.split_last() else { return Some(text.len()) };
+                let Some((last, before)) = parts.split_last() else {
+                    return Some(text.len());
+                };
                 let mut at = 0;
                 for part in before {
                     at += text[at..].find(part.as_str())? + part.len();
                 }
-                text[at..].rfind(last.as_str()).map(|found| at + found + last.len())
+                text[at..]
+                    .rfind(last.as_str())
+                    .map(|found| at + found + last.len())
             }
         }
     }

@@ -42,8 +42,13 @@ impl DeviceName {
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return Err(bad("it must start with a letter or a digit"));
         }
-        if !text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-            return Err(bad("only letters, digits, '.', '_' and '-' may stand in it"));
+        if !text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        {
+            return Err(bad(
+                "only letters, digits, '.', '_' and '-' may stand in it",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -96,7 +101,10 @@ impl AccountName {
         if user.starts_with('-') {
             return Err(bad("a device would take a leading '-' for an option"));
         }
-        Ok(Self { whole: text.to_owned(), slash })
+        Ok(Self {
+            whole: text.to_owned(),
+            slash,
+        })
     }
 
     /// `DEVICE/USERNAME`.
@@ -167,14 +175,27 @@ mod tests {
     #[test]
     fn an_account_is_a_device_and_a_user_name() {
         let account = AccountName::parse("web1/admin").unwrap();
-        assert_eq!((account.device().as_str(), account.user()), ("web1", "admin"));
+        assert_eq!(
+            (account.device().as_str(), account.user()),
+            ("web1", "admin")
+        );
         let windows = AccountName::parse("dc1/CORP\\svc-backup@x").unwrap();
         assert_eq!(windows.user(), "CORP\\svc-backup@x");
     }
 
     #[test]
     fn a_name_that_could_inject_a_line_or_an_option_is_refused() {
-        for bad in ["web1", "/x", "web1/", "web1/-rf", "web1/a b", "web1/a\nb", "we b/a", "-d/a", "w\u{1b}[1m/a"] {
+        for bad in [
+            "web1",
+            "/x",
+            "web1/",
+            "web1/-rf",
+            "web1/a b",
+            "web1/a\nb",
+            "we b/a",
+            "-d/a",
+            "w\u{1b}[1m/a",
+        ] {
             assert!(AccountName::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -150,23 +150,33 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SetSshVersion => f.write_str("set-ssh-version 2"),
-            Self::SetConnectTimeout(time) => write!(f, "set-connect-timeout {}", time.as_secs_f64()),
+            Self::SetConnectTimeout(time) => {
+                write!(f, "set-connect-timeout {}", time.as_secs_f64())
+            }
             Self::SetReadTimeout(time) => write!(f, "set-read-timeout {}", time.as_secs_f64()),
-            Self::SetNewLineMode(mode) => write!(f, "set-new-line-mode {}", match mode {
-                NewLine::Unix => "unix",
-                NewLine::Windows => "windows",
-                NewLine::Mac => "mac",
-            }),
+            Self::SetNewLineMode(mode) => write!(
+                f,
+                "set-new-line-mode {}",
+                match mode {
+                    NewLine::Unix => "unix",
+                    NewLine::Windows => "windows",
+                    NewLine::Mac => "mac",
+                }
+            ),
             Self::SetPrompt(text) => write!(f, "set-prompt {}", Quoted(text)),
             Self::Exec(text) => write!(f, "exec {}", Quoted(text)),
             Self::Write(text) => write!(f, "write {}", Quoted(text)),
             Self::Expect(text) => write!(f, "expect {}", Quoted(text)),
             Self::ExpectRegex(text, flags) => {
                 let mut source = text.clone();
-                let letters: String = [('i', flags.ignore_case), ('m', flags.multi_line), ('s', flags.dot_all)]
-                    .iter()
-                    .filter_map(|&(letter, on)| on.then_some(letter))
-                    .collect();
+                let letters: String = [
+                    ('i', flags.ignore_case),
+                    ('m', flags.multi_line),
+                    ('s', flags.dot_all),
+                ]
+                .iter()
+                .filter_map(|&(letter, on)| on.then_some(letter))
+                .collect();
                 source.pieces.insert(0, Piece::Literal("/".into()));
                 source.pieces.push(Piece::Literal(format!("/{letters}")));
                 write!(f, "expect-regex {}", Quoted(&source))
@@ -174,7 +184,9 @@ impl fmt::Display for Command {
             Self::Read(text) => write!(f, "read {}", Quoted(text)),
             Self::NoExpect(text) => write!(f, "no-expect {}", Quoted(text)),
             Self::Sleep(time) => write!(f, "sleep {}", time.as_secs_f64()),
-            Self::LoginPrompt(pattern, answer) => write!(f, "login-prompt {} {}", Quoted(pattern), Quoted(answer)),
+            Self::LoginPrompt(pattern, answer) => {
+                write!(f, "login-prompt {} {}", Quoted(pattern), Quoted(answer))
+            }
             Self::Info(key, value) => write!(f, "info {key} \"{}\"", escape(value)),
             Self::Fail(text) => write!(f, "fail {}", Quoted(text)),
             Self::End => f.write_str("end"),
@@ -214,6 +226,8 @@ pub struct Template {
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "{}", line.command))
+        self.lines
+            .iter()
+            .try_for_each(|line| writeln!(f, "{}", line.command))
     }
 }

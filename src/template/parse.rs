@@ -34,7 +34,14 @@ pub const COMMANDS: &[&str] = &[
 ];
 
 /// Commands of the language that this version does not run yet.
-const LATER: &[&str] = &["section", "choose", "when", "when-regex", "end-choose", "answer"];
+const LATER: &[&str] = &[
+    "section",
+    "choose",
+    "when",
+    "when-regex",
+    "end-choose",
+    "answer",
+];
 
 /// What is wrong with a line, with its place in the line's argument.
 struct Slip {
@@ -53,7 +60,12 @@ struct Argument<'a> {
 
 impl Argument<'_> {
     fn slip(&self, code: &'static str, message: impl Into<String>) -> Slip {
-        Slip { code, span: self.at..self.at + self.text.len(), message: message.into(), severity: Severity::Error }
+        Slip {
+            code,
+            span: self.at..self.at + self.text.len(),
+            message: message.into(),
+            severity: Severity::Error,
+        }
     }
 }
 
@@ -63,8 +75,18 @@ pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
     let mut template = Template::default();
     let mut problems = Vec::new();
     if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes; a template may have {MAX_BYTES}", text.len());
-        problems.push(Problem::at(file, "", 0..0, Severity::Error, "T012", message));
+        let message = format!(
+            "the file has {} bytes; a template may have {MAX_BYTES}",
+            text.len()
+        );
+        problems.push(Problem::at(
+            file,
+            "",
+            0..0,
+            Severity::Error,
+            "T012",
+            message,
+        ));
         return (template, problems);
     }
     let mut at = 0;
@@ -85,54 +107,98 @@ pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
         let span = offset + indent..offset + indent + body.len();
         let mut slips = Vec::new();
         match parse_line(body, span.start, &mut slips) {
-            Ok(command) => template.lines.push(Line { number: index + 1, command, span }),
+            Ok(command) => template.lines.push(Line {
+                number: index + 1,
+                command,
+                span,
+            }),
             Err(slip) => slips.push(slip),
         }
-        problems.extend(
-            slips.into_iter().map(|slip| Problem::at(file, text, slip.span, slip.severity, slip.code, slip.message)),
-        );
+        problems.extend(slips.into_iter().map(|slip| {
+            Problem::at(
+                file,
+                text,
+                slip.span,
+                slip.severity,
+                slip.code,
+                slip.message,
+            )
+        }));
     }
     (template, problems)
 }
 
 fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
-    let name_end = body.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(body.len());
+    let name_end = body
+        .find(|c: char| c.is_whitespace() || c == '"')
+        .unwrap_or(body.len());
     let name = &body[..name_end];
     let rest = body[name_end..].trim_start();
-    let argument = Argument { text: rest, at: at + body.len() - rest.len() };
-    let name_slip = |code, message: String| Slip { code, span: at..at + name_end.max(1), message, severity: Severity::Error };
+    let argument = Argument {
+        text: rest,
+        at: at + body.len() - rest.len(),
+    };
+    let name_slip = |code, message: String| Slip {
+        code,
+        span: at..at + name_end.max(1),
+        message,
+        severity: Severity::Error,
+    };
     if LATER.contains(&name) {
-        return Err(name_slip("T013", format!("'{name}' belongs to the language but this version does not run it yet")));
+        return Err(name_slip(
+            "T013",
+            format!("'{name}' belongs to the language but this version does not run it yet"),
+        ));
     }
     if !COMMANDS.contains(&name) {
         let hint = nearest(name, COMMANDS.iter().copied()).map_or_else(
             || format!("the commands are {}", COMMANDS.join(", ")),
             |known| format!("did you mean '{known}'?"),
         );
-        return Err(name_slip("T001", format!("unknown command '{}'; {hint}", name.escape_debug())));
+        return Err(name_slip(
+            "T001",
+            format!("unknown command '{}'; {hint}", name.escape_debug()),
+        ));
     }
     if name == "end" {
-        return if rest.is_empty() { Ok(Command::End) } else { Err(argument.slip("T010", "'end' takes no argument")) };
+        return if rest.is_empty() {
+            Ok(Command::End)
+        } else {
+            Err(argument.slip("T010", "'end' takes no argument"))
+        };
     }
     if rest.is_empty() {
-        return Err(name_slip("T002", format!("'{name}' needs an argument, such as: {}", example(name))));
+        return Err(name_slip(
+            "T002",
+            format!("'{name}' needs an argument, such as: {}", example(name)),
+        ));
     }
     match name {
         "login-prompt" => {
             let (pattern, answer) = two_quoted(argument)?;
-            Ok(Command::LoginPrompt(tagged(&pattern, argument, slips)?, tagged(&answer, argument, slips)?))
+            Ok(Command::LoginPrompt(
+                tagged(&pattern, argument, slips)?,
+                tagged(&answer, argument, slips)?,
+            ))
         }
         "info" => info(argument),
         _ => one_argument(name, argument, slips),
     }
 }
 
-fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
+fn one_argument(
+    name: &str,
+    argument: Argument<'_>,
+    slips: &mut Vec<Slip>,
+) -> Result<Command, Slip> {
     let value = unquote(argument)?;
     match name {
         "set-ssh-version" => match value.trim() {
             "2" => Ok(Command::SetSshVersion),
-            "1" => Err(argument.slip("T007", "SSH 1 is not spoken: it was broken long ago; write 'set-ssh-version 2'")),
+            "1" => Err(argument.slip(
+                "T007",
+                "SSH 1 is not spoken: it was broken long ago; write 'set-ssh-version 2'",
+            )),
             _ => Err(argument.slip("T007", "the SSH version is 2")),
         },
         "set-connect-timeout" => seconds(&value, argument).map(Command::SetConnectTimeout),
@@ -142,7 +208,10 @@ fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Re
             "unix" => Ok(Command::SetNewLineMode(NewLine::Unix)),
             "windows" => Ok(Command::SetNewLineMode(NewLine::Windows)),
             "mac" => Ok(Command::SetNewLineMode(NewLine::Mac)),
-            _ => Err(argument.slip("T006", "the new-line mode is unix (LF), windows (CR LF) or mac (CR)")),
+            _ => Err(argument.slip(
+                "T006",
+                "the new-line mode is unix (LF), windows (CR LF) or mac (CR)",
+            )),
         },
         "expect-regex" => expect_regex(&value, argument, slips),
         _ => {
@@ -179,7 +248,13 @@ fn example(name: &str) -> &'static str {
 
 /// Whether the character before byte `at` is a backslash that escapes what stands there.
 fn is_escaped(text: &str, at: usize) -> bool {
-    text[..at].bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
+    text[..at]
+        .bytes()
+        .rev()
+        .take_while(|&byte| byte == b'\\')
+        .count()
+        % 2
+        == 1
 }
 
 fn unescape(text: &str) -> String {
@@ -199,7 +274,9 @@ fn unescape(text: &str) -> String {
 
 /// An argument without its quotes: what begins with `"` runs to the last `"` of the line.
 fn unquote(argument: Argument<'_>) -> Result<String, Slip> {
-    let Some(inner) = argument.text.strip_prefix('"') else { return Ok(argument.text.to_owned()) };
+    let Some(inner) = argument.text.strip_prefix('"') else {
+        return Ok(argument.text.to_owned());
+    };
     match inner.rfind('"') {
         Some(end) if !is_escaped(inner, end) => {
             let after = inner[end + 1..].trim();
@@ -225,32 +302,53 @@ fn unquote(argument: Argument<'_>) -> Result<String, Slip> {
 
 /// Two quoted arguments: the first ends at the first quote that blanks and another quote follow.
 fn two_quoted(argument: Argument<'_>) -> Result<(String, String), Slip> {
-    let need = || argument.slip("T002", "two quoted arguments are needed: \"PATTERN\" \"ANSWER\"");
+    let need = || {
+        argument.slip(
+            "T002",
+            "two quoted arguments are needed: \"PATTERN\" \"ANSWER\"",
+        )
+    };
     let inner = argument.text.strip_prefix('"').ok_or_else(need)?;
     let split = inner
         .match_indices('"')
         .map(|(at, _)| at)
         .find(|&at| {
             let after = &inner[at + 1..];
-            !is_escaped(inner, at) && after.starts_with(char::is_whitespace) && after.trim_start().starts_with('"')
+            !is_escaped(inner, at)
+                && after.starts_with(char::is_whitespace)
+                && after.trim_start().starts_with('"')
         })
         .ok_or_else(need)?;
     let second = inner[split + 1..].trim_start();
     let at = argument.at + argument.text.len() - second.len();
-    Ok((unescape(&inner[..split]), unquote(Argument { text: second, at })?))
+    Ok((
+        unescape(&inner[..split]),
+        unquote(Argument { text: second, at })?,
+    ))
 }
 
 fn info(argument: Argument<'_>) -> Result<Command, Slip> {
     let (key, rest) = argument
         .text
         .split_once(char::is_whitespace)
-        .ok_or_else(|| argument.slip("T002", "'info' needs a key and a value, such as: info vendor \"Example\""))?;
-    if !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+        .ok_or_else(|| {
+            argument.slip(
+                "T002",
+                "'info' needs a key and a value, such as: info vendor \"Example\"",
+            )
+        })?;
+    if !key
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    {
         return Err(argument.slip("T014", "an info key has letters, digits, '-' and '_' only"));
     }
     let rest = rest.trim_start();
     let at = argument.at + argument.text.len() - rest.len();
-    Ok(Command::Info(key.to_owned(), unquote(Argument { text: rest, at })?))
+    Ok(Command::Info(
+        key.to_owned(),
+        unquote(Argument { text: rest, at })?,
+    ))
 }
 
 fn seconds(value: &str, argument: Argument<'_>) -> Result<Duration, Slip> {
@@ -263,9 +361,18 @@ fn seconds(value: &str, argument: Argument<'_>) -> Result<Duration, Slip> {
         .ok_or_else(|| argument.slip("T005", "seconds are needed here: a number from 0 to 86400"))
 }
 
-fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
-    let (source, letters) = match value.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) {
-        Some((source, letters)) if letters.chars().all(|c| c.is_ascii_lowercase()) => (source, letters),
+fn expect_regex(
+    value: &str,
+    argument: Argument<'_>,
+    slips: &mut Vec<Slip>,
+) -> Result<Command, Slip> {
+    let (source, letters) = match value
+        .strip_prefix('/')
+        .and_then(|rest| rest.rsplit_once('/'))
+    {
+        Some((source, letters)) if letters.chars().all(|c| c.is_ascii_lowercase()) => {
+            (source, letters)
+        }
         _ => (value, ""),
     };
     let mut flags = RegexFlags::default();
@@ -274,7 +381,12 @@ fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> R
             'i' => flags.ignore_case = true,
             'm' => flags.multi_line = true,
             's' => flags.dot_all = true,
-            other => return Err(argument.slip("T008", format!("unknown flag '{other}'; the flags are i, m and s"))),
+            other => {
+                return Err(argument.slip(
+                    "T008",
+                    format!("unknown flag '{other}'; the flags are i, m and s"),
+                ));
+            }
         }
     }
     let text = tagged(source, argument, slips)?;
@@ -286,11 +398,22 @@ fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> R
             Piece::Tag(_) => "x",
         })
         .collect();
-    regex::RegexBuilder::new(&sample).size_limit(1 << 20).build().map_err(|error| {
-        let last = error.to_string();
-        let why = last.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        argument.slip("T008", format!("this is no regular expression that runs in linear time: {why}"))
-    })?;
+    regex::RegexBuilder::new(&sample)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|error| {
+            let last = error.to_string();
+            let why = last
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
+            argument.slip(
+                "T008",
+                format!("this is no regular expression that runs in linear time: {why}"),
+            )
+        })?;
     Ok(Command::ExpectRegex(text, flags))
 }
 
@@ -300,23 +423,41 @@ fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<
     let mut rest = value;
     let mut literal = String::new();
     while let Some(start) = rest.find("[#") {
-        let Some(length) = rest[start + 2..].find("#]") else { break };
+        let Some(length) = rest[start + 2..].find("#]") else {
+            break;
+        };
         let name = &rest[start + 2..start + 2 + length];
         let end = start + 2 + length + 2;
-        let well_formed = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        let well_formed = !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
         if well_formed {
             literal.push_str(&rest[..start]);
             if name.chars().any(|c| c.is_ascii_lowercase()) {
-                let message = format!("tag names are upper case; read as [#{}#]", name.to_ascii_uppercase());
-                slips.push(Slip { severity: Severity::Warning, ..argument.slip("T102", message) });
+                let message = format!(
+                    "tag names are upper case; read as [#{}#]",
+                    name.to_ascii_uppercase()
+                );
+                slips.push(Slip {
+                    severity: Severity::Warning,
+                    ..argument.slip("T102", message)
+                });
             }
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
             }
             pieces.push(Piece::Tag(name.to_ascii_uppercase()));
             rest = &rest[end..];
-        } else if name.contains(':') && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c)) {
-            return Err(argument.slip("T013", format!("filters, as in [#{name}#], are not run by this version yet")));
+        } else if name.contains(':')
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c))
+        {
+            return Err(argument.slip(
+                "T013",
+                format!("filters, as in [#{name}#], are not run by this version yet"),
+            ));
         } else {
             literal.push_str(&rest[..start + 2]);
             rest = &rest[start + 2..];

@@ -15,13 +15,17 @@ pub enum VaultError {
         why: String,
     },
     /// The key is a good one, but not this vault's.
-    #[error("the key does not open the vault {0}: it is the key of another vault, or the vault was altered; put the right key file in place")]
+    #[error(
+        "the key does not open the vault {0}: it is the key of another vault, or the vault was altered; put the right key file in place"
+    )]
     WrongKey(PathBuf),
     /// Another daemon works on the state folder.
     #[error("another rotord works on {0}; stop it first")]
     Locked(PathBuf),
     /// The vault was written by a newer rotord.
-    #[error("the vault has schema {found}, and this rotord knows up to {known}; install the newer rotord again")]
+    #[error(
+        "the vault has schema {found}, and this rotord knows up to {known}; install the newer rotord again"
+    )]
     Newer {
         /// In the file.
         found: i64,
@@ -29,7 +33,9 @@ pub enum VaultError {
         known: i64,
     },
     /// The database file is damaged.
-    #[error("the vault {0} is damaged ({1}); restore it from a backup, and do not delete it: it may hold passwords that nothing else holds")]
+    #[error(
+        "the vault {0} is damaged ({1}); restore it from a backup, and do not delete it: it may hold passwords that nothing else holds"
+    )]
     Damaged(PathBuf, String),
     /// A sealed secret does not open: it was altered or moved.
     #[error("a secret of {0} does not open: the row was altered or moved")]

@@ -1,0 +1,75 @@
+#!/bin/bash
+# A real OpenSSH with PAM that asks for a password and then a code, on 127.0.0.1, in a mount namespace of its own: an
+# overlay lies over /etc and a tmpfs over /home, so that passwd changes accounts for real and the host's stay untouched.
+# SIGKILL ends it, and everything goes with it.
+#
+#   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, MINLEN may be.
+# Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
+# key1, where there is one) are there. Special names: root; admin1 may use sudo, which asks for password and code; a name
+# that begins with "old" has a password that expired; key1 needs its private key before anything else.
+set -eu
+export PORT DIR USERS STEP="${STEP:-30}" MINLEN="${MINLEN:-6}"
+mkdir "$DIR"
+exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
+mount --make-rprivate /
+scratch=$DIR/scratch
+mkdir "$scratch"
+mount -t tmpfs tmpfs "$scratch"
+mkdir "$scratch/changes" "$scratch/work"
+mount -t overlay -o "lowerdir=/etc,upperdir=$scratch/changes,workdir=$scratch/work" overlay /etc
+mount -t tmpfs -o mode=0755 tmpfs /home
+mkdir -p /run/sshd
+install -d -m 0700 /home/.seeds
+install -d -m 0755 /home/.keys
+ssh-keygen -q -N "" -t ed25519 -f /etc/ssh/test_host_key
+
+codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
+{
+  echo "auth required pam_unix.so"
+  echo "auth required $codes"
+  echo "account required pam_unix.so"
+  echo "session required pam_unix.so"
+  echo "password required pam_unix.so yescrypt minlen=$MINLEN"
+} > /etc/pam.d/sshd
+sed "/^session/d" /etc/pam.d/sshd > /etc/pam.d/sudo
+echo "session required pam_permit.so" >> /etc/pam.d/sudo
+echo "password required pam_unix.so yescrypt minlen=$MINLEN" > /etc/pam.d/passwd
+mkdir -p /etc/sudoers.d
+echo "admin1 ALL=(ALL) ALL" > /etc/sudoers.d/test
+chmod 0440 /etc/sudoers.d/test
+
+cat > /etc/ssh/test_config <<CONFIG
+Port $PORT
+ListenAddress 127.0.0.1
+HostKey /etc/ssh/test_host_key
+PidFile none
+UsePAM yes
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication yes
+AuthorizedKeysFile /home/.keys/%u
+MaxStartups 500
+Match User key1
+  AuthenticationMethods publickey,keyboard-interactive
+CONFIG
+
+for user in $USERS; do
+  seed=$(head -c 20 /dev/urandom | base32)
+  password=First.$user.$(od -An -N6 -tx1 /dev/urandom | tr -d " ")
+  if [ "$user" != root ]; then
+    useradd -M -d "/home/$user" -s /bin/bash "$user"
+    install -d -o "$user" "/home/$user"
+  fi
+  echo "$user:$password" | chpasswd -c YESCRYPT
+  printf "%s\n\" WINDOW_SIZE 3\n\" STEP_SIZE %s\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n" "$seed" "$STEP" > "/home/.seeds/$user"
+  chmod 0400 "/home/.seeds/$user"
+  case $user in
+    old*) chage -d 0 "$user" ;;
+    key1) ssh-keygen -q -N "" -t ed25519 -f "$DIR/key1"; cp "$DIR/key1.pub" /home/.keys/key1 ;;
+  esac
+  echo "$user,$password,$seed" >> "$DIR/accounts.csv"
+done
+ssh-keygen -lf /etc/ssh/test_host_key.pub | awk "{print \$2}" > "$DIR/fingerprint"
+(until (: < "/dev/tcp/127.0.0.1/$PORT") 2> "$scratch/null"; do sleep 0.05; done; touch "$DIR/ready") &
+exec /usr/sbin/sshd -D -e -f /etc/ssh/test_config
+'

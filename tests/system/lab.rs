@@ -1,0 +1,379 @@
+//! A real OpenSSH, a daemon, and an SSH client that is not ours.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+/// Seconds of a code's step in the lab.
+pub const STEP: u64 = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// Waits until a condition holds; what it waits for is named when it does not.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{what} did not come within {PATIENCE:?}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running OpenSSH.
+pub struct Lab {
+    pub port: u16,
+    pub fingerprint: String,
+    pub accounts: Vec<(String, String, String)>,
+    pub dir: PathBuf,
+    _folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Lab {
+    pub fn start(users: &str) -> Self {
+        Self::with(users, &[])
+    }
+
+    pub fn with(users: &str, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, port) = (folder.path().join("lab"), free_port());
+        let log = std::fs::File::create(folder.path().join("sshd.log")).unwrap();
+        let process = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/sshd.sh"))
+            .env("PORT", port.to_string())
+            .env("DIR", &dir)
+            .env("USERS", users)
+            .env("STEP", STEP.to_string())
+            .envs(settings.iter().copied())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let ready = || dir.join("ready").exists().then_some(());
+        wait_for(&format!("the lab with {users}"), ready);
+        let text = std::fs::read_to_string(dir.join("accounts.csv")).unwrap();
+        let accounts = text
+            .lines()
+            .map(|line| {
+                let mut parts = line.split(',').map(str::to_owned);
+                (
+                    parts.next().unwrap(),
+                    parts.next().unwrap(),
+                    parts.next().unwrap(),
+                )
+            })
+            .collect();
+        let fingerprint = std::fs::read_to_string(dir.join("fingerprint"))
+            .unwrap()
+            .trim()
+            .to_owned();
+        Self {
+            port,
+            fingerprint,
+            accounts,
+            dir,
+            _folder: folder,
+            process,
+        }
+    }
+
+    pub fn account(&self, user: &str) -> (&str, &str) {
+        let (_, password, seed) = self
+            .accounts
+            .iter()
+            .find(|(name, ..)| name == user)
+            .unwrap();
+        (password, seed)
+    }
+
+    /// The sections of a device with an account for each user.
+    pub fn sections(&self, device: &str, template: &str, more: &str) -> String {
+        let mut text = format!(
+            "[device.{device}]\naddress = \"127.0.0.1:{}\"\nhost_key = [\"{}\"]\ntemplate = \"{template}\"\n{more}\n",
+            self.port, self.fingerprint
+        );
+        for (user, ..) in &self.accounts {
+            text.push_str(&format!("[account.\"{device}/{user}\"]\n"));
+        }
+        text
+    }
+
+    /// Whether another SSH client logs in with this password and a fresh code.
+    pub fn ssh_accepts(&self, user: &str, password: &str) -> bool {
+        let (_, seed) = self.account(user);
+        let key = self.dir.join("key1");
+        // A code of the present step may have been used; the next one surely was not.
+        wait_for("the next step of the codes", || {
+            (unix_now() % STEP == 0).then_some(())
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let ask = folder.path().join("ask");
+        let script = "#!/bin/sh\ncase \"$1\" in *erification*) oathtool --totp -b -s \"$STEP\"s \"$SEED\" ;; *) printf '%s\\n' \"$PASSWORD\" ;; esac\n";
+        std::fs::File::create(&ask)
+            .unwrap()
+            .write_all(script.as_bytes())
+            .unwrap();
+        std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .unwrap();
+        let mut command = Command::new("ssh");
+        command.args([
+            "-F",
+            "none",
+            "-p",
+            &self.port.to_string(),
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+        ]);
+        command.args(["-o", "NumberOfPasswordPrompts=1", "-o", "LogLevel=ERROR"]);
+        if user == "key1" {
+            command.arg("-i").arg(key);
+        }
+        command
+            .arg(format!("{user}@127.0.0.1"))
+            .arg("echo in-as-$USER");
+        command
+            .env("SSH_ASKPASS", &ask)
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .env("STEP", STEP.to_string())
+            .env("SEED", seed)
+            .env("PASSWORD", password);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        output.status.success()
+            && String::from_utf8_lossy(&output.stdout).contains(&format!("in-as-{user}"))
+    }
+}
+
+pub fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// A folder with a config and a vault key.
+pub struct Place {
+    pub folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new(sections: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Self { folder };
+        place.configure(sections);
+        let made = place.ctl(
+            &["key", "new", place.path("vault.key").to_str().unwrap()],
+            "",
+        );
+        assert!(made.status.success());
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn configure(&self, sections: &str) {
+        let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+        let text = format!(
+            "[daemon]\nstate_dir = \"state\"\nsocket = \"socket\"\ntemplate_dirs = [\"own\", \"{}\"]\n[vault]\nkey_file = \"vault.key\"\n{sections}",
+            templates.display()
+        );
+        std::fs::create_dir_all(self.path("own")).unwrap();
+        std::fs::write(self.path("rotord.toml"), text).unwrap();
+    }
+
+    pub fn ctl(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rotorctl"))
+            .args(args)
+            .env("ROTORD_SOCKET", self.path("socket"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may be gone already.
+        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+        child.wait_with_output().unwrap()
+    }
+
+    /// A command's JSON and exit status.
+    pub fn json(&self, args: &[&str]) -> (Value, i32) {
+        let args = [args, &["--json"]].concat();
+        let output = self.ctl(&args, "");
+        let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+            panic!(
+                "{args:?}: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        });
+        (value, output.status.code().unwrap())
+    }
+
+    pub fn must(&self, args: &[&str], input: &str) {
+        let output = self.ctl(args, input);
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    pub fn daemon(&self) -> Daemon<'_> {
+        self.daemon_with(&[], &[])
+    }
+
+    /// Starts the daemon, behind another program where `before` names one, and waits until it is ready.
+    pub fn daemon_with(&self, before: &[&str], settings: &[(&str, &str)]) -> Daemon<'_> {
+        let notify = self.path("notify");
+        drop(std::fs::remove_file(&notify));
+        let ready = UnixDatagram::bind(&notify).unwrap();
+        ready.set_read_timeout(Some(PATIENCE)).unwrap();
+        let line: Vec<&str> = [before, &[env!("CARGO_BIN_EXE_rotord")]].concat();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let process = Command::new(line[0])
+            .args(&line[1..])
+            .args([
+                "--config",
+                self.path("rotord.toml").to_str().unwrap(),
+                "--log-level",
+                "trace",
+            ])
+            .env("NOTIFY_SOCKET", &notify)
+            .envs(settings.iter().copied())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let daemon = Daemon {
+            place: self,
+            process,
+        };
+        let mut buffer = [0; 1024];
+        loop {
+            let length = ready
+                .recv(&mut buffer)
+                .unwrap_or_else(|_| panic!("the daemon did not get ready: {}", self.log()));
+            if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") {
+                return daemon;
+            }
+        }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    pub fn state(&self, account: &str) -> String {
+        let (status, _) = self.json(&["status", account]);
+        status["accounts"][0]["state"].as_str().unwrap().to_owned()
+    }
+
+    pub fn changes(&self, account: &str) -> u64 {
+        self.json(&["status", account]).0["accounts"][0]["changes_24h"]
+            .as_u64()
+            .unwrap()
+    }
+
+    pub fn password(&self, account: &str) -> String {
+        self.json(&["secret", "show", account]).0["password"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// One account's outcome and the exit status.
+    pub fn rotate(&self, account: &str) -> (String, String, i32) {
+        let (value, exit) = self.json(&["rotate", account]);
+        let result = &value["results"][0];
+        (
+            result["outcome"].as_str().unwrap().to_owned(),
+            result["detail"].as_str().unwrap().to_owned(),
+            exit,
+        )
+    }
+
+    /// Stores what the lab knows of its accounts.
+    pub fn import(&self, device: &str, lab: &Lab) {
+        let mut csv = "account,password,totp\n".to_owned();
+        for (user, password, seed) in &lab.accounts {
+            csv.push_str(&format!(
+                "{device}/{user},{password},otpauth://totp/x?secret={seed}&period={STEP}\n"
+            ));
+        }
+        self.must(&["import", "-"], &csv);
+    }
+}
+
+/// A running daemon.
+pub struct Daemon<'a> {
+    place: &'a Place,
+    process: Child,
+}
+
+impl Daemon<'_> {
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        // Behind faketime the daemon is in the same process group as the program that started it.
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), "--", &format!("-{}", self.pid())])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Asks it to stop and waits for it.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.process.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.place.log());
+    }
+
+    pub fn kill(mut self) {
+        self.signal("KILL");
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        if self.process.try_wait().unwrap().is_none() {
+            self.signal("KILL");
+            self.process.wait().unwrap();
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The built binaries against real servers: one module a capability or a promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
+
+mod access;
+mod cap;
+mod devices;
+mod lab;
+mod leaks;
+mod linux;
+mod scripted;
+mod starting;

@@ -19,13 +19,7 @@ struct Args {
     #[arg(long, global = true, default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// How log lines look.
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "auto",
-        env = "ROTORD_LOG_FORMAT"
-    )]
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "ROTORD_LOG_FORMAT")]
     log_format: LogFormat,
     /// How much is logged: error, warn, info, debug or trace.
     #[arg(long, global = true, default_value = "info", env = "ROTORD_LOG_LEVEL")]
@@ -62,11 +56,7 @@ pub fn main() -> ExitCode {
             match start(&args.config) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    let exit = if matches!(error, StartError::Config(_)) {
-                        2
-                    } else {
-                        1
-                    };
+                    let exit = if matches!(error, StartError::Config(_)) { 2 } else { 1 };
                     eprintln!("rotord: {error}");
                     tracing::error!("rotord does not start: {error}");
                     ExitCode::from(exit)
@@ -81,10 +71,7 @@ fn check(config: &Path) -> ExitCode {
     for problem in &problems {
         println!("{problem}");
     }
-    if problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error)
-    {
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
         ExitCode::from(2)
     } else {
         ExitCode::SUCCESS
@@ -103,10 +90,8 @@ fn start(config: &Path) -> Result<(), StartError> {
         let config = core.config();
         let socket = config.daemon.socket.clone();
         let listed = config.access != crate::config::Access::default();
-        let listener = bind(&socket, listed).map_err(system(format!(
-            "cannot open the control socket {}",
-            socket.display()
-        )))?;
+        let listener =
+            bind(&socket, listed).map_err(system(format!("cannot open the control socket {}", socket.display())))?;
         let result = run(core.clone(), serve(listener, core)).await;
         drop(std::fs::remove_file(&socket));
         result

@@ -35,10 +35,7 @@ impl Draft {
     /// An event of this name.
     #[must_use]
     pub fn new(event: &'static str) -> Self {
-        Self {
-            event,
-            ..Self::default()
-        }
+        Self { event, ..Self::default() }
     }
 
     /// Sets the detail.

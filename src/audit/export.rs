@@ -26,10 +26,8 @@ impl Format {
     }
 }
 
-const COLUMNS: &[&str] = &[
-    "seq", "time", "event", "account", "device", "job", "trigger", "attempt", "outcome", "detail",
-    "prev", "hash",
-];
+const COLUMNS: &[&str] =
+    &["seq", "time", "event", "account", "device", "job", "trigger", "attempt", "outcome", "detail", "prev", "hash"];
 
 /// Writes events (parsed lines) in a format.
 ///
@@ -52,46 +50,27 @@ fn text(event: &Value, key: &str) -> String {
 }
 
 fn actor(event: &Value, key: &str) -> String {
-    event
-        .get("actor")
-        .map_or_else(String::new, |actor| text(actor, key))
+    event.get("actor").map_or_else(String::new, |actor| text(actor, key))
 }
 
 fn csv_text(events: &[Value]) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(
-        COLUMNS
-            .iter()
-            .copied()
-            .chain(["actor_uid", "actor_name", "actor_pid"]),
-    )?;
+    writer.write_record(COLUMNS.iter().copied().chain(["actor_uid", "actor_name", "actor_pid"]))?;
     for event in events {
         let columns = COLUMNS.iter().map(|key| text(event, key));
         // A cell that a spreadsheet would take for a formula gets a quote in front.
         let cells = columns
             .chain(["uid", "name", "pid"].map(|key| actor(event, key)))
-            .map(|cell| {
-                if cell.starts_with(['=', '+', '-', '@']) {
-                    format!("'{cell}")
-                } else {
-                    cell
-                }
-            });
+            .map(|cell| if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell });
         writer.write_record(cells)?;
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| csv::Error::from(error.into_error()))?;
+    let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn cef(event: &Value) -> String {
     let header = |text: String| text.replace('\\', "\\\\").replace('|', "\\|");
-    let value = |text: String| {
-        text.replace('\\', "\\\\")
-            .replace('=', "\\=")
-            .replace('\n', "\\n")
-    };
+    let value = |text: String| text.replace('\\', "\\\\").replace('=', "\\=").replace('\n', "\\n");
     let name = text(event, "event");
     let severity = match (name.as_str(), text(event, "outcome").as_str()) {
         ("host_key.mismatch" | "access.denied", _) | (_, "unknown") => 8,
@@ -112,11 +91,8 @@ fn cef(event: &Value) -> String {
         ("cs1", text(event, "attempt")),
         ("msg", text(event, "detail")),
     ];
-    let extension: Vec<String> = pairs
-        .into_iter()
-        .filter(|(_, v)| !v.is_empty())
-        .map(|(key, v)| format!("{key}={}", value(v)))
-        .collect();
+    let extension: Vec<String> =
+        pairs.into_iter().filter(|(_, v)| !v.is_empty()).map(|(key, v)| format!("{key}={}", value(v))).collect();
     let version = env!("CARGO_PKG_VERSION");
     format!(
         "CEF:0|rotord|rotord|{version}|{}|{}|{severity}|{}",
@@ -135,9 +111,7 @@ mod tests {
         let event = serde_json::json!({"seq": 1, "time": "t", "event": "a|b", "detail": "x=1\\y\nz", "actor": {"uid": 0, "name": "root", "pid": 1}});
         let line = export(&[event], Format::Cef).unwrap();
         assert!(
-            line.contains("|a\\|b|")
-                && line.contains("msg=x\\=1\\\\y\\nz")
-                && line.contains("suser=root"),
+            line.contains("|a\\|b|") && line.contains("msg=x\\=1\\\\y\\nz") && line.contains("suser=root"),
             "{line}"
         );
     }

@@ -14,10 +14,7 @@ use super::event::Chained;
 pub fn log_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "jsonl")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
         .collect();
     files.sort();
     Ok(files)
@@ -41,12 +38,7 @@ impl LogFiles {
     /// The folder or its files cannot be read or written.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let mut log = Self {
-            folder: folder.to_owned(),
-            open: None,
-            last_seq: 0,
-            unsynced: false,
-        };
+        let mut log = Self { folder: folder.to_owned(), open: None, last_seq: 0, unsynced: false };
         let files = log_files(folder)?;
         if let Some(last) = files.last() {
             set_torn_line_aside(last)?;
@@ -80,13 +72,8 @@ impl LogFiles {
     pub fn append(&mut self, events: &[Chained]) -> io::Result<()> {
         let last = self.last_seq;
         for event in events.iter().filter(|event| event.seq > last) {
-            let month = event
-                .line
-                .split("\"time\":\"")
-                .nth(1)
-                .and_then(|rest| rest.get(..7))
-                .unwrap_or("0000-00")
-                .to_owned();
+            let month =
+                event.line.split("\"time\":\"").nth(1).and_then(|rest| rest.get(..7)).unwrap_or("0000-00").to_owned();
             let file = self.file(&month)?;
             let before = file.metadata()?.len();
             let outcome = file.write_all(format!("{}\n", event.line).as_bytes());
@@ -110,27 +97,16 @@ impl LogFiles {
 
     fn file(&mut self, month: &str) -> io::Result<&mut File> {
         // A clock that was set back must not send a line into an older file: lines stay in order over all files.
-        let newest = log_files(&self.folder)?.last().and_then(|path| {
-            Some(
-                path.file_stem()?
-                    .to_str()?
-                    .trim_start_matches("audit-")
-                    .to_owned(),
-            )
-        });
-        let month = newest
-            .filter(|newest| newest.as_str() > month)
-            .unwrap_or_else(|| month.to_owned());
+        let newest = log_files(&self.folder)?
+            .last()
+            .and_then(|path| Some(path.file_stem()?.to_str()?.trim_start_matches("audit-").to_owned()));
+        let month = newest.filter(|newest| newest.as_str() > month).unwrap_or_else(|| month.to_owned());
         if self.open.as_ref().is_none_or(|(open, _)| *open != month) {
             if let Some((_, file)) = self.open.take() {
                 file.sync_data()?;
             }
             let path = self.folder.join(format!("audit-{month}.jsonl"));
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(&path)?;
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
             File::open(&self.folder)?.sync_all()?;
             self.open = Some((month.clone(), file));
         }
@@ -156,17 +132,11 @@ fn set_torn_line_aside(path: &Path) -> io::Result<()> {
     if bytes.is_empty() || bytes.ends_with(b"\n") {
         return Ok(());
     }
-    let keep = bytes
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
+    let keep = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let offset = start + u64::try_from(keep).unwrap_or(0);
     let aside = path.with_file_name(format!(
         "torn-at-{offset}-of-{}",
-        path.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .replace(".jsonl", ".txt")
+        path.file_name().unwrap_or_default().to_string_lossy().replace(".jsonl", ".txt")
     ));
     std::fs::write(aside, &bytes[keep..])?;
     file.set_len(offset)?;
@@ -182,10 +152,7 @@ fn last_seq(path: &Path) -> io::Result<Option<u64>> {
     let value: serde_json::Value = serde_json::from_str(line).map_err(|_| {
         io::Error::new(
             io::ErrorKind::InvalidData,
-            format!(
-                "the last line of {} is no audit event; run 'rotorctl audit verify'",
-                path.display()
-            ),
+            format!("the last line of {} is no audit event; run 'rotorctl audit verify'", path.display()),
         )
     })?;
     Ok(value.get("seq").and_then(serde_json::Value::as_u64))
@@ -199,32 +166,16 @@ mod tests {
     #[test]
     fn a_torn_last_line_is_set_aside_and_the_event_appended_again() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Draft::new("daemon.start")
-            .chain(1, 1_700_000_000_000, GENESIS)
-            .unwrap();
-        let second = Draft::new("daemon.stop")
-            .chain(2, 1_700_000_000_000, &first.hash)
-            .unwrap();
-        LogFiles::open(folder.path())
-            .unwrap()
-            .append(std::slice::from_ref(&first))
-            .unwrap();
+        let first = Draft::new("daemon.start").chain(1, 1_700_000_000_000, GENESIS).unwrap();
+        let second = Draft::new("daemon.stop").chain(2, 1_700_000_000_000, &first.hash).unwrap();
+        LogFiles::open(folder.path()).unwrap().append(std::slice::from_ref(&first)).unwrap();
         let path = log_files(folder.path()).unwrap().remove(0);
-        OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .write_all(&second.line.as_bytes()[..40])
-            .unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&second.line.as_bytes()[..40]).unwrap();
         let mut log = LogFiles::open(folder.path()).unwrap();
         assert_eq!(log.last_seq(), 1);
         log.append(&[first, second]).unwrap();
         let report = verify_files(folder.path(), None).unwrap();
         assert!(report.ok && report.events == 2, "{report:?}");
-        assert_eq!(
-            std::fs::read_dir(folder.path()).unwrap().count(),
-            2,
-            "the torn line is kept"
-        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the torn line is kept");
     }
 }

@@ -30,17 +30,9 @@ struct Link {
 
 /// Checks lines in order, from the first of the log. `head` is the (seq, hash) that the vault knows, so that a log cut
 /// short is found as well.
-pub fn verify_lines<E: ToString>(
-    lines: impl Iterator<Item = Result<String, E>>,
-    head: Option<(u64, &str)>,
-) -> Report {
+pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>, head: Option<(u64, &str)>) -> Report {
     let (mut seq, mut prev) = (0u64, GENESIS.to_owned());
-    let bad = |seq: u64, why: String| Report {
-        ok: false,
-        events: seq,
-        first_bad: Some(seq + 1),
-        why: Some(why),
-    };
+    let bad = |seq: u64, why: String| Report { ok: false, events: seq, first_bad: Some(seq + 1), why: Some(why) };
     for line in lines {
         let line = match line {
             Ok(line) => line,
@@ -54,10 +46,7 @@ pub fn verify_lines<E: ToString>(
             return bad(seq, "the hash is not the line's last key".into());
         };
         if link.seq != seq + 1 {
-            return bad(
-                seq,
-                format!("seq {} stands where {} should", link.seq, seq + 1),
-            );
+            return bad(seq, format!("seq {} stands where {} should", link.seq, seq + 1));
         }
         if link.prev != prev {
             return bad(seq, "it does not follow the line before it".into());
@@ -68,20 +57,13 @@ pub fn verify_lines<E: ToString>(
         (seq, prev) = (link.seq, link.hash);
     }
     match head {
-        Some((head_seq, _)) if head_seq > seq => bad(
-            seq,
-            format!("the log was cut short: the vault knows of {head_seq} events"),
-        ),
-        Some((head_seq, hash)) if head_seq == seq && hash != prev => bad(
-            seq.saturating_sub(1),
-            "the vault knows another last event".into(),
-        ),
-        _ => Report {
-            ok: true,
-            events: seq,
-            first_bad: None,
-            why: None,
-        },
+        Some((head_seq, _)) if head_seq > seq => {
+            bad(seq, format!("the log was cut short: the vault knows of {head_seq} events"))
+        }
+        Some((head_seq, hash)) if head_seq == seq && hash != prev => {
+            bad(seq.saturating_sub(1), "the vault knows another last event".into())
+        }
+        _ => Report { ok: true, events: seq, first_bad: None, why: None },
     }
 }
 
@@ -90,11 +72,7 @@ pub fn verify_lines<E: ToString>(
 /// # Errors
 /// The folder or the file cannot be read.
 pub fn verify_files(path: &Path, head: Option<(u64, &str)>) -> std::io::Result<Report> {
-    let files = if path.is_dir() {
-        log_files(path)?
-    } else {
-        vec![path.to_owned()]
-    };
+    let files = if path.is_dir() { log_files(path)? } else { vec![path.to_owned()] };
     let mut readers = Vec::new();
     for file in files {
         readers.push(BufReader::new(std::fs::File::open(file)?).lines());
@@ -128,15 +106,7 @@ mod tests {
     #[test]
     fn a_whole_log_is_found_whole() {
         let lines: Vec<String> = log(5).into_iter().map(|event| event.line).collect();
-        assert_eq!(
-            check(&lines, None),
-            Report {
-                ok: true,
-                events: 5,
-                first_bad: None,
-                why: None
-            }
-        );
+        assert_eq!(check(&lines, None), Report { ok: true, events: 5, first_bad: None, why: None });
     }
 
     #[test]

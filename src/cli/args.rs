@@ -12,12 +12,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 #[command(name = "rotorctl", version, max_term_width = 100)]
 pub(super) struct Args {
     /// The daemon's control socket.
-    #[arg(
-        long,
-        global = true,
-        env = "ROTORD_SOCKET",
-        default_value = "/run/rotord/control.sock"
-    )]
+    #[arg(long, global = true, env = "ROTORD_SOCKET", default_value = "/run/rotord/control.sock")]
     pub(super) socket: PathBuf,
     /// Print one JSON document.
     #[arg(long, global = true)]

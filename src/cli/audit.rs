@@ -15,15 +15,10 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
     match command {
         AuditCommand::Tail { follow, count } => tail(client, follow, count, json).await,
         AuditCommand::Verify { path: Some(path) } => {
-            let report = verify_files(&path, None)
-                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            let report =
+                verify_files(&path, None).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
             Ok(told(
-                &VerifyBody {
-                    ok: report.ok,
-                    events: report.events,
-                    first_bad: report.first_bad,
-                    why: report.why,
-                },
+                &VerifyBody { ok: report.ok, events: report.events, first_bad: report.first_bad, why: report.why },
                 json,
                 Some(&path),
             ))
@@ -33,28 +28,22 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
             Ok(told(&report, json, None))
         }
         AuditCommand::Export { format } => {
-            let format = Format::parse(&format)
-                .ok_or_else(|| Failure::usage("the formats are json, cef and csv"))?;
+            let format = Format::parse(&format).ok_or_else(|| Failure::usage("the formats are json, cef and csv"))?;
             let mut events = Vec::new();
             // The daemon hands out the last ones first; going on from a number gives the rest.
             loop {
                 let after = events.last().and_then(seq).unwrap_or(0).to_string();
-                let body: AuditBody = client
-                    .get("/v1/audit", &[("after", &after), ("last", "10000")])
-                    .await?;
+                let body: AuditBody = client.get("/v1/audit", &[("after", &after), ("last", "10000")]).await?;
                 let expected = after.parse::<u64>().unwrap_or(0) + 1;
                 match body.events.first().and_then(seq) {
                     None => break,
                     Some(first) if first > expected => {
-                        return Err(Failure::unexpected(
-                            "the log is longer than an export can be; read the files",
-                        ));
+                        return Err(Failure::unexpected("the log is longer than an export can be; read the files"));
                     }
                     Some(_) => events.extend(body.events),
                 }
             }
-            let text =
-                export(&events, format).map_err(|error| Failure::unexpected(error.to_string()))?;
+            let text = export(&events, format).map_err(|error| Failure::unexpected(error.to_string()))?;
             println!("{}", text.trim_end());
             Ok(0)
         }
@@ -72,27 +61,17 @@ fn told(report: &VerifyBody, json: bool, path: Option<&Path>) -> u8 {
             serde_json::json!({ "ok": report.ok, "events": report.events, "first_bad": report.first_bad, "why": report.why })
         );
     } else if report.ok {
-        let against = if path.is_some() {
-            ""
-        } else {
-            ", and the vault agrees with the last"
-        };
+        let against = if path.is_some() { "" } else { ", and the vault agrees with the last" };
         println!("{} events, the chain is whole{against}", report.events);
     } else {
         let why = report.why.as_deref().unwrap_or_default();
-        println!(
-            "event {} is the first that is not as it was written: {}",
-            report.first_bad.unwrap_or(0),
-            safe(why)
-        );
+        println!("event {} is the first that is not as it was written: {}", report.first_bad.unwrap_or(0), safe(why));
     }
     u8::from(!report.ok)
 }
 
 async fn tail(client: &Client, follow: bool, count: usize, json: bool) -> Result<u8, Failure> {
-    let mut body: AuditBody = client
-        .get("/v1/audit", &[("last", &count.to_string())])
-        .await?;
+    let mut body: AuditBody = client.get("/v1/audit", &[("last", &count.to_string())]).await?;
     if json && !follow {
         println!("{}", serde_json::json!({ "events": body.events }));
         return Ok(0);
@@ -107,37 +86,15 @@ async fn tail(client: &Client, follow: bool, count: usize, json: bool) -> Result
             return Ok(0);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        body = client
-            .get("/v1/audit", &[("after", &last.to_string())])
-            .await?;
+        body = client.get("/v1/audit", &[("after", &last.to_string())]).await?;
     }
 }
 
 fn line(event: &Value) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
-    let actor = event
-        .pointer("/actor/name")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let parts = [
-        text("account"),
-        text("device"),
-        text("trigger"),
-        actor,
-        text("outcome"),
-        text("detail"),
-    ];
-    let account = text("account").to_owned();
-    let shown: Vec<&str> = parts
-        .iter()
-        .enumerate()
-        .filter(|(n, part)| !part.is_empty() && !(*n == 1 && !account.is_empty()))
-        .map(|(_, part)| *part)
-        .collect();
-    safe(&format!(
-        "{} {:<19} {}",
-        local(event.get("time").and_then(Value::as_str)),
-        text("event"),
-        shown.join(" · ")
-    ))
+    let actor = event.pointer("/actor/name").and_then(Value::as_str).unwrap_or_default();
+    let place = if text("account").is_empty() { text("device") } else { text("account") };
+    let parts = [place, text("trigger"), actor, text("outcome"), text("detail")];
+    let shown: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    safe(&format!("{} {:<19} {}", local(event.get("time").and_then(Value::as_str)), text("event"), shown.join(" · ")))
 }

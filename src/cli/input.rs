@@ -29,15 +29,11 @@ pub(super) fn secret(prompt: &str, twice: bool) -> Result<SecretText, Failure> {
         return Ok(SecretText(Secret::new(line.to_owned())));
     }
     let ask = |prompt: String| {
-        rpassword::prompt_password(prompt)
-            .map(Secret::new)
-            .map_err(|error| Failure::usage(error.to_string()))
+        rpassword::prompt_password(prompt).map(Secret::new).map_err(|error| Failure::usage(error.to_string()))
     };
     let first = ask(format!("{prompt}: "))?;
     if twice && ask(format!("{prompt}, again: "))?.expose() != first.expose() {
-        return Err(Failure::usage(
-            "the two are not the same; nothing was stored",
-        ));
+        return Err(Failure::usage("the two are not the same; nothing was stored"));
     }
     Ok(SecretText(first))
 }
@@ -47,25 +43,17 @@ pub(super) fn private_key() -> Result<SecretText, Failure> {
     use russh::keys::PrivateKey;
     let text = read_stdin()?;
     let wrong = || {
-        Failure::usage(
-            "stdin holds no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one",
-        )
+        Failure::usage("stdin holds no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one")
     };
     let key = PrivateKey::from_openssh(text.as_bytes()).map_err(|_| wrong())?;
     if !key.is_encrypted() {
         return Ok(SecretText(Secret::new(text.trim_end().to_owned() + "\n")));
     }
     // Stdin is the key, so the passphrase comes from the terminal itself.
-    let passphrase = Zeroizing::new(
-        rpassword::prompt_password("Passphrase of the key: ").map_err(|error| {
-            Failure::usage(format!(
-                "the key is under a passphrase, and no terminal is there to ask for it: {error}"
-            ))
-        })?,
-    );
-    let key = key
-        .decrypt(passphrase.as_bytes())
-        .map_err(|_| Failure::usage("the passphrase is wrong"))?;
+    let passphrase = Zeroizing::new(rpassword::prompt_password("Passphrase of the key: ").map_err(|error| {
+        Failure::usage(format!("the key is under a passphrase, and no terminal is there to ask for it: {error}"))
+    })?);
+    let key = key.decrypt(passphrase.as_bytes()).map_err(|_| Failure::usage("the passphrase is wrong"))?;
     let plain = key.to_openssh(Default::default()).map_err(|_| wrong())?;
     Ok(SecretText(Secret::new(plain.to_string())))
 }
@@ -76,25 +64,15 @@ pub(super) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
         .trim(csv::Trim::All)
         .flexible(true)
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let headers = reader
-        .headers()
-        .map_err(|error| Failure::usage(error.to_string()))?
-        .clone();
-    let place = |name: &str| {
-        headers
-            .iter()
-            .position(|header| header.eq_ignore_ascii_case(name))
-    };
+    let headers = reader.headers().map_err(|error| Failure::usage(error.to_string()))?.clone();
+    let place = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
     let Some(account) = place("account") else {
-        return Err(Failure::usage(
-            "line 1: the header must be account,password,totp",
-        ));
+        return Err(Failure::usage("line 1: the header must be account,password,totp"));
     };
-    if let Some(other) = headers.iter().find(|header| {
-        !["account", "password", "totp"]
-            .iter()
-            .any(|name| header.eq_ignore_ascii_case(name))
-    }) {
+    if let Some(other) = headers
+        .iter()
+        .find(|header| !["account", "password", "totp"].iter().any(|name| header.eq_ignore_ascii_case(name)))
+    {
         return Err(Failure::usage(format!(
             "line 1: unknown column '{}'; the header is account,password,totp",
             other.escape_debug()
@@ -112,44 +90,30 @@ pub(super) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
             }
         };
         let line = record.position().map_or(0, csv::Position::line);
-        let value = |column: Option<usize>| {
-            column
-                .and_then(|column| record.get(column))
-                .filter(|value| !value.is_empty())
-        };
+        let value =
+            |column: Option<usize>| column.and_then(|column| record.get(column)).filter(|value| !value.is_empty());
         let secret = |column| value(column).map(|value| SecretText(Secret::new(value.to_owned())));
         let Some(account) = value(Some(account)) else {
             slips.push(format!("line {line}: the account is missing"));
             continue;
         };
         if record.len() > headers.len() {
-            slips.push(format!("line {line}: it has {} fields and the header {}; a value with a comma stands in quotes", record.len(), headers.len()));
-        }
-        if !seen.insert(account.to_owned()) {
             slips.push(format!(
-                "line {line}: account '{}' stands in it twice",
-                account.escape_debug()
+                "line {line}: it has {} fields and the header {}; a value with a comma stands in quotes",
+                record.len(),
+                headers.len()
             ));
         }
-        let row = ImportRow {
-            line,
-            account: account.to_owned(),
-            password: secret(password),
-            totp: secret(totp),
-        };
+        if !seen.insert(account.to_owned()) {
+            slips.push(format!("line {line}: account '{}' stands in it twice", account.escape_debug()));
+        }
+        let row = ImportRow { line, account: account.to_owned(), password: secret(password), totp: secret(totp) };
         if row.password.is_none() && row.totp.is_none() {
             slips.push(format!("line {line}: neither password nor totp"));
         }
         rows.push(row);
     }
-    if slips.is_empty() {
-        Ok(rows)
-    } else {
-        Err(Failure::usage(format!(
-            "nothing was stored:\n{}",
-            slips.join("\n")
-        )))
-    }
+    if slips.is_empty() { Ok(rows) } else { Err(Failure::usage(format!("nothing was stored:\n{}", slips.join("\n")))) }
 }
 
 #[cfg(test)]
@@ -158,17 +122,14 @@ mod tests {
 
     #[test]
     fn a_csv_is_read_in_any_column_order_and_with_quotes() {
-        let rows =
-            import_rows("totp,account,password\nGEZD,web1/a,\"p,\"\"w\"\n,web1/b,x\n").unwrap();
+        let rows = import_rows("totp,account,password\nGEZD,web1/a,\"p,\"\"w\"\n,web1/b,x\n").unwrap();
         assert_eq!(rows[0].password.as_ref().unwrap().0.expose(), "p,\"w");
         assert!(rows[1].totp.is_none());
     }
 
     #[test]
     fn all_slips_are_told_with_their_line_and_no_value() {
-        let error = import_rows("account,password\n,hunter2\nweb1/a,\nweb1/a,x,y\n")
-            .unwrap_err()
-            .message;
+        let error = import_rows("account,password\n,hunter2\nweb1/a,\nweb1/a,x,y\n").unwrap_err().message;
         for expected in [
             "line 2: the account",
             "line 3: neither",

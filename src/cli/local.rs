@@ -9,16 +9,8 @@ use crate::vault::VaultKey;
 
 /// Checks files, and every `*.template` below folders: the problems, and how many files there were.
 pub fn check_templates(paths: &[PathBuf]) -> (Vec<Problem>, usize) {
-    let files: Vec<PathBuf> = paths
-        .iter()
-        .flat_map(|path| {
-            if path.is_dir() {
-                template_files(path)
-            } else {
-                vec![path.clone()]
-            }
-        })
-        .collect();
+    let files: Vec<PathBuf> =
+        paths.iter().flat_map(|path| if path.is_dir() { template_files(path) } else { vec![path.clone()] }).collect();
     let problems = files.iter().flat_map(|file| load_file(file).1).collect();
     (problems, files.len())
 }
@@ -26,39 +18,21 @@ pub fn check_templates(paths: &[PathBuf]) -> (Vec<Problem>, usize) {
 pub(super) fn template_check(paths: &[PathBuf], json: bool) -> Result<u8, Failure> {
     let (problems, checked) = check_templates(paths);
     if json {
-        println!(
-            "{}",
-            serde_json::json!({ "problems": problems, "checked": checked })
-        );
+        println!("{}", serde_json::json!({ "problems": problems, "checked": checked }));
     } else {
         for problem in &problems {
             println!("{problem}");
         }
     }
-    Ok(
-        if problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
-        {
-            2
-        } else {
-            0
-        },
-    )
+    Ok(if problems.iter().any(|problem| problem.severity == Severity::Error) { 2 } else { 0 })
 }
 
 pub(super) fn key_new(file: &std::path::Path, json: bool) -> Result<u8, Failure> {
     VaultKey::create(file).map_err(|error| Failure::usage(error.to_string()))?;
     if json {
-        println!(
-            "{}",
-            serde_json::json!({ "done": format!("a fresh vault key is in {}", file.display()) })
-        );
+        println!("{}", serde_json::json!({ "done": format!("a fresh vault key is in {}", file.display()) }));
     } else {
-        println!(
-            "A fresh vault key is in {}. Keep a copy where the vault's backup is not.",
-            file.display()
-        );
+        println!("A fresh vault key is in {}. Keep a copy where the vault's backup is not.", file.display());
     }
     Ok(0)
 }

@@ -23,26 +23,17 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn usage(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            exit: 2,
-        }
+        Self { message: message.into(), exit: 2 }
     }
 
     fn unexpected(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            exit: 1,
-        }
+        Self { message: message.into(), exit: 1 }
     }
 }
 
 impl From<crate::control::ClientError> for Failure {
     fn from(error: crate::control::ClientError) -> Self {
-        Self {
-            message: error.to_string(),
-            exit: error.exit(),
-        }
+        Self { message: error.to_string(), exit: error.exit() }
     }
 }
 
@@ -50,10 +41,7 @@ impl From<crate::control::ClientError> for Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let args = args::Args::parse();
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("rotorctl: {error}");

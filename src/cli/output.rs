@@ -6,17 +6,12 @@ use chrono::{DateTime, Local};
 
 /// Whether stdout may have colour.
 pub(super) fn color() -> bool {
-    std::io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A text in a colour (an SGR number), where colour may be.
 pub(super) fn paint(text: &str, sgr: u8) -> String {
-    if color() {
-        format!("\u{1b}[{sgr}m{text}\u{1b}[0m")
-    } else {
-        text.to_owned()
-    }
+    if color() { format!("\u{1b}[{sgr}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// A text as it may stand on a terminal: what could steer it is escaped.
@@ -27,27 +22,14 @@ pub(super) fn safe(text: &str) -> String {
 /// RFC 3339 in UTC as a local time.
 pub(super) fn local(time: Option<&str>) -> String {
     let parsed = time.and_then(|time| DateTime::parse_from_rfc3339(time).ok());
-    parsed.map_or_else(
-        || "-".into(),
-        |time| {
-            time.with_timezone(&Local)
-                .format("%Y-%m-%d %H:%M:%S")
-                .to_string()
-        },
-    )
+    parsed.map_or_else(|| "-".into(), |time| time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// Rows under a header, columns as wide as they must be.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count());
-        cells
-            .chain(header.get(column).map(|name| name.len()))
-            .max()
-            .unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(header.get(column).map(|name| name.len())).max().unwrap_or(0)
     };
     let line = |cells: Vec<&str>| {
         let last = cells.len().saturating_sub(1);
@@ -58,31 +40,19 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
                 if n == last {
                     (*cell).to_owned()
                 } else {
-                    format!(
-                        "{cell}{}",
-                        " ".repeat(width(n).saturating_sub(cell.chars().count()))
-                    )
+                    format!("{cell}{}", " ".repeat(width(n).saturating_sub(cell.chars().count())))
                 }
             })
             .collect();
         padded.join("  ").trim_end().to_owned()
     };
     let head = line(header.to_vec());
-    let body = rows
-        .iter()
-        .map(|row| line(row.iter().map(String::as_str).collect()));
-    std::iter::once(head)
-        .chain(body)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let body = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(head).chain(body).collect::<Vec<_>>().join("\n")
 }
 
 /// The first line of a text, at most so many characters of it.
 pub(super) fn short(text: &str, most: usize) -> String {
     let line = safe(text.lines().next().unwrap_or_default());
-    if line.chars().count() <= most {
-        line
-    } else {
-        format!("{}…", line.chars().take(most - 1).collect::<String>())
-    }
+    if line.chars().count() <= most { line } else { format!("{}…", line.chars().take(most - 1).collect::<String>()) }
 }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use clap::CommandFactory;
 
 use super::args::{
-    Args, Command, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand,
-    TemplateCommand, TotpCommand,
+    Args, Command, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand, TemplateCommand, TotpCommand,
 };
 use super::output::{local, paint, safe, short, table};
 use super::{Failure, audit, input, local as here};
 use crate::control::{
-    Client, DoneBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
-    ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody,
-    ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
+    Client, DoneBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody, ResultsBody, ScheduleBody,
+    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody,
+    TrustBody, WorkBody,
 };
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
@@ -22,95 +21,55 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let json = args.json;
     match args.command {
         Command::Status { accounts } => status(&client, &accounts, json).await,
-        Command::Rotate {
-            selection,
-            reason,
-            no_wait,
-        } => work(&client, "/v1/rotate", selection, reason, no_wait, json).await,
+        Command::Rotate { selection, reason, no_wait } => {
+            work(&client, "/v1/rotate", selection, reason, no_wait, json).await
+        }
         Command::Verify { accounts } => {
-            let selection = Selection {
-                accounts,
-                job: None,
-                all: false,
-            };
+            let selection = Selection { accounts, job: None, all: false };
             work(&client, "/v1/verify", selection, None, false, json).await
         }
-        Command::Otp {
-            account,
-            watch,
-            next,
-        } => otp(&client, account, watch, next, json).await,
-        Command::Secret {
-            command: SecretCommand::Set { account, field },
-        } => {
+        Command::Otp { account, watch, next } => otp(&client, account, watch, next, json).await,
+        Command::Secret { command: SecretCommand::Set { account, field } } => {
             let value = input::secret(&field.clone().unwrap_or_else(|| "Password".into()), true)?;
             store(&client, "/v1/secret/set", account, field, value, json).await
         }
-        Command::Secret {
-            command: SecretCommand::Show { account, history },
-        } => secret_show(&client, account, history, json).await,
-        Command::Totp {
-            command: TotpCommand::Set { account },
-        } => {
+        Command::Secret { command: SecretCommand::Show { account, history } } => {
+            secret_show(&client, account, history, json).await
+        }
+        Command::Totp { command: TotpCommand::Set { account } } => {
             let value = input::secret("Seed (Base32 or otpauth://)", false)?;
             store(&client, "/v1/totp/set", account, None, value, json).await
         }
-        Command::SshKey {
-            command: SshKeyCommand::Set { account },
-        } => {
+        Command::SshKey { command: SshKeyCommand::Set { account } } => {
             let value = input::private_key()?;
             store(&client, "/v1/ssh-key/set", account, None, value, json).await
         }
         Command::Import { file } => import(&client, &file, json).await,
         Command::Trust { device, yes } => trust(&client, device, yes, json).await,
         Command::History { account } => history(&client, &account, json).await,
-        Command::Schedule {
-            command: ScheduleCommand::Next { job, count },
-        } => schedule(&client, &job, count, json).await,
-        Command::Pause { selection } => {
-            done(client.post("/v1/pause", &selected(selection)).await?, json)
+        Command::Schedule { command: ScheduleCommand::Next { job, count } } => {
+            schedule(&client, &job, count, json).await
         }
-        Command::Resume { selection } => {
-            done(client.post("/v1/resume", &selected(selection)).await?, json)
-        }
-        Command::Template {
-            command: TemplateCommand::Check { paths },
-        } => here::template_check(&paths, json),
-        Command::Template {
-            command: TemplateCommand::List,
-        } => templates(&client, json).await,
-        Command::Template {
-            command: TemplateCommand::Show { name },
-        } => template(&client, &name, json).await,
+        Command::Pause { selection } => done(client.post("/v1/pause", &selected(selection)).await?, json),
+        Command::Resume { selection } => done(client.post("/v1/resume", &selected(selection)).await?, json),
+        Command::Template { command: TemplateCommand::Check { paths } } => here::template_check(&paths, json),
+        Command::Template { command: TemplateCommand::List } => templates(&client, json).await,
+        Command::Template { command: TemplateCommand::Show { name } } => template(&client, &name, json).await,
         Command::Audit { command } => audit::run(&client, command, json).await,
-        Command::Key {
-            command: KeyCommand::New { file },
-        } => here::key_new(&file, json),
+        Command::Key { command: KeyCommand::New { file } } => here::key_new(&file, json),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Args::command(),
-                "rotorctl",
-                &mut std::io::stdout(),
-            );
+            clap_complete::generate(shell, &mut Args::command(), "rotorctl", &mut std::io::stdout());
             Ok(0)
         }
     }
 }
 
 fn selected(selection: Selection) -> SelectionBody {
-    SelectionBody {
-        accounts: selection.accounts,
-        job: selection.job,
-        all: selection.all,
-    }
+    SelectionBody { accounts: selection.accounts, job: selection.job, all: selection.all }
 }
 
 fn print<T: serde::Serialize>(body: &T) -> Result<u8, Failure> {
-    println!(
-        "{}",
-        serde_json::to_string(body).map_err(|error| Failure::unexpected(error.to_string()))?
-    );
+    println!("{}", serde_json::to_string(body).map_err(|error| Failure::unexpected(error.to_string()))?);
     Ok(0)
 }
 
@@ -123,24 +82,14 @@ fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
 }
 
 async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, Failure> {
-    let mut body = StatusBody {
-        accounts: Vec::new(),
-        config_error: None,
-    };
-    let globs: Vec<Option<&str>> = if accounts.is_empty() {
-        vec![None]
-    } else {
-        accounts.iter().map(|glob| Some(glob.as_str())).collect()
-    };
+    let mut body = StatusBody { accounts: Vec::new(), config_error: None };
+    let globs: Vec<Option<&str>> =
+        if accounts.is_empty() { vec![None] } else { accounts.iter().map(|glob| Some(glob.as_str())).collect() };
     for glob in globs {
         let query: Vec<(&str, &str)> = glob.map(|glob| ("account", glob)).into_iter().collect();
         let part: StatusBody = client.get("/v1/status", &query).await?;
         for account in part.accounts {
-            if !body
-                .accounts
-                .iter()
-                .any(|known| known.account == account.account)
-            {
+            if !body.accounts.iter().any(|known| known.account == account.account) {
                 body.accounts.push(account);
             }
         }
@@ -156,28 +105,14 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
             vec![
                 account.account.clone(),
                 account.state.clone(),
-                local(account.last_change.as_deref())
-                    + if account.overdue { " overdue" } else { "" },
+                local(account.last_change.as_deref()) + if account.overdue { " overdue" } else { "" },
                 local(account.next_run.as_deref()),
                 format!("{}/{}", account.changes_24h, account.cap),
                 short(account.last_error.as_deref().unwrap_or("-"), 80),
             ]
         })
         .collect();
-    println!(
-        "{}",
-        table(
-            &[
-                "ACCOUNT",
-                "STATE",
-                "LAST CHANGE",
-                "NEXT RUN",
-                "24 H",
-                "LAST ERROR"
-            ],
-            &rows
-        )
-    );
+    println!("{}", table(&["ACCOUNT", "STATE", "LAST CHANGE", "NEXT RUN", "24 H", "LAST ERROR"], &rows));
     if let Some(error) = body.config_error {
         println!("\nThe new config was refused, the old one is in force:\n{error}");
     }
@@ -202,36 +137,18 @@ async fn work(
     no_wait: bool,
     json: bool,
 ) -> Result<u8, Failure> {
-    let body = WorkBody {
-        selection: selected(selection),
-        reason,
-        no_wait,
-        stream: !json && !no_wait,
-    };
-    let results: ResultsBody = if body.stream {
-        streamed(client, path, &body).await?
-    } else {
-        client.post(path, &body).await?
-    };
+    let body = WorkBody { selection: selected(selection), reason, no_wait, stream: !json && !no_wait };
+    let results: ResultsBody =
+        if body.stream { streamed(client, path, &body).await? } else { client.post(path, &body).await? };
     if json {
         print(&results)?;
     } else {
         for result in &results.results {
             let sgr = if result.outcome == "done" { 32 } else { 31 };
-            println!(
-                "{}: {} - {}",
-                result.account,
-                paint(&result.outcome, sgr),
-                safe(&result.detail)
-            );
+            println!("{}: {} - {}", result.account, paint(&result.outcome, sgr), safe(&result.detail));
         }
     }
-    Ok(results
-        .results
-        .iter()
-        .map(|result| exit_of(&result.outcome))
-        .max()
-        .unwrap_or(0))
+    Ok(results.results.iter().map(|result| exit_of(&result.outcome)).max().unwrap_or(0))
 }
 
 /// Shows steps as they happen, and returns the results that end the stream.
@@ -240,29 +157,16 @@ async fn streamed(client: &Client, path: &str, body: &WorkBody) -> Result<Result
     client
         .post_lines(path, body, |line| {
             if let Ok(progress) = serde_json::from_str::<ProgressBody>(line) {
-                println!(
-                    "{} {}: {}",
-                    local(Some(&progress.step.at)),
-                    progress.account,
-                    safe(&progress.step.text)
-                );
+                println!("{} {}: {}", local(Some(&progress.step.at)), progress.account, safe(&progress.step.text));
             } else if let Ok(last) = serde_json::from_str::<ResultsBody>(line) {
                 results = Some(last);
             }
         })
         .await?;
-    results.ok_or_else(|| {
-        Failure::unexpected("the daemon ended without telling the outcome; see 'rotorctl history'")
-    })
+    results.ok_or_else(|| Failure::unexpected("the daemon ended without telling the outcome; see 'rotorctl history'"))
 }
 
-async fn otp(
-    client: &Client,
-    account: String,
-    watch: bool,
-    next: bool,
-    json: bool,
-) -> Result<u8, Failure> {
+async fn otp(client: &Client, account: String, watch: bool, next: bool, json: bool) -> Result<u8, Failure> {
     let query = OtpQuery { account, next };
     let terminal = std::io::stderr().is_terminal();
     loop {
@@ -296,30 +200,11 @@ async fn store(
     value: SecretText,
     json: bool,
 ) -> Result<u8, Failure> {
-    done(
-        client
-            .post(
-                path,
-                &SecretBody {
-                    account,
-                    field,
-                    value,
-                },
-            )
-            .await?,
-        json,
-    )
+    done(client.post(path, &SecretBody { account, field, value }).await?, json)
 }
 
-async fn secret_show(
-    client: &Client,
-    account: String,
-    history: bool,
-    json: bool,
-) -> Result<u8, Failure> {
-    let mut body: ShownBody = client
-        .post("/v1/secret/show", &ShowBody { account })
-        .await?;
+async fn secret_show(client: &Client, account: String, history: bool, json: bool) -> Result<u8, Failure> {
+    let mut body: ShownBody = client.post("/v1/secret/show", &ShowBody { account }).await?;
     if !history {
         body.history.clear();
     }
@@ -328,15 +213,11 @@ async fn secret_show(
     }
     println!("{}", body.password.0.expose());
     for former in &body.history {
-        let until = former.until.as_deref().map_or_else(
-            || "now (its fate is not known yet)".into(),
-            |until| local(Some(until)),
-        );
-        println!(
-            "{}  from {} until {until}",
-            former.password.0.expose(),
-            local(Some(&former.from))
-        );
+        let until = former
+            .until
+            .as_deref()
+            .map_or_else(|| "now (its fate is not known yet)".into(), |until| local(Some(until)));
+        println!("{}  from {} until {until}", former.password.0.expose(), local(Some(&former.from)));
     }
     Ok(0)
 }
@@ -346,24 +227,15 @@ async fn import(client: &Client, file: &std::path::Path, json: bool) -> Result<u
         input::read_stdin()?
     } else {
         zeroize::Zeroizing::new(
-            std::fs::read_to_string(file)
-                .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?,
+            std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?,
         )
     };
     let rows = input::import_rows(&text)?;
     done(client.post("/v1/import", &ImportBody { rows }).await?, json)
 }
 
-async fn trust(
-    client: &Client,
-    device: String,
-    yes: Option<String>,
-    json: bool,
-) -> Result<u8, Failure> {
-    let ask = |fingerprint| TrustBody {
-        device: device.clone(),
-        fingerprint,
-    };
+async fn trust(client: &Client, device: String, yes: Option<String>, json: bool) -> Result<u8, Failure> {
+    let ask = |fingerprint| TrustBody { device: device.clone(), fingerprint };
     let confirmed = match yes {
         Some(fingerprint) => fingerprint,
         None => {
@@ -372,10 +244,7 @@ async fn trust(
                 if json {
                     print(&shown)?;
                 } else {
-                    println!(
-                        "{} shows {}\n{}",
-                        shown.device, shown.fingerprint, shown.key
-                    );
+                    println!("{} shows {}\n{}", shown.device, shown.fingerprint, shown.key);
                 }
                 return Err(Failure::usage(format!(
                     "nothing was stored; after comparing, run: rotorctl trust {device} --yes {}",
@@ -388,9 +257,7 @@ async fn trust(
             );
             eprint!("Store it? Type yes: ");
             let mut answer = String::new();
-            std::io::stdin()
-                .read_line(&mut answer)
-                .map_err(|error| Failure::usage(error.to_string()))?;
+            std::io::stdin().read_line(&mut answer).map_err(|error| Failure::usage(error.to_string()))?;
             if answer.trim() != "yes" {
                 return Err(Failure::usage("nothing was stored"));
             }
@@ -401,10 +268,7 @@ async fn trust(
     if json {
         return print(&stored);
     }
-    println!(
-        "the host key {} of {} is stored",
-        stored.fingerprint, stored.device
-    );
+    println!("the host key {} of {} is stored", stored.fingerprint, stored.device);
     Ok(0)
 }
 
@@ -414,10 +278,7 @@ async fn history(client: &Client, account: &str, json: bool) -> Result<u8, Failu
         return print(&body);
     }
     for attempt in &body.attempts {
-        let by = attempt
-            .actor
-            .as_ref()
-            .map_or_else(String::new, |actor| format!(" by {actor}"));
+        let by = attempt.actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
         let outcome = attempt.outcome.as_deref().unwrap_or("under way");
         println!(
             "{} {}{by}: {outcome} - {}",
@@ -433,20 +294,11 @@ async fn history(client: &Client, account: &str, json: bool) -> Result<u8, Failu
 }
 
 async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Result<u8, Failure> {
-    let body: ScheduleBody = client
-        .get(
-            "/v1/schedule",
-            &[("job", job), ("count", &count.to_string())],
-        )
-        .await?;
+    let body: ScheduleBody = client.get("/v1/schedule", &[("job", job), ("count", &count.to_string())]).await?;
     if json {
         return print(&body);
     }
-    let rows: Vec<Vec<String>> = body
-        .runs
-        .into_iter()
-        .map(|run| vec![run.local, run.utc])
-        .collect();
+    let rows: Vec<Vec<String>> = body.runs.into_iter().map(|run| vec![run.local, run.utc]).collect();
     println!("{}", table(&[&body.timezone, "UTC"], &rows));
     Ok(0)
 }
@@ -462,11 +314,7 @@ async fn templates(client: &Client, json: bool) -> Result<u8, Failure> {
         .map(|template| {
             vec![
                 template.name,
-                if template.sound {
-                    "sound".into()
-                } else {
-                    "has errors".into()
-                },
+                if template.sound { "sound".into() } else { "has errors".into() },
                 safe(&template.about),
                 template.file,
             ]

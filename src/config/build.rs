@@ -27,16 +27,11 @@ struct Reference<'a> {
 
 impl Reference<'_> {
     fn unknown<'n>(&self, what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) {
-        let hint = nearest(name, known)
-            .map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
+        let hint = nearest(name, known).map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
         self.report.error(
             self.span.clone(),
             "C007",
-            format!(
-                "'{}': there is no {what} '{}'{hint}",
-                self.key,
-                name.escape_debug()
-            ),
+            format!("'{}': there is no {what} '{}'{hint}", self.key, name.escape_debug()),
         );
     }
 }
@@ -55,23 +50,14 @@ struct Sections<'a> {
     jobs: Named<'a, &'a DeTable<'a>>,
 }
 
-const SECTIONS: &[&str] = &[
-    "daemon", "vault", "access", "policy", "device", "account", "job",
-];
+const SECTIONS: &[&str] = &["daemon", "vault", "access", "policy", "device", "account", "job"];
 
-pub(super) fn build(
-    path: &Path,
-    sources: &[Source],
-    problems: &mut Vec<Problem>,
-) -> Option<Config> {
+pub(super) fn build(path: &Path, sources: &[Source], problems: &mut Vec<Problem>) -> Option<Config> {
     let collected = RefCell::new(std::mem::take(problems));
     let documents: Vec<(&Source, Spanned<DeTable<'_>>)> = sources
         .iter()
         .map(|source| {
-            let report = Report {
-                source,
-                problems: &collected,
-            };
+            let report = Report { source, problems: &collected };
             let (table, errors) = DeTable::parse_recoverable(&source.text);
             for error in errors {
                 report.hidden_error(
@@ -84,23 +70,13 @@ pub(super) fn build(
         })
         .collect();
     // What follows a slip is guesswork, and guesses may quote what should not be quoted.
-    if collected
-        .borrow()
-        .iter()
-        .any(|problem| problem.code == "C001")
-    {
+    if collected.borrow().iter().any(|problem| problem.code == "C001") {
         *problems = collected.into_inner();
         return None;
     }
     let mut sections = Sections::default();
     for (source, document) in &documents {
-        sections.read(
-            document.get_ref(),
-            Report {
-                source,
-                problems: &collected,
-            },
-        );
+        sections.read(document.get_ref(), Report { source, problems: &collected });
     }
     let config = sections.check(path.parent().unwrap_or(Path::new(".")), &collected);
     *problems = collected.into_inner();
@@ -116,11 +92,7 @@ impl<'a> Sections<'a> {
                     || format!("the sections are {}", SECTIONS.join(", ")),
                     |known| format!("did you mean '[{known}]'?"),
                 );
-                report.hidden_error(
-                    key.span(),
-                    "C002",
-                    format!("unknown section '{}'; {hint}", name.escape_debug()),
-                );
+                report.hidden_error(key.span(), "C002", format!("unknown section '{}'; {hint}", name.escape_debug()));
                 continue;
             }
             let Some(table) = value.get_ref().as_table() else {
@@ -129,11 +101,7 @@ impl<'a> Sections<'a> {
             };
             let single = |place: &mut Option<Table<'a>>| {
                 if place.is_some() {
-                    report.error(
-                        key.span(),
-                        "C008",
-                        format!("[{name}] stands in another file already"),
-                    );
+                    report.error(key.span(), "C008", format!("[{name}] stands in another file already"));
                 } else {
                     *place = Some(Table::new(table, key.span(), format!("[{name}]"), report));
                 }
@@ -171,34 +139,19 @@ impl<'a> Sections<'a> {
             daemon,
             vault_key,
             access,
-            devices: devices
-                .into_iter()
-                .map(|(name, (device, ..))| (name, device))
-                .collect(),
-            accounts: accounts
-                .into_iter()
-                .map(|(name, (account, _))| (name, account))
-                .collect(),
+            devices: devices.into_iter().map(|(name, (device, ..))| (name, device)).collect(),
+            accounts: accounts.into_iter().map(|(name, (account, _))| (name, account)).collect(),
             jobs,
             library,
         })
     }
 }
 
-fn collect<'a>(
-    into: &mut Named<'a, &'a DeTable<'a>>,
-    table: &'a DeTable<'a>,
-    kind: &str,
-    report: Report<'a>,
-) {
+fn collect<'a>(into: &mut Named<'a, &'a DeTable<'a>>, table: &'a DeTable<'a>, kind: &str, report: Report<'a>) {
     for (key, value) in table {
         let name = key.get_ref().to_string();
         let DeValue::Table(inner) = value.get_ref() else {
-            let example = if kind == "account" {
-                "web1/admin"
-            } else {
-                "NAME"
-            };
+            let example = if kind == "account" { "web1/admin" } else { "NAME" };
             report.hidden_error(
                 key.span(),
                 "C004",
@@ -208,11 +161,7 @@ fn collect<'a>(
         };
         if let Some((_, first, _)) = into.get(&name) {
             let place = first.source.path.display();
-            report.error(
-                key.span(),
-                "C008",
-                format!("{kind} '{}' stands in {place} already", name.escape_debug()),
-            );
+            report.error(key.span(), "C008", format!("{kind} '{}' stands in {place} already", name.escape_debug()));
             continue;
         }
         into.insert(name, (inner, report, key.span()));
@@ -224,19 +173,11 @@ fn resolve(base: &Path, text: &str) -> PathBuf {
 }
 
 fn daemon(table: Option<Table<'_>>, base: &Path) -> Daemon {
-    let host_zone = || {
-        iana_time_zone::get_timezone()
-            .ok()
-            .and_then(|name| name.parse().ok())
-            .unwrap_or(Tz::UTC)
-    };
+    let host_zone = || iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC);
     let mut daemon = Daemon {
         state_dir: "/var/lib/rotord".into(),
         socket: "/run/rotord/control.sock".into(),
-        template_dirs: vec![
-            "/etc/rotord/templates".into(),
-            "/usr/share/rotord/templates".into(),
-        ],
+        template_dirs: vec!["/etc/rotord/templates".into(), "/usr/share/rotord/templates".into()],
         timezone: Tz::UTC,
         max_concurrent: 64,
     };
@@ -253,9 +194,7 @@ fn daemon(table: Option<Table<'_>>, base: &Path) -> Daemon {
     if let Some(dirs) = table.strings("template_dirs") {
         for (dir, span) in &dirs {
             if !resolve(base, dir).is_dir() {
-                table
-                    .report
-                    .warning(span.clone(), "C009", "this folder does not exist");
+                table.report.warning(span.clone(), "C009", "this folder does not exist");
             }
         }
         daemon.template_dirs = dirs.iter().map(|(dir, _)| resolve(base, dir)).collect();
@@ -266,9 +205,7 @@ fn daemon(table: Option<Table<'_>>, base: &Path) -> Daemon {
             format!(
                 "\"{}\" is no time zone; {}",
                 text.escape_debug(),
-                hint.map_or("write one such as \"Europe/Berlin\"".into(), |z| format!(
-                    "did you mean \"{z}\"?"
-                ))
+                hint.map_or("write one such as \"Europe/Berlin\"".into(), |z| format!("did you mean \"{z}\"?"))
             )
         })
     });
@@ -289,19 +226,13 @@ fn vault(table: Option<Table<'_>>, base: &Path) -> KeySource {
     let credential = table.string("systemd_credential");
     let source = match (file, credential) {
         (Some((_, span)), Some(_)) => {
-            table.report.error(
-                span,
-                "C005",
-                "'key_file' and 'systemd_credential' exclude each other; keep one",
-            );
+            table.report.error(span, "C005", "'key_file' and 'systemd_credential' exclude each other; keep one");
             default
         }
         (Some((file, _)), None) => KeySource::File(resolve(base, &file)),
         (None, Some((name, span))) => {
             if name.is_empty() || name.contains('/') {
-                table
-                    .report
-                    .error(span, "C005", "a credential's name has no '/'");
+                table.report.error(span, "C005", "a credential's name has no '/'");
             }
             KeySource::Credential(name)
         }
@@ -312,19 +243,8 @@ fn vault(table: Option<Table<'_>>, base: &Path) -> KeySource {
 }
 
 fn access(mut table: Table<'_>) -> Access {
-    let mut list = |key| {
-        table
-            .strings(key)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect()
-    };
-    let access = Access {
-        viewer: list("viewer"),
-        operator: list("operator"),
-        custodian: list("custodian"),
-    };
+    let mut list = |key| table.strings(key).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    let access = Access { viewer: list("viewer"), operator: list("operator"), custodian: list("custodian") };
     table.finish();
     access
 }
@@ -338,18 +258,12 @@ fn policy(mut table: Table<'_>) -> Policy {
         lower: table.size("lower", 0, 128).unwrap_or(rules.lower),
         digits: table.size("digits", 0, 128).unwrap_or(rules.digits),
         symbols: table.size("symbols", 0, 128).unwrap_or(rules.symbols),
-        symbol_set: table
-            .string("symbol_set")
-            .map_or(rules.symbol_set, |(set, _)| set),
+        symbol_set: table.string("symbol_set").map_or(rules.symbol_set, |(set, _)| set),
     };
     if let Err(message) = password.validate() {
         table.report.error(table.span.clone(), "C005", message);
     }
-    let small = |number: Option<u64>, default: u32| {
-        number
-            .and_then(|n| u32::try_from(n).ok())
-            .unwrap_or(default)
-    };
+    let small = |number: Option<u64>, default: u32| number.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
     let policy = Policy {
         password,
         max_changes_per_day: small(
@@ -361,10 +275,7 @@ fn policy(mut table: Table<'_>) -> Policy {
         history: table.size("history", 0, 100).unwrap_or(default.history),
         attempts: small(table.number("attempts", 1, 20), default.attempts),
         retry_after: table.duration("retry_after").unwrap_or(default.retry_after),
-        failed_logins_per_hour: small(
-            table.number("failed_logins_per_hour", 1, 10),
-            default.failed_logins_per_hour,
-        ),
+        failed_logins_per_hour: small(table.number("failed_logins_per_hour", 1, 10), default.failed_logins_per_hour),
     };
     table.finish();
     policy
@@ -401,21 +312,18 @@ fn device<'a>(
     let (host, port) = address.map_or((String::new(), 22), |(address, _)| address);
     let host_keys = table.strings("host_key").unwrap_or_default();
     for (key, span) in &host_keys {
-        if !key
-            .strip_prefix("SHA256:")
-            .is_some_and(|hash| hash.trim_end_matches('=').len() == 43)
-        {
-            report.error(span.clone(), "C005", "a host key is given by its fingerprint, \"SHA256:\" and 43 characters; 'rotorctl trust' shows it");
+        if key.strip_prefix("SHA256:").is_none_or(|hash| hash.trim_end_matches('=').len() != 43) {
+            report.error(
+                span.clone(),
+                "C005",
+                "a host key is given by its fingerprint, \"SHA256:\" and 43 characters; 'rotorctl trust' shows it",
+            );
         }
     }
     let known_hosts = table.string("known_hosts").map(|(file, span)| {
         let file = resolve(base, &file);
         if !file.is_file() {
-            report.warning(
-                span,
-                "C009",
-                "this file does not exist, so no key in it is trusted",
-            );
+            report.warning(span, "C009", "this file does not exist, so no key in it is trusted");
         }
         file
     });
@@ -428,20 +336,13 @@ fn device<'a>(
             }
         }
     }
-    let jump = table.parsed("jump", |text| {
-        DeviceName::parse(text).map_err(|error| error.to_string())
-    });
-    let jump_account = table.parsed("jump_account", |text| {
-        AccountName::parse(text).map_err(|error| error.to_string())
-    });
+    let jump = table.parsed("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
+    let jump_account = table.parsed("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
     let device = Device {
         name,
         host,
         port,
-        host_keys: host_keys
-            .into_iter()
-            .map(|(key, _)| key.trim_end_matches('=').to_owned())
-            .collect(),
+        host_keys: host_keys.into_iter().map(|(key, _)| key.trim_end_matches('=').to_owned()).collect(),
         known_hosts,
         template: template.map(|(name, _)| name).unwrap_or_default(),
         jump: jump.as_ref().map(|(name, _)| name.clone()),
@@ -450,8 +351,7 @@ fn device<'a>(
         legacy_algorithms: table.boolean("legacy_algorithms"),
         login_format: table
             .parsed("login_format", |text| {
-                LoginFormat::parse(text)
-                    .ok_or_else(|| format!("the formats are {}", LoginFormat::NAMES.join(", ")))
+                LoginFormat::parse(text).ok_or_else(|| format!("the formats are {}", LoginFormat::NAMES.join(", ")))
             })
             .map_or(LoginFormat::Separate, |(format, _)| format),
         connect_timeout: table
@@ -461,14 +361,7 @@ fn device<'a>(
         fields: table.fields(),
     };
     table.finish();
-    (
-        device,
-        jump.map(|(_, span)| Reference {
-            report,
-            span,
-            key: "jump",
-        }),
-    )
+    (device, jump.map(|(_, span)| Reference { report, span, key: "jump" }))
 }
 
 fn parse_address(text: &str) -> Result<(String, u16), String> {
@@ -480,22 +373,13 @@ fn parse_address(text: &str) -> Result<(String, u16), String> {
     };
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-        (
-            host,
-            rest.strip_prefix(':')
-                .unwrap_or(if rest.is_empty() { "22" } else { "" }),
-        )
+        (host, rest.strip_prefix(':').unwrap_or(if rest.is_empty() { "22" } else { "" }))
     } else {
         text.rsplit_once(':').unwrap_or((text, "22"))
     };
-    let port = port
-        .parse::<u16>()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(wrong)?;
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_%".contains(c);
-    if host.is_empty() || !host.chars().all(plain) || (host.contains(':') && !text.starts_with('['))
-    {
+    if host.is_empty() || !host.chars().all(plain) || (host.contains(':') && !text.starts_with('[')) {
         return Err(wrong());
     }
     Ok((host.to_owned(), port))
@@ -534,12 +418,7 @@ fn accounts<'a>(
             None => policies.get("default").cloned(),
             Some((name, at)) => {
                 if !policies.contains_key(&name) {
-                    Reference {
-                        report,
-                        span: at,
-                        key: "policy",
-                    }
-                    .unknown(
+                    Reference { report, span: at, key: "policy" }.unknown(
                         "policy",
                         &name,
                         policies.keys().map(String::as_str),
@@ -552,18 +431,10 @@ fn accounts<'a>(
         table.finish();
         let Some((device, _)) = devices.get(&name.device()) else {
             let known = devices.keys().map(DeviceName::as_str);
-            Reference {
-                report,
-                span,
-                key: "account",
-            }
-            .unknown("device", name.device().as_str(), known);
+            Reference { report, span, key: "account" }.unknown("device", name.device().as_str(), known);
             continue;
         };
-        let template = library
-            .find(&device.template)
-            .ok()
-            .and_then(|entry| entry.template.clone());
+        let template = library.find(&device.template).ok().and_then(|entry| entry.template.clone());
         let (Some(policy), Some(template)) = (policy, template) else {
             continue;
         };
@@ -582,25 +453,15 @@ fn accounts<'a>(
     for (account, references) in accounts.values() {
         for (target, reference) in references {
             if !accounts.contains_key(target) {
-                reference.unknown(
-                    "account",
-                    target.as_str(),
-                    accounts.keys().map(AccountName::as_str),
-                );
+                reference.unknown("account", target.as_str(), accounts.keys().map(AccountName::as_str));
             } else if reference.key == "login_as" && target.device() != account.name.device() {
                 reference.report.error(
                     reference.span.clone(),
                     "C005",
                     "'login_as' must be an account of the same device",
                 );
-            } else if reference.key == "after"
-                && in_cycle(&account.name, |name| accounts.get(name)?.0.after.clone())
-            {
-                reference.report.error(
-                    reference.span.clone(),
-                    "C005",
-                    "'after' goes round in a circle",
-                );
+            } else if reference.key == "after" && in_cycle(&account.name, |name| accounts.get(name)?.0.after.clone()) {
+                reference.report.error(reference.span.clone(), "C005", "'after' goes round in a circle");
             }
         }
     }
@@ -625,50 +486,30 @@ fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
             continue;
         };
         let Some((gateway, _)) = devices.get(jump) else {
-            reference.unknown(
-                "device",
-                jump.as_str(),
-                devices.keys().map(DeviceName::as_str),
-            );
+            reference.unknown("device", jump.as_str(), devices.keys().map(DeviceName::as_str));
             continue;
         };
         if in_cycle(name, |name| devices.get(name)?.0.jump.clone()) {
-            reference.report.error(
-                reference.span.clone(),
-                "C005",
-                "'jump' goes round in a circle",
-            );
+            reference.report.error(reference.span.clone(), "C005", "'jump' goes round in a circle");
         }
-        let of_gateway = accounts
-            .keys()
-            .filter(|account| account.device() == *jump)
-            .count();
+        let of_gateway = accounts.keys().filter(|account| account.device() == *jump).count();
         match &gateway.jump_account {
             Some(account) if !accounts.contains_key(account) || account.device() != *jump => {
-                let message = format!(
-                    "device '{jump}' has jump_account = \"{account}\", which is no account of it"
-                );
-                reference
-                    .report
-                    .error(reference.span.clone(), "C007", message);
+                let message = format!("device '{jump}' has jump_account = \"{account}\", which is no account of it");
+                reference.report.error(reference.span.clone(), "C007", message);
             }
             None if of_gateway != 1 => {
                 let message = format!(
                     "device '{jump}' has {of_gateway} accounts; say which one logs in there: jump_account = \"{jump}/NAME\" in [device.{jump}]"
                 );
-                reference
-                    .report
-                    .error(reference.span.clone(), "C007", message);
+                reference.report.error(reference.span.clone(), "C007", message);
             }
             _ => {}
         }
     }
 }
 
-fn jobs<'a>(
-    named: Named<'a, &'a DeTable<'a>>,
-    accounts: &Accounts<'_>,
-) -> BTreeMap<String, Arc<Job>> {
+fn jobs<'a>(named: Named<'a, &'a DeTable<'a>>, accounts: &Accounts<'_>) -> BTreeMap<String, Arc<Job>> {
     let mut jobs = BTreeMap::new();
     for (name, (table, report, span)) in named {
         let mut table = Table::new(table, span, format!("[job.{name}]"), report);
@@ -685,17 +526,12 @@ fn jobs<'a>(
             table.missing("accounts", "[\"web*/admin\"]");
         }
         for (glob, span) in &globs {
-            if !accounts
-                .keys()
-                .any(|account| crate::model::glob_match(glob, account.as_str()))
-            {
+            if !accounts.keys().any(|account| crate::model::glob_match(glob, account.as_str())) {
                 report.warning(span.clone(), "C010", "this matches no account");
             }
         }
         let spread = table.duration("spread").unwrap_or_default();
-        let window = table
-            .parsed("window", Window::parse)
-            .map(|(window, _)| window);
+        let window = table.parsed("window", Window::parse).map(|(window, _)| window);
         let on_signal = table.boolean("on_signal");
         let catch_up = table.boolean("catch_up");
         table.finish();
@@ -703,16 +539,8 @@ fn jobs<'a>(
             continue;
         };
         let accounts = globs.into_iter().map(|(glob, _)| glob).collect();
-        let job = Job {
-            name: name.clone(),
-            schedule_text: text,
-            schedule,
-            accounts,
-            spread,
-            window,
-            on_signal,
-            catch_up,
-        };
+        let job =
+            Job { name: name.clone(), schedule_text: text, schedule, accounts, spread, window, on_signal, catch_up };
         jobs.insert(name, Arc::new(job));
     }
     jobs

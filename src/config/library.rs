@@ -38,13 +38,7 @@ impl Library {
                 }
                 let (template, found) = load_file(&file);
                 problems.extend(found);
-                library.entries.insert(
-                    key,
-                    Entry {
-                        file,
-                        template: template.map(Arc::new),
-                    },
-                );
+                library.entries.insert(key, Entry { file, template: template.map(Arc::new) });
             }
         }
         library
@@ -52,9 +46,7 @@ impl Library {
 
     /// All templates by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries
-            .iter()
-            .map(|(name, entry)| (name.as_str(), entry))
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
     /// Finds a template by its name, or by its path where several folders hold the same name.
@@ -66,11 +58,7 @@ impl Library {
             return Ok(entry);
         }
         let stem = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let found: Vec<&String> = self
-            .entries
-            .keys()
-            .filter(|path| stem(path) == name)
-            .collect();
+        let found: Vec<&String> = self.entries.keys().filter(|path| stem(path) == name).collect();
         match found.as_slice() {
             [one] => self.entries.get(*one).ok_or_else(String::new),
             [] => {
@@ -79,17 +67,11 @@ impl Library {
                     || "see 'rotorctl template list'".to_owned(),
                     |known| format!("did you mean '{known}'?"),
                 );
-                Err(format!(
-                    "there is no template '{}' in the template_dirs; {hint}",
-                    name.escape_debug()
-                ))
+                Err(format!("there is no template '{}' in the template_dirs; {hint}", name.escape_debug()))
             }
             several => {
                 let paths: Vec<&str> = several.iter().map(|path| path.as_str()).collect();
-                Err(format!(
-                    "'{name}' could be any of {}; write the path",
-                    paths.join(", ")
-                ))
+                Err(format!("'{name}' could be any of {}; write the path", paths.join(", ")))
             }
         }
     }
@@ -107,10 +89,7 @@ pub fn template_files(dir: &Path) -> Vec<PathBuf> {
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             if path.is_dir() {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "template")
-            {
+            } else if path.extension().is_some_and(|extension| extension == "template") {
                 files.push(path);
             }
         }
@@ -126,17 +105,7 @@ pub fn load_file(file: &Path) -> (Option<Checked>, Vec<Problem>) {
         Ok(bytes) => bytes,
         Err(error) => {
             let message = format!("cannot be read: {error}");
-            return (
-                None,
-                vec![Problem::at(
-                    file,
-                    "",
-                    0..0,
-                    Severity::Error,
-                    "T015",
-                    message,
-                )],
-            );
+            return (None, vec![Problem::at(file, "", 0..0, Severity::Error, "T015", message)]);
         }
     };
     match String::from_utf8(bytes) {

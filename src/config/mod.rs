@@ -176,43 +176,25 @@ impl Config {
         let mut problems = Vec::new();
         let sources = table::read_sources(path, &mut problems);
         let config = build::build(path, &sources, &mut problems);
-        let sound = problems
-            .iter()
-            .all(|problem| problem.severity != Severity::Error);
+        let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
         (config.filter(|_| sound), problems)
     }
 
     /// The accounts of a job, in order.
     pub fn accounts_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Arc<Account>> {
-        self.accounts.values().filter(|account| {
-            job.accounts
-                .iter()
-                .any(|glob| glob_match(glob, account.name.as_str()))
-        })
+        self.accounts.values().filter(|account| job.accounts.iter().any(|glob| glob_match(glob, account.name.as_str())))
     }
 
     /// The jobs that SIGUSR1 runs: the marked ones, or all where none is marked.
     #[must_use]
     pub fn signal_jobs(&self) -> Vec<Arc<Job>> {
-        let marked: Vec<_> = self
-            .jobs
-            .values()
-            .filter(|job| job.on_signal)
-            .cloned()
-            .collect();
-        if marked.is_empty() {
-            self.jobs.values().cloned().collect()
-        } else {
-            marked
-        }
+        let marked: Vec<_> = self.jobs.values().filter(|job| job.on_signal).cloned().collect();
+        if marked.is_empty() { self.jobs.values().cloned().collect() } else { marked }
     }
 
     /// The account that logs in to change `account`.
     #[must_use]
     pub fn login_account(&self, account: &Account) -> AccountName {
-        account
-            .login_as
-            .clone()
-            .unwrap_or_else(|| account.name.clone())
+        account.login_as.clone().unwrap_or_else(|| account.name.clone())
     }
 }

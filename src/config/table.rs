@@ -22,13 +22,8 @@ pub(super) fn read_sources(path: &Path, problems: &mut Vec<Problem>) -> Vec<Sour
     let mut paths = vec![path.to_owned()];
     let folder = path.parent().unwrap_or(Path::new(".")).join("config.d");
     if let Ok(entries) = std::fs::read_dir(&folder) {
-        let mut more: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
-        more.retain(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        });
+        let mut more: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        more.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         more.sort();
         paths.extend(more);
     }
@@ -38,14 +33,7 @@ pub(super) fn read_sources(path: &Path, problems: &mut Vec<Problem>) -> Vec<Sour
             Ok(text) => sources.push(Source { path, text }),
             Err(error) => {
                 let message = format!("cannot be read: {error}");
-                problems.push(Problem::at(
-                    &path,
-                    "",
-                    0..0,
-                    Severity::Error,
-                    "C009",
-                    message,
-                ));
+                problems.push(Problem::at(&path, "", 0..0, Severity::Error, "C009", message));
             }
         }
     }
@@ -67,25 +55,11 @@ impl Copy for Report<'_> {}
 
 impl Report<'_> {
     pub(super) fn error(&self, span: Range<usize>, code: &str, message: impl Into<String>) {
-        self.push(Problem::at(
-            &self.source.path,
-            &self.source.text,
-            span,
-            Severity::Error,
-            code,
-            message,
-        ));
+        self.push(Problem::at(&self.source.path, &self.source.text, span, Severity::Error, code, message));
     }
 
     pub(super) fn warning(&self, span: Range<usize>, code: &str, message: impl Into<String>) {
-        self.push(Problem::at(
-            &self.source.path,
-            &self.source.text,
-            span,
-            Severity::Warning,
-            code,
-            message,
-        ));
+        self.push(Problem::at(&self.source.path, &self.source.text, span, Severity::Warning, code, message));
     }
 
     pub(super) fn push(&self, problem: Problem) {
@@ -93,14 +67,7 @@ impl Report<'_> {
     }
 
     pub(super) fn hidden_error(&self, span: Range<usize>, code: &str, message: impl Into<String>) {
-        let problem = Problem::at(
-            &self.source.path,
-            &self.source.text,
-            span,
-            Severity::Error,
-            code,
-            message,
-        );
+        let problem = Problem::at(&self.source.path, &self.source.text, span, Severity::Error, code, message);
         self.push(problem.without_source());
     }
 }
@@ -118,16 +85,7 @@ pub(super) struct Table<'a> {
 }
 
 /// Words in a key that say that its value is a secret.
-const SECRET_WORDS: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "seed",
-    "private_key",
-    "token",
-    "pwd",
-];
+const SECRET_WORDS: &[&str] = &["password", "passwd", "passphrase", "secret", "seed", "private_key", "token", "pwd"];
 
 fn looks_secret(key: &str) -> bool {
     let key = key.to_lowercase().replace('-', "_");
@@ -135,19 +93,8 @@ fn looks_secret(key: &str) -> bool {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(
-        map: &'a DeTable<'a>,
-        span: Range<usize>,
-        name: String,
-        report: Report<'a>,
-    ) -> Self {
-        Self {
-            map,
-            span,
-            name,
-            known: Vec::new(),
-            report,
-        }
+    pub(super) fn new(map: &'a DeTable<'a>, span: Range<usize>, name: String, report: Report<'a>) -> Self {
+        Self { map, span, name, known: Vec::new(), report }
     }
 
     fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -157,11 +104,7 @@ impl<'a> Table<'a> {
 
     fn wrong_type(&self, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str) {
         let found = value.get_ref().type_str();
-        self.report.error(
-            value.span(),
-            "C004",
-            format!("'{key}' must be {wanted}, not {found}"),
-        );
+        self.report.error(value.span(), "C004", format!("'{key}' must be {wanted}, not {found}"));
     }
 
     pub(super) fn string(&mut self, key: &'static str) -> Option<At<String>> {
@@ -194,19 +137,14 @@ impl<'a> Table<'a> {
         match u64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) if (low..=high).contains(&number) => Some(number),
             _ => {
-                self.report.error(
-                    value.span(),
-                    "C005",
-                    format!("'{key}' must be from {low} to {high}"),
-                );
+                self.report.error(value.span(), "C005", format!("'{key}' must be from {low} to {high}"));
                 None
             }
         }
     }
 
     pub(super) fn size(&mut self, key: &'static str, low: u64, high: u64) -> Option<usize> {
-        self.number(key, low, high)
-            .and_then(|number| usize::try_from(number).ok())
+        self.number(key, low, high).and_then(|number| usize::try_from(number).ok())
     }
 
     /// A string that `parse` understands.
@@ -219,16 +157,14 @@ impl<'a> Table<'a> {
         match parse(&text) {
             Ok(value) => Some((value, span)),
             Err(message) => {
-                self.report
-                    .error(span, "C005", format!("'{key}': {message}"));
+                self.report.error(span, "C005", format!("'{key}': {message}"));
                 None
             }
         }
     }
 
     pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
-        self.parsed(key, parse_duration)
-            .map(|(duration, _)| duration)
+        self.parsed(key, parse_duration).map(|(duration, _)| duration)
     }
 
     pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<At<String>>> {
@@ -261,10 +197,7 @@ impl<'a> Table<'a> {
             let name = key.get_ref().as_ref();
             if looks_secret(name) {
                 self.secret(name, key.span());
-            } else if !name
-                .chars()
-                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
-            {
+            } else if !name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
                 self.report.error(
                     key.span(),
                     "C005",
@@ -272,11 +205,7 @@ impl<'a> Table<'a> {
                 );
             } else if let Some(text) = value.get_ref().as_str() {
                 if text.chars().any(char::is_control) {
-                    self.report.error(
-                        value.span(),
-                        "C005",
-                        "a field may hold no line end or other control character",
-                    );
+                    self.report.error(value.span(), "C005", "a field may hold no line end or other control character");
                 }
                 fields.insert(name.to_owned(), text.to_owned());
             } else {
@@ -319,11 +248,7 @@ impl<'a> Table<'a> {
             self.report.error(
                 key.span(),
                 "C002",
-                format!(
-                    "unknown key '{}' in {}; {hint}",
-                    name.escape_debug(),
-                    self.name
-                ),
+                format!("unknown key '{}' in {}; {hint}", name.escape_debug(), self.name),
             );
         }
     }
@@ -331,12 +256,8 @@ impl<'a> Table<'a> {
 
 /// Parses `45s`, `5m`, `1h30m`, `90d`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || {
-        format!(
-            "\"{}\" is no duration; write it as \"45s\", \"5m\", \"1h30m\" or \"90d\"",
-            text.escape_debug()
-        )
-    };
+    let wrong =
+        || format!("\"{}\" is no duration; write it as \"45s\", \"5m\", \"1h30m\" or \"90d\"", text.escape_debug());
     let (mut total, mut digits) = (0u64, String::new());
     for c in text.trim().chars() {
         if c.is_ascii_digit() {
@@ -352,10 +273,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         };
         let number: u64 = digits.parse().map_err(|_| wrong())?;
-        total = number
-            .checked_mul(unit)
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(wrong)?;
+        total = number.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
         digits.clear();
     }
     if !digits.is_empty() || text.trim().is_empty() || total > 10 * 366 * 86_400 {

@@ -7,11 +7,7 @@ use super::*;
 fn load(files: &[(&str, &str)]) -> (Option<Config>, String) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("templates")).unwrap();
-    fs::write(
-        folder.path().join("templates/t.template"),
-        "exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n",
-    )
-    .unwrap();
+    fs::write(folder.path().join("templates/t.template"), "exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n").unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -19,11 +15,7 @@ fn load(files: &[(&str, &str)]) -> (Option<Config>, String) {
     }
     let (config, problems) = Config::load(&folder.path().join("rotord.toml"));
     let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    (
-        config,
-        text.join("\n")
-            .replace(&format!("{}/", folder.path().display()), ""),
-    )
+    (config, text.join("\n").replace(&format!("{}/", folder.path().display()), ""))
 }
 
 const BASE: &str = "[daemon]\ntemplate_dirs = [\"templates\"]\n[device.d]\naddress = \"127.0.0.1\"\ntemplate = \"t\"\n[account.\"d/a\"]\n";
@@ -38,10 +30,7 @@ fn a_config_is_read_with_its_defaults() {
     let (config, problems) = load(&[("rotord.toml", BASE)]);
     let config = config.unwrap_or_else(|| panic!("{problems}"));
     let account = config.accounts.values().next().unwrap();
-    assert_eq!(
-        (account.device.port, account.policy.max_changes_per_day),
-        (22, 2)
-    );
+    assert_eq!((account.device.port, account.policy.max_changes_per_day), (22, 2));
     assert_eq!(problems, "");
 }
 
@@ -49,21 +38,11 @@ fn a_config_is_read_with_its_defaults() {
 fn config_d_is_merged_and_a_name_twice_is_an_error() {
     let more = "[account.\"d/b\"]\nlogin_as = \"d/a\"\n";
     let (config, problems) = load(&[("rotord.toml", BASE), ("config.d/10.toml", more)]);
-    assert_eq!(
-        config
-            .unwrap_or_else(|| panic!("{problems}"))
-            .accounts
-            .len(),
-        2
-    );
-    let (config, problems) = load(&[
-        ("rotord.toml", BASE),
-        ("config.d/10.toml", "[account.\"d/a\"]\n"),
-    ]);
+    assert_eq!(config.unwrap_or_else(|| panic!("{problems}")).accounts.len(), 2);
+    let (config, problems) = load(&[("rotord.toml", BASE), ("config.d/10.toml", "[account.\"d/a\"]\n")]);
     assert!(config.is_none());
     assert!(
-        problems
-            .contains("config.d/10.toml:1:10: error: account 'd/a' stands in rotord.toml already"),
+        problems.contains("config.d/10.toml:1:10: error: account 'd/a' stands in rotord.toml already"),
         "{problems}"
     );
 }
@@ -87,16 +66,11 @@ fn all_problems_are_told_at_once_with_place_caret_and_remedy() {
 
 #[test]
 fn a_key_that_looks_like_a_secret_is_refused_and_its_value_not_shown() {
-    for more in [
-        "password = \"hunter2\"\n",
-        "totp_seed = \"hunter2\"\n",
-        "fields = { ENABLE_PASSWORD = \"hunter2\" }\n",
-    ] {
+    for more in
+        ["password = \"hunter2\"\n", "totp_seed = \"hunter2\"\n", "fields = { ENABLE_PASSWORD = \"hunter2\" }\n"]
+    {
         let text = problems(more);
-        assert!(
-            text.contains("rotorctl secret set") && text.contains("[C003]"),
-            "{text}"
-        );
+        assert!(text.contains("rotorctl secret set") && text.contains("[C003]"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
 }
@@ -104,50 +78,23 @@ fn a_key_that_looks_like_a_secret_is_refused_and_its_value_not_shown() {
 #[test]
 fn broken_toml_is_told_without_quoting_the_line() {
     let text = problems("policy = \"hunter2\nx = 1\n");
-    assert!(
-        text.contains("rotord.toml:7:") && text.contains("[C001]") && !text.contains("hunter2"),
-        "{text}"
-    );
+    assert!(text.contains("rotord.toml:7:") && text.contains("[C001]") && !text.contains("hunter2"), "{text}");
 }
 
 #[test]
 fn references_are_checked() {
     for (more, expected) in [
-        (
-            "login_as = \"d/aa\"\n",
-            "no account 'd/aa'; did you mean 'd/a'?",
-        ),
-        (
-            "policy = \"defalt\"\n",
-            "no policy 'defalt'; did you mean 'default'?",
-        ),
+        ("login_as = \"d/aa\"\n", "no account 'd/aa'; did you mean 'd/a'?"),
+        ("policy = \"defalt\"\n", "no policy 'defalt'; did you mean 'default'?"),
         ("after = \"d/a\"\n", "round in a circle"),
-        (
-            "[device.e]\naddress = \"h\"\ntemplate = \"tt\"\n",
-            "no template 'tt'",
-        ),
-        (
-            "[device.e]\naddress = \"h\"\ntemplate = \"t\"\njump = \"f\"\n",
-            "no device 'f'",
-        ),
-        (
-            "[device.e]\naddress = \"h\"\ntemplate = \"t\"\njump = \"e\"\n",
-            "round in a circle",
-        ),
+        ("[device.e]\naddress = \"h\"\ntemplate = \"tt\"\n", "no template 'tt'"),
+        ("[device.e]\naddress = \"h\"\ntemplate = \"t\"\njump = \"f\"\n", "no device 'f'"),
+        ("[device.e]\naddress = \"h\"\ntemplate = \"t\"\njump = \"e\"\n", "round in a circle"),
         ("[account.\"x/a\"]\n", "no device 'x'"),
         ("[device.e]\ntemplate = \"t\"\n", "needs 'address'"),
-        (
-            "[device.e]\naddress = \"h:x\"\ntemplate = \"t\"\n",
-            "HOST:PORT",
-        ),
-        (
-            "[device.e]\naddress = \"h\"\ntemplate = \"t\"\nhost_key = [\"aa:bb\"]\n",
-            "SHA256:",
-        ),
-        (
-            "[device.e]\naddress = \"h\"\ntemplate = \"t\"\nlogin_format = \"x\"\n",
-            "password+totp",
-        ),
+        ("[device.e]\naddress = \"h:x\"\ntemplate = \"t\"\n", "HOST:PORT"),
+        ("[device.e]\naddress = \"h\"\ntemplate = \"t\"\nhost_key = [\"aa:bb\"]\n", "SHA256:"),
+        ("[device.e]\naddress = \"h\"\ntemplate = \"t\"\nlogin_format = \"x\"\n", "password+totp"),
         ("[devices.e]\n", "did you mean '[device]'?"),
         ("fields = { add = \"1\" }\n", "upper-case"),
     ] {
@@ -158,10 +105,7 @@ fn references_are_checked() {
 
 #[test]
 fn a_zone_that_is_misspelt_is_named() {
-    let (_, text) = load(&[(
-        "rotord.toml",
-        &BASE.replace("[device", "timezone = \"Europe/Berln\"\n[device"),
-    )]);
+    let (_, text) = load(&[("rotord.toml", &BASE.replace("[device", "timezone = \"Europe/Berln\"\n[device"))]);
     assert!(text.contains("did you mean \"Europe/Berlin\"?"), "{text}");
 }
 
@@ -171,16 +115,7 @@ fn the_template_of_an_earlier_folder_goes_first() {
     let own = "# mine\nexec \"[#NEW_PASSWORD#]\"\nexpect \"mine\"\n";
     let (config, problems) = load(&[("rotord.toml", &config), ("own/t.template", own)]);
     let config = config.unwrap_or_else(|| panic!("{problems}"));
-    assert_eq!(
-        config
-            .accounts
-            .values()
-            .next()
-            .unwrap()
-            .template
-            .commit_line(),
-        Some(2)
-    );
+    assert_eq!(config.accounts.values().next().unwrap().template.commit_line(), Some(2));
 }
 
 #[test]
@@ -189,10 +124,7 @@ fn the_example_config_of_the_repository_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(root.join("config/rotord.toml")).unwrap();
     let templates = format!("template_dirs = [\"{}\"]", root.join("templates").display());
-    let text = text.replace(
-        "template_dirs = [\"/etc/rotord/templates\", \"/usr/share/rotord/templates\"]",
-        &templates,
-    );
+    let text = text.replace("template_dirs = [\"/etc/rotord/templates\", \"/usr/share/rotord/templates\"]", &templates);
     fs::write(folder.path().join("rotord.toml"), text).unwrap();
     let (config, problems) = Config::load(&folder.path().join("rotord.toml"));
     assert!(problems.is_empty(), "{problems:#?}");

@@ -10,9 +10,9 @@ use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    AccountQuery, AccountStatus, AttemptBody, AuditBody, AuditQuery, ErrorBody, HistoryBody,
-    RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody,
-    TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
+    AccountQuery, AccountStatus, AttemptBody, AuditBody, AuditQuery, ErrorBody, HistoryBody, RunTime, ScheduleBody,
+    ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody, TemplateQuery, TemplateText, TemplatesBody,
+    VerifyBody,
 };
 use crate::audit::{log_files, verify_files};
 use crate::daemon::Core;
@@ -34,12 +34,7 @@ pub(super) async fn status(
     let names: Vec<AccountName> = config
         .accounts
         .keys()
-        .filter(|name| {
-            query
-                .account
-                .as_ref()
-                .is_none_or(|glob| glob_match(glob, name.as_str()))
-        })
+        .filter(|name| query.account.as_ref().is_none_or(|glob| glob_match(glob, name.as_str())))
         .cloned()
         .collect();
     if names.is_empty() && query.account.is_some() {
@@ -49,15 +44,8 @@ pub(super) async fn status(
     let (rows, counts) = core
         .vault
         .call(move |tx| {
-            let rows: HashMap<String, _> = tx
-                .accounts()?
-                .into_iter()
-                .map(|row| (row.name.clone(), row))
-                .collect();
-            let counts = wanted
-                .iter()
-                .map(|name| tx.changes(name, &at))
-                .collect::<Result<Vec<_>, _>>()?;
+            let rows: HashMap<String, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
+            let counts = wanted.iter().map(|name| tx.changes(name, &at)).collect::<Result<Vec<_>, _>>()?;
             Ok((rows, counts))
         })
         .await?;
@@ -68,10 +56,7 @@ pub(super) async fn status(
         };
         let row = rows.get(name.as_str());
         let last_change = row.and_then(|row| row.last_change);
-        let oldest = account
-            .policy
-            .max_age
-            .and_then(|age| i64::try_from(age.as_millis()).ok());
+        let oldest = account.policy.max_age.and_then(|age| i64::try_from(age.as_millis()).ok());
         accounts.push(AccountStatus {
             account: name.to_string(),
             state: row.map_or("new", |row| row.state().as_str()).to_owned(),
@@ -80,14 +65,10 @@ pub(super) async fn status(
             changes_24h: account.policy.cap().used(&changes, &now),
             cap: account.policy.cap().count,
             last_error: row.and_then(|row| row.last_error.clone()),
-            overdue: oldest
-                .is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
+            overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }
-    Ok(Json(StatusBody {
-        accounts,
-        config_error: core.config_error(),
-    }))
+    Ok(Json(StatusBody { accounts, config_error: core.config_error() }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {
@@ -98,19 +79,11 @@ pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiE
     }
     let hint = crate::model::nearest(name, config.accounts.keys().map(AccountName::as_str));
     let hint = hint.map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
-    Err(ApiError::missing(format!(
-        "there is no account '{account}' in the config{hint}"
-    )))
+    Err(ApiError::missing(format!("there is no account '{account}' in the config{hint}")))
 }
 
 pub(super) fn steps(steps: Vec<Step>) -> Vec<StepBody> {
-    steps
-        .into_iter()
-        .map(|step| StepBody {
-            at: step.at,
-            text: step.text,
-        })
-        .collect()
+    steps.into_iter().map(|step| StepBody { at: step.at, text: step.text }).collect()
 }
 
 fn attempt(row: AttemptRow) -> AttemptBody {
@@ -120,9 +93,7 @@ fn attempt(row: AttemptRow) -> AttemptBody {
         started: rfc3339(row.started),
         ended: row.ended.map(rfc3339),
         trigger: row.trigger,
-        actor: row
-            .actor
-            .map(|actor| format!("{} (uid {}, pid {})", actor.name, actor.uid, actor.pid)),
+        actor: row.actor.map(|actor| format!("{} (uid {}, pid {})", actor.name, actor.uid, actor.pid)),
         outcome: row.outcome,
         detail: row.detail,
         steps: steps(row.steps),
@@ -138,13 +109,8 @@ pub(super) async fn history(
 ) -> Answer<HistoryBody> {
     peer.require(&core, Role::Viewer).await?;
     let account = known_account(&core, &query.account)?;
-    let rows = core
-        .vault
-        .call(move |tx| tx.attempts(&account, 200))
-        .await?;
-    Ok(Json(HistoryBody {
-        attempts: rows.into_iter().map(attempt).collect(),
-    }))
+    let rows = core.vault.call(move |tx| tx.attempts(&account, 200)).await?;
+    Ok(Json(HistoryBody { attempts: rows.into_iter().map(attempt).collect() }))
 }
 
 /// The coming run times of a job.
@@ -156,9 +122,10 @@ pub(super) async fn schedule(
 ) -> Answer<ScheduleBody> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
-    let job = config.jobs.get(&query.job).ok_or_else(|| {
-        ApiError::missing(format!("there is no job '{}'", query.job.escape_debug()))
-    })?;
+    let job = config
+        .jobs
+        .get(&query.job)
+        .ok_or_else(|| ApiError::missing(format!("there is no job '{}'", query.job.escape_debug())))?;
     let zone = config.daemon.timezone;
     let mut at = Utc::now();
     let mut runs = Vec::new();
@@ -167,18 +134,12 @@ pub(super) async fn schedule(
             break;
         };
         runs.push(RunTime {
-            local: next
-                .with_timezone(&zone)
-                .to_rfc3339_opts(SecondsFormat::Secs, false),
+            local: next.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, false),
             utc: next.to_rfc3339_opts(SecondsFormat::Secs, true),
         });
         at = next;
     }
-    Ok(Json(ScheduleBody {
-        job: job.name.clone(),
-        timezone: zone.name().to_owned(),
-        runs,
-    }))
+    Ok(Json(ScheduleBody { job: job.name.clone(), timezone: zone.name().to_owned(), runs }))
 }
 
 /// The templates of the library.
@@ -190,17 +151,8 @@ pub(super) async fn templates(
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
     let about = |entry: &crate::config::LibraryEntry| {
-        let info = |key| {
-            entry
-                .template
-                .as_ref()
-                .and_then(|template| template.info(key))
-                .unwrap_or_default()
-                .to_owned()
-        };
-        format!("{} {}", info("vendor"), info("product"))
-            .trim()
-            .to_owned()
+        let info = |key| entry.template.as_ref().and_then(|template| template.info(key)).unwrap_or_default().to_owned();
+        format!("{} {}", info("vendor"), info("product")).trim().to_owned()
     };
     let templates = config
         .library
@@ -224,16 +176,10 @@ pub(super) async fn template(
 ) -> Answer<TemplateText> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
-    let entry = config
-        .library
-        .find(&query.name)
-        .map_err(ApiError::missing)?;
+    let entry = config.library.find(&query.name).map_err(ApiError::missing)?;
     let text = std::fs::read_to_string(&entry.file)
         .map_err(|error| ApiError::failed(format!("{}: {error}", entry.file.display())))?;
-    Ok(Json(TemplateText {
-        file: entry.file.display().to_string(),
-        text,
-    }))
+    Ok(Json(TemplateText { file: entry.file.display().to_string(), text }))
 }
 
 /// Audit events.
@@ -248,18 +194,13 @@ pub(super) async fn audit(
     let after = query.after.unwrap_or(0);
     let most = query.last.unwrap_or(1000).min(10_000);
     let read = tokio::task::spawn_blocking(move || {
-        let mut events: std::collections::VecDeque<serde_json::Value> =
-            std::collections::VecDeque::new();
+        let mut events: std::collections::VecDeque<serde_json::Value> = std::collections::VecDeque::new();
         for file in log_files(&folder)? {
             for line in std::io::BufReader::new(std::fs::File::open(file)?).lines() {
                 let Ok(event) = serde_json::from_str::<serde_json::Value>(&line?) else {
                     continue;
                 };
-                if event
-                    .get("seq")
-                    .and_then(serde_json::Value::as_u64)
-                    .is_some_and(|seq| seq > after)
-                {
+                if event.get("seq").and_then(serde_json::Value::as_u64).is_some_and(|seq| seq > after) {
                     events.push_back(event);
                     if events.len() > most {
                         events.pop_front();
@@ -289,10 +230,5 @@ pub(super) async fn audit_verify(
         .await
         .map_err(|error| ApiError::failed(error.to_string()))?
         .map_err(|error| ApiError::failed(error.to_string()))?;
-    Ok(Json(VerifyBody {
-        ok: report.ok,
-        events: report.events,
-        first_bad: report.first_bad,
-        why: report.why,
-    }))
+    Ok(Json(VerifyBody { ok: report.ok, events: report.events, first_bad: report.first_bad, why: report.why }))
 }

@@ -48,9 +48,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
         let credentials = stream.io().peer_cred().ok();
         Self {
             uid: credentials.as_ref().map(tokio::net::unix::UCred::uid),
-            gid: credentials
-                .as_ref()
-                .map_or(u32::MAX, tokio::net::unix::UCred::gid),
+            gid: credentials.as_ref().map_or(u32::MAX, tokio::net::unix::UCred::gid),
             pid: credentials
                 .as_ref()
                 .and_then(tokio::net::unix::UCred::pid)
@@ -69,50 +67,23 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn usage(error: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            body: ErrorBody {
-                error: error.into(),
-                exit: 2,
-            },
-        }
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, body: ErrorBody { error: error.into(), exit: 2 } }
     }
 
     pub(super) fn missing(error: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            body: ErrorBody {
-                error: error.into(),
-                exit: 2,
-            },
-        }
+        Self { status: StatusCode::NOT_FOUND, body: ErrorBody { error: error.into(), exit: 2 } }
     }
 
     pub(super) fn busy(error: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            body: ErrorBody {
-                error: error.into(),
-                exit: 1,
-            },
-        }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, body: ErrorBody { error: error.into(), exit: 1 } }
     }
 
     pub(super) fn failed(error: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            body: ErrorBody {
-                error: error.into(),
-                exit: 1,
-            },
-        }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: ErrorBody { error: error.into(), exit: 1 } }
     }
 
     fn denied(error: String) -> Self {
-        Self {
-            status: StatusCode::FORBIDDEN,
-            body: ErrorBody { error, exit: 6 },
-        }
+        Self { status: StatusCode::FORBIDDEN, body: ErrorBody { error, exit: 6 } }
     }
 }
 
@@ -135,22 +106,12 @@ impl Peer {
     /// The caller, if he may act in a role; a refusal goes on record.
     pub(super) async fn require(&self, core: &Core, role: Role) -> Result<Actor, ApiError> {
         let Some(uid) = self.uid else {
-            return Err(ApiError::denied(
-                "the kernel does not name the caller".into(),
-            ));
+            return Err(ApiError::denied("the kernel does not name the caller".into()));
         };
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        let actor = Actor {
-            uid,
-            name: user
-                .as_ref()
-                .map_or_else(|| uid.to_string(), |user| user.name.clone()),
-            pid: self.pid,
-        };
-        if uid == 0
-            || uid == nix::unistd::geteuid().as_raw()
-            || self.is_listed(core, role, user.as_ref())
-        {
+        let actor =
+            Actor { uid, name: user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone()), pid: self.pid };
+        if uid == 0 || uid == nix::unistd::geteuid().as_raw() || self.is_listed(core, role, user.as_ref()) {
             return Ok(actor);
         }
         let error = format!(
@@ -175,13 +136,10 @@ impl Peer {
             Role::Custodian => &[&access.custodian],
         };
         let groups = self.groups(user);
-        lists
-            .iter()
-            .flat_map(|list| list.iter())
-            .any(|entry| match entry.strip_prefix('@') {
-                Some(group) => groups.iter().any(|name| name == group),
-                None => user.is_some_and(|user| user.name == *entry),
-            })
+        lists.iter().flat_map(|list| list.iter()).any(|entry| match entry.strip_prefix('@') {
+            Some(group) => groups.iter().any(|name| name == group),
+            None => user.is_some_and(|user| user.name == *entry),
+        })
     }
 
     fn groups(&self, user: Option<&User>) -> Vec<String> {
@@ -189,9 +147,6 @@ impl Peer {
         if let Some(name) = user.and_then(|user| std::ffi::CString::new(user.name.as_str()).ok()) {
             ids.extend(getgrouplist(&name, Gid::from_raw(self.gid)).unwrap_or_default());
         }
-        ids.into_iter()
-            .filter_map(|gid| Group::from_gid(gid).ok().flatten())
-            .map(|group| group.name)
-            .collect()
+        ids.into_iter().filter_map(|gid| Group::from_gid(gid).ok().flatten()).map(|group| group.name).collect()
     }
 }

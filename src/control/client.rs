@@ -74,14 +74,10 @@ impl Client {
                 );
                 return ClientError::Refused(ErrorBody { error, exit: 6 });
             }
-            ClientError::NoDaemon {
-                path: self.socket.display().to_string(),
-                why: error.to_string(),
-            }
+            ClientError::NoDaemon { path: self.socket.display().to_string(), why: error.to_string() }
         })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| broken(&error))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -90,35 +86,19 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| broken(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
-        let bytes = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| broken(&error))?
-            .to_bytes();
-        let body = serde_json::from_slice::<ErrorBody>(&bytes).unwrap_or_else(|_| ErrorBody {
-            error: String::from_utf8_lossy(&bytes).into_owned(),
-            exit: 2,
-        });
+        let bytes = response.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
+        let body = serde_json::from_slice::<ErrorBody>(&bytes)
+            .unwrap_or_else(|_| ErrorBody { error: String::from_utf8_lossy(&bytes).into_owned(), exit: 2 });
         Err(ClientError::Refused(body))
     }
 
-    async fn read<T: DeserializeOwned>(
-        response: hyper::Response<hyper::body::Incoming>,
-    ) -> Result<T, ClientError> {
-        let bytes = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| ClientError::Broken(error.to_string()))?
-            .to_bytes();
+    async fn read<T: DeserializeOwned>(response: hyper::Response<hyper::body::Incoming>) -> Result<T, ClientError> {
+        let bytes =
+            response.into_body().collect().await.map_err(|error| ClientError::Broken(error.to_string()))?.to_bytes();
         serde_json::from_slice(&bytes).map_err(|error| ClientError::Broken(error.to_string()))
     }
 
@@ -126,20 +106,10 @@ impl Client {
     ///
     /// # Errors
     /// No daemon, a refusal, or an answer that cannot be read.
-    pub async fn get<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<T, ClientError> {
-        let query: Vec<String> = query
-            .iter()
-            .map(|(name, value)| format!("{name}={}", percent_encode(value)))
-            .collect();
-        let path = if query.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{path}?{}", query.join("&"))
-        };
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
+        let query: Vec<String> =
+            query.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+        let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
         Self::read(self.send("GET", &path, Vec::new()).await?).await
     }
 
@@ -147,13 +117,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub async fn post<B: Serialize, T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &B,
-    ) -> Result<T, ClientError> {
-        let body =
-            serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
+    pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
         Self::read(self.send("POST", path, body).await?).await
     }
 
@@ -167,8 +132,7 @@ impl Client {
         body: &B,
         mut line: impl FnMut(&str),
     ) -> Result<(), ClientError> {
-        let body =
-            serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
         let mut incoming = self.send("POST", path, body).await?.into_body();
         let mut pending = Vec::new();
         while let Some(frame) = incoming.frame().await {

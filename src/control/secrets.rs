@@ -10,8 +10,7 @@ use russh::keys::PrivateKey;
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, SecretBody, SecretText,
-    ShowBody, ShownBody,
+    DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, SecretBody, SecretText, ShowBody, ShownBody,
 };
 use crate::audit::Draft;
 use crate::daemon::Core;
@@ -41,30 +40,17 @@ pub(super) async fn otp(
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &query.account)?;
     let name = account.clone();
-    let uri = core
-        .vault
-        .call(move |tx| tx.secret(&name, &Kind::Totp))
-        .await?;
+    let uri = core.vault.call(move |tx| tx.secret(&name, &Kind::Totp)).await?;
     let uri = uri.ok_or_else(|| {
-        ApiError::missing(format!(
-            "no TOTP seed of {account} is stored; run 'rotorctl totp set {account}'"
-        ))
+        ApiError::missing(format!("no TOTP seed of {account} is stored; run 'rotorctl totp set {account}'"))
     })?;
     let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
     let period = seed.period();
-    let earliest = query
-        .next
-        .then(|| core.clock.now().unix_seconds() / period + 1);
+    let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
     let issued = core.codes.issue(&seed, earliest, |_: Duration| {}).await?;
-    core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step)))
-        .await?;
+    core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step))).await?;
     let seconds_left = ((issued.step + 1) * period).saturating_sub(core.clock.now().unix_seconds());
-    Ok(Json(OtpBody {
-        account: account.to_string(),
-        token: SecretText(issued.code),
-        seconds_left,
-        step: issued.step,
-    }))
+    Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))
 }
 
 fn check_value(value: &Secret) -> Result<(), ApiError> {
@@ -73,9 +59,7 @@ fn check_value(value: &Secret) -> Result<(), ApiError> {
         return Err(ApiError::usage("the secret is empty"));
     }
     if text.len() > MOST_BYTES {
-        return Err(ApiError::usage(format!(
-            "the secret has more than {MOST_BYTES} bytes"
-        )));
+        return Err(ApiError::usage(format!("the secret has more than {MOST_BYTES} bytes")));
     }
     if value.has_control_character() {
         return Err(ApiError::usage(
@@ -85,13 +69,7 @@ fn check_value(value: &Secret) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn store(
-    core: &Core,
-    account: AccountName,
-    kind: Kind,
-    value: Secret,
-    event: Draft,
-) -> Result<(), ApiError> {
+async fn store(core: &Core, account: AccountName, kind: Kind, value: Secret, event: Draft) -> Result<(), ApiError> {
     let now = core.clock.now();
     core.vault
         .call(move |tx| {
@@ -107,10 +85,7 @@ async fn store(
 fn refuse_while_busy(tx: &Tx<'_>, account: &AccountName, kind: &Kind) -> Result<(), VaultError> {
     use crate::rotation::Phase;
     let phase = tx.account(account)?.map_or(Phase::Idle, |row| row.phase);
-    let settled = matches!(
-        phase,
-        Phase::Idle | Phase::Quarantined | Phase::Uncertain { .. }
-    );
+    let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain { .. });
     if *kind == Kind::Password && !settled {
         return Err(VaultError::NotFound(format!(
             "a rotation of {account} is under way; set the password when it has ended"
@@ -132,17 +107,12 @@ pub(super) async fn secret_set(
     let kind = match body.field {
         None => Kind::Password,
         Some(name)
-            if !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') =>
+            if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') =>
         {
             Kind::Field(name)
         }
         Some(_) => {
-            return Err(ApiError::usage(
-                "a field is named as its tag is: upper-case letters, digits and '_'",
-            ));
+            return Err(ApiError::usage("a field is named as its tag is: upper-case letters, digits and '_'"));
         }
     };
     let what = match &kind {
@@ -151,9 +121,7 @@ pub(super) async fn secret_set(
     };
     let event = draft("secret.set", &account, &actor).detail(what.clone());
     store(&core, account.clone(), kind, body.value.0, event).await?;
-    Ok(Json(DoneBody {
-        done: format!("the {what} of {account} is stored"),
-    }))
+    Ok(Json(DoneBody { done: format!("the {what} of {account} is stored") }))
 }
 
 /// Reveals a password.
@@ -165,11 +133,7 @@ pub(super) async fn secret_show(
 ) -> Result<Json<ShownBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &body.account)?;
-    let (name, now, event) = (
-        account.clone(),
-        core.clock.now(),
-        draft("secret.shown", &account, &actor),
-    );
+    let (name, now, event) = (account.clone(), core.clock.now(), draft("secret.shown", &account, &actor));
     let entries = core
         .vault
         .call(move |tx| {
@@ -184,17 +148,11 @@ pub(super) async fn secret_show(
         if entry.current {
             current = Some(entry);
         } else {
-            history.push(FormerBody {
-                password: SecretText(entry.password),
-                from: entry.from,
-                until: entry.until,
-            });
+            history.push(FormerBody { password: SecretText(entry.password), from: entry.from, until: entry.until });
         }
     }
     let current = current.ok_or_else(|| {
-        ApiError::missing(format!(
-            "no password of {account} is stored; run 'rotorctl secret set {account}'"
-        ))
+        ApiError::missing(format!("no password of {account} is stored; run 'rotorctl secret set {account}'"))
     })?;
     Ok(Json(ShownBody {
         account: account.to_string(),
@@ -213,13 +171,10 @@ pub(super) async fn totp_set(
 ) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &body.account)?;
-    let seed =
-        Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
+    let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
     let event = draft("totp.set", &account, &actor);
     store(&core, account.clone(), Kind::Totp, seed.to_uri(), event).await?;
-    Ok(Json(DoneBody {
-        done: format!("the TOTP seed of {account} is stored ({seed:?})"),
-    }))
+    Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({seed:?})") }))
 }
 
 /// Stores a private key, already without its passphrase.
@@ -232,18 +187,16 @@ pub(super) async fn ssh_key_set(
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = known_account(&core, &body.account)?;
     let text = body.value.0;
-    let key = PrivateKey::from_openssh(text.expose()).map_err(|_| ApiError::usage("this is no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one"))?;
+    let key = PrivateKey::from_openssh(text.expose()).map_err(|_| {
+        ApiError::usage("this is no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one")
+    })?;
     if key.is_encrypted() {
-        return Err(ApiError::usage(
-            "the key is under a passphrase; rotorctl asks for it",
-        ));
+        return Err(ApiError::usage("the key is under a passphrase; rotorctl asks for it"));
     }
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);
     let event = draft("secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
     store(&core, account.clone(), Kind::SshKey, text, event).await?;
-    Ok(Json(DoneBody {
-        done: format!("the private key {fingerprint} of {account} is stored"),
-    }))
+    Ok(Json(DoneBody { done: format!("the private key {fingerprint} of {account} is stored") }))
 }
 
 /// Stores many secrets, all or none.
@@ -261,10 +214,7 @@ pub(super) async fn import(
         let account = match known_account(&core, &row.account) {
             Ok(account) => account,
             Err(_) => {
-                slip(format!(
-                    "there is no account '{}' in the config",
-                    row.account.escape_debug()
-                ));
+                slip(format!("there is no account '{}' in the config", row.account.escape_debug()));
                 continue;
             }
         };
@@ -282,10 +232,7 @@ pub(super) async fn import(
         }
     }
     if !slips.is_empty() {
-        return Err(ApiError::usage(format!(
-            "nothing was stored:\n{}",
-            slips.join("\n")
-        )));
+        return Err(ApiError::usage(format!("nothing was stored:\n{}", slips.join("\n"))));
     }
     let (count, now) = (work.len(), core.clock.now());
     core.vault
@@ -293,17 +240,11 @@ pub(super) async fn import(
             for (account, kind, secret) in &work {
                 refuse_while_busy(tx, account, kind)?;
                 tx.set_secret(account, kind, secret, &now)?;
-                let event = if *kind == Kind::Totp {
-                    "totp.set"
-                } else {
-                    "secret.set"
-                };
+                let event = if *kind == Kind::Totp { "totp.set" } else { "secret.set" };
                 tx.audit(&draft(event, account, &actor).detail("import"), &now)?;
             }
             Ok(())
         })
         .await?;
-    Ok(Json(DoneBody {
-        done: format!("{count} secrets are stored"),
-    }))
+    Ok(Json(DoneBody { done: format!("{count} secrets are stored") }))
 }

@@ -39,9 +39,7 @@ pub fn bind(path: &Path, open_to_all: bool) -> std::io::Result<UnixListener> {
         std::fs::create_dir_all(folder)?;
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(std::io::Error::other(
-            "another daemon answers on this socket",
-        ));
+        return Err(std::io::Error::other("another daemon answers on this socket"));
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -77,10 +75,7 @@ fn router(core: Arc<Core>) -> Router {
         .split_for_parts();
     let gate = Arc::new(Semaphore::new(MOST_REQUESTS));
     router
-        .route(
-            "/v1/openapi.json",
-            axum::routing::get(move || async move { Json(document) }),
-        )
+        .route("/v1/openapi.json", axum::routing::get(move || async move { Json(document) }))
         .fallback(|| async { ApiError::missing("there is no such path; see /v1/openapi.json") })
         .layer(middleware::from_fn_with_state(gate, one_of_many))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -90,8 +85,7 @@ fn router(core: Arc<Core>) -> Router {
 async fn one_of_many(State(gate): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     match gate.try_acquire() {
         Ok(_permit) => next.run(request).await,
-        Err(_) => ApiError::busy(format!("{MOST_REQUESTS} requests are under way; try again"))
-            .into_response(),
+        Err(_) => ApiError::busy(format!("{MOST_REQUESTS} requests are under way; try again")).into_response(),
     }
 }
 
@@ -99,10 +93,7 @@ async fn one_of_many(State(gate): State<Arc<Semaphore>>, request: Request, next:
 pub async fn serve(listener: UnixListener, core: Arc<Core>) {
     let service = router(core.clone()).into_make_service_with_connect_info::<Peer>();
     let stopped = async move { core.stopped().await };
-    if let Err(error) = axum::serve(listener, service)
-        .with_graceful_shutdown(stopped)
-        .await
-    {
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the control socket is closed");
     }
 }

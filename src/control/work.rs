@@ -17,8 +17,7 @@ use tokio::task::JoinSet;
 use super::api::steps;
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, HostKeyBody, ProgressBody, ResultBody, ResultsBody, Selection, StepBody,
-    TrustBody, WorkBody,
+    DoneBody, ErrorBody, HostKeyBody, ProgressBody, ResultBody, ResultsBody, Selection, StepBody, TrustBody, WorkBody,
 };
 use crate::audit::Draft;
 use crate::daemon::{Core, Request, RotationResult};
@@ -32,27 +31,19 @@ fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiErr
         names.extend(config.accounts.keys().cloned());
     }
     if let Some(job) = &selection.job {
-        let job = config.jobs.get(job).ok_or_else(|| {
-            ApiError::missing(format!("there is no job '{}'", job.escape_debug()))
-        })?;
+        let job = config
+            .jobs
+            .get(job)
+            .ok_or_else(|| ApiError::missing(format!("there is no job '{}'", job.escape_debug())))?;
         names.extend(config.accounts_of(job).map(|account| account.name.clone()));
     }
     for glob in &selection.accounts {
         let before = names.len();
-        names.extend(
-            config
-                .accounts
-                .keys()
-                .filter(|name| glob_match(glob, name.as_str()))
-                .cloned(),
-        );
+        names.extend(config.accounts.keys().filter(|name| glob_match(glob, name.as_str())).cloned());
         if names.len() == before {
             let hint = crate::model::nearest(glob, config.accounts.keys().map(AccountName::as_str));
             let hint = hint.map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
-            return Err(ApiError::missing(format!(
-                "no account in the config matches '{}'{hint}",
-                glob.escape_debug()
-            )));
+            return Err(ApiError::missing(format!("no account in the config matches '{}'{hint}", glob.escape_debug())));
         }
     }
     names.sort();
@@ -93,14 +84,7 @@ async fn work_on(
         tasks.spawn(async move {
             match kind {
                 Kind::Rotate => {
-                    core.rotate(Request {
-                        account,
-                        trigger: Trigger::Command,
-                        actor,
-                        job: None,
-                        reason,
-                    })
-                    .await
+                    core.rotate(Request { account, trigger: Trigger::Command, actor, job: None, reason }).await
                 }
                 Kind::Verify => core.verify(&account, actor).await,
             }
@@ -111,21 +95,10 @@ async fn work_on(
     ResultsBody { results }
 }
 
-async fn work(
-    core: Arc<Core>,
-    peer: Peer,
-    request: WorkBody,
-    kind: Kind,
-) -> Result<Response, ApiError> {
+async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Result<Response, ApiError> {
     let actor = peer.require(&core, Role::Operator).await?;
-    if request
-        .reason
-        .as_ref()
-        .is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control))
-    {
-        return Err(ApiError::usage(
-            "the reason may have 1000 characters and no line ends",
-        ));
+    if request.reason.as_ref().is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control)) {
+        return Err(ApiError::usage("the reason may have 1000 characters and no line ends"));
     }
     let names = select(&core, &request.selection)?;
     if request.stream && !request.no_wait {
@@ -146,9 +119,7 @@ async fn work(
             .collect();
         return Ok(Json(ResultsBody { results }).into_response());
     }
-    let results = task
-        .await
-        .map_err(|error| ApiError::failed(error.to_string()))?;
+    let results = task.await.map_err(|error| ApiError::failed(error.to_string()))?;
     Ok(Json(results).into_response())
 }
 
@@ -163,19 +134,11 @@ impl http_body::Body for Lines {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0
-            .poll_recv(context)
-            .map(|line| line.map(|line| Ok(Frame::data(line))))
+        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
     }
 }
 
-fn stream(
-    core: Arc<Core>,
-    names: Vec<AccountName>,
-    kind: Kind,
-    actor: Actor,
-    reason: Option<String>,
-) -> Response {
+fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, reason: Option<String>) -> Response {
     let (sender, receiver) = mpsc::channel::<Bytes>(64);
     let mut progress = core.progress.subscribe();
     let watched = names.clone();
@@ -200,18 +163,11 @@ fn stream(
         };
         let last = match results {
             Ok(results) => line(&results),
-            Err(error) => line(&ErrorBody {
-                error: error.to_string(),
-                exit: 1,
-            }),
+            Err(error) => line(&ErrorBody { error: error.to_string(), exit: 1 }),
         };
         drop(sender.send(last).await);
     });
-    (
-        [("content-type", "application/x-ndjson")],
-        Body::new(Lines(receiver)),
-    )
-        .into_response()
+    ([("content-type", "application/x-ndjson")], Body::new(Lines(receiver))).into_response()
 }
 
 mod erased {
@@ -247,39 +203,20 @@ pub(super) async fn verify(
     work(core, peer, request, Kind::Verify).await
 }
 
-async fn hold(
-    core: Arc<Core>,
-    peer: Peer,
-    selection: Selection,
-    paused: bool,
-) -> Result<Json<DoneBody>, ApiError> {
+async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Operator).await?;
     let now = core.clock.now();
-    let event = if paused {
-        "schedule.paused"
-    } else {
-        "schedule.resumed"
-    };
+    let event = if paused { "schedule.paused" } else { "schedule.resumed" };
     let word = if paused { "held" } else { "released" };
     if let Some(job) = selection.job.clone() {
         if !core.config().jobs.contains_key(&job) {
-            return Err(ApiError::missing(format!(
-                "there is no job '{}'",
-                job.escape_debug()
-            )));
+            return Err(ApiError::missing(format!("there is no job '{}'", job.escape_debug())));
         }
         let done = format!("job {job} is {word}");
         core.vault
             .call(move |tx| {
                 tx.set_job_paused(&job, paused)?;
-                tx.audit(
-                    &Draft {
-                        job: Some(job),
-                        actor: Some(actor),
-                        ..Draft::new(event)
-                    },
-                    &now,
-                )
+                tx.audit(&Draft { job: Some(job), actor: Some(actor), ..Draft::new(event) }, &now)
             })
             .await?;
         return Ok(Json(DoneBody { done }));
@@ -291,11 +228,7 @@ async fn hold(
             for name in &names {
                 tx.set_paused(name, paused, &now)?;
                 tx.audit(
-                    &Draft {
-                        account: Some(name.to_string()),
-                        actor: Some(actor.clone()),
-                        ..Draft::new(event)
-                    },
+                    &Draft { account: Some(name.to_string()), actor: Some(actor.clone()), ..Draft::new(event) },
                     &now,
                 )?;
             }
@@ -333,8 +266,7 @@ pub(super) async fn trust(
     Json(request): Json<TrustBody>,
 ) -> Result<Json<HostKeyBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
-    let name =
-        DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
+    let name = DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
     let row = core.shown_host_key(&name).await.map_err(ApiError::failed)?;
     let trusted = match &request.fingerprint {
         None => false,
@@ -361,10 +293,5 @@ pub(super) async fn trust(
             })
             .await?;
     }
-    Ok(Json(HostKeyBody {
-        device: name.to_string(),
-        fingerprint: row.fingerprint,
-        key: row.key,
-        trusted,
-    }))
+    Ok(Json(HostKeyBody { device: name.to_string(), fingerprint: row.fingerprint, key: row.key, trusted }))
 }

@@ -28,18 +28,12 @@ pub(super) fn admit(
     now: &Moment,
 ) -> Result<Admission, VaultError> {
     let Some(row) = tx.account(&account.name)? else {
-        return Ok(if account.login_as.is_some() {
-            Admission::Admitted
-        } else {
-            no_password(account)
-        });
+        return Ok(if account.login_as.is_some() { Admission::Admitted } else { no_password(account) });
     };
     match row.phase {
         Phase::Idle => {}
         Phase::Quarantined => {
-            let why = row
-                .last_error
-                .unwrap_or_else(|| "neither password is known to work".into());
+            let why = row.last_error.unwrap_or_else(|| "neither password is known to work".into());
             return Ok(Admission::Quarantined(why));
         }
         _ => return Ok(Admission::Recover),
@@ -47,32 +41,19 @@ pub(super) fn admit(
     if !row.has_password && account.login_as.is_none() {
         return Ok(no_password(account));
     }
-    let by_itself = matches!(
-        trigger,
-        Trigger::Schedule | Trigger::Signal | Trigger::Parent
-    );
+    let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
     if by_itself && row.paused {
         return Ok(Admission::Refused("paused by an operator".into()));
     }
-    if let Err(LimitError { used, free_in_ms }) = account
-        .policy
-        .cap()
-        .admit(&tx.changes(&account.name, now)?, now)
-    {
-        let text = format!(
-            "the cap: {used} changes in the last 24 hours; the next is allowed in {}",
-            in_words(free_in_ms)
-        );
+    if let Err(LimitError { used, free_in_ms }) = account.policy.cap().admit(&tx.changes(&account.name, now)?, now) {
+        let text =
+            format!("the cap: {used} changes in the last 24 hours; the next is allowed in {}", in_words(free_in_ms));
         return Ok(Admission::Refused(text));
     }
     if let Some(text) = too_young(tx, account, now)? {
         return Ok(Admission::Refused(text));
     }
-    if let Err(LimitError { used, free_in_ms }) = account
-        .policy
-        .lockout()
-        .admit(&tx.failed_logins(login, now)?, now)
-    {
+    if let Err(LimitError { used, free_in_ms }) = account.policy.lockout().admit(&tx.failed_logins(login, now)?, now) {
         let text = format!(
             "the lockout budget: {used} refused logins of {login} in the last hour; the next may be tried in {}",
             in_words(free_in_ms)
@@ -83,24 +64,14 @@ pub(super) fn admit(
 }
 
 fn no_password(account: &Account) -> Admission {
-    Admission::Refused(format!(
-        "no password is stored; run 'rotorctl secret set {}'",
-        account.name
-    ))
+    Admission::Refused(format!("no password is stored; run 'rotorctl secret set {}'", account.name))
 }
 
 fn too_young(tx: &Tx<'_>, account: &Account, now: &Moment) -> Result<Option<String>, VaultError> {
     let min_age = i64::try_from(account.policy.min_age.as_millis()).unwrap_or(i64::MAX);
-    let youngest = tx
-        .changes(&account.name, now)?
-        .iter()
-        .map(|stamp| now.since(stamp))
-        .min();
+    let youngest = tx.changes(&account.name, now)?.iter().map(|stamp| now.since(stamp)).min();
     Ok(youngest.filter(|age| *age < min_age).map(|age| {
-        format!(
-            "min_age: the last change is too young; the next is allowed in {}",
-            in_words(min_age - age)
-        )
+        format!("min_age: the last change is too young; the next is allowed in {}", in_words(min_age - age))
     }))
 }
 

@@ -92,24 +92,15 @@ fn new_id(wall_ms: i64) -> String {
 
 impl Watcher for Attempt {
     fn step(&self, text: String) {
-        let step = Step {
-            at: rfc3339(self.core.clock.now().wall_ms),
-            text,
-        };
+        let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text };
         tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
         // Nobody may be watching.
-        drop(self.core.progress.send(Progress {
-            account: self.account.name.clone(),
-            step: step.clone(),
-            ended: None,
-        }));
+        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step: step.clone(), ended: None }));
         lock(&self.steps).push(step);
     }
 
     async fn commit_point(&self) -> Result<(), DeviceError> {
-        self.feed(Event::AtCommitPoint)
-            .await
-            .map_err(DeviceError::NotCommitted)?;
+        self.feed(Event::AtCommitPoint).await.map_err(DeviceError::NotCommitted)?;
         self.step("commit point: the new password is in the vault and leaves now".into());
         Ok(())
     }
@@ -124,12 +115,7 @@ impl Core {
         };
         let Some(hold) = self.limits.hold(&account.name) else {
             let attempt = Attempt::new(self, config, account, request);
-            return attempt
-                .refuse(
-                    "another rotation of this account is under way".into(),
-                    false,
-                )
-                .await;
+            return attempt.refuse("another rotation of this account is under way".into(), false).await;
         };
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.run()).await;
@@ -142,12 +128,7 @@ impl Core {
 
     /// Starts the rotations of the accounts that change after this one.
     fn rotate_children(self: &Arc<Self>, parent: &AccountName) {
-        for child in self
-            .config()
-            .accounts
-            .values()
-            .filter(|account| account.after.as_ref() == Some(parent))
-        {
+        for child in self.config().accounts.values().filter(|account| account.after.as_ref() == Some(parent)) {
             let request = Request {
                 account: child.name.clone(),
                 trigger: Trigger::Parent,
@@ -170,13 +151,7 @@ impl Core {
         let config = self.config();
         let account = config.accounts.get(account).cloned()?;
         let hold = self.limits.hold(&account.name)?;
-        let request = Request {
-            account: account.name.clone(),
-            trigger,
-            actor,
-            job: None,
-            reason: None,
-        };
+        let request = Request { account: account.name.clone(), trigger, actor, job: None, reason: None };
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.find_out()).await;
         drop(hold);
@@ -196,11 +171,7 @@ fn unknown_account(request: &Request) -> RotationResult {
 
 impl Attempt {
     fn new(core: &Arc<Core>, config: Arc<Config>, account: Arc<Account>, request: Request) -> Self {
-        let login = config
-            .accounts
-            .get(&config.login_account(&account))
-            .cloned()
-            .unwrap_or_else(|| account.clone());
+        let login = config.accounts.get(&config.login_account(&account)).cloned().unwrap_or_else(|| account.clone());
         let started = core.clock.now().wall_ms;
         Self {
             core: core.clone(),
@@ -253,16 +224,10 @@ impl Attempt {
             }
             Ok(Admission::Recover) => return self.find_out().await,
             Err(error) => {
-                return self
-                    .end(Outcome::Failed, error.to_string(), "rotation.failed")
-                    .await;
+                return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await;
             }
         }
-        let _sessions = self
-            .core
-            .limits
-            .sessions(&way_to(&self.config, &self.account.device))
-            .await;
+        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
         if self.core.is_stopping() {
             return self.refuse("the daemon is stopping".into(), true).await;
         }
@@ -276,30 +241,20 @@ impl Attempt {
 
     async fn find_out(&self) -> RotationResult {
         let name = self.account.name.clone();
-        let phase = match self
-            .core
-            .vault
-            .call(move |tx| Ok((tx.account(&name)?, tx.candidate(&name)?)))
-            .await
-        {
+        let phase = match self.core.vault.call(move |tx| Ok((tx.account(&name)?, tx.candidate(&name)?))).await {
             Ok((Some(row), candidate)) => {
                 *lock(&self.candidate) = candidate;
                 row.phase
             }
             Ok((None, _)) => Phase::Idle,
             Err(error) => {
-                return self
-                    .end(Outcome::Unknown, error.to_string(), "rotation.unknown")
-                    .await;
+                return self.end(Outcome::Unknown, error.to_string(), "rotation.unknown").await;
             }
         };
         *self.rotation.lock().await = Rotation::at(phase);
         let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing);
         let _sessions = if logs_in {
-            self.core
-                .limits
-                .sessions(&way_to(&self.config, &self.account.device))
-                .await
+            self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await
         } else {
             Vec::new()
         };
@@ -311,33 +266,17 @@ impl Attempt {
     }
 
     async fn admission(&self) -> Result<Admission, VaultError> {
-        let (account, login, trigger, now) = (
-            self.account.clone(),
-            self.login.name.clone(),
-            self.request.trigger,
-            self.core.clock.now(),
-        );
-        self.core
-            .vault
-            .call(move |tx| admit(tx, &account, &login, trigger, &now))
-            .await
+        let (account, login, trigger, now) =
+            (self.account.clone(), self.login.name.clone(), self.request.trigger, self.core.clock.now());
+        self.core.vault.call(move |tx| admit(tx, &account, &login, trigger, &now)).await
     }
 
     /// Makes the candidate, and checks that every tag of the template has a value.
     async fn prepare(&self) -> Result<(), String> {
         let name = self.account.name.clone();
-        let former = self
-            .core
-            .vault
-            .call(move |tx| tx.history(&name))
-            .await
-            .map_err(|error| error.to_string())?;
+        let former = self.core.vault.call(move |tx| tx.history(&name)).await.map_err(|error| error.to_string())?;
         let keep = self.account.policy.history.max(1);
-        let former: Vec<Secret> = former
-            .into_iter()
-            .take(keep + 1)
-            .map(|entry| entry.password)
-            .collect();
+        let former: Vec<Secret> = former.into_iter().take(keep + 1).map(|entry| entry.password).collect();
         let mut fill = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| error.to_string());
         let candidate = self
             .account
@@ -347,9 +286,7 @@ impl Attempt {
             .map_err(|error| error.to_string())?;
         *lock(&self.candidate) = Some(candidate);
         let (values, ..) = self.values().await.map_err(|error| error.to_string())?;
-        values
-            .check(&self.account.template)
-            .map_err(|error| error.to_string())
+        values.check(&self.account.template).map_err(|error| error.to_string())
     }
 
     async fn values(&self) -> Result<(crate::dialogue::Values, Stored, Stored), DeviceError> {
@@ -378,10 +315,7 @@ impl Attempt {
         let mut acts = VecDeque::new();
         for action in actions {
             match action {
-                Action::Persist(persist) => self
-                    .persist(persist)
-                    .await
-                    .map_err(|error| error.to_string())?,
+                Action::Persist(persist) => self.persist(persist).await.map_err(|error| error.to_string())?,
                 act => acts.push_back(act),
             }
         }
@@ -395,46 +329,23 @@ impl Attempt {
         let detail = lock(&self.detail).clone();
         let mut drafts = Vec::new();
         match persist {
-            Persist::Prepared => drafts.push(
-                self.draft("rotation.start")
-                    .detail(self.request.reason.clone().unwrap_or_default()),
-            ),
+            Persist::Prepared => {
+                drafts.push(self.draft("rotation.start").detail(self.request.reason.clone().unwrap_or_default()))
+            }
             Persist::Sent => drafts.push(self.draft("rotation.sent")),
             Persist::Promote => {
                 drafts.push(self.draft("rotation.verified"));
-                let event = if recovering {
-                    "rotation.recovered"
-                } else {
-                    "rotation.done"
-                };
-                drafts.push(Draft {
-                    outcome: Some(Outcome::Done),
-                    ..self.draft(event)
-                });
+                let event = if recovering { "rotation.recovered" } else { "rotation.done" };
+                drafts.push(Draft { outcome: Some(Outcome::Done), ..self.draft(event) });
             }
             Persist::Revert => {
-                let event = if recovering {
-                    "rotation.recovered"
-                } else {
-                    "rotation.failed"
-                };
-                drafts.push(Draft {
-                    outcome: Some(Outcome::Failed),
-                    detail: Some(detail),
-                    ..self.draft(event)
-                });
+                let event = if recovering { "rotation.recovered" } else { "rotation.failed" };
+                drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.draft(event) });
             }
-            Persist::Changing
-            | Persist::Verifying
-            | Persist::Uncertain { .. }
-            | Persist::Quarantine => {}
+            Persist::Changing | Persist::Verifying | Persist::Uncertain { .. } | Persist::Quarantine => {}
         }
-        let (account, login, attempt, trigger) = (
-            self.account.clone(),
-            self.login.name.clone(),
-            self.id.clone(),
-            self.request.trigger,
-        );
+        let (account, login, attempt, trigger) =
+            (self.account.clone(), self.login.name.clone(), self.id.clone(), self.request.trigger);
         let candidate = lock(&self.candidate).clone();
         let start = (persist == Persist::Prepared).then(|| self.row(None, None, None));
         self.core
@@ -448,9 +359,7 @@ impl Attempt {
                             return Err(VaultError::NotFound(why));
                         }
                         Admission::Recover => {
-                            return Err(VaultError::NotFound(
-                                "another rotation is under way".into(),
-                            ));
+                            return Err(VaultError::NotFound("another rotation is under way".into()));
                         }
                     }
                 }
@@ -511,10 +420,7 @@ impl Attempt {
     async fn cancelled_before_commit(&self) {
         self.core.stopped().await;
         let rotation = self.rotation.lock().await;
-        if matches!(
-            rotation.phase(),
-            Phase::Idle | Phase::Prepared | Phase::Changing
-        ) {
+        if matches!(rotation.phase(), Phase::Idle | Phase::Prepared | Phase::Changing) {
             self.cancelled.store(true, Ordering::SeqCst);
             return;
         }
@@ -564,13 +470,8 @@ impl Attempt {
         let stored = self.core.stored(&self.login.name).await?;
         // Only an account that logs in as itself can be asked for its own new password.
         let own = self.login.name == self.account.name;
-        let new = lock(&self.candidate)
-            .as_ref()
-            .filter(|_| own)
-            .map(|candidate| candidate.secret().clone());
-        let login = self
-            .core
-            .login(&self.config, &self.login, stored, new.as_ref(), false);
+        let new = lock(&self.candidate).as_ref().filter(|_| own).map(|candidate| candidate.secret().clone());
+        let login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
         let hops = self.hops(login).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
         connect(&hops, bound, &self.core.codes, self).await
@@ -579,11 +480,7 @@ impl Attempt {
     async fn hops(&self, login: crate::device::Login) -> Result<Vec<Hop>, DeviceError> {
         let device = &self.account.device;
         let mut hops = self.core.jumps(&self.config, device).await?;
-        hops.push(Hop {
-            device: device.clone(),
-            host_keys: self.core.host_keys(device).await?,
-            login,
-        });
+        hops.push(Hop { device: device.clone(), host_keys: self.core.host_keys(device).await?, login });
         Ok(hops)
     }
 
@@ -608,29 +505,18 @@ impl Attempt {
             }
             Ok(Verdict::Failed(failure)) => {
                 self.say(failure.message);
-                if sent {
-                    Event::Broken {
-                        refused: failure.device_refuses,
-                    }
-                } else {
-                    Event::Failed
-                }
+                if sent { Event::Broken { refused: failure.device_refuses } } else { Event::Failed }
             }
             Err(error) => {
                 self.say(error.to_string());
-                if sent {
-                    Event::Broken { refused: false }
-                } else {
-                    Event::Failed
-                }
+                if sent { Event::Broken { refused: false } } else { Event::Failed }
             }
         }
     }
 
     async fn carry_template(&self) -> Result<Verdict, DeviceError> {
         let (values, stored, login_stored) = self.values().await?;
-        let secret_fields: Vec<String> =
-            stored.fields.iter().map(|(name, _)| name.clone()).collect();
+        let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
         let masker = values.masker(&secret_fields);
         let run = Run::new(self.account.template.clone(), values, masker);
         let session = self.session.lock().await;
@@ -654,10 +540,7 @@ impl Attempt {
         };
         if let Err(free_in) = self.budget(&self.account.name).await {
             *lock(&self.wake) = Some(self.core.clock.now().plus_ms(free_in).wall_ms);
-            self.say(format!(
-                "the lockout budget is spent; the {name} password is tried in {}",
-                in_words(free_in)
-            ));
+            self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));
             return Event::Unreachable;
         }
         self.step(format!("checking the {name} password with a fresh login"));
@@ -674,16 +557,8 @@ impl Attempt {
             Err(error) => {
                 self.count_refusal(&error).await;
                 let own = error.is_refusal() && self.refused_account(&error) == self.account.name;
-                self.say(if own {
-                    format!("the {name} password is refused: {error}")
-                } else {
-                    error.to_string()
-                });
-                if own {
-                    Event::Disproved(which)
-                } else {
-                    Event::Unreachable
-                }
+                self.say(if own { format!("the {name} password is refused: {error}") } else { error.to_string() });
+                if own { Event::Disproved(which) } else { Event::Unreachable }
             }
         }
     }
@@ -691,23 +566,14 @@ impl Attempt {
     async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
         let mut stored = self.core.stored(&self.account.name).await?;
         if which == Which::New {
-            stored.password = lock(&self.candidate)
-                .as_ref()
-                .map(|candidate| candidate.secret().clone());
+            stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());
         }
         if stored.password.is_none() {
             return Ok(None);
         }
-        let hops = self
-            .hops(
-                self.core
-                    .login(&self.config, &self.account, stored, None, true),
-            )
-            .await?;
+        let hops = self.hops(self.core.login(&self.config, &self.account, stored, None, true)).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
-        connect(&hops, bound, &self.core.codes, self)
-            .await
-            .map(Some)
+        connect(&hops, bound, &self.core.codes, self).await.map(Some)
     }
 
     fn refused_account(&self, error: &DeviceError) -> AccountName {
@@ -722,9 +588,7 @@ impl Attempt {
     /// Counts a refused login, and puts a host key that is not on record on the audit log.
     async fn count_refusal(&self, error: &DeviceError) {
         let now = self.core.clock.now();
-        let draft = error
-            .is_host_key()
-            .then(|| self.draft("host_key.mismatch").detail(error.to_string()));
+        let draft = error.is_host_key().then(|| self.draft("host_key.mismatch").detail(error.to_string()));
         let refused = error.is_refusal().then(|| self.refused_account(error));
         let result = self
             .core
@@ -744,21 +608,14 @@ impl Attempt {
     /// Whether one more login may be risked; else in how many milliseconds.
     async fn budget(&self, account: &AccountName) -> Result<(), i64> {
         let (name, now) = (account.clone(), self.core.clock.now());
-        let policy = self.config.accounts.get(account).map_or_else(
-            || self.account.policy.clone(),
-            |account| account.policy.clone(),
-        );
+        let policy = self
+            .config
+            .accounts
+            .get(account)
+            .map_or_else(|| self.account.policy.clone(), |account| account.policy.clone());
         let at = now.clone();
-        match self
-            .core
-            .vault
-            .call(move |tx| tx.failed_logins(&name, &at))
-            .await
-        {
-            Ok(stamps) => policy
-                .lockout()
-                .admit(&stamps, &now)
-                .map_err(|error| error.free_in_ms),
+        match self.core.vault.call(move |tx| tx.failed_logins(&name, &at)).await {
+            Ok(stamps) => policy.lockout().admit(&stamps, &now).map_err(|error| error.free_in_ms),
             // What cannot be counted is not risked.
             Err(_) => Err(60_000),
         }
@@ -768,43 +625,28 @@ impl Attempt {
         let detail = lock(&self.detail).clone();
         match end {
             End::Done => {
-                self.close(
-                    Outcome::Done,
-                    "the new password is in force; a fresh login proved it".into(),
-                    None,
-                )
-                .await
+                self.close(Outcome::Done, "the new password is in force; a fresh login proved it".into(), None).await
             }
             End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
             End::Failed { sent: true } => {
-                let detail =
-                    format!("the device kept the old password, a login proved it; {detail}");
+                let detail = format!("the device kept the old password, a login proved it; {detail}");
                 self.close(Outcome::Failed, detail, None).await
             }
             End::Waiting => {
-                let detail = format!(
-                    "not known yet which password is in force; rotord finds out by itself; {detail}"
-                );
-                self.close(Outcome::Unknown, detail, Some("rotation.unknown"))
-                    .await
+                let detail = format!("not known yet which password is in force; rotord finds out by itself; {detail}");
+                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
             }
             End::Quarantined => {
                 let detail = format!(
                     "quarantined, a person is needed: {detail}; when you know the device's password, run 'rotorctl secret set {}'",
                     self.account.name
                 );
-                self.close(Outcome::Unknown, detail, Some("rotation.unknown"))
-                    .await
+                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
             }
         }
     }
 
-    fn row(
-        &self,
-        ended: Option<i64>,
-        outcome: Option<Outcome>,
-        detail: Option<&str>,
-    ) -> AttemptRow {
+    fn row(&self, ended: Option<i64>, outcome: Option<Outcome>, detail: Option<&str>) -> AttemptRow {
         AttemptRow {
             id: self.id.clone(),
             account: self.account.name.to_string(),
@@ -823,10 +665,7 @@ impl Attempt {
             return self.end(Outcome::Refused, why, "rotation.refused").await;
         }
         // Whoever works on the account owns its row; the refusal is on record in the audit log alone.
-        let draft = Draft {
-            outcome: Some(Outcome::Refused),
-            ..self.draft("rotation.refused").detail(why.clone())
-        };
+        let draft = Draft { outcome: Some(Outcome::Refused), ..self.draft("rotation.refused").detail(why.clone()) };
         if let Err(error) = self.core.audit(draft).await {
             tracing::error!(account = %self.account.name, %error, "a refusal is not on record");
         }
@@ -841,32 +680,18 @@ impl Attempt {
 
     /// Puts the end on record: the attempt's row, the account's last error, when to go on, and an audit event where
     /// the transition told none.
-    async fn close(
-        &self,
-        outcome: Outcome,
-        detail: String,
-        event: Option<&'static str>,
-    ) -> RotationResult {
+    async fn close(&self, outcome: Outcome, detail: String, event: Option<&'static str>) -> RotationResult {
         let now = self.core.clock.now();
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
-        let draft = event.map(|event| Draft {
-            outcome: Some(outcome),
-            ..self.draft(event).detail(detail.clone())
-        });
-        let (name, policy, trigger) = (
-            self.account.name.clone(),
-            self.account.policy.clone(),
-            self.request.trigger,
-        );
+        let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
+        let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
         let (wake, last_error) = (*lock(&self.wake), detail.clone());
         let saved = self
             .core
             .vault
             .call(move |tx| {
                 tx.save_attempt(&row)?;
-                draft
-                    .as_ref()
-                    .map_or(Ok(()), |draft| tx.audit(draft, &now))?;
+                draft.as_ref().map_or(Ok(()), |draft| tx.audit(draft, &now))?;
                 let Some(account) = tx.account(&name)? else {
                     return Ok(None);
                 };
@@ -876,10 +701,7 @@ impl Attempt {
                 if outcome != Outcome::Refused {
                     tx.set_last_error(&name, Some(&last_error))?;
                 }
-                let by_itself = matches!(
-                    trigger,
-                    Trigger::Schedule | Trigger::Signal | Trigger::Parent
-                );
+                let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
                 let (wake, tries) = match account.phase {
                     Phase::Idle if outcome == Outcome::Failed && by_itself => {
                         let tries = account.tries + 1;
@@ -888,10 +710,7 @@ impl Attempt {
                     }
                     Phase::Idle | Phase::Quarantined => (None, 0),
                     // Not known: looked at again in a while, sooner where the budget says when.
-                    _ => (
-                        Some(wake.unwrap_or(now.plus_ms(RETRY_UNKNOWN_MS).wall_ms)),
-                        account.tries,
-                    ),
+                    _ => (Some(wake.unwrap_or(now.plus_ms(RETRY_UNKNOWN_MS).wall_ms)), account.tries),
                 };
                 tx.set_wake(&name, wake, tries)?;
                 Ok(wake)
@@ -909,8 +728,7 @@ impl Attempt {
     }
 
     fn log(&self, outcome: Outcome, detail: &str) {
-        let (account, attempt, trigger) =
-            (&self.account.name, &self.id, self.request.trigger.as_str());
+        let (account, attempt, trigger) = (&self.account.name, &self.id, self.request.trigger.as_str());
         match outcome {
             Outcome::Done => {
                 tracing::info!(%account, attempt, trigger, "password changed and verified")
@@ -926,32 +744,15 @@ impl Attempt {
     }
 
     fn result(&self, outcome: Outcome, detail: String) -> RotationResult {
-        let step = Step {
-            at: rfc3339(self.core.clock.now().wall_ms),
-            text: detail.clone(),
-        };
-        drop(self.core.progress.send(Progress {
-            account: self.account.name.clone(),
-            step,
-            ended: Some(outcome),
-        }));
+        let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text: detail.clone() };
+        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
         let steps = lock(&self.steps).clone();
-        RotationResult {
-            account: self.account.name.clone(),
-            outcome,
-            attempt: self.id.clone(),
-            detail,
-            steps,
-        }
+        RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.clone(), detail, steps }
     }
 
     /// Logs in with the stored password and changes nothing.
     pub(super) async fn verify(&self) -> RotationResult {
-        let _sessions = self
-            .core
-            .limits
-            .sessions(&way_to(&self.config, &self.account.device))
-            .await;
+        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
         let event = self.check(Which::Old).await;
         let detail = lock(&self.detail).clone();
         let (outcome, detail) = match event {
@@ -974,11 +775,7 @@ const RETRY_UNKNOWN_MS: i64 = 60_000;
 impl Core {
     /// Logs in with the stored password and changes nothing. An account whose change was interrupted, or that is in
     /// quarantine, is found out by it.
-    pub async fn verify(
-        self: &Arc<Self>,
-        account: &AccountName,
-        actor: Option<Actor>,
-    ) -> RotationResult {
+    pub async fn verify(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> RotationResult {
         let config = self.config();
         let request = Request {
             account: account.clone(),
@@ -991,20 +788,14 @@ impl Core {
             return unknown_account(&request);
         };
         let name = account.clone();
-        let phase = self
-            .vault
-            .call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase)))
-            .await;
-        if !matches!(phase, Ok(None | Some(Phase::Idle)) | Err(_)) {
-            if let Some(result) = self.recover(account, Trigger::Command, actor).await {
-                return result;
-            }
+        let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
+        let settled = matches!(phase, Ok(None | Some(Phase::Idle)) | Err(_));
+        if !settled && let Some(result) = self.recover(account, Trigger::Command, actor).await {
+            return result;
         }
         let Some(hold) = self.limits.hold(account) else {
             let attempt = Attempt::new(self, config, found, request);
-            return attempt
-                .refuse("a rotation of this account is under way".into(), false)
-                .await;
+            return attempt.refuse("a rotation of this account is under way".into(), false).await;
         };
         let attempt = Attempt::new(self, config, found, request);
         let result = Box::pin(attempt.verify()).await;

@@ -86,49 +86,30 @@ impl Core {
     /// The config in force. A rotation keeps the one that it began with.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        self.config
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Why the last reload was refused.
     #[must_use]
     pub fn config_error(&self) -> Option<String> {
-        self.config_error
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.config_error.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the config again. A broken one is refused whole; the old one stays in force.
     pub async fn reload(&self) {
         let (config, problems) = Config::load(&self.path);
-        let text = problems
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n");
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let outcome = if let Some(config) = config {
             *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-            *self
-                .config_error
-                .write()
-                .unwrap_or_else(PoisonError::into_inner) = None;
+            *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
             "in force"
         } else {
             tracing::error!("the new config is refused, the old one stays in force:\n{text}");
-            *self
-                .config_error
-                .write()
-                .unwrap_or_else(PoisonError::into_inner) = Some(text);
+            *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
             "refused: it has errors"
         };
-        if let Err(error) = self
-            .audit(Draft::new("daemon.reload").detail(outcome))
-            .await
-        {
+        if let Err(error) = self.audit(Draft::new("daemon.reload").detail(outcome)).await {
             tracing::error!(%error, "the reload is not on record");
         }
         self.wake.notify_one();
@@ -172,14 +153,7 @@ impl Core {
     #[must_use]
     pub fn own_actor() -> Actor {
         let uid = nix::unistd::geteuid();
-        let name = nix::unistd::User::from_uid(uid)
-            .ok()
-            .flatten()
-            .map_or_else(|| uid.to_string(), |user| user.name);
-        Actor {
-            uid: uid.as_raw(),
-            name,
-            pid: std::process::id(),
-        }
+        let name = nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+        Actor { uid: uid.as_raw(), name, pid: std::process::id() }
     }
 }

@@ -13,8 +13,8 @@ pub fn harden() {
         tracing::warn!(%error, "the process could not be made undumpable");
     }
     // Locking all memory under a small limit makes later allocations fail, so it is done only where there is none.
-    let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft >= 1 << 40)
-        || nix::unistd::geteuid().is_root();
+    let unlimited =
+        getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft >= 1 << 40) || nix::unistd::geteuid().is_root();
     if !unlimited {
         tracing::info!(
             "memory is not locked: LimitMEMLOCK= is too small; secrets could be swapped out where swap is in use"

@@ -25,41 +25,24 @@ pub(super) struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.account);
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account);
     }
 }
 
 impl Limits {
     pub(super) fn new(max_concurrent: usize) -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(max_concurrent)),
-            devices: Mutex::default(),
-            busy: Arc::default(),
-        }
+        Self { all: Arc::new(Semaphore::new(max_concurrent)), devices: Mutex::default(), busy: Arc::default() }
     }
 
     /// The account, unless somebody works on it already.
     pub(super) fn hold(&self, account: &AccountName) -> Option<Hold> {
-        let fresh = self
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(account.clone());
-        fresh.then(|| Hold {
-            account: account.clone(),
-            busy: self.busy.clone(),
-        })
+        let fresh = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(account.clone());
+        fresh.then(|| Hold { account: account.clone(), busy: self.busy.clone() })
     }
 
     /// How many accounts are being worked upon.
     pub(super) fn at_work(&self) -> usize {
-        self.busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Waits for a session on each of the devices and for one of all. Always in the same order, so that two that wait
@@ -78,18 +61,12 @@ impl Limits {
 
     fn device(&self, device: &Device) -> Arc<Semaphore> {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = devices.entry(device.name.to_string()).or_insert_with(|| {
-            (
-                device.max_sessions,
-                Arc::new(Semaphore::new(device.max_sessions)),
-            )
-        });
+        let entry = devices
+            .entry(device.name.to_string())
+            .or_insert_with(|| (device.max_sessions, Arc::new(Semaphore::new(device.max_sessions))));
         // A reload may have changed the number: sessions under way end under the old one.
         if entry.0 != device.max_sessions {
-            *entry = (
-                device.max_sessions,
-                Arc::new(Semaphore::new(device.max_sessions)),
-            );
+            *entry = (device.max_sessions, Arc::new(Semaphore::new(device.max_sessions)));
         }
         entry.1.clone()
     }

@@ -26,27 +26,13 @@ pub fn init_logging(format: LogFormat, level: &str) {
     let filter = EnvFilter::new(format!("warn,rotord={level}"));
     let human = || {
         let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(color)
-            .with_target(false)
-            .boxed()
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(color).with_target(false).boxed()
     };
-    let json = || {
-        tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_writer(std::io::stderr)
-            .boxed()
-    };
+    let json = || tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed();
     // systemd sets JOURNAL_STREAM where stderr goes to the journal (systemd.exec(5)).
-    let under_systemd =
-        std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
-    let journal = || {
-        tracing_journald::layer()
-            .ok()
-            .map(|layer| layer.with_field_prefix(Some("ROTORD".to_owned())).boxed())
-    };
+    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
+    let journal =
+        || tracing_journald::layer().ok().map(|layer| layer.with_field_prefix(Some("ROTORD".to_owned())).boxed());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Human => human(),
         LogFormat::Json => json(),
@@ -54,9 +40,5 @@ pub fn init_logging(format: LogFormat, level: &str) {
         LogFormat::Auto | LogFormat::Journald => journal().unwrap_or_else(human),
     };
     // A second call, as in a test, changes nothing.
-    drop(
-        tracing_subscriber::registry()
-            .with(layer.with_filter(filter))
-            .try_init(),
-    );
+    drop(tracing_subscriber::registry().with(layer.with_filter(filter)).try_init());
 }

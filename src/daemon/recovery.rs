@@ -23,10 +23,7 @@ impl Core {
                 tx.accounts()
             })
             .await?;
-        for row in rows
-            .into_iter()
-            .filter(|row| !matches!(row.phase, Phase::Idle | Phase::Quarantined))
-        {
+        for row in rows.into_iter().filter(|row| !matches!(row.phase, Phase::Idle | Phase::Quarantined)) {
             let Ok(account) = AccountName::parse(&row.name) else {
                 continue;
             };

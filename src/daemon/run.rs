@@ -24,10 +24,7 @@ fn notify(state: &[NotifyState<'_>]) {
 ///
 /// # Errors
 /// A signal handler could not be set, or the start could not be put on record.
-pub async fn run<F: Future<Output = ()> + Send + 'static>(
-    core: Arc<Core>,
-    serve: F,
-) -> Result<(), StartError> {
+pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve: F) -> Result<(), StartError> {
     let system = |what: &str| {
         let what = what.to_owned();
         move |source| StartError::System { what, source }
@@ -46,11 +43,7 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(
     let server = tokio::spawn(serve);
     let schedule = tokio::spawn(keep_schedule(core.clone()));
     let config = core.config();
-    let status = format!(
-        "{} accounts, {} jobs",
-        config.accounts.len(),
-        config.jobs.len()
-    );
+    let status = format!("{} accounts, {} jobs", config.accounts.len(), config.jobs.len());
     tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {version} is ready");
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);

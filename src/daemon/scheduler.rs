@@ -53,17 +53,10 @@ pub async fn keep_schedule(core: Arc<Core>) {
             }
         };
         agenda.start_due(&core).await;
-        let next = agenda
-            .heap
-            .peek()
-            .map(|Reverse((at, _))| *at)
-            .into_iter()
-            .chain(wake)
-            .min();
+        let next = agenda.heap.peek().map(|Reverse((at, _))| *at).into_iter().chain(wake).min();
         let now = core.clock.now().wall_ms;
-        let pause = next.map_or(LONGEST_SLEEP, |at| {
-            Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(LONGEST_SLEEP)
-        });
+        let pause = next
+            .map_or(LONGEST_SLEEP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(LONGEST_SLEEP));
         tokio::select! {
             () = sleep(pause) => {}
             () = core.wake.notified() => {}
@@ -76,15 +69,13 @@ impl Agenda {
     /// Builds the list anew where the config changed. Turns that were spread from a firing in the past stay.
     async fn renew(&mut self, core: &Arc<Core>) -> Result<(), VaultError> {
         let config = core.config();
-        if self
-            .config
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, &config))
-        {
+        if self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
             return Ok(());
         }
         let first = self.config.is_none();
-        self.heap.retain(|Reverse((_, due))| matches!(due, Due::Account { account, .. } if config.accounts.contains_key(account)));
+        self.heap.retain(
+            |Reverse((_, due))| matches!(due, Due::Account { account, .. } if config.accounts.contains_key(account)),
+        );
         for job in config.jobs.values() {
             let now = core.clock.now().wall_ms;
             let name = job.name.clone();
@@ -164,27 +155,15 @@ impl Agenda {
                 return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used");
             }
         }
-        let accounts: Vec<_> = config
-            .accounts_of(job)
-            .map(|account| account.name.clone())
-            .collect();
+        let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
         for account in accounts {
             let mut at = now + spread_offset_ms(&account, job.spread);
             if let Some(window) = job.window {
-                at = DateTime::<Utc>::from_timestamp_millis(at).map_or(at, |time| {
-                    window
-                        .next_open(time, config.daemon.timezone)
-                        .timestamp_millis()
-                });
+                at = DateTime::<Utc>::from_timestamp_millis(at)
+                    .map_or(at, |time| window.next_open(time, config.daemon.timezone).timestamp_millis());
             }
-            self.heap.push(Reverse((
-                at,
-                Due::Account {
-                    account,
-                    job: job.name.clone(),
-                },
-            )));
+            self.heap.push(Reverse((at, Due::Account { account, job: job.name.clone() })));
         }
     }
 }
@@ -192,9 +171,7 @@ impl Agenda {
 /// The first run of a job after an instant, both in milliseconds since 1970.
 fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
     let after = DateTime::<Utc>::from_timestamp_millis(after)?;
-    job.schedule
-        .next_after(after, config.daemon.timezone)
-        .map(|at| at.timestamp_millis())
+    job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
 }
 
 impl Core {
@@ -209,10 +186,7 @@ impl Core {
         let config = self.config();
         for job in jobs {
             let core = self.clone();
-            let accounts: Vec<_> = config
-                .accounts_of(job)
-                .map(|account| account.name.clone())
-                .collect();
+            let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
             let name = job.name.clone();
             tokio::spawn(async move {
                 let asked = name.clone();
@@ -243,11 +217,7 @@ impl Core {
     #[must_use]
     pub fn next_run(&self, config: &Config, account: &AccountName) -> Option<i64> {
         let now = self.clock.now().wall_ms;
-        let glob = |job: &&Arc<Job>| {
-            job.accounts
-                .iter()
-                .any(|glob| crate::model::glob_match(glob, account.as_str()))
-        };
+        let glob = |job: &&Arc<Job>| job.accounts.iter().any(|glob| crate::model::glob_match(glob, account.as_str()));
         config
             .jobs
             .values()
@@ -256,11 +226,7 @@ impl Core {
                 let offset = spread_offset_ms(account, job.spread);
                 let at = next_run(job, now - offset, config)? + offset;
                 let time = DateTime::<Utc>::from_timestamp_millis(at)?;
-                Some(job.window.map_or(at, |window| {
-                    window
-                        .next_open(time, config.daemon.timezone)
-                        .timestamp_millis()
-                }))
+                Some(job.window.map_or(at, |window| window.next_open(time, config.daemon.timezone).timestamp_millis()))
             })
             .min()
     }
@@ -282,22 +248,13 @@ impl Core {
                 continue;
             }
             let (name, tries) = (account.clone(), row.tries);
-            self.vault
-                .call(move |tx| tx.set_wake(&name, None, tries))
-                .await?;
+            self.vault.call(move |tx| tx.set_wake(&name, None, tries)).await?;
             let core = self.clone();
             let retry = row.phase == Phase::Idle;
             tokio::spawn(async move {
                 if retry {
                     let reason = Some(format!("try {}", tries + 1));
-                    core.rotate(Request {
-                        account,
-                        trigger: Trigger::Schedule,
-                        actor: None,
-                        job: None,
-                        reason,
-                    })
-                    .await;
+                    core.rotate(Request { account, trigger: Trigger::Schedule, actor: None, job: None, reason }).await;
                 } else {
                     core.recover(&account, Trigger::Recovery, None).await;
                 }

@@ -43,29 +43,17 @@ impl Core {
         fingerprints.extend(stored.into_iter().map(|row| row.fingerprint));
         let known = match &device.known_hosts {
             None => KnownHosts::default(),
-            Some(file) => KnownHosts::read(file, &device.host, device.port).map_err(|error| {
-                DeviceError::Connect {
-                    device: device.name.to_string(),
-                    address: device.address(),
-                    why: format!(
-                        "its known_hosts file {} cannot be read: {error}",
-                        file.display()
-                    ),
-                }
+            Some(file) => KnownHosts::read(file, &device.host, device.port).map_err(|error| DeviceError::Connect {
+                device: device.name.to_string(),
+                address: device.address(),
+                why: format!("its known_hosts file {} cannot be read: {error}", file.display()),
             })?,
         };
-        Ok(HostKeys {
-            fingerprints,
-            known,
-        })
+        Ok(HostKeys { fingerprints, known })
     }
 
     /// The hops to a device: its jump hosts, first to last, each with the account that logs in there.
-    pub(super) async fn jumps(
-        &self,
-        config: &Config,
-        device: &Device,
-    ) -> Result<Vec<Hop>, DeviceError> {
+    pub(super) async fn jumps(&self, config: &Config, device: &Device) -> Result<Vec<Hop>, DeviceError> {
         let mut hops = Vec::new();
         let mut next = device.jump.clone();
         while let Some(name) = next {
@@ -75,20 +63,11 @@ impl Core {
             let named = gateway.jump_account.clone();
             let account = named
                 .and_then(|account| config.accounts.get(&account))
-                .or_else(|| {
-                    config
-                        .accounts
-                        .values()
-                        .find(|account| account.device.name == gateway.name)
-                });
+                .or_else(|| config.accounts.values().find(|account| account.device.name == gateway.name));
             let Some(account) = account else { break };
             let stored = self.stored(&account.name).await?;
             let login = self.login(config, account, stored, None, false);
-            hops.push(Hop {
-                device: gateway.clone(),
-                host_keys: self.host_keys(gateway).await?,
-                login,
-            });
+            hops.push(Hop { device: gateway.clone(), host_keys: self.host_keys(gateway).await?, login });
             next = gateway.jump.clone();
         }
         hops.reverse();
@@ -101,17 +80,10 @@ impl Core {
     /// There is no such device, or it cannot be reached.
     pub async fn shown_host_key(&self, device: &DeviceName) -> Result<HostKeyRow, String> {
         let config = self.config();
-        let device = config
-            .devices
-            .get(device)
-            .ok_or_else(|| format!("there is no device '{device}' in the config"))?;
-        let jumps = self
-            .jumps(&config, device)
-            .await
-            .map_err(|error| error.to_string())?;
-        fetch_host_key(device, &jumps, &self.codes, &Silent)
-            .await
-            .map_err(|error| error.to_string())
+        let device =
+            config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;
+        let jumps = self.jumps(&config, device).await.map_err(|error| error.to_string())?;
+        fetch_host_key(device, &jumps, &self.codes, &Silent).await.map_err(|error| error.to_string())
     }
 
     /// The login of an account, with what is stored of it.
@@ -123,10 +95,7 @@ impl Core {
         new: Option<&Secret>,
         prove: bool,
     ) -> Login {
-        let template = config
-            .accounts
-            .get(&account.name)
-            .map_or(&account.template, |account| &account.template);
+        let template = config.accounts.get(&account.name).map_or(&account.template, |account| &account.template);
         let mut values = base_values(account, account, &stored, &stored);
         if let Some(new) = new {
             values.set("NEW_PASSWORD", new.clone());
@@ -157,19 +126,11 @@ impl Watcher for Silent {
 }
 
 fn login_prompts(template: &Checked) -> Vec<(Text, Text)> {
-    template
-        .login_prompts()
-        .map(|(pattern, answer)| (pattern.clone(), answer.clone()))
-        .collect()
+    template.login_prompts().map(|(pattern, answer)| (pattern.clone(), answer.clone())).collect()
 }
 
 /// Tag values of an account that `login` changes, the new password apart.
-pub(super) fn base_values(
-    account: &Account,
-    login: &Account,
-    stored: &Stored,
-    login_stored: &Stored,
-) -> Values {
+pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, login_stored: &Stored) -> Values {
     let mut values = Values::default();
     let mut set = |tag: &str, value: &str| values.set(tag, Secret::new(value.to_owned()));
     let device = &account.device;
@@ -180,11 +141,8 @@ pub(super) fn base_values(
     }
     let host = device.host.as_str();
     let is_address = host.parse::<std::net::IpAddr>().is_ok();
-    let (short, domain) = if is_address {
-        (device.name.as_str(), "")
-    } else {
-        host.split_once('.').unwrap_or((host, ""))
-    };
+    let (short, domain) =
+        if is_address { (device.name.as_str(), "") } else { host.split_once('.').unwrap_or((host, "")) };
     set("USERNAME", account.name.user());
     set("AUTH_USER", login.name.user());
     set("IP", host);

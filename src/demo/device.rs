@@ -78,8 +78,7 @@ impl SimDevice {
     /// # Errors
     /// No port is free, or no host key could be made.
     pub async fn start(users: &[(&str, Secret, Seed)], shell: ShellMaker) -> std::io::Result<Self> {
-        let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519)
-            .map_err(std::io::Error::other)?;
+        let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).map_err(std::io::Error::other)?;
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         let config = Arc::new(Config {
             methods: MethodSet::from([MethodKind::KeyboardInteractive].as_slice()),
@@ -93,11 +92,7 @@ impl SimDevice {
         let address = listener.local_addr()?;
         let mut state = State::default();
         for (name, password, seed) in users {
-            let user = User {
-                password: password.clone(),
-                seed: seed.clone(),
-                used: Vec::new(),
-            };
+            let user = User { password: password.clone(), seed: seed.clone(), used: Vec::new() };
             state.users.insert((*name).to_owned(), user);
         }
         let state = Arc::new(Mutex::new(state));
@@ -107,24 +102,17 @@ impl SimDevice {
                 let connection = Connection::new(shared.clone(), shell.clone());
                 let config = config.clone();
                 tokio::spawn(async move {
-                    if let Ok(session) = russh::server::run_stream(config, stream, connection).await
-                    {
+                    if let Ok(session) = russh::server::run_stream(config, stream, connection).await {
                         // How a client hangs up is its own business.
                         drop(session.await);
                     }
                 });
             }
         });
-        Ok(Self {
-            address,
-            fingerprint,
-            state,
-            task,
-        })
+        Ok(Self { address, fingerprint, state, task })
     }
 
     /// What the device remembers.
-    #[must_use]
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,8 +156,7 @@ impl Connection {
         };
         let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(0) / user.seed.period();
         // One step of tolerance each way, and each step once, as pam_google_authenticator with DISALLOW_REUSE.
-        let found =
-            (now.saturating_sub(1)..=now + 1).find(|step| user.seed.code(*step).expose() == code);
+        let found = (now.saturating_sub(1)..=now + 1).find(|step| user.seed.code(*step).expose() == code);
         let good = found.is_some_and(|step| !user.used.contains(&step));
         user.used.extend(found);
         let accepted = good && self.password_good == Some(true);
@@ -186,11 +173,7 @@ fn answer(reply: Reply, channel: ChannelId, session: &mut Session) -> Result<(),
     if !bytes.is_empty() {
         session.data(channel, bytes)?;
     }
-    if close {
-        session.close(channel)
-    } else {
-        Ok(())
-    }
+    if close { session.close(channel) } else { Ok(()) }
 }
 
 impl Handler for Connection {
@@ -211,19 +194,10 @@ impl Handler for Connection {
         if self.password_good.is_none() {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.secrets_seen += 1;
-            self.password_good = Some(
-                state
-                    .users
-                    .get(user)
-                    .is_some_and(|user| user.password.expose() == text),
-            );
+            self.password_good = Some(state.users.get(user).is_some_and(|user| user.password.expose() == text));
             return Ok(Self::ask("Verification code: "));
         }
-        Ok(if self.check_code(&text) {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        })
+        Ok(if self.check_code(&text) { Auth::Accept } else { Auth::reject() })
     }
 
     async fn channel_open_session(
@@ -250,11 +224,7 @@ impl Handler for Connection {
         session.channel_success(channel)
     }
 
-    async fn shell_request(
-        &mut self,
-        channel: ChannelId,
-        session: &mut Session,
-    ) -> Result<(), Self::Error> {
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
         let mut shell = (self.shells)(&self.user);
         let reply = shell.start();
@@ -262,12 +232,7 @@ impl Handler for Connection {
         answer(reply, channel, session)
     }
 
-    async fn data(
-        &mut self,
-        channel: ChannelId,
-        data: &[u8],
-        session: &mut Session,
-    ) -> Result<(), Self::Error> {
+    async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
         for c in String::from_utf8_lossy(data).chars() {
             let second_of_pair = c == '\n' && self.after_cr;
             self.after_cr = c == '\r';
@@ -278,10 +243,7 @@ impl Handler for Connection {
                 let Some(shell) = &mut self.shell else {
                     continue;
                 };
-                let reply = shell.line(
-                    &line,
-                    &mut self.state.lock().unwrap_or_else(PoisonError::into_inner),
-                );
+                let reply = shell.line(&line, &mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
                 answer(reply, channel, session)?;
             }
         }
@@ -307,11 +269,7 @@ impl PasswdShell {
     /// A shell for a user; with `refuse`, the device finds fault with every new password.
     #[must_use]
     pub fn new(user: &str, refuse: bool) -> Self {
-        Self {
-            user: user.to_owned(),
-            refuse,
-            stage: Stage::Shell,
-        }
+        Self { user: user.to_owned(), refuse, stage: Stage::Shell }
     }
 
     fn prompt(&self) -> String {
@@ -336,20 +294,11 @@ impl Shell for PasswdShell {
             Stage::Shell if line.ends_with("passwd") => {
                 self.stage = Stage::Current;
                 Reply::Print(
-                    format!(
-                        "{line}\r\nChanging password for {}.\r\nCurrent password: ",
-                        self.user
-                    )
-                    .into_bytes(),
+                    format!("{line}\r\nChanging password for {}.\r\nCurrent password: ", self.user).into_bytes(),
                 )
             }
             Stage::Shell => Reply::Print(format!("{line}\r\n{}", self.prompt()).into_bytes()),
-            Stage::Current
-                if state
-                    .users
-                    .get(&self.user)
-                    .is_none_or(|user| user.password.expose() != line) =>
-            {
+            Stage::Current if state.users.get(&self.user).is_none_or(|user| user.password.expose() != line) => {
                 self.back("passwd: Authentication token manipulation error")
             }
             Stage::Current => {

@@ -29,14 +29,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 #[must_use]
 pub fn main(once: bool, refuse: bool) -> ExitCode {
     init_logging(LogFormat::Human, "error");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    match runtime
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(demo(once, refuse)))
-    {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(demo(once, refuse))) {
         Ok(exit) => ExitCode::from(exit),
         Err(error) => {
             eprintln!("rotord demo: {error}");
@@ -58,10 +52,7 @@ fn random(bytes: &mut [u8]) -> Result<(), String> {
 }
 
 async fn demo(once: bool, refuse: bool) -> Result<u8, String> {
-    let folder = tempfile::Builder::new()
-        .prefix("rotord-demo-")
-        .tempdir()
-        .map_err(text)?;
+    let folder = tempfile::Builder::new().prefix("rotord-demo-").tempdir().map_err(text)?;
     let mut key = Zeroizing::new(vec![0u8; 20]);
     random(&mut key)?;
     let seed = Seed::new(key, Algorithm::Sha1, 6, STEP).map_err(text)?;
@@ -69,16 +60,10 @@ async fn demo(once: bool, refuse: bool) -> Result<u8, String> {
     random(&mut first)?;
     let password = Secret::new(format!("Start-{}", data_encoding::HEXLOWER.encode(&first)));
     let shell: ShellMaker = Arc::new(move |user| Box::new(PasswdShell::new(user, refuse)));
-    let device = SimDevice::start(&[("admin", password.clone(), seed.clone())], shell)
-        .await
-        .map_err(text)?;
+    let device = SimDevice::start(&[("admin", password.clone(), seed.clone())], shell).await.map_err(text)?;
 
-    println!(
-        "rotord demo: an SSH device is simulated in this process; nothing but 127.0.0.1 is contacted."
-    );
-    println!(
-        "Its codes change every {STEP} s instead of every 30, so that nobody has to wait. Secrets are masked.\n"
-    );
+    println!("rotord demo: an SSH device is simulated in this process; nothing but 127.0.0.1 is contacted.");
+    println!("Its codes change every {STEP} s instead of every 30, so that nobody has to wait. Secrets are masked.\n");
     write_config(folder.path(), &device, once)?;
     let core = Core::start(&folder.path().join("rotord.toml")).map_err(text)?;
     let account = AccountName::parse(ACCOUNT).map_err(text)?;
@@ -89,11 +74,7 @@ async fn demo(once: bool, refuse: bool) -> Result<u8, String> {
     ));
     say("vault     password and TOTP seed of demo/admin are sealed in a temporary folder");
 
-    let exit = if once {
-        rotate_once(&core, account).await
-    } else {
-        follow_schedule(&core).await?
-    };
+    let exit = if once { rotate_once(&core, account).await } else { follow_schedule(&core).await? };
     summary(&core, &device, &password).await?;
     core.stop();
     drop(core);
@@ -110,11 +91,7 @@ fn write_config(folder: &Path, device: &SimDevice, once: bool) -> Result<(), Str
     std::fs::create_dir(&templates).map_err(text)?;
     std::fs::write(templates.join("linux-passwd.template"), TEMPLATE).map_err(text)?;
     VaultKey::create(&folder.join("vault.key")).map_err(text)?;
-    let job = if once {
-        ""
-    } else {
-        "[job.often]\nschedule = \"*/4 * * * * *\"\naccounts = [\"demo/*\"]\n"
-    };
+    let job = if once { "" } else { "[job.often]\nschedule = \"*/4 * * * * *\"\naccounts = [\"demo/*\"]\n" };
     let config = format!(
         "[daemon]\nstate_dir = \"state\"\nsocket = \"control.sock\"\ntemplate_dirs = [\"templates\"]\n\
          [vault]\nkey_file = \"vault.key\"\n\
@@ -125,12 +102,7 @@ fn write_config(folder: &Path, device: &SimDevice, once: bool) -> Result<(), Str
     std::fs::write(folder.join("rotord.toml"), config).map_err(text)
 }
 
-async fn store(
-    core: &Core,
-    account: &AccountName,
-    password: Secret,
-    seed: &Seed,
-) -> Result<(), String> {
+async fn store(core: &Core, account: &AccountName, password: Secret, seed: &Seed) -> Result<(), String> {
     let (account, uri, now) = (account.clone(), seed.to_uri(), core.clock.now());
     core.vault
         .call(move |tx| {
@@ -142,21 +114,14 @@ async fn store(
 }
 
 /// Shows steps as they happen until `ended` says that it is enough.
-fn show(
-    core: &Core,
-    mut ended: impl FnMut(Outcome) -> bool + Send + 'static,
-) -> tokio::task::JoinHandle<()> {
+fn show(core: &Core, mut ended: impl FnMut(Outcome) -> bool + Send + 'static) -> tokio::task::JoinHandle<()> {
     let mut progress = core.progress.subscribe();
     tokio::spawn(async move {
         while let Ok(progress) = progress.recv().await {
             match progress.ended {
                 None => say(&format!("step      {}", progress.step.text)),
                 Some(outcome) => {
-                    say(&format!(
-                        "{:<8}  {}\n",
-                        outcome.as_str(),
-                        progress.step.text
-                    ));
+                    say(&format!("{:<8}  {}\n", outcome.as_str(), progress.step.text));
                     if ended(outcome) {
                         return;
                     }
@@ -169,13 +134,7 @@ fn show(
 async fn rotate_once(core: &Arc<Core>, account: AccountName) -> u8 {
     let shown = show(core, |_| true);
     let result = core
-        .rotate(Request {
-            account,
-            trigger: Trigger::Command,
-            actor: Some(Core::own_actor()),
-            job: None,
-            reason: None,
-        })
+        .rotate(Request { account, trigger: Trigger::Command, actor: Some(Core::own_actor()), job: None, reason: None })
         .await;
     drop(shown.await);
     match result.outcome {
@@ -207,9 +166,8 @@ async fn follow_schedule(core: &Arc<Core>) -> Result<u8, String> {
         over
     });
     let schedule = tokio::spawn(crate::daemon::keep_schedule(core.clone()));
-    let exit = tokio::time::timeout(LONGEST, result)
-        .await
-        .map_err(|_| "the demo did not come to its end in time".to_owned());
+    let exit =
+        tokio::time::timeout(LONGEST, result).await.map_err(|_| "the demo did not come to its end in time".to_owned());
     drop(shown.await);
     schedule.abort();
     exit?.map_err(text)
@@ -217,31 +175,15 @@ async fn follow_schedule(core: &Arc<Core>) -> Result<u8, String> {
 
 async fn summary(core: &Core, device: &SimDevice, first: &Secret) -> Result<(), String> {
     let account = AccountName::parse(ACCOUNT).map_err(text)?;
-    let stored = core
-        .vault
-        .call(move |tx| tx.secret(&account, &Kind::Password))
-        .await
-        .map_err(text)?;
+    let stored = core.vault.call(move |tx| tx.secret(&account, &Kind::Password)).await.map_err(text)?;
     let (accepted, same, changed) = {
         let state = device.state();
-        let accepted = state
-            .logins
-            .iter()
-            .filter(|(_, accepted)| *accepted)
-            .count();
-        let held = state
-            .users
-            .get("admin")
-            .map(|user| user.password.expose().to_owned());
-        (
-            accepted,
-            held.as_deref() == stored.as_ref().map(Secret::expose),
-            held.as_deref() != Some(first.expose()),
-        )
+        let accepted = state.logins.iter().filter(|(_, accepted)| *accepted).count();
+        let held = state.users.get("admin").map(|user| user.password.expose().to_owned());
+        (accepted, held.as_deref() == stored.as_ref().map(Secret::expose), held.as_deref() != Some(first.expose()))
     };
     let (seq, hash) = core.vault.call(|tx| tx.audit_head()).await.map_err(text)?;
-    let report =
-        crate::audit::verify_files(core.vault.audit_folder(), Some((seq, &hash))).map_err(text)?;
+    let report = crate::audit::verify_files(core.vault.audit_folder(), Some((seq, &hash))).map_err(text)?;
     println!("Summary");
     println!(
         "  the device's password {} the first one; the vault {} what the device holds",
@@ -249,10 +191,6 @@ async fn summary(core: &Core, device: &SimDevice, first: &Secret) -> Result<(), 
         if same { "holds" } else { "DOES NOT hold" }
     );
     println!("  {accepted} logins were accepted, each with a code of its own");
-    println!(
-        "  {} audit events, the chain is {}",
-        report.events,
-        if report.ok { "whole" } else { "BROKEN" }
-    );
+    println!("  {} audit events, the chain is {}", report.events, if report.ok { "whole" } else { "BROKEN" });
     Ok(())
 }

@@ -50,15 +50,7 @@ pub(super) async fn log_in<W: Watcher>(
     codes: &Codes,
     watcher: &W,
 ) -> Result<bool, DeviceError> {
-    let mut exchange = Exchange {
-        handle,
-        device,
-        login,
-        codes,
-        watcher,
-        password_sent: false,
-        committed: false,
-    };
+    let mut exchange = Exchange { handle, device, login, codes, watcher, password_sent: false, committed: false };
     exchange.run().await?;
     if login.prove && !exchange.password_sent {
         return Err(DeviceError::NotProved(login.account.to_string()));
@@ -69,18 +61,14 @@ pub(super) async fn log_in<W: Watcher>(
 impl<W: Watcher> Exchange<'_, W> {
     async fn run(&mut self) -> Result<(), DeviceError> {
         let user = self.login.account.user().to_owned();
-        let mut open = match self
-            .timed(async |handle: &mut Handle<Client>| handle.authenticate_none(user).await)
-            .await?
-        {
-            AuthResult::Success => return Ok(()),
-            AuthResult::Failure {
-                remaining_methods, ..
-            } => remaining_methods,
-        };
+        let mut open =
+            match self.timed(async |handle: &mut Handle<Client>| handle.authenticate_none(user).await).await? {
+                AuthResult::Success => return Ok(()),
+                AuthResult::Failure { remaining_methods, .. } => remaining_methods,
+            };
         // A key that suffices alone proves no password.
-        let mut key = self.login.key.is_some()
-            && !(self.login.prove && open.contains(&MethodKind::KeyboardInteractive));
+        let mut key =
+            self.login.key.is_some() && !(self.login.prove && open.contains(&MethodKind::KeyboardInteractive));
         for _ in 0..MOST_METHODS {
             let progress = if key && open.contains(&MethodKind::PublicKey) {
                 key = false;
@@ -95,14 +83,12 @@ impl<W: Watcher> Exchange<'_, W> {
             match progress {
                 Progress::In => return Ok(()),
                 Progress::Partly(methods) => {
-                    self.watcher
-                        .step("login: accepted, and more is asked for".into());
+                    self.watcher.step("login: accepted, and more is asked for".into());
                     key = self.login.key.is_some() && methods.contains(&MethodKind::PublicKey);
                     open = methods;
                 }
                 Progress::KeyRefused(methods) => {
-                    self.watcher
-                        .step("login: the stored private key was not accepted".into());
+                    self.watcher.step("login: the stored private key was not accepted".into());
                     open = methods;
                     open.remove(MethodKind::PublicKey);
                 }
@@ -112,10 +98,7 @@ impl<W: Watcher> Exchange<'_, W> {
     }
 
     fn refused(&self, why: &str) -> DeviceError {
-        DeviceError::Refused {
-            account: self.login.account.to_string(),
-            why: why.to_owned(),
-        }
+        DeviceError::Refused { account: self.login.account.to_string(), why: why.to_owned() }
     }
 
     fn incapable(&self, open: &MethodSet) -> DeviceError {
@@ -124,24 +107,13 @@ impl<W: Watcher> Exchange<'_, W> {
         let why = if open.contains(&MethodKind::PublicKey) {
             format!("the device wants a key; store one with 'rotorctl ssh-key set {account}'")
         } else {
-            format!(
-                "the device offers only: {}",
-                if names.is_empty() {
-                    "nothing".into()
-                } else {
-                    names.join(", ")
-                }
-            )
+            format!("the device offers only: {}", if names.is_empty() { "nothing".into() } else { names.join(", ") })
         };
         DeviceError::Incapable { account, why }
     }
 
     fn broken(&self, why: &str) -> DeviceError {
-        DeviceError::Broken {
-            device: self.device.name.to_string(),
-            when: "during the login",
-            why: why.to_owned(),
-        }
+        DeviceError::Broken { device: self.device.name.to_string(), when: "during the login", why: why.to_owned() }
     }
 
     async fn timed<T>(
@@ -159,55 +131,39 @@ impl<W: Watcher> Exchange<'_, W> {
     fn result(&self, result: AuthResult, key: bool) -> Result<Progress, DeviceError> {
         match result {
             AuthResult::Success => Ok(Progress::In),
-            AuthResult::Failure {
-                remaining_methods,
-                partial_success: true,
-            } => Ok(Progress::Partly(remaining_methods)),
-            AuthResult::Failure {
-                remaining_methods, ..
-            } if remaining_methods.is_empty() && self.handle.is_closed() => {
+            AuthResult::Failure { remaining_methods, partial_success: true } => Ok(Progress::Partly(remaining_methods)),
+            AuthResult::Failure { remaining_methods, .. }
+                if remaining_methods.is_empty() && self.handle.is_closed() =>
+            {
                 Err(self.broken("the device hung up"))
             }
-            AuthResult::Failure {
-                remaining_methods, ..
-            } if key => Ok(Progress::KeyRefused(remaining_methods)),
+            AuthResult::Failure { remaining_methods, .. } if key => Ok(Progress::KeyRefused(remaining_methods)),
             AuthResult::Failure { .. } => Err(self.refused("password or code")),
         }
     }
 
     fn need_password(&self) -> Result<Secret, DeviceError> {
-        self.login
-            .password
-            .clone()
-            .ok_or_else(|| DeviceError::Incapable {
-                account: self.login.account.to_string(),
-                why: format!(
-                    "no password is stored; run 'rotorctl secret set {}'",
-                    self.login.account
-                ),
-            })
+        self.login.password.clone().ok_or_else(|| DeviceError::Incapable {
+            account: self.login.account.to_string(),
+            why: format!("no password is stored; run 'rotorctl secret set {}'", self.login.account),
+        })
     }
 
     async fn code(&self) -> Result<Secret, DeviceError> {
         let seed = self.login.seed.as_ref().ok_or_else(|| DeviceError::Incapable {
             account: self.login.account.to_string(),
-            why: format!("the login asks for a one-time code and no seed is stored; run 'rotorctl totp set {}'", self.login.account),
+            why: format!(
+                "the login asks for a one-time code and no seed is stored; run 'rotorctl totp set {}'",
+                self.login.account
+            ),
         })?;
-        let waiting = |time: Duration| {
-            self.watcher.step(format!(
-                "waiting {:.1} s for a fresh code",
-                time.as_secs_f64()
-            ))
-        };
+        let waiting =
+            |time: Duration| self.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
         Ok(self.codes.issue(seed, None, waiting).await?.code)
     }
 
     async fn public_key(&mut self) -> Result<Progress, DeviceError> {
-        let text = self
-            .login
-            .key
-            .clone()
-            .ok_or_else(|| self.broken("no key"))?;
+        let text = self.login.key.clone().ok_or_else(|| self.broken("no key"))?;
         let key = PrivateKey::from_openssh(text.expose()).map_err(|_| DeviceError::Incapable {
             account: self.login.account.to_string(),
             why: "the stored private key cannot be read".into(),
@@ -218,9 +174,7 @@ impl<W: Watcher> Exchange<'_, W> {
             .timed(async |handle: &mut Handle<Client>| {
                 let best = handle.best_supported_rsa_hash().await?.flatten();
                 let hash = best.or((!legacy).then_some(HashAlg::Sha512));
-                handle
-                    .authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash))
-                    .await
+                handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await
             })
             .await?;
         self.watcher.step("login: offered the private key".into());
@@ -237,9 +191,7 @@ impl<W: Watcher> Exchange<'_, W> {
         self.watcher.step("login: sent the password".into());
         let user = self.login.account.user().to_owned();
         let result = self
-            .timed(async |handle: &mut Handle<Client>| {
-                handle.authenticate_password(user, secret.expose()).await
-            })
+            .timed(async |handle: &mut Handle<Client>| handle.authenticate_password(user, secret.expose()).await)
             .await?;
         self.result(result, false)
     }
@@ -252,38 +204,17 @@ impl<W: Watcher> Exchange<'_, W> {
             .iter()
             .map(|(pattern, _)| Pattern::glob(self.login.values.fill(pattern, None).expose()))
             .collect();
-        let mut dialogue = LoginDialogue::new(
-            self.login.format,
-            patterns,
-            self.login.new_password.is_some(),
-        );
+        let mut dialogue = LoginDialogue::new(self.login.format, patterns, self.login.new_password.is_some());
         let mut reply = self
-            .timed(async |handle: &mut Handle<Client>| {
-                handle
-                    .authenticate_keyboard_interactive_start(user, None)
-                    .await
-            })
+            .timed(async |handle: &mut Handle<Client>| handle.authenticate_keyboard_interactive_start(user, None).await)
             .await?;
         loop {
             match reply {
                 Reply::Success => return Ok(Progress::In),
-                Reply::Failure {
-                    remaining_methods,
-                    partial_success,
-                } => {
-                    return self.result(
-                        AuthResult::Failure {
-                            remaining_methods,
-                            partial_success,
-                        },
-                        false,
-                    );
+                Reply::Failure { remaining_methods, partial_success } => {
+                    return self.result(AuthResult::Failure { remaining_methods, partial_success }, false);
                 }
-                Reply::InfoRequest {
-                    name,
-                    instructions,
-                    prompts,
-                } => {
+                Reply::InfoRequest { name, instructions, prompts } => {
                     let context = format!("{name}\n{instructions}");
                     let mut answers = Vec::with_capacity(prompts.len());
                     for prompt in &prompts {
@@ -292,9 +223,7 @@ impl<W: Watcher> Exchange<'_, W> {
                     }
                     reply = self
                         .timed(async |handle: &mut Handle<Client>| {
-                            handle
-                                .authenticate_keyboard_interactive_respond(answers)
-                                .await
+                            handle.authenticate_keyboard_interactive_respond(answers).await
                         })
                         .await?;
                 }
@@ -311,59 +240,32 @@ impl<W: Watcher> Exchange<'_, W> {
             Answer::Code => (self.code().await?, "a fresh code"),
             Answer::Joined(format) => {
                 self.password_sent = true;
-                (
-                    format.join(&self.need_password()?, &self.code().await?),
-                    "password and code",
-                )
+                (format.join(&self.need_password()?, &self.code().await?), "password and code")
             }
             Answer::NewPassword => {
-                let new = self
-                    .login
-                    .new_password
-                    .clone()
-                    .ok_or_else(|| self.broken("no new password"))?;
+                let new = self.login.new_password.clone().ok_or_else(|| self.broken("no new password"))?;
                 if !self.committed {
                     self.watcher.commit_point().await?;
                     self.committed = true;
                 }
                 (new, "the new password")
             }
-            Answer::UserName => (
-                Secret::new(self.login.account.user().to_owned()),
-                "the user name",
-            ),
+            Answer::UserName => (Secret::new(self.login.account.user().to_owned()), "the user name"),
             Answer::Empty => (Secret::new(String::new()), "an empty line"),
             Answer::Template(index) => {
-                let text: Text = self
-                    .login
-                    .prompts
-                    .get(index)
-                    .map(|(_, answer)| answer.clone())
-                    .unwrap_or_default();
-                let code = if text.tags().any(|tag| tag.ends_with("TOTP_TOKEN")) {
-                    Some(self.code().await?)
-                } else {
-                    None
-                };
+                let text: Text = self.login.prompts.get(index).map(|(_, answer)| answer.clone()).unwrap_or_default();
+                let code =
+                    if text.tags().any(|tag| tag.ends_with("TOTP_TOKEN")) { Some(self.code().await?) } else { None };
                 self.password_sent |= text.tags().any(|tag| tag.ends_with("PASSWORD"));
                 if text.has_tag("NEW_PASSWORD") && !self.committed {
                     self.watcher.commit_point().await?;
                     self.committed = true;
                 }
-                (
-                    self.login.values.fill(&text, code.as_ref()),
-                    "what the template says",
-                )
+                (self.login.values.fill(&text, code.as_ref()), "what the template says")
             }
         };
-        let shown: String = prompt
-            .prompt
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(80)
-            .collect();
-        self.watcher
-            .step(format!("login: answered «{}» with {what}", shown.trim()));
+        let shown: String = prompt.prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect();
+        self.watcher.step(format!("login: answered «{}» with {what}", shown.trim()));
         Ok(secret)
     }
 }

@@ -44,16 +44,10 @@ impl Codes {
         loop {
             let now = self.clock.now();
             let (seed, at) = (seed.clone(), now.clone());
-            match self
-                .vault
-                .call(move |tx| tx.reserve_code(&seed, earliest, &at))
-                .await?
-            {
+            match self.vault.call(move |tx| tx.reserve_code(&seed, earliest, &at)).await? {
                 Reservation::Code { code, step } => return Ok(Issued { code, step }),
                 Reservation::WaitUntil(until) => {
-                    let wait = Duration::from_millis(
-                        u64::try_from(until - now.wall_ms).unwrap_or(0).max(1),
-                    );
+                    let wait = Duration::from_millis(u64::try_from(until - now.wall_ms).unwrap_or(0).max(1));
                     waiting(wait);
                     tokio::time::sleep(wait).await;
                 }

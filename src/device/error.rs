@@ -65,9 +65,7 @@ pub enum DeviceError {
         why: String,
     },
     /// The login worked without asking for the password, so it proves nothing.
-    #[error(
-        "the login of {0} did not ask for the password, so it cannot prove which one is in force"
-    )]
+    #[error("the login of {0} did not ask for the password, so it cannot prove which one is in force")]
     NotProved(String),
     /// The connection broke.
     #[error("the connection to {device} broke {when}: {why}")]
@@ -91,20 +89,12 @@ impl DeviceError {
     /// Whether the device said no to the login: it counts as a failed login.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused { .. } | Self::Prompt(PromptError::AskedAgain)
-        )
+        matches!(self, Self::Refused { .. } | Self::Prompt(PromptError::AskedAgain))
     }
 
     /// Whether the host key is to blame.
     #[must_use]
     pub fn is_host_key(&self) -> bool {
-        matches!(
-            self,
-            Self::HostKeyMismatch { .. }
-                | Self::HostKeyUnknown { .. }
-                | Self::HostKeyRevoked { .. }
-        )
+        matches!(self, Self::HostKeyMismatch { .. } | Self::HostKeyUnknown { .. } | Self::HostKeyRevoked { .. })
     }
 }

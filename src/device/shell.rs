@@ -48,9 +48,7 @@ pub async fn run_template<W: Watcher>(
     };
     let opening = async {
         let channel = session.handle.channel_open_session().await?;
-        channel
-            .request_pty(false, "vt100", COLUMNS, ROWS, 0, 0, &[])
-            .await?;
+        channel.request_pty(false, "vt100", COLUMNS, ROWS, 0, 0, &[]).await?;
         channel.request_shell(false).await?;
         Ok::<_, russh::Error>(channel)
     };
@@ -84,9 +82,7 @@ pub async fn run_template<W: Watcher>(
                 }
             }
         }
-        let deadline = run
-            .deadline()
-            .map(|at| start + Duration::from_millis(u64::try_from(at).unwrap_or(0)));
+        let deadline = run.deadline().map(|at| start + Duration::from_millis(u64::try_from(at).unwrap_or(0)));
         let message = tokio::select! {
             message = channel.wait(), if !closed => Some(message),
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => None,
@@ -105,20 +101,13 @@ pub async fn run_template<W: Watcher>(
     }
 }
 
-async fn code<W: Watcher>(
-    whose: Whose,
-    context: &RunContext<'_, W>,
-) -> Result<Secret, DeviceError> {
+async fn code<W: Watcher>(whose: Whose, context: &RunContext<'_, W>) -> Result<Secret, DeviceError> {
     let seed = match whose {
         Whose::Account => context.seed,
         Whose::Login => context.login_seed,
     };
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
-    let waiting = |time: Duration| {
-        context.watcher.step(format!(
-            "waiting {:.1} s for a fresh code",
-            time.as_secs_f64()
-        ))
-    };
+    let waiting =
+        |time: Duration| context.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
     Ok(context.codes.issue(seed, None, waiting).await?.code)
 }

@@ -60,10 +60,7 @@ pub struct Client {
 impl Handler for Client {
     type Error = russh::Error;
 
-    async fn check_server_key(
-        &mut self,
-        shown: &PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(0);
         let judgement = self.host_keys.judge(shown, &self.host, now);
         let key = shown.public_key();
@@ -88,35 +85,17 @@ fn ssh_config(device: &Device, certificates: bool) -> client::Config {
         rsa(Some(HashAlg::Sha256)),
     ];
     let mut preferred = Preferred {
-        host_key_certificates: if certificates {
-            keys.clone().into()
-        } else {
-            Cow::Borrowed(&[])
-        },
+        host_key_certificates: if certificates { keys.clone().into() } else { Cow::Borrowed(&[]) },
         ..Preferred::DEFAULT
     };
     if device.legacy_algorithms {
         keys.push(rsa(None));
-        let old = [
-            kex::ECDH_SHA2_NISTP256,
-            kex::ECDH_SHA2_NISTP384,
-            kex::DH_GEX_SHA1,
-            kex::DH_G14_SHA1,
-            kex::DH_G1_SHA1,
-        ];
+        let old =
+            [kex::ECDH_SHA2_NISTP256, kex::ECDH_SHA2_NISTP384, kex::DH_GEX_SHA1, kex::DH_G14_SHA1, kex::DH_G1_SHA1];
         preferred.kex = [preferred.kex.as_ref(), &old].concat().into();
-        let old = [
-            cipher::AES_256_CBC,
-            cipher::AES_192_CBC,
-            cipher::AES_128_CBC,
-        ];
+        let old = [cipher::AES_256_CBC, cipher::AES_192_CBC, cipher::AES_128_CBC];
         preferred.cipher = [preferred.cipher.as_ref(), &old].concat().into();
-        preferred.mac = [
-            preferred.mac.as_ref(),
-            &[mac::HMAC_SHA1_ETM, mac::HMAC_SHA1],
-        ]
-        .concat()
-        .into();
+        preferred.mac = [preferred.mac.as_ref(), &[mac::HMAC_SHA1_ETM, mac::HMAC_SHA1]].concat().into();
     }
     preferred.key = keys.into();
     client::Config {
@@ -131,33 +110,20 @@ fn ssh_config(device: &Device, certificates: bool) -> client::Config {
     }
 }
 
-fn refusal(
-    device: &Device,
-    error: &russh::Error,
-    judged: Option<&(Judgement, HostKeyRow)>,
-) -> DeviceError {
+fn refusal(device: &Device, error: &russh::Error, judged: Option<&(Judgement, HostKeyRow)>) -> DeviceError {
     let named = |row: &HostKeyRow| (device.name.to_string(), row.fingerprint.clone());
     match judged {
         Some((Judgement::Unknown, row)) => {
             let (device, fingerprint) = named(row);
-            DeviceError::HostKeyUnknown {
-                device,
-                fingerprint,
-            }
+            DeviceError::HostKeyUnknown { device, fingerprint }
         }
         Some((Judgement::Mismatch, row)) => {
             let (device, fingerprint) = named(row);
-            DeviceError::HostKeyMismatch {
-                device,
-                fingerprint,
-            }
+            DeviceError::HostKeyMismatch { device, fingerprint }
         }
         Some((Judgement::Revoked, row)) => {
             let (device, fingerprint) = named(row);
-            DeviceError::HostKeyRevoked {
-                device,
-                fingerprint,
-            }
+            DeviceError::HostKeyRevoked { device, fingerprint }
         }
         _ => {
             let hint = matches!(error, russh::Error::NoCommonAlgo { .. })
@@ -169,11 +135,7 @@ fn refusal(
 }
 
 fn unreachable_device(device: &Device, why: String) -> DeviceError {
-    DeviceError::Connect {
-        device: device.name.to_string(),
-        address: device.address(),
-        why,
-    }
+    DeviceError::Connect { device: device.name.to_string(), address: device.address(), why }
 }
 
 async fn handshake<S>(
@@ -186,11 +148,7 @@ where
 {
     let shown = Arc::new(Mutex::new(None));
     let config = Arc::new(ssh_config(device, host_keys.has_authorities()));
-    let client = Client {
-        host_keys,
-        host: device.host.clone(),
-        shown: shown.clone(),
-    };
+    let client = Client { host_keys, host: device.host.clone(), shown: shown.clone() };
     let result = client::connect_stream(config, stream, client).await;
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match (result, judged) {
@@ -205,12 +163,9 @@ async fn in_time<T>(
     bound: Duration,
     work: impl Future<Output = Result<T, DeviceError>>,
 ) -> Result<T, DeviceError> {
-    tokio::time::timeout(bound, work).await.unwrap_or_else(|_| {
-        Err(unreachable_device(
-            device,
-            format!("no answer within {} s", bound.as_secs_f64()),
-        ))
-    })
+    tokio::time::timeout(bound, work)
+        .await
+        .unwrap_or_else(|_| Err(unreachable_device(device, format!("no answer within {} s", bound.as_secs_f64()))))
 }
 
 async fn open_tcp(device: &Device) -> Result<TcpStream, DeviceError> {
@@ -247,18 +202,10 @@ pub async fn connect<W: Watcher>(
             Some((jump, _, _)) => {
                 let through = in_time(&device, time, async {
                     let channel = jump
-                        .channel_open_direct_tcpip(
-                            device.host.clone(),
-                            u32::from(device.port),
-                            "127.0.0.1",
-                            0,
-                        )
+                        .channel_open_direct_tcpip(device.host.clone(), u32::from(device.port), "127.0.0.1", 0)
                         .await
                         .map_err(|error| {
-                            unreachable_device(
-                                &device,
-                                format!("the jump host opened no channel: {error}"),
-                            )
+                            unreachable_device(&device, format!("the jump host opened no channel: {error}"))
                         })?;
                     handshake(&device, hop.host_keys.clone(), channel.into_stream()).await
                 })
@@ -267,28 +214,14 @@ pub async fn connect<W: Watcher>(
                 through?
             }
         };
-        watcher.step(format!(
-            "connected to {} ({}), host key {}",
-            device.name,
-            device.address(),
-            key.fingerprint
-        ));
+        watcher.step(format!("connected to {} ({}), host key {}", device.name, device.address(), key.fingerprint));
         let changed = log_in(&mut handle, &device, &hop.login, codes, watcher).await?;
-        watcher.step(format!(
-            "logged in to {} as {}",
-            device.name,
-            hop.login.account.user()
-        ));
+        watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
         last = Some((handle, changed, device));
     }
     let (handle, changed_at_login, device) =
         last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
-    Ok(Session {
-        handle,
-        jumps,
-        device,
-        changed_at_login,
-    })
+    Ok(Session { handle, jumps, device, changed_at_login })
 }
 
 /// Connects as far as the host key and hangs up: what the device shows, for a person to compare.
@@ -302,11 +235,7 @@ pub async fn fetch_host_key<W: Watcher>(
     watcher: &W,
 ) -> Result<HostKeyRow, DeviceError> {
     let shown = Arc::new(Mutex::new(None));
-    let client = Client {
-        host_keys: HostKeys::default(),
-        host: device.host.clone(),
-        shown: shown.clone(),
-    };
+    let client = Client { host_keys: HostKeys::default(), host: device.host.clone(), shown: shown.clone() };
     let config = Arc::new(ssh_config(device, false));
     if jumps.is_empty() {
         in_time(device, device.connect_timeout, async {
@@ -319,12 +248,7 @@ pub async fn fetch_host_key<W: Watcher>(
         in_time(device, device.connect_timeout, async {
             let channel = session
                 .handle
-                .channel_open_direct_tcpip(
-                    device.host.clone(),
-                    u32::from(device.port),
-                    "127.0.0.1",
-                    0,
-                )
+                .channel_open_direct_tcpip(device.host.clone(), u32::from(device.port), "127.0.0.1", 0)
                 .await
                 .map_err(|error| unreachable_device(device, error.to_string()))?;
             drop(client::connect_stream(config, channel.into_stream(), client).await);
@@ -334,7 +258,5 @@ pub async fn fetch_host_key<W: Watcher>(
         session.close().await;
     }
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
-    judged
-        .map(|(_, row)| row)
-        .ok_or_else(|| unreachable_device(device, "it showed no host key".into()))
+    judged.map(|(_, row)| row).ok_or_else(|| unreachable_device(device, "it showed no host key".into()))
 }

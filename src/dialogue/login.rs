@@ -22,12 +22,7 @@ pub enum LoginFormat {
 
 impl LoginFormat {
     /// The names that the config takes.
-    pub const NAMES: &[&str] = &[
-        "separate",
-        "password+totp",
-        "totp+password",
-        "password,totp",
-    ];
+    pub const NAMES: &[&str] = &["separate", "password+totp", "totp+password", "password,totp"];
 
     /// Parses one of [`LoginFormat::NAMES`].
     #[must_use]
@@ -78,9 +73,7 @@ pub enum Answer {
 #[non_exhaustive]
 pub enum PromptError {
     /// Nobody knows what it wants.
-    #[error(
-        "the login asks «{0}» and nothing answers it; add a line to the template: login-prompt \"*…\" \"…\""
-    )]
+    #[error("the login asks «{0}» and nothing answers it; add a line to the template: login-prompt \"*…\" \"…\"")]
     Unknown(String),
     /// The password is asked for a second time: the first was refused.
     #[error("the login asks for the password again: it refused the one that was sent")]
@@ -109,12 +102,7 @@ impl LoginDialogue {
     /// password may be met in this login.
     #[must_use]
     pub fn new(format: LoginFormat, custom: Vec<Pattern>, allow_new: bool) -> Self {
-        Self {
-            format,
-            custom,
-            allow_new,
-            ..Self::default()
-        }
+        Self { format, custom, allow_new, ..Self::default() }
     }
 
     /// Decides the answer to a prompt. `context` is the round's name and instructions, for prompts that say nothing
@@ -127,26 +115,16 @@ impl LoginDialogue {
         if self.asked > MOST_PROMPTS {
             return Err(PromptError::TooMany(MOST_PROMPTS));
         }
-        if let Some(index) = self
-            .custom
-            .iter()
-            .position(|pattern| pattern.occurs_in(prompt))
-        {
+        if let Some(index) = self.custom.iter().position(|pattern| pattern.occurs_in(prompt)) {
             return Ok(Answer::Template(index));
         }
         let text = prompt.to_lowercase();
-        match classify(&text).or_else(|| {
-            bare(&text)
-                .then(|| classify(&context.to_lowercase()))
-                .flatten()
-        }) {
+        match classify(&text).or_else(|| bare(&text).then(|| classify(&context.to_lowercase())).flatten()) {
             Some(Kind::New) if self.allow_new => {
                 self.new_given = true;
                 Ok(Answer::NewPassword)
             }
-            Some(Kind::Password) if self.password_given && !asks_current(&text) => {
-                Err(PromptError::AskedAgain)
-            }
+            Some(Kind::Password) if self.password_given && !asks_current(&text) => Err(PromptError::AskedAgain),
             Some(Kind::Password) => {
                 self.password_given = true;
                 Ok(match self.format {
@@ -183,16 +161,11 @@ enum Kind {
 /// A prompt that says nothing by itself, such as `:` or `Response:`.
 fn bare(text: &str) -> bool {
     let letters: String = text.chars().filter(|c| c.is_alphabetic()).collect();
-    matches!(
-        letters.as_str(),
-        "" | "response" | "answer" | "enter" | "input"
-    )
+    matches!(letters.as_str(), "" | "response" | "answer" | "enter" | "input")
 }
 
 fn asks_current(text: &str) -> bool {
-    ["current", "old ", "existing", "(current)"]
-        .iter()
-        .any(|word| text.contains(word))
+    ["current", "old ", "existing", "(current)"].iter().any(|word| text.contains(word))
 }
 
 /// What a prompt wants, by the words of products in the field: Linux-PAM, pam_google_authenticator, pam_oath, Duo, RSA
@@ -219,37 +192,28 @@ fn classify(text: &str) -> Option<Kind> {
         "密码",
         "密碼",
     ]) || text.contains("passphrase");
-    let one_time = has(&[
-        "one-time",
-        "one time",
-        "onetime",
-        "verification code",
-        "passcode",
-        "authenticator",
-        "tokencode",
-        "token code",
-        "two-factor",
-        "two factor",
-        "second factor",
-        "2-step",
-        "two-step",
-        "security code",
-        "authentication code",
-        "access code",
-        "auth code",
-        "einmalpasswort",
-        "einmalkennwort",
-    ]) || has_word(&[
-        "otp",
-        "totp",
-        "token",
-        "code",
-        "mfa",
-        "2fa",
-        "pin+token",
-        "fortitoken",
-        "yubikey",
-    ]);
+    let one_time =
+        has(&[
+            "one-time",
+            "one time",
+            "onetime",
+            "verification code",
+            "passcode",
+            "authenticator",
+            "tokencode",
+            "token code",
+            "two-factor",
+            "two factor",
+            "second factor",
+            "2-step",
+            "two-step",
+            "security code",
+            "authentication code",
+            "access code",
+            "auth code",
+            "einmalpasswort",
+            "einmalkennwort",
+        ]) || has_word(&["otp", "totp", "token", "code", "mfa", "2fa", "pin+token", "fortitoken", "yubikey"]);
     let joined = has(&[
         "password+",
         "password +",
@@ -269,14 +233,9 @@ fn classify(text: &str) -> Option<Kind> {
         return Some(Kind::Code);
     }
     if password {
-        let new = has_word(&[
-            "new", "retype", "again", "confirm", "repeat", "reenter", "neues", "nueva", "nouveau",
-        ]) || has(&["re-enter", "re-type"]);
-        return Some(if new && !asks_current(text) {
-            Kind::New
-        } else {
-            Kind::Password
-        });
+        let new = has_word(&["new", "retype", "again", "confirm", "repeat", "reenter", "neues", "nueva", "nouveau"])
+            || has(&["re-enter", "re-type"]);
+        return Some(if new && !asks_current(text) { Kind::New } else { Kind::Password });
     }
     if has(&["press enter", "press return", "press any key", "hit enter"]) {
         return Some(Kind::Key);
@@ -289,11 +248,5 @@ fn classify(text: &str) -> Option<Kind> {
 
 /// A prompt as it may be shown: escapes removed, one line, not too long.
 fn shown(prompt: &str) -> String {
-    prompt
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(200)
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect::<String>().trim().to_owned()
 }

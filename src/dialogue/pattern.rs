@@ -23,11 +23,7 @@ impl Pattern {
     #[must_use]
     pub fn glob(text: &str) -> Self {
         Self::Glob {
-            parts: text
-                .split('*')
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            parts: text.split('*').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
             open_end: text.ends_with('*'),
         }
     }
@@ -35,10 +31,7 @@ impl Pattern {
     /// A text in which nothing is special.
     #[must_use]
     pub fn literal(text: &str) -> Self {
-        Self::Glob {
-            parts: vec![text.to_owned()],
-            open_end: false,
-        }
+        Self::Glob { parts: vec![text.to_owned()], open_end: false }
     }
 
     /// A regular expression.
@@ -68,9 +61,7 @@ impl Pattern {
                 for part in before {
                     at += text[at..].find(part.as_str())? + part.len();
                 }
-                text[at..]
-                    .rfind(last.as_str())
-                    .map(|found| at + found + last.len())
+                text[at..].rfind(last.as_str()).map(|found| at + found + last.len())
             }
         }
     }

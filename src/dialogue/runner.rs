@@ -81,25 +81,12 @@ pub struct RunFailure {
 
 enum State {
     Ready,
-    Waiting {
-        pattern: Pattern,
-        deadline: i64,
-        what: String,
-    },
-    AwaitingPrompt {
-        prompt: String,
-        deadline: i64,
-    },
-    Sleeping {
-        until: i64,
-    },
+    Waiting { pattern: Pattern, deadline: i64, what: String },
+    AwaitingPrompt { prompt: String, deadline: i64 },
+    Sleeping { until: i64 },
     AwaitingCode,
-    AwaitingCommit {
-        code: Option<Secret>,
-    },
-    Settling {
-        deadline: i64,
-    },
+    AwaitingCommit { code: Option<Secret> },
+    Settling { deadline: i64 },
     Over,
 }
 
@@ -148,23 +135,12 @@ impl Run {
     pub fn deadline(&self) -> Option<i64> {
         let settled = self.last_output + SETTLE_MS;
         match &self.state {
-            State::Waiting {
-                deadline, pattern, ..
-            } => {
-                let pending =
-                    self.echo.is_some() || pattern.find_end(self.screen.unread()).is_some();
-                Some(if pending && !self.screen.unread().is_empty() {
-                    settled.min(*deadline)
-                } else {
-                    *deadline
-                })
+            State::Waiting { deadline, pattern, .. } => {
+                let pending = self.echo.is_some() || pattern.find_end(self.screen.unread()).is_some();
+                Some(if pending && !self.screen.unread().is_empty() { settled.min(*deadline) } else { *deadline })
             }
-            State::Settling { deadline } if !self.screen.since_sent().trim().is_empty() => {
-                Some(settled.min(*deadline))
-            }
-            State::AwaitingPrompt { deadline, .. } | State::Settling { deadline } => {
-                Some(*deadline)
-            }
+            State::Settling { deadline } if !self.screen.since_sent().trim().is_empty() => Some(settled.min(*deadline)),
+            State::AwaitingPrompt { deadline, .. } | State::Settling { deadline } => Some(*deadline),
             State::Sleeping { until } => Some(*until),
             _ => None,
         }
@@ -210,11 +186,7 @@ impl Run {
                 self.next_line(now, effects);
                 true
             }
-            State::Waiting {
-                pattern,
-                deadline,
-                what,
-            } => {
+            State::Waiting { pattern, deadline, what } => {
                 let late = now >= *deadline;
                 if self.echo.is_some() && !self.screen.since_sent().is_empty() && !quiet && !late {
                     return false;
@@ -228,33 +200,23 @@ impl Run {
                         true
                     }
                     None if self.closed => {
-                        let message =
-                            format!("the device closed the session while {what} was awaited");
+                        let message = format!("the device closed the session while {what} was awaited");
                         self.fail(&message, effects)
                     }
                     None if late => {
-                        let message = format!(
-                            "{what} did not come within {} s",
-                            seconds(self.read_timeout_ms)
-                        );
+                        let message = format!("{what} did not come within {} s", seconds(self.read_timeout_ms));
                         self.fail(&message, effects)
                     }
                     None => false,
                 }
             }
             State::AwaitingPrompt { prompt, deadline } => {
-                if self
-                    .screen
-                    .since_sent()
-                    .trim_end()
-                    .ends_with(prompt.trim_end())
-                {
+                if self.screen.since_sent().trim_end().ends_with(prompt.trim_end()) {
                     self.send(now, None, effects);
                     return true;
                 }
                 if self.closed || now >= *deadline {
-                    let message =
-                        format!("the prompt \"{}\" did not come", self.masker.mask(prompt));
+                    let message = format!("the prompt \"{}\" did not come", self.masker.mask(prompt));
                     return self.fail(&message, effects);
                 }
                 false
@@ -298,59 +260,35 @@ impl Run {
             Command::Exec(_) => match &self.prompt {
                 Some(prompt) => {
                     let prompt = self.values.fill(prompt, None).expose().to_owned();
-                    self.state = State::AwaitingPrompt {
-                        prompt,
-                        deadline: now + self.read_timeout_ms,
-                    };
+                    self.state = State::AwaitingPrompt { prompt, deadline: now + self.read_timeout_ms };
                 }
                 None => self.send(now, None, effects),
             },
             Command::Write(_) => self.send(now, None, effects),
-            Command::Expect(text) => self.wait(
-                now,
-                Pattern::glob(self.values.fill(text, None).expose()),
-                text,
-            ),
-            Command::Read(text) => self.wait(
-                now,
-                Pattern::literal(self.values.fill(text, None).expose()),
-                text,
-            ),
-            Command::ExpectRegex(text, flags) => {
-                match Pattern::regex(self.values.fill_regex(text).expose(), *flags) {
-                    Ok(pattern) => self.wait(now, pattern, text),
-                    Err(_) => {
-                        self.fail(
-                            "the regular expression is too large with its tags replaced",
-                            effects,
-                        );
-                    }
+            Command::Expect(text) => self.wait(now, Pattern::glob(self.values.fill(text, None).expose()), text),
+            Command::Read(text) => self.wait(now, Pattern::literal(self.values.fill(text, None).expose()), text),
+            Command::ExpectRegex(text, flags) => match Pattern::regex(self.values.fill_regex(text).expose(), *flags) {
+                Ok(pattern) => self.wait(now, pattern, text),
+                Err(_) => {
+                    self.fail("the regular expression is too large with its tags replaced", effects);
                 }
-            }
+            },
             Command::NoExpect(text) => {
-                self.guards.push((
-                    Pattern::glob(self.values.fill(text, None).expose()),
-                    text.to_string(),
-                ));
+                self.guards.push((Pattern::glob(self.values.fill(text, None).expose()), text.to_string()));
                 match self.broken_guard() {
                     Some(what) => self.fail_refused(what, effects),
                     None => self.proceed(),
                 }
             }
-            Command::Sleep(time) => {
-                self.state = State::Sleeping {
-                    until: now + millis(*time),
-                }
-            }
+            Command::Sleep(time) => self.state = State::Sleeping { until: now + millis(*time) },
             Command::Fail(text) => {
                 let text = self.values.fill(text, None).expose().to_owned();
                 self.fail(&format!("the template says: {text}"), effects);
             }
             Command::End => self.end(now, effects),
-            Command::SetSshVersion
-            | Command::SetConnectTimeout(_)
-            | Command::LoginPrompt(..)
-            | Command::Info(..) => self.proceed(),
+            Command::SetSshVersion | Command::SetConnectTimeout(_) | Command::LoginPrompt(..) | Command::Info(..) => {
+                self.proceed()
+            }
         }
     }
 
@@ -360,11 +298,7 @@ impl Run {
     }
 
     fn wait(&mut self, now: i64, pattern: Pattern, shown: &Text) {
-        self.state = State::Waiting {
-            pattern,
-            deadline: now + self.read_timeout_ms,
-            what: format!("\"{shown}\""),
-        };
+        self.state = State::Waiting { pattern, deadline: now + self.read_timeout_ms, what: format!("\"{shown}\"") };
     }
 
     /// Sends the current line, as soon as its code is there and the commit point it may be is durable.
@@ -380,11 +314,7 @@ impl Run {
             self.fail("the device closed the session", effects);
             return;
         }
-        let whose = if text.has_tag("AUTH_TOTP_TOKEN") {
-            Whose::Login
-        } else {
-            Whose::Account
-        };
+        let whose = if text.has_tag("AUTH_TOTP_TOKEN") { Whose::Login } else { Whose::Account };
         if code.is_none() && (whose == Whose::Login || text.has_tag("TOTP_TOKEN")) {
             self.state = State::AwaitingCode;
             effects.push(Effect::NeedCode(whose));
@@ -397,19 +327,14 @@ impl Run {
         }
         let filled = self.values.fill(text, code.as_ref());
         let bytes = match line.command {
-            Command::Exec(_) => {
-                Secret::new(format!("{}{}", filled.expose(), self.new_line.as_str()))
-            }
+            Command::Exec(_) => Secret::new(format!("{}{}", filled.expose(), self.new_line.as_str())),
             _ => filled.clone(),
         };
         self.guards.clear();
         self.screen.mark_sent();
         self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
         self.last_output = now;
-        effects.push(Effect::Step(format!(
-            "line {}: sent \"{text}\"",
-            line.number
-        )));
+        effects.push(Effect::Step(format!("line {}: sent \"{text}\"", line.number)));
         effects.push(Effect::Send(bytes));
         self.proceed();
     }
@@ -418,17 +343,13 @@ impl Run {
         if self.guards.is_empty() || self.closed {
             self.finish(effects);
         } else {
-            self.state = State::Settling {
-                deadline: now + self.read_timeout_ms,
-            };
+            self.state = State::Settling { deadline: now + self.read_timeout_ms };
         }
     }
 
     fn finish(&mut self, effects: &mut Vec<Effect>) {
         self.state = State::Over;
-        effects.push(Effect::Finished(Verdict::Ran {
-            committed: self.committed,
-        }));
+        effects.push(Effect::Finished(Verdict::Ran { committed: self.committed }));
     }
 
     /// Takes the echo of the line just sent out of what is matched.
@@ -441,9 +362,7 @@ impl Run {
                 self.echo = None;
             }
             Echo::None => self.echo = None,
-            Echo::Begun if now - self.last_output >= SETTLE_MS && !text.is_empty() => {
-                self.echo = None
-            }
+            Echo::Begun if now - self.last_output >= SETTLE_MS && !text.is_empty() => self.echo = None,
             Echo::Begun => {}
         }
     }
@@ -453,17 +372,11 @@ impl Run {
             return None;
         }
         let text = self.screen.since_sent();
-        self.guards
-            .iter()
-            .find(|(pattern, _)| pattern.occurs_in(text))
-            .map(|(_, what)| what.clone())
+        self.guards.iter().find(|(pattern, _)| pattern.occurs_in(text)).map(|(_, what)| what.clone())
     }
 
     fn fail_refused(&mut self, what: String, effects: &mut Vec<Effect>) {
-        self.fail(
-            &format!("the device answered \"{what}\", which must not come"),
-            effects,
-        );
+        self.fail(&format!("the device answered \"{what}\", which must not come"), effects);
         if let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last_mut() {
             failure.device_refuses = failure.committed;
         }
@@ -475,11 +388,7 @@ impl Run {
             return false;
         }
         let seen = self.last_lines();
-        let message = format!(
-            "template line {}: {}; last seen: {seen}",
-            self.line_number(),
-            self.masker.mask(what)
-        );
+        let message = format!("template line {}: {}; last seen: {seen}", self.line_number(), self.masker.mask(what));
         self.state = State::Over;
         effects.push(Effect::Finished(Verdict::Failed(RunFailure {
             message,
@@ -491,30 +400,17 @@ impl Run {
 
     fn line_number(&self) -> usize {
         let lines = self.template.lines();
-        lines
-            .get(self.at)
-            .or(lines.last())
-            .map_or(0, |line| line.number)
+        lines.get(self.at).or(lines.last()).map_or(0, |line| line.number)
     }
 
     /// The last three lines seen, masked, on one line.
     fn last_lines(&self) -> String {
-        let lines: Vec<&str> = self
-            .screen
-            .all()
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
+        let lines: Vec<&str> = self.screen.all().lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
         let masked = self.masker.mask(&tail);
         let skip = masked.chars().count().saturating_sub(300);
         let short: String = masked.chars().skip(skip).collect();
-        if short.is_empty() {
-            "nothing".into()
-        } else {
-            format!("«{short}»")
-        }
+        if short.is_empty() { "nothing".into() } else { format!("«{short}»") }
     }
 }
 
@@ -567,9 +463,5 @@ fn millis(time: std::time::Duration) -> i64 {
 }
 
 fn seconds(ms: i64) -> String {
-    if ms % 1000 == 0 {
-        (ms / 1000).to_string()
-    } else {
-        format!("{}.{:03}", ms / 1000, ms % 1000)
-    }
+    if ms % 1000 == 0 { (ms / 1000).to_string() } else { format!("{}.{:03}", ms / 1000, ms % 1000) }
 }

@@ -90,8 +90,7 @@ fn begun_character(bytes: &[u8]) -> usize {
     (1..=bytes.len().min(3))
         .find(|&n| {
             let tail = &bytes[bytes.len() - n..];
-            tail[0] >= 0xc0
-                && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
+            tail[0] >= 0xc0 && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
         })
         .unwrap_or(0)
 }
@@ -109,13 +108,9 @@ impl Page {
         if self.cursor >= self.text.len() {
             self.text.push(c);
         } else {
-            let old = self.text[self.cursor..]
-                .chars()
-                .next()
-                .map_or(0, char::len_utf8);
+            let old = self.text[self.cursor..].chars().next().map_or(0, char::len_utf8);
             let mut buffer = [0; 4];
-            self.text
-                .replace_range(self.cursor..self.cursor + old, c.encode_utf8(&mut buffer));
+            self.text.replace_range(self.cursor..self.cursor + old, c.encode_utf8(&mut buffer));
             self.read = floor(&self.text, self.read);
             self.sent = floor(&self.text, self.sent);
         }
@@ -137,11 +132,7 @@ impl Page {
 
     fn erase_line(&mut self, mode: u16) {
         if mode == 0 || mode == 2 {
-            let from = if mode == 2 {
-                self.line_start
-            } else {
-                self.cursor
-            };
+            let from = if mode == 2 { self.line_start } else { self.cursor };
             self.text.truncate(from);
             self.cursor = self.cursor.min(self.text.len());
             self.read = self.read.min(self.text.len());
@@ -155,12 +146,7 @@ impl Page {
         }
         let cut = floor(&self.text, self.text.len() - LIMIT / 2);
         self.text.drain(..cut);
-        for mark in [
-            &mut self.line_start,
-            &mut self.cursor,
-            &mut self.read,
-            &mut self.sent,
-        ] {
+        for mark in [&mut self.line_start, &mut self.cursor, &mut self.read, &mut self.sent] {
             *mark = mark.saturating_sub(cut);
         }
     }
@@ -181,18 +167,8 @@ impl Perform for Page {
         }
     }
 
-    fn csi_dispatch(
-        &mut self,
-        params: &Params,
-        _intermediates: &[u8],
-        _ignore: bool,
-        action: char,
-    ) {
-        let first = params
-            .iter()
-            .next()
-            .and_then(|p| p.first().copied())
-            .unwrap_or(0);
+    fn csi_dispatch(&mut self, params: &Params, _intermediates: &[u8], _ignore: bool, action: char) {
+        let first = params.iter().next().and_then(|p| p.first().copied()).unwrap_or(0);
         match action {
             'K' => self.erase_line(first),
             // A jump to another row begins a line of its own, as on switches that paint their prompt.

@@ -37,9 +37,7 @@ fn told(effects: Vec<Effect>) -> Vec<String> {
             Effect::CommitPoint => Some("commit".into()),
             Effect::Step(_) => None,
             Effect::Finished(Verdict::Ran { .. }) => Some("ran".into()),
-            Effect::Finished(Verdict::Failed(failure)) => {
-                Some(format!("failed {}", failure.message))
-            }
+            Effect::Finished(Verdict::Failed(failure)) => Some(format!("failed {}", failure.message)),
         })
         .collect()
 }
@@ -50,20 +48,10 @@ fn the_new_password_leaves_only_after_its_commit_point_is_durable() {
         "exec \"passwd\"\nexpect \"*urrent password:\"\nexec \"[#CURRENT_PASSWORD#]\"\nexpect \"new:\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n",
     );
     assert_eq!(told(run.handle(0, Input::Start)), ["send \"passwd\\n\""]);
-    assert_eq!(
-        told(run.handle(1, Input::Output(b"passwd\r\nCurrent password: "))),
-        ["send \"old-pass-9\\n\""]
-    );
+    assert_eq!(told(run.handle(1, Input::Output(b"passwd\r\nCurrent password: "))), ["send \"old-pass-9\\n\""]);
     assert_eq!(told(run.handle(2, Input::Output(b"\r\nnew: "))), ["commit"]);
-    assert_eq!(
-        told(run.handle(3, Input::Output(b"new: "))),
-        [""; 0],
-        "nothing leaves before it is durable"
-    );
-    assert_eq!(
-        told(run.handle(4, Input::Committed)),
-        [format!("send \"{NEW}\\n\"")]
-    );
+    assert_eq!(told(run.handle(3, Input::Output(b"new: "))), [""; 0], "nothing leaves before it is durable");
+    assert_eq!(told(run.handle(4, Input::Committed)), [format!("send \"{NEW}\\n\"")]);
     assert_eq!(told(run.handle(5, Input::Output(b"\r\nok\r\n"))), ["ran"]);
 }
 
@@ -72,15 +60,8 @@ fn an_echo_is_not_an_answer() {
     let mut run = run("exec \"show password:\"\nexpect \"*password:\"\nend\n");
     run.handle(0, Input::Start);
     assert_eq!(told(run.handle(1, Input::Output(b"show pass"))), [""; 0]);
-    assert_eq!(
-        told(run.handle(2, Input::Output(b"word:\r\n"))),
-        [""; 0],
-        "the echo alone must not match"
-    );
-    assert_eq!(
-        told(run.handle(3, Input::Output(b"Enter password: "))),
-        ["ran"]
-    );
+    assert_eq!(told(run.handle(2, Input::Output(b"word:\r\n"))), [""; 0], "the echo alone must not match");
+    assert_eq!(told(run.handle(3, Input::Output(b"Enter password: "))), ["ran"]);
 }
 
 #[test]
@@ -88,11 +69,7 @@ fn an_echo_behind_a_late_prompt_or_wrapped_is_skipped_too() {
     for echo in ["router> show password:\r\n", "show pass\r\nword:\r\n"] {
         let mut run = run("exec \"show password:\"\nexpect \"*password:\"\nend\n");
         run.handle(0, Input::Start);
-        assert_eq!(
-            told(run.handle(1, Input::Output(echo.as_bytes()))),
-            [""; 0],
-            "{echo}"
-        );
+        assert_eq!(told(run.handle(1, Input::Output(echo.as_bytes()))), [""; 0], "{echo}");
     }
 }
 
@@ -100,24 +77,15 @@ fn an_echo_behind_a_late_prompt_or_wrapped_is_skipped_too() {
 fn a_banner_is_not_a_prompt() {
     let mut run = run("expect \"*$\"\nexec \"id\"\nend\n");
     run.handle(0, Input::Start);
-    assert_eq!(
-        told(run.handle(1, Input::Output(b"Costs 5 $ an hour\r\nwelcome"))),
-        [""; 0]
-    );
-    assert_eq!(
-        told(run.handle(100, Input::Output(b"\r\nhost$ "))),
-        ["send \"id\\n\"", "ran"]
-    );
+    assert_eq!(told(run.handle(1, Input::Output(b"Costs 5 $ an hour\r\nwelcome"))), [""; 0]);
+    assert_eq!(told(run.handle(100, Input::Output(b"\r\nhost$ "))), ["send \"id\\n\"", "ran"]);
 }
 
 #[test]
 fn a_match_with_more_behind_it_is_taken_when_the_output_settles() {
     let mut run = run("expect \"ready\"\nend\n");
     run.handle(0, Input::Start);
-    assert_eq!(
-        told(run.handle(10, Input::Output(b"ready - go on"))),
-        [""; 0]
-    );
+    assert_eq!(told(run.handle(10, Input::Output(b"ready - go on"))), [""; 0]);
     assert_eq!(run.deadline(), Some(160));
     assert_eq!(told(run.handle(160, Input::Tick)), ["ran"]);
 }
@@ -126,10 +94,7 @@ fn a_match_with_more_behind_it_is_taken_when_the_output_settles() {
 fn each_wait_looks_only_at_unread_output() {
     let mut run = run("expect \"word:\"\nexec \"a\"\nexpect \"word:\"\nend\n");
     run.handle(0, Input::Start);
-    assert_eq!(
-        told(run.handle(1, Input::Output(b"password: "))),
-        ["send \"a\\n\""]
-    );
+    assert_eq!(told(run.handle(1, Input::Output(b"password: "))), ["send \"a\\n\""]);
     assert_eq!(told(run.handle(2, Input::Output(b"\r\n"))), [""; 0]);
     assert_eq!(told(run.handle(3, Input::Output(b"password: "))), ["ran"]);
 }
@@ -141,9 +106,7 @@ fn no_expect_fails_on_what_comes_until_the_next_line_or_the_end() {
     bad.handle(0, Input::Start);
     bad.handle(0, Input::Committed);
     let effects = bad.handle(50, Input::Output(b"\r\nBAD PASSWORD: it is too short\r\n"));
-    let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last() else {
-        panic!("{effects:?}")
-    };
+    let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last() else { panic!("{effects:?}") };
     assert!(failure.committed && failure.device_refuses);
     let mut good = run(text);
     good.handle(0, Input::Start);
@@ -156,21 +119,10 @@ fn no_expect_fails_on_what_comes_until_the_next_line_or_the_end() {
 fn a_wait_that_times_out_names_the_line_and_masks_what_was_seen() {
     let mut run = run("exec \"[#CURRENT_PASSWORD#]\"\nset-read-timeout 2\nexpect \"never\"\n");
     run.handle(0, Input::Start);
-    run.handle(
-        1,
-        Input::Output(b"you typed old-pass-9 \x1b]0;evil\x07\x1b[31mred\r\n"),
-    );
+    run.handle(1, Input::Output(b"you typed old-pass-9 \x1b]0;evil\x07\x1b[31mred\r\n"));
     let told = told(run.handle(2_001, Input::Tick));
-    assert!(
-        told[0].contains("template line 3") && told[0].contains("within 2 s"),
-        "{told:?}"
-    );
-    assert!(
-        told[0].contains("********")
-            && !told[0].contains("old-pass")
-            && !told[0].contains('\u{1b}'),
-        "{told:?}"
-    );
+    assert!(told[0].contains("template line 3") && told[0].contains("within 2 s"), "{told:?}");
+    assert!(told[0].contains("********") && !told[0].contains("old-pass") && !told[0].contains('\u{1b}'), "{told:?}");
 }
 
 #[test]
@@ -186,29 +138,16 @@ fn a_code_is_made_only_when_its_line_is_sent() {
     let mut run = run("expect \"code:\"\nexec \"[#TOTP_TOKEN#]\"\nexpect \"$\"\n");
     assert_eq!(told(run.handle(0, Input::Start)), [""; 0]);
     assert_eq!(told(run.handle(1, Input::Output(b"code: "))), ["code"]);
-    assert_eq!(
-        told(run.handle(2, Input::Code(Secret::new("123456".into())))),
-        ["send \"123456\\n\""]
-    );
+    assert_eq!(told(run.handle(2, Input::Code(Secret::new("123456".into())))), ["send \"123456\\n\""]);
 }
 
 #[test]
 fn with_a_prompt_set_each_exec_waits_for_it() {
-    let mut run =
-        run("set-prompt \"$\"\nset-new-line-mode windows\nexec \"one\"\nexec \"two\"\nend\n");
+    let mut run = run("set-prompt \"$\"\nset-new-line-mode windows\nexec \"one\"\nexec \"two\"\nend\n");
     assert_eq!(told(run.handle(0, Input::Start)), [""; 0]);
-    assert_eq!(
-        told(run.handle(1, Input::Output(b"host$ "))),
-        ["send \"one\\r\\n\""]
-    );
-    assert_eq!(
-        told(run.handle(2, Input::Output(b"one\r\nworking\r\n"))),
-        [""; 0]
-    );
-    assert_eq!(
-        told(run.handle(3, Input::Output(b"host$ "))),
-        ["send \"two\\r\\n\"", "ran"]
-    );
+    assert_eq!(told(run.handle(1, Input::Output(b"host$ "))), ["send \"one\\r\\n\""]);
+    assert_eq!(told(run.handle(2, Input::Output(b"one\r\nworking\r\n"))), [""; 0]);
+    assert_eq!(told(run.handle(3, Input::Output(b"host$ "))), ["send \"two\\r\\n\"", "ran"]);
 }
 
 #[test]
@@ -231,12 +170,8 @@ fn whatever_is_printed_the_screen_stays_bounded() {
 
 #[test]
 fn refusals_of_a_new_password_are_known_by_their_wording() {
-    assert!(device_refuses(
-        "BAD PASSWORD: The password is shorter than 8 characters"
-    ));
-    assert!(device_refuses(
-        "passwd: Authentication token manipulation error\npasswd: password unchanged"
-    ));
+    assert!(device_refuses("BAD PASSWORD: The password is shorter than 8 characters"));
+    assert!(device_refuses("passwd: Authentication token manipulation error\npasswd: password unchanged"));
     assert!(!device_refuses("passwd: password updated successfully"));
 }
 
@@ -272,11 +207,7 @@ fn prompts_of_real_products_get_the_right_answer() {
         "YubiKey for `admin': ",
     ];
     for prompt in codes {
-        assert_eq!(
-            answers(&[prompt], LoginFormat::Separate),
-            "Code",
-            "{prompt}"
-        );
+        assert_eq!(answers(&[prompt], LoginFormat::Separate), "Code", "{prompt}");
     }
     for prompt in [
         "Password: ",
@@ -286,11 +217,7 @@ fn prompts_of_real_products_get_the_right_answer() {
         "Enter password",
         "Kennwort:",
     ] {
-        assert_eq!(
-            answers(&[prompt], LoginFormat::Separate),
-            "Password",
-            "{prompt}"
-        );
+        assert_eq!(answers(&[prompt], LoginFormat::Separate), "Password", "{prompt}");
     }
     for prompt in [
         "New password: ",
@@ -299,45 +226,25 @@ fn prompts_of_real_products_get_the_right_answer() {
         "Confirm password:",
         "Re-enter new password",
     ] {
-        assert_eq!(
-            answers(&[prompt], LoginFormat::Separate),
-            "NewPassword",
-            "{prompt}"
-        );
+        assert_eq!(answers(&[prompt], LoginFormat::Separate), "NewPassword", "{prompt}");
     }
-    assert_eq!(
-        answers(&["Password & verification code: "], LoginFormat::Separate),
-        "Joined(PasswordThenCode)"
-    );
+    assert_eq!(answers(&["Password & verification code: "], LoginFormat::Separate), "Joined(PasswordThenCode)");
 }
 
 #[test]
 fn one_field_logins_follow_the_device_setting() {
-    assert_eq!(
-        answers(&["Password: "], LoginFormat::PasswordCommaCode),
-        "Joined(PasswordCommaCode)"
-    );
-    let joined = LoginFormat::PasswordThenCode
-        .join(&Secret::new("pw".into()), &Secret::new("123456".into()));
+    assert_eq!(answers(&["Password: "], LoginFormat::PasswordCommaCode), "Joined(PasswordCommaCode)");
+    let joined = LoginFormat::PasswordThenCode.join(&Secret::new("pw".into()), &Secret::new("123456".into()));
     assert_eq!(joined.expose(), "pw123456");
 }
 
 #[test]
 fn a_password_asked_for_twice_and_an_unknown_prompt_end_the_login() {
-    assert!(
-        answers(&["Password: ", "Password: "], LoginFormat::Separate)
-            .contains("asks for the password again")
-    );
-    assert!(
-        answers(&["What is your \u{1b}[31mquest?"], LoginFormat::Separate)
-            .contains("«What is your  [31mquest?»")
-    );
+    assert!(answers(&["Password: ", "Password: "], LoginFormat::Separate).contains("asks for the password again"));
+    assert!(answers(&["What is your \u{1b}[31mquest?"], LoginFormat::Separate).contains("«What is your  [31mquest?»"));
     assert!(answers(&["Enter a new PIN:"], LoginFormat::Separate).contains("nothing answers"));
     assert_eq!(
-        answers(
-            &["Password: ", "Current password: ", "New password: "],
-            LoginFormat::Separate
-        ),
+        answers(&["Password: ", "Current password: ", "New password: "], LoginFormat::Separate),
         "Password Password NewPassword"
     );
 }
@@ -350,15 +257,8 @@ fn a_demand_for_a_new_password_is_not_met_where_none_may_be_sent() {
 
 #[test]
 fn a_template_s_own_login_prompts_come_first() {
-    let mut login = LoginDialogue::new(
-        LoginFormat::Separate,
-        vec![Pattern::glob("*Domain password*")],
-        false,
-    );
-    assert!(matches!(
-        login.answer("Domain password: ", ""),
-        Ok(Answer::Template(0))
-    ));
+    let mut login = LoginDialogue::new(LoginFormat::Separate, vec![Pattern::glob("*Domain password*")], false);
+    assert!(matches!(login.answer("Domain password: ", ""), Ok(Answer::Template(0))));
 }
 
 #[test]
@@ -366,21 +266,9 @@ fn a_field_that_could_inject_a_line_is_refused() {
     let (checked, _) = template::load(Path::new("t"), "exec \"set [#ADD_INFO#]\"\n");
     let checked = checked.unwrap();
     let mut values = values();
-    assert!(
-        values
-            .check(&checked)
-            .unwrap_err()
-            .to_string()
-            .contains("fields")
-    );
+    assert!(values.check(&checked).unwrap_err().to_string().contains("fields"));
     values.set("ADD_INFO", Secret::new("x\nreload".into()));
-    assert!(
-        values
-            .check(&checked)
-            .unwrap_err()
-            .to_string()
-            .contains("control character")
-    );
+    assert!(values.check(&checked).unwrap_err().to_string().contains("control character"));
 }
 
 proptest! {

@@ -50,27 +50,16 @@ impl Values {
     /// The first tag that has none, with its line and what to set.
     pub fn check(&self, template: &Checked) -> Result<(), MissingTag> {
         for (tag, line) in template.tags() {
-            let missing = |why: String| {
-                Err(MissingTag {
-                    tag: tag.to_owned(),
-                    line,
-                    why,
-                })
-            };
+            let missing = |why: String| Err(MissingTag { tag: tag.to_owned(), line, why });
             if CODES.contains(&tag) {
                 if !self.codes.contains(&tag) {
-                    return missing(
-                        "needs a TOTP seed: store one with 'rotorctl totp set ACCOUNT'".into(),
-                    );
+                    return missing("needs a TOTP seed: store one with 'rotorctl totp set ACCOUNT'".into());
                 }
                 continue;
             }
             match self.values.get(tag) {
                 None if tag.contains("PASSWORD") => {
-                    return missing(
-                        "has no value: store the password with 'rotorctl secret set ACCOUNT'"
-                            .into(),
-                    );
+                    return missing("has no value: store the password with 'rotorctl secret set ACCOUNT'".into());
                 }
                 None => {
                     return missing(format!(
@@ -78,7 +67,9 @@ impl Values {
                     ));
                 }
                 Some(value) if value.has_control_character() => {
-                    return missing("holds a line end or another control character, which could inject a command".into());
+                    return missing(
+                        "holds a line end or another control character, which could inject a command".into(),
+                    );
                 }
                 Some(_) => {}
             }
@@ -98,25 +89,15 @@ impl Values {
         Secret::new(self.fill_with(text, None, regex::escape))
     }
 
-    fn fill_with(
-        &self,
-        text: &Text,
-        code: Option<&Secret>,
-        escape: impl Fn(&str) -> String,
-    ) -> String {
+    fn fill_with(&self, text: &Text, code: Option<&Secret>, escape: impl Fn(&str) -> String) -> String {
         let mut filled = String::with_capacity(256);
         for piece in &text.pieces {
             match piece {
                 Piece::Literal(literal) => filled.push_str(literal),
-                Piece::Tag(tag) if CODES.contains(&tag.as_str()) => {
-                    filled.push_str(code.map_or("", Secret::expose))
+                Piece::Tag(tag) if CODES.contains(&tag.as_str()) => filled.push_str(code.map_or("", Secret::expose)),
+                Piece::Tag(tag) => {
+                    filled.push_str(&self.values.get(tag).map_or_else(String::new, |value| escape(value.expose())))
                 }
-                Piece::Tag(tag) => filled.push_str(
-                    &self
-                        .values
-                        .get(tag)
-                        .map_or_else(String::new, |value| escape(value.expose())),
-                ),
             }
         }
         filled

@@ -52,9 +52,7 @@ impl Problem {
     ) -> Self {
         let start = floor_boundary(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[line_start..]
-            .find('\n')
-            .map_or(text.len(), |at| line_start + at);
+        let line_end = text[line_start..].find('\n').map_or(text.len(), |at| line_start + at);
         let end = floor_boundary(text, span.end.clamp(start, line_end.max(start)));
         Self {
             file: file.display().to_string(),
@@ -90,28 +88,14 @@ impl fmt::Display for Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(
-            f,
-            "{}:{}:{}: {severity}: {} [{}]",
-            self.file, self.line, self.column, self.message, self.code
-        )?;
+        write!(f, "{}:{}:{}: {severity}: {} [{}]", self.file, self.line, self.column, self.message, self.code)?;
         if self.source.is_empty() {
             return Ok(());
         }
         let number = self.line.to_string();
-        let pad: String = self
-            .source
-            .chars()
-            .take(self.column - 1)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        write!(
-            f,
-            "\n {number} | {}\n {} | {pad}{}",
-            self.source,
-            " ".repeat(number.len()),
-            "^".repeat(self.width)
-        )
+        let pad: String =
+            self.source.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        write!(f, "\n {number} | {}\n {} | {pad}{}", self.source, " ".repeat(number.len()), "^".repeat(self.width))
     }
 }
 
@@ -121,12 +105,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     let given = given.to_lowercase();
     known
         .into_iter()
-        .map(|name| {
-            (
-                strsim::damerau_levenshtein(&given, &name.to_lowercase()),
-                name,
-            )
-        })
+        .map(|name| (strsim::damerau_levenshtein(&given, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= (name.chars().count().max(3) / 3).max(1))
         .min()
         .map(|(_, name)| name)
@@ -139,18 +118,8 @@ mod tests {
     #[test]
     fn a_problem_names_its_place_and_points_at_it() {
         let text = "a = 1\nlenght = 24\n";
-        let problem = Problem::at(
-            Path::new("x.toml"),
-            text,
-            6..12,
-            Severity::Error,
-            "C002",
-            "unknown key",
-        );
-        assert_eq!(
-            problem.to_string(),
-            "x.toml:2:1: error: unknown key [C002]\n 2 | lenght = 24\n   | ^^^^^^"
-        );
+        let problem = Problem::at(Path::new("x.toml"), text, 6..12, Severity::Error, "C002", "unknown key");
+        assert_eq!(problem.to_string(), "x.toml:2:1: error: unknown key [C002]\n 2 | lenght = 24\n   | ^^^^^^");
     }
 
     #[test]

@@ -49,9 +49,7 @@ impl Moment {
 /// Milliseconds since 1970 as RFC 3339 in UTC, to the millisecond.
 #[must_use]
 pub fn rfc3339(wall_ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(wall_ms)
-        .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
+    DateTime::<Utc>::from_timestamp_millis(wall_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]
@@ -59,19 +57,12 @@ mod tests {
     use super::*;
 
     fn at(boot: &str, wall_ms: i64, since_boot_ms: i64) -> Moment {
-        Moment {
-            wall_ms,
-            boot: BootId(boot.into()),
-            since_boot_ms,
-        }
+        Moment { wall_ms, boot: BootId(boot.into()), since_boot_ms }
     }
 
     #[test]
     fn within_a_boot_the_boot_clock_decides_whatever_the_wall_clock_says() {
-        assert_eq!(
-            at("a", -5_000_000, 2_000).since(&at("a", 9_000_000, 500)),
-            1_500
-        );
+        assert_eq!(at("a", -5_000_000, 2_000).since(&at("a", 9_000_000, 500)), 1_500);
     }
 
     #[test]

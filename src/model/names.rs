@@ -31,24 +31,15 @@ impl DeviceName {
     /// # Errors
     /// Says which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let bad = |why| NameError::Bad {
-            what: "device name",
-            name: text.escape_debug().to_string(),
-            why,
-        };
+        let bad = |why| NameError::Bad { what: "device name", name: text.escape_debug().to_string(), why };
         if text.is_empty() || text.len() > 128 {
             return Err(bad("it must have 1 to 128 characters"));
         }
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return Err(bad("it must start with a letter or a digit"));
         }
-        if !text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        {
-            return Err(bad(
-                "only letters, digits, '.', '_' and '-' may stand in it",
-            ));
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            return Err(bad("only letters, digits, '.', '_' and '-' may stand in it"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -82,16 +73,10 @@ impl AccountName {
     /// # Errors
     /// Says which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let slash = text
-            .find('/')
-            .ok_or_else(|| NameError::NoSlash(text.escape_debug().to_string()))?;
+        let slash = text.find('/').ok_or_else(|| NameError::NoSlash(text.escape_debug().to_string()))?;
         DeviceName::parse(&text[..slash])?;
         let user = &text[slash + 1..];
-        let bad = |why| NameError::Bad {
-            what: "user name",
-            name: user.escape_debug().to_string(),
-            why,
-        };
+        let bad = |why| NameError::Bad { what: "user name", name: user.escape_debug().to_string(), why };
         if user.is_empty() || user.len() > 256 {
             return Err(bad("it must have 1 to 256 bytes"));
         }
@@ -101,10 +86,7 @@ impl AccountName {
         if user.starts_with('-') {
             return Err(bad("a device would take a leading '-' for an option"));
         }
-        Ok(Self {
-            whole: text.to_owned(),
-            slash,
-        })
+        Ok(Self { whole: text.to_owned(), slash })
     }
 
     /// `DEVICE/USERNAME`.
@@ -175,27 +157,14 @@ mod tests {
     #[test]
     fn an_account_is_a_device_and_a_user_name() {
         let account = AccountName::parse("web1/admin").unwrap();
-        assert_eq!(
-            (account.device().as_str(), account.user()),
-            ("web1", "admin")
-        );
+        assert_eq!((account.device().as_str(), account.user()), ("web1", "admin"));
         let windows = AccountName::parse("dc1/CORP\\svc-backup@x").unwrap();
         assert_eq!(windows.user(), "CORP\\svc-backup@x");
     }
 
     #[test]
     fn a_name_that_could_inject_a_line_or_an_option_is_refused() {
-        for bad in [
-            "web1",
-            "/x",
-            "web1/",
-            "web1/-rf",
-            "web1/a b",
-            "web1/a\nb",
-            "we b/a",
-            "-d/a",
-            "w\u{1b}[1m/a",
-        ] {
+        for bad in ["web1", "/x", "web1/", "web1/-rf", "web1/a b", "web1/a\nb", "we b/a", "-d/a", "w\u{1b}[1m/a"] {
             assert!(AccountName::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -80,8 +80,7 @@ impl Masker {
         let text = secret.expose();
         if text.len() >= 4 && !self.secrets.iter().any(|known| known.expose() == text) {
             self.secrets.push(secret.clone());
-            self.secrets
-                .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+            self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         }
     }
 
@@ -102,13 +101,9 @@ impl Masker {
 
 /// A character as it may stand on a terminal and in a log: control characters and direction overrides are escaped.
 fn printable(c: char) -> Vec<char> {
-    let steers = c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if steers {
-        c.escape_default().collect()
-    } else {
-        vec![c]
-    }
+    let steers =
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if steers { c.escape_default().collect() } else { vec![c] }
 }
 
 #[cfg(test)]
@@ -126,9 +121,6 @@ mod tests {
         let mut masker = Masker::default();
         masker.add(&Secret::new("abcd".into()));
         masker.add(&Secret::new("abcdef".into()));
-        assert_eq!(
-            masker.mask("x abcdef\u{1b}[2J abcd"),
-            "x ********\\u{1b}[2J ********"
-        );
+        assert_eq!(masker.mask("x abcdef\u{1b}[2J abcd"), "x ********\\u{1b}[2J ********");
     }
 }

@@ -27,10 +27,7 @@ impl Limit {
     /// How many of the stamps lie in the window that ends now. A stamp in the future counts: it is younger than any.
     #[must_use]
     pub fn used(&self, stamps: &[Moment], now: &Moment) -> u32 {
-        let used = stamps
-            .iter()
-            .filter(|stamp| now.since(stamp) < self.window_ms)
-            .count();
+        let used = stamps.iter().filter(|stamp| now.since(stamp) < self.window_ms).count();
         u32::try_from(used).unwrap_or(u32::MAX)
     }
 
@@ -43,19 +40,13 @@ impl Limit {
         if used < self.count {
             return Ok(());
         }
-        let mut ages: Vec<i64> = stamps
-            .iter()
-            .map(|stamp| now.since(stamp))
-            .filter(|age| *age < self.window_ms)
-            .collect();
+        let mut ages: Vec<i64> =
+            stamps.iter().map(|stamp| now.since(stamp)).filter(|age| *age < self.window_ms).collect();
         ages.sort_unstable();
         // Once the stamp at this place has aged out, fewer than `count` are left.
         let place = usize::try_from(self.count.max(1)).unwrap_or(usize::MAX) - 1;
         let age = ages.get(place).copied().unwrap_or(0);
-        Err(LimitError {
-            used,
-            free_in_ms: self.window_ms.saturating_sub(age),
-        })
+        Err(LimitError { used, free_in_ms: self.window_ms.saturating_sub(age) })
     }
 }
 
@@ -72,48 +63,26 @@ mod tests {
     use crate::model::BootId;
 
     const HOUR: i64 = 3_600_000;
-    const CAP: Limit = Limit {
-        count: 2,
-        window_ms: DAY_MS,
-    };
+    const CAP: Limit = Limit { count: 2, window_ms: DAY_MS };
 
     fn at(boot: &str, wall_h: i64, up_h: i64) -> Moment {
-        Moment {
-            wall_ms: wall_h * HOUR,
-            boot: BootId(boot.into()),
-            since_boot_ms: up_h * HOUR,
-        }
+        Moment { wall_ms: wall_h * HOUR, boot: BootId(boot.into()), since_boot_ms: up_h * HOUR }
     }
 
     #[test]
     fn a_third_change_within_a_day_is_refused_until_the_first_is_a_day_old() {
         let stamps = [at("a", 100, 1), at("a", 110, 11)];
         let refused = CAP.admit(&stamps, &at("a", 115, 16)).unwrap_err();
-        assert_eq!(
-            refused,
-            LimitError {
-                used: 2,
-                free_in_ms: 9 * HOUR
-            }
-        );
+        assert_eq!(refused, LimitError { used: 2, free_in_ms: 9 * HOUR });
         assert_eq!(CAP.admit(&stamps, &at("a", 124, 25)), Ok(()));
     }
 
     #[test]
     fn setting_the_clock_within_a_boot_changes_nothing() {
         let stamps = [at("a", 100, 1), at("a", 101, 2)];
-        assert!(
-            CAP.admit(&stamps, &at("a", 100 + 25, 3)).is_err(),
-            "clock set ahead"
-        );
-        assert!(
-            CAP.admit(&stamps, &at("a", 100 - 48, 3)).is_err(),
-            "clock set back"
-        );
-        assert!(
-            CAP.admit(&stamps, &at("a", 100 - 48, 27)).is_ok(),
-            "a day went by all the same"
-        );
+        assert!(CAP.admit(&stamps, &at("a", 100 + 25, 3)).is_err(), "clock set ahead");
+        assert!(CAP.admit(&stamps, &at("a", 100 - 48, 3)).is_err(), "clock set back");
+        assert!(CAP.admit(&stamps, &at("a", 100 - 48, 27)).is_ok(), "a day went by all the same");
     }
 
     #[test]
@@ -122,12 +91,8 @@ mod tests {
         let now = at("b", 100, 0);
         assert_eq!(CAP.used(std::slice::from_ref(&lying), &now), 1);
         let stamp = restamp(&lying, &now).unwrap();
-        assert_eq!(CAP.used(&[stamp.clone()], &at("b", 123, 23)), 1);
+        assert_eq!(CAP.used(std::slice::from_ref(&stamp), &at("b", 123, 23)), 1);
         assert_eq!(CAP.used(&[stamp], &at("b", 124, 24)), 0);
-        assert_eq!(
-            restamp(&at("b", 200, 0), &now),
-            None,
-            "within a boot the boot clock decides"
-        );
+        assert_eq!(restamp(&at("b", 200, 0), &now), None, "within a boot the boot clock decides");
     }
 }

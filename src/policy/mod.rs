@@ -53,26 +53,19 @@ impl Policy {
     /// The cap on changes, as a limit over a rolling window.
     #[must_use]
     pub fn cap(&self) -> Limit {
-        Limit {
-            count: self.max_changes_per_day.clamp(1, MAX_CHANGES_PER_DAY),
-            window_ms: DAY_MS,
-        }
+        Limit { count: self.max_changes_per_day.clamp(1, MAX_CHANGES_PER_DAY), window_ms: DAY_MS }
     }
 
     /// The budget of failed logins, as a limit over a rolling window.
     #[must_use]
     pub fn lockout(&self) -> Limit {
-        Limit {
-            count: self.failed_logins_per_hour.max(1),
-            window_ms: 3_600_000,
-        }
+        Limit { count: self.failed_logins_per_hour.max(1), window_ms: 3_600_000 }
     }
 
     /// When a rotation whose try number `tries` (from 1) failed before anything was sent is tried again, in
     /// milliseconds from now; `None` where the tries are used up.
     #[must_use]
     pub fn retry_in_ms(&self, tries: u32) -> Option<i64> {
-        (tries < self.attempts)
-            .then(|| i64::try_from(self.retry_after.as_millis()).unwrap_or(i64::MAX))
+        (tries < self.attempts).then(|| i64::try_from(self.retry_after.as_millis()).unwrap_or(i64::MAX))
     }
 }

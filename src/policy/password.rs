@@ -22,14 +22,7 @@ pub struct PasswordRules {
 
 impl Default for PasswordRules {
     fn default() -> Self {
-        Self {
-            length: 24,
-            upper: 2,
-            lower: 2,
-            digits: 2,
-            symbols: 2,
-            symbol_set: "-_.:+=@,".into(),
-        }
+        Self { length: 24, upper: 2, lower: 2, digits: 2, symbols: 2, symbol_set: "-_.:+=@,".into() }
     }
 }
 
@@ -41,9 +34,7 @@ pub enum GenerateError {
     #[error("the policy cannot be met: {0}")]
     Rules(String),
     /// Many tries gave none: the excluded texts leave too little room.
-    #[error(
-        "no password was found that is neither a former one nor holds the user name; raise 'length'"
-    )]
+    #[error("no password was found that is neither a former one nor holds the user name; raise 'length'")]
     Exhausted,
     /// The source of randomness failed.
     #[error("the system's random source failed: {0}")]
@@ -64,31 +55,20 @@ impl PasswordRules {
     /// Says which rule is at odds with which.
     pub fn validate(&self) -> Result<(), String> {
         if !(8..=128).contains(&self.length) {
-            return Err(format!(
-                "length is {}; it must be from 8 to 128",
-                self.length
-            ));
+            return Err(format!("length is {}; it must be from 8 to 128", self.length));
         }
         let needed = self.upper + self.lower + self.digits + self.symbols;
         if needed > self.length {
-            return Err(format!(
-                "upper + lower + digits + symbols is {needed}, more than length {}",
-                self.length
-            ));
+            return Err(format!("upper + lower + digits + symbols is {needed}, more than length {}", self.length));
         }
         if self.symbols > 0 && self.symbol_set.is_empty() {
             return Err("symbols are demanded but symbol_set is empty".into());
         }
         if let Some(bad) = self.symbol_set.chars().find(|c| !c.is_ascii_punctuation()) {
-            return Err(format!(
-                "symbol_set holds '{}', which is no printable ASCII symbol",
-                bad.escape_debug()
-            ));
+            return Err(format!("symbol_set holds '{}', which is no printable ASCII symbol", bad.escape_debug()));
         }
         if self.upper + self.lower == 0 && needed == self.length {
-            return Err(
-                "a password starts with a letter, and the rules leave no room for one".into(),
-            );
+            return Err("a password starts with a letter, and the rules leave no room for one".into());
         }
         Ok(())
     }
@@ -98,20 +78,12 @@ impl PasswordRules {
     ///
     /// # Errors
     /// The rules cannot be met, or randomness failed.
-    pub fn generate(
-        &self,
-        user: &str,
-        former: &[Secret],
-        fill: Fill<'_>,
-    ) -> Result<Candidate, GenerateError> {
+    pub fn generate(&self, user: &str, former: &[Secret], fill: Fill<'_>) -> Result<Candidate, GenerateError> {
         self.validate().map_err(GenerateError::Rules)?;
         for _ in 0..1000 {
             let secret = self.draw(fill)?;
             let text = secret.expose();
-            let has_user = user.len() >= 3
-                && text
-                    .to_ascii_lowercase()
-                    .contains(&user.to_ascii_lowercase());
+            let has_user = user.len() >= 3 && text.to_ascii_lowercase().contains(&user.to_ascii_lowercase());
             if !has_user && former.iter().all(|old| old.expose() != text) {
                 return Ok(Candidate::new(secret));
             }
@@ -120,20 +92,11 @@ impl PasswordRules {
     }
 
     fn draw(&self, fill: Fill<'_>) -> Result<Secret, GenerateError> {
-        let symbols = if self.symbols > 0 {
-            self.symbol_set.as_str()
-        } else {
-            ""
-        };
+        let symbols = if self.symbols > 0 { self.symbol_set.as_str() } else { "" };
         let letters = format!("{UPPER}{LOWER}");
         let all = format!("{letters}{DIGITS}{symbols}");
         let mut chars: Zeroizing<Vec<char>> = Zeroizing::new(Vec::with_capacity(self.length));
-        let kinds = [
-            (UPPER, self.upper),
-            (LOWER, self.lower),
-            (DIGITS, self.digits),
-            (symbols, self.symbols),
-        ];
+        let kinds = [(UPPER, self.upper), (LOWER, self.lower), (DIGITS, self.digits), (symbols, self.symbols)];
         for (kind, count) in kinds {
             for _ in 0..count {
                 chars.push(pick(kind, fill)?);
@@ -150,10 +113,7 @@ impl PasswordRules {
             let other = below(last + 1, fill)?;
             chars.swap(last, other);
         }
-        let letter = chars
-            .iter()
-            .position(char::is_ascii_alphabetic)
-            .unwrap_or(0);
+        let letter = chars.iter().position(char::is_ascii_alphabetic).unwrap_or(0);
         chars.swap(0, letter);
         Ok(Secret::new(chars.iter().collect()))
     }
@@ -161,9 +121,7 @@ impl PasswordRules {
 
 fn pick(from: &str, fill: Fill<'_>) -> Result<char, GenerateError> {
     let at = below(from.len(), fill)?;
-    from.chars()
-        .nth(at)
-        .ok_or_else(|| GenerateError::Rules("an empty set of characters".into()))
+    from.chars().nth(at).ok_or_else(|| GenerateError::Rules("an empty set of characters".into()))
 }
 
 /// A number below `bound` (1 to 256), every one equally likely: bytes past the last whole multiple are thrown away.
@@ -192,7 +150,7 @@ mod tests {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
                 seed ^= seed << 17;
-                *byte = (seed >> 24) as u8;
+                *byte = seed.to_le_bytes()[3];
             }
             Ok(())
         }
@@ -225,10 +183,7 @@ mod tests {
         for _ in 0..70_000 {
             counts[below(70, &mut fill).unwrap()] += 1;
         }
-        let chi: f64 = counts
-            .iter()
-            .map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0)
-            .sum();
+        let chi: f64 = counts.iter().map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0).sum();
         assert!(chi < 120.0, "chi-squared of 69 degrees of freedom: {chi}");
     }
 
@@ -236,26 +191,14 @@ mod tests {
     fn a_former_password_is_never_made_again() {
         let rules = PasswordRules::default();
         let first = rules.generate("x", &[], &mut random(3)).unwrap();
-        let second = rules
-            .generate("x", &[first.secret().clone()], &mut random(3))
-            .unwrap();
+        let second = rules.generate("x", &[first.secret().clone()], &mut random(3)).unwrap();
         assert_ne!(first.secret().expose(), second.secret().expose());
     }
 
     #[test]
     fn rules_that_cannot_be_met_are_named() {
-        let rules = PasswordRules {
-            length: 8,
-            upper: 9,
-            ..PasswordRules::default()
-        };
-        assert!(
-            rules
-                .generate("x", &[], &mut random(1))
-                .unwrap_err()
-                .to_string()
-                .contains("more than length")
-        );
+        let rules = PasswordRules { length: 8, upper: 9, ..PasswordRules::default() };
+        assert!(rules.generate("x", &[], &mut random(1)).unwrap_err().to_string().contains("more than length"));
     }
 
     #[test]

@@ -162,11 +162,7 @@ impl Rotation {
     /// A rotation in the phase that the vault holds.
     #[must_use]
     pub fn at(phase: Phase) -> Self {
-        Self {
-            phase,
-            refused_old: false,
-            refused_new: false,
-        }
+        Self { phase, refused_old: false, refused_new: false }
     }
 
     /// The phase it is in.
@@ -185,65 +181,33 @@ impl Rotation {
             (Phase::Idle, Event::Begin) => self.go(Phase::Prepared, Persist::Prepared, &[Connect]),
             (Phase::Idle, Event::Recover) => vec![Finish(End::Failed { sent: false })],
 
-            (Phase::Prepared, Event::LoggedIn) => {
-                self.go(Phase::Changing, Persist::Changing, &[RunTemplate])
-            }
+            (Phase::Prepared, Event::LoggedIn) => self.go(Phase::Changing, Persist::Changing, &[RunTemplate]),
             (Phase::Prepared, Event::LoginRefused { retry: true, .. }) => vec![Connect],
-            (
-                Phase::Prepared,
-                Event::LoginRefused {
-                    retry: false,
-                    own: true,
-                },
-            ) => self.go(
-                Phase::Quarantined,
-                Persist::Quarantine,
-                &[Finish(End::Quarantined)],
-            ),
-            (
-                Phase::Prepared,
-                Event::LoginRefused {
-                    retry: false,
-                    own: false,
-                }
-                | Event::Failed
-                | Event::Recover,
-            )
-            | (Phase::Changing, Event::Failed | Event::Ran | Event::Recover) => self.go(
-                Phase::Idle,
-                Persist::Revert,
-                &[Finish(End::Failed { sent: false })],
-            ),
+            (Phase::Prepared, Event::LoginRefused { retry: false, own: true }) => {
+                self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)])
+            }
+            (Phase::Prepared, Event::LoginRefused { retry: false, own: false } | Event::Failed | Event::Recover)
+            | (Phase::Changing, Event::Failed | Event::Ran | Event::Recover) => {
+                self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: false })])
+            }
             (Phase::Prepared | Phase::Changing, Event::AtCommitPoint) => {
                 self.go(Phase::Sent, Persist::Sent, &[Release])
             }
 
-            (Phase::Sent, Event::Ran) => {
-                self.go(Phase::Verifying, Persist::Verifying, &[Check(Which::New)])
-            }
-            (Phase::Sent, Event::Broken { refused }) => {
-                self.doubt(if refused { Which::Old } else { Which::New })
-            }
+            (Phase::Sent, Event::Ran) => self.go(Phase::Verifying, Persist::Verifying, &[Check(Which::New)]),
+            (Phase::Sent, Event::Broken { refused }) => self.doubt(if refused { Which::Old } else { Which::New }),
             (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt(Which::New),
 
             (Phase::Verifying | Phase::Uncertain { .. }, Event::Proved(Which::New)) => {
                 self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)])
             }
-            (Phase::Verifying | Phase::Uncertain { .. }, Event::Proved(Which::Old)) => self.go(
-                Phase::Idle,
-                Persist::Revert,
-                &[Finish(End::Failed { sent: true })],
-            ),
-            (Phase::Verifying | Phase::Uncertain { .. }, Event::Disproved(which)) => {
-                self.rule_out(which)
+            (Phase::Verifying | Phase::Uncertain { .. }, Event::Proved(Which::Old)) => {
+                self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })])
             }
+            (Phase::Verifying | Phase::Uncertain { .. }, Event::Disproved(which)) => self.rule_out(which),
             (Phase::Verifying, Event::Unreachable) => {
                 let likely = Which::New;
-                self.go(
-                    Phase::Uncertain { likely },
-                    Persist::Uncertain { likely },
-                    &[Finish(End::Waiting)],
-                )
+                self.go(Phase::Uncertain { likely }, Persist::Uncertain { likely }, &[Finish(End::Waiting)])
             }
             (Phase::Uncertain { .. }, Event::Unreachable) => vec![Finish(End::Waiting)],
             (Phase::Uncertain { likely }, Event::Recover) => vec![Check(likely)],
@@ -257,17 +221,11 @@ impl Rotation {
 
     fn go(&mut self, phase: Phase, persist: Persist, then: &[Action]) -> Vec<Action> {
         self.phase = phase;
-        std::iter::once(Action::Persist(persist))
-            .chain(then.iter().copied())
-            .collect()
+        std::iter::once(Action::Persist(persist)).chain(then.iter().copied()).collect()
     }
 
     fn doubt(&mut self, likely: Which) -> Vec<Action> {
-        self.go(
-            Phase::Uncertain { likely },
-            Persist::Uncertain { likely },
-            &[Action::Check(likely)],
-        )
+        self.go(Phase::Uncertain { likely }, Persist::Uncertain { likely }, &[Action::Check(likely)])
     }
 
     fn rule_out(&mut self, which: Which) -> Vec<Action> {
@@ -276,11 +234,7 @@ impl Rotation {
             Which::New => self.refused_new = true,
         }
         if self.refused_old && self.refused_new {
-            self.go(
-                Phase::Quarantined,
-                Persist::Quarantine,
-                &[Action::Finish(End::Quarantined)],
-            )
+            self.go(Phase::Quarantined, Persist::Quarantine, &[Action::Finish(End::Quarantined)])
         } else {
             self.doubt(which.other())
         }

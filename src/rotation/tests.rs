@@ -21,23 +21,15 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 fn walk(events: &[Event]) -> (Phase, Vec<Action>) {
     let mut rotation = Rotation::at(Phase::Idle);
-    let actions = events
-        .iter()
-        .flat_map(|event| rotation.step(*event).unwrap())
-        .collect();
+    let actions = events.iter().flat_map(|event| rotation.step(*event).unwrap()).collect();
     (rotation.phase(), actions)
 }
 
 #[test]
 fn a_rotation_in_fair_weather_persists_before_each_act() {
     use Action::{Check, Connect, Finish, Persist as P, Release, RunTemplate};
-    let (phase, actions) = walk(&[
-        Event::Begin,
-        Event::LoggedIn,
-        Event::AtCommitPoint,
-        Event::Ran,
-        Event::Proved(Which::New),
-    ]);
+    let (phase, actions) =
+        walk(&[Event::Begin, Event::LoggedIn, Event::AtCommitPoint, Event::Ran, Event::Proved(Which::New)]);
     assert_eq!(phase, Phase::Idle);
     assert_eq!(
         actions,
@@ -65,14 +57,8 @@ fn a_refused_new_password_tries_the_old_one_first() {
         Event::Broken { refused: true },
         Event::Proved(Which::Old),
     ]);
-    assert!(
-        actions.contains(&Action::Check(Which::Old))
-            && !actions.contains(&Action::Check(Which::New))
-    );
-    assert_eq!(
-        actions.last(),
-        Some(&Action::Finish(End::Failed { sent: true }))
-    );
+    assert!(actions.contains(&Action::Check(Which::Old)) && !actions.contains(&Action::Check(Which::New)));
+    assert_eq!(actions.last(), Some(&Action::Finish(End::Failed { sent: true })));
 }
 
 #[test]
@@ -86,14 +72,8 @@ fn a_broken_dialogue_tries_the_new_password_first_and_neither_is_quarantine() {
         Event::Disproved(Which::Old),
     ]);
     assert_eq!(phase, Phase::Quarantined);
-    let checks: Vec<_> = actions
-        .iter()
-        .filter(|action| matches!(action, Action::Check(_)))
-        .collect();
-    assert_eq!(
-        checks,
-        [&Action::Check(Which::New), &Action::Check(Which::Old)]
-    );
+    let checks: Vec<_> = actions.iter().filter(|action| matches!(action, Action::Check(_))).collect();
+    assert_eq!(checks, [&Action::Check(Which::New), &Action::Check(Which::Old)]);
 }
 
 #[test]
@@ -113,13 +93,7 @@ fn a_login_that_goes_on_being_refused_ends_in_quarantine_and_not_in_a_lockout() 
     let refused = |retry| Event::LoginRefused { retry, own: true };
     let (phase, actions) = walk(&[Event::Begin, refused(true), refused(false)]);
     assert_eq!(phase, Phase::Quarantined);
-    assert_eq!(
-        actions
-            .iter()
-            .filter(|action| **action == Action::Connect)
-            .count(),
-        2
-    );
+    assert_eq!(actions.iter().filter(|action| **action == Action::Connect).count(), 2);
 }
 
 proptest! {

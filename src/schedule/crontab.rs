@@ -29,9 +29,7 @@ pub struct Crontab {
     fixed_time: bool,
 }
 
-const MONTHS: &[&str] = &[
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 struct Field {
@@ -42,48 +40,13 @@ struct Field {
 }
 
 const FIELDS: [Field; 7] = [
-    Field {
-        name: "second",
-        low: 0,
-        high: 59,
-        names: &[],
-    },
-    Field {
-        name: "minute",
-        low: 0,
-        high: 59,
-        names: &[],
-    },
-    Field {
-        name: "hour",
-        low: 0,
-        high: 23,
-        names: &[],
-    },
-    Field {
-        name: "day of month",
-        low: 1,
-        high: 31,
-        names: &[],
-    },
-    Field {
-        name: "month",
-        low: 1,
-        high: 12,
-        names: MONTHS,
-    },
-    Field {
-        name: "day of week",
-        low: 0,
-        high: 7,
-        names: DAYS,
-    },
-    Field {
-        name: "year",
-        low: 1970,
-        high: 2099,
-        names: &[],
-    },
+    Field { name: "second", low: 0, high: 59, names: &[] },
+    Field { name: "minute", low: 0, high: 59, names: &[] },
+    Field { name: "hour", low: 0, high: 23, names: &[] },
+    Field { name: "day of month", low: 1, high: 31, names: &[] },
+    Field { name: "month", low: 1, high: 12, names: MONTHS },
+    Field { name: "day of week", low: 0, high: 7, names: DAYS },
+    Field { name: "year", low: 1970, high: 2099, names: &[] },
 ];
 
 /// The values of a field; whether it is `*`, and whether it holds a `*` or a step.
@@ -100,10 +63,7 @@ impl Crontab {
     /// # Errors
     /// Names the field and what it may hold.
     pub fn parse(text: &str) -> Result<Self, CrontabError> {
-        let error = |why: String| CrontabError {
-            text: text.escape_debug().to_string(),
-            why,
-        };
+        let error = |why: String| CrontabError { text: text.escape_debug().to_string(), why };
         let expanded = match text.trim().to_ascii_lowercase().as_str() {
             "@yearly" | "@annually" => "0 0 1 1 *".to_owned(),
             "@monthly" => "0 0 1 * *".to_owned(),
@@ -111,7 +71,9 @@ impl Crontab {
             "@daily" | "@midnight" => "0 0 * * *".to_owned(),
             "@hourly" => "0 * * * *".to_owned(),
             other if other.starts_with('@') => {
-                return Err(error("the names are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually".into()));
+                return Err(error(
+                    "the names are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually".into(),
+                ));
             }
             other => other.to_owned(),
         };
@@ -140,36 +102,16 @@ impl Crontab {
         let [second, minute, hour, day, month, weekday, year] = values else {
             return Err("seven fields are needed".into());
         };
-        let list = |values: &Values| {
-            values
-                .list
-                .iter()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let list = |values: &Values| values.list.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         // In the crate, Sunday is 1; a crontab's 0 and 7 are Sunday.
         let mut days: Vec<u32> = weekday.list.iter().map(|day| day % 7 + 1).collect();
         days.sort_unstable();
         days.dedup();
-        let weekdays = days
-            .iter()
-            .map(u32::to_string)
-            .collect::<Vec<_>>()
-            .join(",");
+        let weekdays = days.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         let expression = |day: &str, weekday: &str| {
-            let year = if year.star && !year.rhythm_with_step() {
-                "*".to_owned()
-            } else {
-                list(year)
-            };
-            let text = format!(
-                "{} {} {} {day} {} {weekday} {year}",
-                list(second),
-                list(minute),
-                list(hour),
-                list(month)
-            );
+            let year = if year.star && !year.rhythm_with_step() { "*".to_owned() } else { list(year) };
+            let text =
+                format!("{} {} {} {day} {} {weekday} {year}", list(second), list(minute), list(hour), list(month));
             Schedule::from_str(&text).map_err(|error| error.to_string())
         };
         let day_list = list(day);
@@ -178,13 +120,8 @@ impl Crontab {
         } else {
             vec![expression(&day_list, "*")?, expression("*", &weekdays)?]
         };
-        let fixed_time = [second, minute, hour]
-            .iter()
-            .all(|values| values.list.len() == 1 && !values.rhythm);
-        let crontab = Self {
-            schedules,
-            fixed_time,
-        };
+        let fixed_time = [second, minute, hour].iter().all(|values| values.list.len() == 1 && !values.rhythm);
+        let crontab = Self { schedules, fixed_time };
         if crontab.next_local(NaiveDateTime::default()).is_none() {
             return Err("no such day ever comes".into());
         }
@@ -201,9 +138,7 @@ impl Crontab {
             let Some(candidate) = self.next_local(local) else {
                 return best;
             };
-            if best.is_some_and(|best| {
-                candidate > best.with_timezone(&zone).naive_local() + TimeDelta::hours(4)
-            }) {
+            if best.is_some_and(|best| candidate > best.with_timezone(&zone).naive_local() + TimeDelta::hours(4)) {
                 return best;
             }
             for instant in self.instants(candidate, zone) {
@@ -213,10 +148,8 @@ impl Crontab {
             }
             // Past every gap or overlap that could still matter, the first find is the answer.
             if let Some(best) = best {
-                if self.fixed_time
-                    || candidate > best.with_timezone(&zone).naive_local() + TimeDelta::hours(3)
-                    || !near_change(best, zone)
-                {
+                let past = candidate > best.with_timezone(&zone).naive_local() + TimeDelta::hours(3);
+                if self.fixed_time || past || !near_change(best, zone) {
                     return Some(best);
                 }
             }
@@ -226,11 +159,7 @@ impl Crontab {
 
     fn next_local(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
         let after = after.and_utc();
-        self.schedules
-            .iter()
-            .filter_map(|schedule| schedule.after(&after).next())
-            .min()
-            .map(|at| at.naive_utc())
+        self.schedules.iter().filter_map(|schedule| schedule.after(&after).next()).min().map(|at| at.naive_utc())
     }
 
     /// The instants at which a scheduled local time happens: none, one, or in an overlap two.
@@ -250,31 +179,19 @@ impl Crontab {
 /// Whether the zone's offset changes within four hours of an instant.
 fn near_change(at: DateTime<Utc>, zone: Tz) -> bool {
     use chrono::Offset;
-    let offset = |hours| {
-        (at + TimeDelta::hours(hours))
-            .with_timezone(&zone)
-            .offset()
-            .fix()
-    };
+    let offset = |hours| (at + TimeDelta::hours(hours)).with_timezone(&zone).offset().fix();
     offset(-4) != offset(0) || offset(0) != offset(4)
 }
 
 /// The first instant after the gap in which a local time falls.
 fn after_gap(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     // Offsets change at whole seconds; gaps are at most a day (Samoa skipped one).
-    let exists = |seconds: i64| {
-        zone.from_local_datetime(&(local + TimeDelta::seconds(seconds)))
-            .earliest()
-    };
+    let exists = |seconds: i64| zone.from_local_datetime(&(local + TimeDelta::seconds(seconds))).earliest();
     let (mut low, mut high) = (0, 90_000);
     exists(high)?;
     while low + 1 < high {
         let middle = (low + high) / 2;
-        if exists(middle).is_some() {
-            high = middle
-        } else {
-            low = middle
-        }
+        if exists(middle).is_some() { high = middle } else { low = middle }
     }
     exists(high).map(|at| at.with_timezone(&Utc))
 }
@@ -289,31 +206,22 @@ fn parse_field(text: &str, field: &Field) -> Result<Values, String> {
     let mut list = Vec::new();
     let mut rhythm = false;
     for part in text.split(',') {
-        let (range, step) = match part.split_once('/') {
-            Some((range, step)) => {
-                let step = step.parse::<u32>().ok().filter(|step| *step > 0);
-                (
-                    range,
-                    Some(step.ok_or_else(|| {
-                        format!(
-                            "the step of the {} in \"{part}\" is no number above 0",
-                            field.name
-                        )
-                    })?),
-                )
-            }
-            None => (part, None),
-        };
+        let (range, step) =
+            match part.split_once('/') {
+                Some((range, step)) => {
+                    let step = step.parse::<u32>().ok().filter(|step| *step > 0);
+                    (
+                        range,
+                        Some(step.ok_or_else(|| {
+                            format!("the step of the {} in \"{part}\" is no number above 0", field.name)
+                        })?),
+                    )
+                }
+                None => (part, None),
+            };
         rhythm |= step.is_some() || range == "*" || range == "?";
         let (low, high) = match range {
-            "*" | "?" => (
-                field.low,
-                if field.name == "day of week" {
-                    6
-                } else {
-                    field.high
-                },
-            ),
+            "*" | "?" => (field.low, if field.name == "day of week" { 6 } else { field.high }),
             _ => match range.split_once('-') {
                 Some((low, high)) => (value(low, field)?, value(high, field)?),
                 None => {
@@ -329,25 +237,15 @@ fn parse_field(text: &str, field: &Field) -> Result<Values, String> {
     }
     list.sort_unstable();
     list.dedup();
-    Ok(Values {
-        list,
-        star: text == "*" || text == "?",
-        rhythm,
-    })
+    Ok(Values { list, star: text == "*" || text == "?", rhythm })
 }
 
 fn value(text: &str, field: &Field) -> Result<u32, String> {
     if let Some(index) = field.names.iter().position(|name| *name == text) {
         return Ok(u32::try_from(index).unwrap_or(0) + u32::from(field.name == "month"));
     }
-    text.parse()
-        .ok()
-        .filter(|value| (field.low..=field.high).contains(value))
-        .ok_or_else(|| {
-            let text = text.escape_debug();
-            format!(
-                "the {} \"{text}\" is not from {} to {}",
-                field.name, field.low, field.high
-            )
-        })
+    text.parse().ok().filter(|value| (field.low..=field.high).contains(value)).ok_or_else(|| {
+        let text = text.escape_debug();
+        format!("the {} \"{text}\" is not from {} to {}", field.name, field.low, field.high)
+    })
 }

@@ -13,10 +13,7 @@ fn utc(text: &str) -> DateTime<Utc> {
 }
 
 fn next(expression: &str, zone: Tz, after: &str) -> String {
-    let next = Crontab::parse(expression)
-        .unwrap()
-        .next_after(utc(after), zone)
-        .unwrap();
+    let next = Crontab::parse(expression).unwrap().next_after(utc(after), zone).unwrap();
     next.with_timezone(&zone).to_rfc3339()
 }
 
@@ -24,25 +21,10 @@ const BERLIN: Tz = chrono_tz::Europe::Berlin;
 
 #[test]
 fn five_fields_mean_what_crontab_means() {
-    assert_eq!(
-        next("30 2 * * *", BERLIN, "2026-01-10T12:00:00Z"),
-        "2026-01-11T02:30:00+01:00"
-    );
-    assert_eq!(
-        next("0 0 * * 1", BERLIN, "2026-01-10T12:00:00Z"),
-        "2026-01-12T00:00:00+01:00",
-        "1 is Monday"
-    );
-    assert_eq!(
-        next("0 0 * * 0", BERLIN, "2026-01-05T12:00:00Z"),
-        "2026-01-11T00:00:00+01:00",
-        "0 is Sunday"
-    );
-    assert_eq!(
-        next("0 0 * * 7", BERLIN, "2026-01-05T12:00:00Z"),
-        "2026-01-11T00:00:00+01:00",
-        "7 is Sunday"
-    );
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-01-10T12:00:00Z"), "2026-01-11T02:30:00+01:00");
+    assert_eq!(next("0 0 * * 1", BERLIN, "2026-01-10T12:00:00Z"), "2026-01-12T00:00:00+01:00", "1 is Monday");
+    assert_eq!(next("0 0 * * 0", BERLIN, "2026-01-05T12:00:00Z"), "2026-01-11T00:00:00+01:00", "0 is Sunday");
+    assert_eq!(next("0 0 * * 7", BERLIN, "2026-01-05T12:00:00Z"), "2026-01-11T00:00:00+01:00", "7 is Sunday");
     assert_eq!(
         next("0 0 13 * fri", BERLIN, "2026-01-10T12:00:00Z"),
         "2026-01-13T00:00:00+01:00",
@@ -57,34 +39,16 @@ fn five_fields_mean_what_crontab_means() {
 
 #[test]
 fn a_time_in_the_gap_comes_right_after_it_and_one_in_the_overlap_once() {
-    assert_eq!(
-        next("30 2 * * *", BERLIN, "2026-03-28T12:00:00Z"),
-        "2026-03-29T03:00:00+02:00"
-    );
-    assert_eq!(
-        next("30 2 * * *", BERLIN, "2026-03-29T01:00:00Z"),
-        "2026-03-30T02:30:00+02:00"
-    );
-    assert_eq!(
-        next("30 2 * * *", BERLIN, "2026-10-24T12:00:00Z"),
-        "2026-10-25T02:30:00+02:00"
-    );
-    assert_eq!(
-        next("30 2 * * *", BERLIN, "2026-10-25T00:30:00Z"),
-        "2026-10-26T02:30:00+01:00"
-    );
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-03-28T12:00:00Z"), "2026-03-29T03:00:00+02:00");
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-03-29T01:00:00Z"), "2026-03-30T02:30:00+02:00");
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-10-24T12:00:00Z"), "2026-10-25T02:30:00+02:00");
+    assert_eq!(next("30 2 * * *", BERLIN, "2026-10-25T00:30:00Z"), "2026-10-26T02:30:00+01:00");
 }
 
 #[test]
 fn a_rhythm_goes_on_through_the_overlap() {
-    assert_eq!(
-        next("30 * * * *", BERLIN, "2026-10-25T00:30:00Z"),
-        "2026-10-25T02:30:00+01:00"
-    );
-    assert_eq!(
-        next("@hourly", BERLIN, "2026-03-29T00:30:00Z"),
-        "2026-03-29T03:00:00+02:00"
-    );
+    assert_eq!(next("30 * * * *", BERLIN, "2026-10-25T00:30:00Z"), "2026-10-25T02:30:00+01:00");
+    assert_eq!(next("@hourly", BERLIN, "2026-03-29T00:30:00Z"), "2026-03-29T03:00:00+02:00");
 }
 
 #[test]
@@ -109,33 +73,20 @@ fn a_window_may_run_over_midnight_and_opens_again() {
     assert!(window.contains(utc("2026-01-10T22:30:00Z"), BERLIN));
     assert!(window.contains(utc("2026-01-10T03:59:00Z"), BERLIN));
     assert!(!window.contains(utc("2026-01-10T12:00:00Z"), BERLIN));
-    assert_eq!(
-        window.next_open(utc("2026-01-10T12:00:30Z"), BERLIN),
-        utc("2026-01-10T21:00:00Z")
-    );
+    assert_eq!(window.next_open(utc("2026-01-10T12:00:30Z"), BERLIN), utc("2026-01-10T21:00:00Z"));
     assert!(Window::parse("1-5").is_err());
 }
 
 #[test]
 fn the_spread_is_stable_and_even() {
     let hour = Duration::from_secs(3600);
-    let offsets: Vec<i64> = (0..1000)
-        .map(|n| spread_offset_ms(&AccountName::parse(&format!("d{n}/admin")).unwrap(), hour))
-        .collect();
-    assert_eq!(
-        offsets[5],
-        spread_offset_ms(&AccountName::parse("d5/admin").unwrap(), hour)
-    );
+    let offsets: Vec<i64> =
+        (0..1000).map(|n| spread_offset_ms(&AccountName::parse(&format!("d{n}/admin")).unwrap(), hour)).collect();
+    assert_eq!(offsets[5], spread_offset_ms(&AccountName::parse("d5/admin").unwrap(), hour));
     assert!(offsets.iter().all(|offset| (0..3_600_000).contains(offset)));
     for quarter in 0..4 {
-        let count = offsets
-            .iter()
-            .filter(|offset| **offset / 900_000 == quarter)
-            .count();
-        assert!(
-            (180..320).contains(&count),
-            "{count} of 1000 in quarter {quarter}"
-        );
+        let count = offsets.iter().filter(|offset| **offset / 900_000 == quarter).count();
+        assert!((180..320).contains(&count), "{count} of 1000 in quarter {quarter}");
     }
 }
 
@@ -151,14 +102,7 @@ fn field(low: u32, high: u32) -> impl Strategy<Value = String> {
 
 fn expression() -> impl Strategy<Value = String> {
     let second = prop_oneof![3 => Just("0".to_owned()), 1 => field(0, 59)];
-    (
-        second,
-        field(0, 59),
-        field(0, 23),
-        field(1, 28),
-        field(1, 12),
-        field(0, 7),
-    )
+    (second, field(0, 59), field(0, 23), field(1, 28), field(1, 12), field(0, 7))
         .prop_map(|(s, m, h, d, mo, w)| format!("{s} {m} {h} {d} {mo} {w}"))
 }
 

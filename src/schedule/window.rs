@@ -25,17 +25,9 @@ impl Window {
         let (from, to) = text
             .split_once('-')
             .and_then(|(from, to)| Some((time(from)?, time(to)?)))
-            .ok_or_else(|| {
-                format!(
-                    "\"{}\" is no window; write it as \"01:00-05:00\"",
-                    text.escape_debug()
-                )
-            })?;
+            .ok_or_else(|| format!("\"{}\" is no window; write it as \"01:00-05:00\"", text.escape_debug()))?;
         if from == to {
-            return Err(
-                "the window begins and ends at the same time, so nothing could ever run in it"
-                    .into(),
-            );
+            return Err("the window begins and ends at the same time, so nothing could ever run in it".into());
         }
         Ok(Self { from, to })
     }
@@ -44,11 +36,7 @@ impl Window {
     #[must_use]
     pub fn contains(&self, at: DateTime<Utc>, zone: Tz) -> bool {
         let time = at.with_timezone(&zone).time();
-        if self.from < self.to {
-            time >= self.from && time < self.to
-        } else {
-            time >= self.from || time < self.to
-        }
+        if self.from < self.to { time >= self.from && time < self.to } else { time >= self.from || time < self.to }
     }
 
     /// `at` where the window is open then, else the instant at which it next opens.
@@ -60,9 +48,7 @@ impl Window {
         let minute = at.timestamp().div_euclid(60) * 60;
         // Two days of minutes find every opening, whatever the clocks do in between.
         (1..=2 * 24 * 60)
-            .filter_map(|n| {
-                DateTime::from_timestamp(minute, 0)?.checked_add_signed(TimeDelta::minutes(n))
-            })
+            .filter_map(|n| DateTime::from_timestamp(minute, 0)?.checked_add_signed(TimeDelta::minutes(n)))
             .find(|instant| self.contains(*instant, zone))
             .unwrap_or(at)
     }
@@ -72,10 +58,7 @@ impl Window {
 #[must_use]
 pub fn spread_offset_ms(account: &AccountName, spread: Duration) -> i64 {
     let digest = Sha256::digest(account.as_str().as_bytes());
-    let number = digest
-        .iter()
-        .take(8)
-        .fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    let number = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     let spread_ms = u128::from(u64::try_from(spread.as_millis()).unwrap_or(u64::MAX));
     i64::try_from((u128::from(number) * spread_ms) >> 64).unwrap_or(i64::MAX)
 }

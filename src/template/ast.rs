@@ -169,14 +169,10 @@ impl fmt::Display for Command {
             Self::Expect(text) => write!(f, "expect {}", Quoted(text)),
             Self::ExpectRegex(text, flags) => {
                 let mut source = text.clone();
-                let letters: String = [
-                    ('i', flags.ignore_case),
-                    ('m', flags.multi_line),
-                    ('s', flags.dot_all),
-                ]
-                .iter()
-                .filter_map(|&(letter, on)| on.then_some(letter))
-                .collect();
+                let letters: String = [('i', flags.ignore_case), ('m', flags.multi_line), ('s', flags.dot_all)]
+                    .iter()
+                    .filter_map(|&(letter, on)| on.then_some(letter))
+                    .collect();
                 source.pieces.insert(0, Piece::Literal("/".into()));
                 source.pieces.push(Piece::Literal(format!("/{letters}")));
                 write!(f, "expect-regex {}", Quoted(&source))
@@ -226,8 +222,6 @@ pub struct Template {
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines
-            .iter()
-            .try_for_each(|line| writeln!(f, "{}", line.command))
+        self.lines.iter().try_for_each(|line| writeln!(f, "{}", line.command))
     }
 }

@@ -36,25 +36,19 @@ impl Checked {
 
     /// How the template answers prompts of the login, as (pattern, answer).
     pub fn login_prompts(&self) -> impl Iterator<Item = (&Text, &Text)> {
-        self.template
-            .lines
-            .iter()
-            .filter_map(|line| match &line.command {
-                Command::LoginPrompt(pattern, answer) => Some((pattern, answer)),
-                _ => None,
-            })
+        self.template.lines.iter().filter_map(|line| match &line.command {
+            Command::LoginPrompt(pattern, answer) => Some((pattern, answer)),
+            _ => None,
+        })
     }
 
     /// The value of an `info` line.
     #[must_use]
     pub fn info(&self, key: &str) -> Option<&str> {
-        self.template
-            .lines
-            .iter()
-            .find_map(|line| match &line.command {
-                Command::Info(name, value) if name == key => Some(value.as_str()),
-                _ => None,
-            })
+        self.template.lines.iter().find_map(|line| match &line.command {
+            Command::Info(name, value) if name == key => Some(value.as_str()),
+            _ => None,
+        })
     }
 
     /// Every tag with the line that first names it.
@@ -77,40 +71,20 @@ impl Checked {
 pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut warn = |line: &Line, code, message: &str| {
-        problems.push(Problem::at(
-            file,
-            text,
-            line.span.clone(),
-            Severity::Warning,
-            code,
-            message,
-        ));
+        problems.push(Problem::at(file, text, line.span.clone(), Severity::Warning, code, message));
     };
-    let commit = template.lines.iter().position(|line| {
-        line.command
-            .sent()
-            .is_some_and(|text| text.has_tag("NEW_PASSWORD"))
-    });
-    let end = template
-        .lines
-        .iter()
-        .position(|line| line.command == Command::End);
+    let commit =
+        template.lines.iter().position(|line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD")));
+    let end = template.lines.iter().position(|line| line.command == Command::End);
     if let Some(unreached) = end.and_then(|end| template.lines.get(end + 1)) {
-        warn(
-            unreached,
-            "T103",
-            "this line is never reached: 'end' stands before it",
-        );
+        warn(unreached, "T103", "this line is never reached: 'end' stands before it");
     }
     match commit {
         Some(at) if end.is_none_or(|end| at < end) => {
             let waits = |line: &Line| {
                 matches!(
                     line.command,
-                    Command::Expect(_)
-                        | Command::ExpectRegex(..)
-                        | Command::Read(_)
-                        | Command::NoExpect(_)
+                    Command::Expect(_) | Command::ExpectRegex(..) | Command::Read(_) | Command::NoExpect(_)
                 )
             };
             let last = end.unwrap_or(template.lines.len());
@@ -133,20 +107,9 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
         }
     }
     let commit_line = commit.map(|at| template.lines[at].number);
-    let connect_timeout = template
-        .lines
-        .iter()
-        .rev()
-        .find_map(|line| match line.command {
-            Command::SetConnectTimeout(time) => Some(time),
-            _ => None,
-        });
-    (
-        Checked {
-            template,
-            commit_line,
-            connect_timeout,
-        },
-        problems,
-    )
+    let connect_timeout = template.lines.iter().rev().find_map(|line| match line.command {
+        Command::SetConnectTimeout(time) => Some(time),
+        _ => None,
+    });
+    (Checked { template, commit_line, connect_timeout }, problems)
 }

@@ -24,21 +24,12 @@ pub fn load(file: &Path, text: &str) -> (Option<Checked>, Vec<Problem>) {
     let (checked, more) = check(file, text, template);
     problems.extend(more);
     problems.sort_by_key(|problem| (problem.line, problem.column));
-    let sound = problems
-        .iter()
-        .all(|problem| problem.severity != Severity::Error);
+    let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
     (sound.then_some(checked), problems)
 }
 
 /// Problem for a file whose bytes are not UTF-8.
 #[must_use]
 pub fn not_utf8(file: &Path) -> Problem {
-    Problem::at(
-        file,
-        "",
-        0..0,
-        Severity::Error,
-        "T011",
-        "the file is not UTF-8; save it as UTF-8",
-    )
+    Problem::at(file, "", 0..0, Severity::Error, "T011", "the file is not UTF-8; save it as UTF-8")
 }

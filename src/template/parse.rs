@@ -34,14 +34,7 @@ pub const COMMANDS: &[&str] = &[
 ];
 
 /// Commands of the language that this version does not run yet.
-const LATER: &[&str] = &[
-    "section",
-    "choose",
-    "when",
-    "when-regex",
-    "end-choose",
-    "answer",
-];
+const LATER: &[&str] = &["section", "choose", "when", "when-regex", "end-choose", "answer"];
 
 /// What is wrong with a line, with its place in the line's argument.
 struct Slip {
@@ -60,12 +53,7 @@ struct Argument<'a> {
 
 impl Argument<'_> {
     fn slip(&self, code: &'static str, message: impl Into<String>) -> Slip {
-        Slip {
-            code,
-            span: self.at..self.at + self.text.len(),
-            message: message.into(),
-            severity: Severity::Error,
-        }
+        Slip { code, span: self.at..self.at + self.text.len(), message: message.into(), severity: Severity::Error }
     }
 }
 
@@ -75,18 +63,8 @@ pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
     let mut template = Template::default();
     let mut problems = Vec::new();
     if text.len() > MAX_BYTES {
-        let message = format!(
-            "the file has {} bytes; a template may have {MAX_BYTES}",
-            text.len()
-        );
-        problems.push(Problem::at(
-            file,
-            "",
-            0..0,
-            Severity::Error,
-            "T012",
-            message,
-        ));
+        let message = format!("the file has {} bytes; a template may have {MAX_BYTES}", text.len());
+        problems.push(Problem::at(file, "", 0..0, Severity::Error, "T012", message));
         return (template, problems);
     }
     let mut at = 0;
@@ -107,43 +85,23 @@ pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
         let span = offset + indent..offset + indent + body.len();
         let mut slips = Vec::new();
         match parse_line(body, span.start, &mut slips) {
-            Ok(command) => template.lines.push(Line {
-                number: index + 1,
-                command,
-                span,
-            }),
+            Ok(command) => template.lines.push(Line { number: index + 1, command, span }),
             Err(slip) => slips.push(slip),
         }
-        problems.extend(slips.into_iter().map(|slip| {
-            Problem::at(
-                file,
-                text,
-                slip.span,
-                slip.severity,
-                slip.code,
-                slip.message,
-            )
-        }));
+        problems.extend(
+            slips.into_iter().map(|slip| Problem::at(file, text, slip.span, slip.severity, slip.code, slip.message)),
+        );
     }
     (template, problems)
 }
 
 fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
-    let name_end = body
-        .find(|c: char| c.is_whitespace() || c == '"')
-        .unwrap_or(body.len());
+    let name_end = body.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(body.len());
     let name = &body[..name_end];
     let rest = body[name_end..].trim_start();
-    let argument = Argument {
-        text: rest,
-        at: at + body.len() - rest.len(),
-    };
-    let name_slip = |code, message: String| Slip {
-        code,
-        span: at..at + name_end.max(1),
-        message,
-        severity: Severity::Error,
-    };
+    let argument = Argument { text: rest, at: at + body.len() - rest.len() };
+    let name_slip =
+        |code, message: String| Slip { code, span: at..at + name_end.max(1), message, severity: Severity::Error };
     if LATER.contains(&name) {
         return Err(name_slip(
             "T013",
@@ -155,50 +113,30 @@ fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, S
             || format!("the commands are {}", COMMANDS.join(", ")),
             |known| format!("did you mean '{known}'?"),
         );
-        return Err(name_slip(
-            "T001",
-            format!("unknown command '{}'; {hint}", name.escape_debug()),
-        ));
+        return Err(name_slip("T001", format!("unknown command '{}'; {hint}", name.escape_debug())));
     }
     if name == "end" {
-        return if rest.is_empty() {
-            Ok(Command::End)
-        } else {
-            Err(argument.slip("T010", "'end' takes no argument"))
-        };
+        return if rest.is_empty() { Ok(Command::End) } else { Err(argument.slip("T010", "'end' takes no argument")) };
     }
     if rest.is_empty() {
-        return Err(name_slip(
-            "T002",
-            format!("'{name}' needs an argument, such as: {}", example(name)),
-        ));
+        return Err(name_slip("T002", format!("'{name}' needs an argument, such as: {}", example(name))));
     }
     match name {
         "login-prompt" => {
             let (pattern, answer) = two_quoted(argument)?;
-            Ok(Command::LoginPrompt(
-                tagged(&pattern, argument, slips)?,
-                tagged(&answer, argument, slips)?,
-            ))
+            Ok(Command::LoginPrompt(tagged(&pattern, argument, slips)?, tagged(&answer, argument, slips)?))
         }
         "info" => info(argument),
         _ => one_argument(name, argument, slips),
     }
 }
 
-fn one_argument(
-    name: &str,
-    argument: Argument<'_>,
-    slips: &mut Vec<Slip>,
-) -> Result<Command, Slip> {
+fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
     let value = unquote(argument)?;
     match name {
         "set-ssh-version" => match value.trim() {
             "2" => Ok(Command::SetSshVersion),
-            "1" => Err(argument.slip(
-                "T007",
-                "SSH 1 is not spoken: it was broken long ago; write 'set-ssh-version 2'",
-            )),
+            "1" => Err(argument.slip("T007", "SSH 1 is not spoken: it was broken long ago; write 'set-ssh-version 2'")),
             _ => Err(argument.slip("T007", "the SSH version is 2")),
         },
         "set-connect-timeout" => seconds(&value, argument).map(Command::SetConnectTimeout),
@@ -208,10 +146,7 @@ fn one_argument(
             "unix" => Ok(Command::SetNewLineMode(NewLine::Unix)),
             "windows" => Ok(Command::SetNewLineMode(NewLine::Windows)),
             "mac" => Ok(Command::SetNewLineMode(NewLine::Mac)),
-            _ => Err(argument.slip(
-                "T006",
-                "the new-line mode is unix (LF), windows (CR LF) or mac (CR)",
-            )),
+            _ => Err(argument.slip("T006", "the new-line mode is unix (LF), windows (CR LF) or mac (CR)")),
         },
         "expect-regex" => expect_regex(&value, argument, slips),
         _ => {
@@ -248,13 +183,7 @@ fn example(name: &str) -> &'static str {
 
 /// Whether the character before byte `at` is a backslash that escapes what stands there.
 fn is_escaped(text: &str, at: usize) -> bool {
-    text[..at]
-        .bytes()
-        .rev()
-        .take_while(|&byte| byte == b'\\')
-        .count()
-        % 2
-        == 1
+    text[..at].bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }
 
 fn unescape(text: &str) -> String {
@@ -302,53 +231,32 @@ fn unquote(argument: Argument<'_>) -> Result<String, Slip> {
 
 /// Two quoted arguments: the first ends at the first quote that blanks and another quote follow.
 fn two_quoted(argument: Argument<'_>) -> Result<(String, String), Slip> {
-    let need = || {
-        argument.slip(
-            "T002",
-            "two quoted arguments are needed: \"PATTERN\" \"ANSWER\"",
-        )
-    };
+    let need = || argument.slip("T002", "two quoted arguments are needed: \"PATTERN\" \"ANSWER\"");
     let inner = argument.text.strip_prefix('"').ok_or_else(need)?;
     let split = inner
         .match_indices('"')
         .map(|(at, _)| at)
         .find(|&at| {
             let after = &inner[at + 1..];
-            !is_escaped(inner, at)
-                && after.starts_with(char::is_whitespace)
-                && after.trim_start().starts_with('"')
+            !is_escaped(inner, at) && after.starts_with(char::is_whitespace) && after.trim_start().starts_with('"')
         })
         .ok_or_else(need)?;
     let second = inner[split + 1..].trim_start();
     let at = argument.at + argument.text.len() - second.len();
-    Ok((
-        unescape(&inner[..split]),
-        unquote(Argument { text: second, at })?,
-    ))
+    Ok((unescape(&inner[..split]), unquote(Argument { text: second, at })?))
 }
 
 fn info(argument: Argument<'_>) -> Result<Command, Slip> {
     let (key, rest) = argument
         .text
         .split_once(char::is_whitespace)
-        .ok_or_else(|| {
-            argument.slip(
-                "T002",
-                "'info' needs a key and a value, such as: info vendor \"Example\"",
-            )
-        })?;
-    if !key
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-    {
+        .ok_or_else(|| argument.slip("T002", "'info' needs a key and a value, such as: info vendor \"Example\""))?;
+    if !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
         return Err(argument.slip("T014", "an info key has letters, digits, '-' and '_' only"));
     }
     let rest = rest.trim_start();
     let at = argument.at + argument.text.len() - rest.len();
-    Ok(Command::Info(
-        key.to_owned(),
-        unquote(Argument { text: rest, at })?,
-    ))
+    Ok(Command::Info(key.to_owned(), unquote(Argument { text: rest, at })?))
 }
 
 fn seconds(value: &str, argument: Argument<'_>) -> Result<Duration, Slip> {
@@ -361,18 +269,9 @@ fn seconds(value: &str, argument: Argument<'_>) -> Result<Duration, Slip> {
         .ok_or_else(|| argument.slip("T005", "seconds are needed here: a number from 0 to 86400"))
 }
 
-fn expect_regex(
-    value: &str,
-    argument: Argument<'_>,
-    slips: &mut Vec<Slip>,
-) -> Result<Command, Slip> {
-    let (source, letters) = match value
-        .strip_prefix('/')
-        .and_then(|rest| rest.rsplit_once('/'))
-    {
-        Some((source, letters)) if letters.chars().all(|c| c.is_ascii_lowercase()) => {
-            (source, letters)
-        }
+fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
+    let (source, letters) = match value.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) {
+        Some((source, letters)) if letters.chars().all(|c| c.is_ascii_lowercase()) => (source, letters),
         _ => (value, ""),
     };
     let mut flags = RegexFlags::default();
@@ -382,10 +281,7 @@ fn expect_regex(
             'm' => flags.multi_line = true,
             's' => flags.dot_all = true,
             other => {
-                return Err(argument.slip(
-                    "T008",
-                    format!("unknown flag '{other}'; the flags are i, m and s"),
-                ));
+                return Err(argument.slip("T008", format!("unknown flag '{other}'; the flags are i, m and s")));
             }
         }
     }
@@ -398,22 +294,11 @@ fn expect_regex(
             Piece::Tag(_) => "x",
         })
         .collect();
-    regex::RegexBuilder::new(&sample)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| {
-            let last = error.to_string();
-            let why = last
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_owned();
-            argument.slip(
-                "T008",
-                format!("this is no regular expression that runs in linear time: {why}"),
-            )
-        })?;
+    regex::RegexBuilder::new(&sample).size_limit(1 << 20).build().map_err(|error| {
+        let last = error.to_string();
+        let why = last.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        argument.slip("T008", format!("this is no regular expression that runs in linear time: {why}"))
+    })?;
     Ok(Command::ExpectRegex(text, flags))
 }
 
@@ -428,36 +313,20 @@ fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<
         };
         let name = &rest[start + 2..start + 2 + length];
         let end = start + 2 + length + 2;
-        let well_formed = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        let well_formed = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
         if well_formed {
             literal.push_str(&rest[..start]);
             if name.chars().any(|c| c.is_ascii_lowercase()) {
-                let message = format!(
-                    "tag names are upper case; read as [#{}#]",
-                    name.to_ascii_uppercase()
-                );
-                slips.push(Slip {
-                    severity: Severity::Warning,
-                    ..argument.slip("T102", message)
-                });
+                let message = format!("tag names are upper case; read as [#{}#]", name.to_ascii_uppercase());
+                slips.push(Slip { severity: Severity::Warning, ..argument.slip("T102", message) });
             }
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
             }
             pieces.push(Piece::Tag(name.to_ascii_uppercase()));
             rest = &rest[end..];
-        } else if name.contains(':')
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c))
-        {
-            return Err(argument.slip(
-                "T013",
-                format!("filters, as in [#{name}#], are not run by this version yet"),
-            ));
+        } else if name.contains(':') && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c)) {
+            return Err(argument.slip("T013", format!("filters, as in [#{name}#], are not run by this version yet")));
         } else {
             literal.push_str(&rest[..start + 2]);
             rest = &rest[start + 2..];

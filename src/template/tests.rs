@@ -9,52 +9,35 @@ use crate::model::Severity;
 fn lines(text: &str) -> Vec<Command> {
     let (template, problems) = parse(Path::new("t.template"), text);
     assert!(problems.is_empty(), "{problems:?}");
-    template
-        .lines
-        .into_iter()
-        .map(|line| line.command)
-        .collect()
+    template.lines.into_iter().map(|line| line.command).collect()
 }
 
 fn codes(text: &str) -> Vec<(String, usize, usize)> {
     let (_, problems) = load(Path::new("t.template"), text);
-    problems
-        .into_iter()
-        .map(|p| (p.code, p.line, p.column))
-        .collect()
+    problems.into_iter().map(|p| (p.code, p.line, p.column)).collect()
 }
 
 fn literal(text: &str) -> Text {
-    Text {
-        pieces: vec![Piece::Literal(text.into())],
-    }
+    Text { pieces: vec![Piece::Literal(text.into())] }
 }
 
 #[test]
 fn bom_crlf_comments_and_a_missing_last_newline_are_accepted() {
     let commands = lines("\u{feff}# a comment\r\n\r\n  \t set-ssh-version 2\r\n\texec   clish");
-    assert_eq!(
-        commands,
-        vec![Command::SetSshVersion, Command::Exec(literal("clish"))]
-    );
+    assert_eq!(commands, vec![Command::SetSshVersion, Command::Exec(literal("clish"))]);
 }
 
 #[test]
 fn a_quoted_argument_runs_to_the_last_quote_of_its_line() {
     let commands = lines("exec \"edit \"[#USERNAME#]\"\"\n");
-    let [Command::Exec(text)] = commands.as_slice() else {
-        panic!("{commands:?}")
-    };
+    let [Command::Exec(text)] = commands.as_slice() else { panic!("{commands:?}") };
     assert_eq!(text.to_string(), "edit \"[#USERNAME#]\"");
     assert_eq!(text.tags().collect::<Vec<_>>(), ["USERNAME"]);
 }
 
 #[test]
 fn only_quote_and_backslash_are_escaped() {
-    assert_eq!(
-        lines(r#"exec "a\"b\\c\d""#),
-        vec![Command::Exec(literal(r#"a"b\c\d"#))]
-    );
+    assert_eq!(lines(r#"exec "a\"b\\c\d""#), vec![Command::Exec(literal(r#"a"b\c\d"#))]);
 }
 
 #[test]
@@ -66,23 +49,15 @@ fn all_names_of_a_command_mean_the_same() {
 
 #[test]
 fn settings_take_quotes_or_none() {
-    assert_eq!(
-        lines("set-read-timeout \"7\"")[0],
-        Command::SetReadTimeout(Duration::from_secs(7))
-    );
-    assert_eq!(
-        lines("sleep 0.5")[0],
-        Command::Sleep(Duration::from_millis(500))
-    );
+    assert_eq!(lines("set-read-timeout \"7\"")[0], Command::SetReadTimeout(Duration::from_secs(7)));
+    assert_eq!(lines("sleep 0.5")[0], Command::Sleep(Duration::from_millis(500)));
 }
 
 #[test]
 fn every_problem_is_told_with_code_and_place() {
-    let text = "exspect \"x\"\nexec \"open\nexec \"a\" b\nsleep soon\nset-ssh-version 1\nexpect-regex \"/(/\"\nend now\n";
-    let found: Vec<_> = codes(text)
-        .into_iter()
-        .filter(|(code, ..)| code < &"T1".to_owned())
-        .collect();
+    let text =
+        "exspect \"x\"\nexec \"open\nexec \"a\" b\nsleep soon\nset-ssh-version 1\nexpect-regex \"/(/\"\nend now\n";
+    let found: Vec<_> = codes(text).into_iter().filter(|(code, ..)| code < &"T1".to_owned()).collect();
     let expected = [
         ("T001", 1, 1),
         ("T003", 2, 6),
@@ -92,21 +67,14 @@ fn every_problem_is_told_with_code_and_place() {
         ("T008", 6, 14),
         ("T010", 7, 5),
     ];
-    assert_eq!(
-        found,
-        expected.map(|(code, line, column)| (code.to_owned(), line, column))
-    );
+    assert_eq!(found, expected.map(|(code, line, column)| (code.to_owned(), line, column)));
 }
 
 #[test]
 fn an_unknown_command_names_the_nearest() {
     let (checked, problems) = load(Path::new("t.template"), "exspect \"x\"\n");
     assert!(checked.is_none());
-    assert!(
-        problems[0].message.contains("did you mean 'expect'"),
-        "{}",
-        problems[0].message
-    );
+    assert!(problems[0].message.contains("did you mean 'expect'"), "{}", problems[0].message);
 }
 
 #[test]
@@ -128,38 +96,25 @@ fn doubtful_templates_get_a_warning_and_still_load() {
     for (text, code) in [
         ("exec \"[#NEW_PASSWORD#]\"\n", "T104"),
         ("exec \"ls\"\n", "T101"),
-        (
-            "exec \"[#NEW_PASSWORD#]\"\nexpect \"x\"\nend\nexec \"x\"\n",
-            "T103",
-        ),
+        ("exec \"[#NEW_PASSWORD#]\"\nexpect \"x\"\nend\nexec \"x\"\n", "T103"),
         ("exec \"[#new_password#]\"\nexpect \"x\"\n", "T102"),
     ] {
         let (checked, problems) = load(Path::new("t.template"), text);
         assert!(checked.is_some());
-        assert_eq!(
-            (problems[0].code.as_str(), problems[0].severity),
-            (code, Severity::Warning),
-            "{text}"
-        );
+        assert_eq!((problems[0].code.as_str(), problems[0].severity), (code, Severity::Warning), "{text}");
     }
 }
 
 #[test]
 fn login_prompt_takes_two_quoted_arguments() {
     let commands = lines("login-prompt \"*Domain \"x\":\" \"[#DOMAIN#]\"\n");
-    let [Command::LoginPrompt(pattern, answer)] = commands.as_slice() else {
-        panic!("{commands:?}")
-    };
-    assert_eq!(
-        (pattern.to_string().as_str(), answer.to_string().as_str()),
-        ("*Domain \"x\":", "[#DOMAIN#]")
-    );
+    let [Command::LoginPrompt(pattern, answer)] = commands.as_slice() else { panic!("{commands:?}") };
+    assert_eq!((pattern.to_string().as_str(), answer.to_string().as_str()), ("*Domain \"x\":", "[#DOMAIN#]"));
 }
 
 fn any_line() -> impl Strategy<Value = String> {
     prop_oneof![
-        (proptest::sample::select(COMMANDS.to_vec()), "[ -~]{0,30}")
-            .prop_map(|(name, rest)| format!("{name} {rest}")),
+        (proptest::sample::select(COMMANDS.to_vec()), "[ -~]{0,30}").prop_map(|(name, rest)| format!("{name} {rest}")),
         (proptest::sample::select(COMMANDS.to_vec()), "[ -~]{0,20}")
             .prop_map(|(name, rest)| format!("{name} \"{rest}\"")),
         Just("exec \"[#USERNAME#]\\\\\"".to_owned()),

@@ -32,14 +32,10 @@ impl Algorithm {
 #[non_exhaustive]
 pub enum SeedError {
     /// Nothing was given.
-    #[error(
-        "the seed is empty; paste the Base32 text or the otpauth:// URI that the device showed"
-    )]
+    #[error("the seed is empty; paste the Base32 text or the otpauth:// URI that the device showed")]
     Empty,
     /// A character cannot stand in Base32.
-    #[error(
-        "character {position} of the seed cannot stand in Base32 (letters A to Z and digits 2 to 7)"
-    )]
+    #[error("character {position} of the seed cannot stand in Base32 (letters A to Z and digits 2 to 7)")]
     BadCharacter {
         /// Position from 1, blanks and hyphens not counted.
         position: usize,
@@ -74,13 +70,7 @@ pub struct Seed {
 
 impl std::fmt::Debug for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Seed({}, {} digits, {} s)",
-            self.algorithm.name(),
-            self.digits,
-            self.period
-        )
+        write!(f, "Seed({}, {} digits, {} s)", self.algorithm.name(), self.digits, self.period)
     }
 }
 
@@ -91,10 +81,7 @@ impl Seed {
     /// Names what is wrong without repeating the seed.
     pub fn parse(text: &str) -> Result<Self, SeedError> {
         let text = text.trim();
-        if text
-            .get(..10)
-            .is_some_and(|start| start.eq_ignore_ascii_case("otpauth://"))
-        {
+        if text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("otpauth://")) {
             Self::parse_uri(&text[10..])
         } else {
             Self::new(base32(text)?, Algorithm::Sha1, 6, 30)
@@ -105,44 +92,23 @@ impl Seed {
     ///
     /// # Errors
     /// Fewer than 80 bits, digits outside 6 to 8, or a period outside 1 to 3600 s.
-    pub fn new(
-        key: Zeroizing<Vec<u8>>,
-        algorithm: Algorithm,
-        digits: u8,
-        period: u64,
-    ) -> Result<Self, SeedError> {
+    pub fn new(key: Zeroizing<Vec<u8>>, algorithm: Algorithm, digits: u8, period: u64) -> Result<Self, SeedError> {
         if key.len() < 10 {
             return Err(SeedError::TooShort(key.len() * 8));
         }
         if !(6..=8).contains(&digits) {
-            return Err(SeedError::BadParameter {
-                name: "digits",
-                what: "not 6, 7 or 8",
-            });
+            return Err(SeedError::BadParameter { name: "digits", what: "not 6, 7 or 8" });
         }
         if !(1..=3600).contains(&period) {
-            return Err(SeedError::BadParameter {
-                name: "period",
-                what: "not from 1 to 3600 seconds",
-            });
+            return Err(SeedError::BadParameter { name: "period", what: "not from 1 to 3600 seconds" });
         }
-        Ok(Self {
-            key,
-            algorithm,
-            digits,
-            period,
-        })
+        Ok(Self { key, algorithm, digits, period })
     }
 
     fn parse_uri(rest: &str) -> Result<Self, SeedError> {
         let (kind, rest) = rest.split_once('/').unwrap_or((rest, ""));
         if !kind.eq_ignore_ascii_case("totp") {
-            return Err(SeedError::NotTotp(
-                kind.chars()
-                    .filter(char::is_ascii_alphanumeric)
-                    .take(10)
-                    .collect(),
-            ));
+            return Err(SeedError::NotTotp(kind.chars().filter(char::is_ascii_alphanumeric).take(10).collect()));
         }
         let query = rest.split_once('?').map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();
@@ -152,11 +118,7 @@ impl Seed {
             match name.to_ascii_lowercase().as_str() {
                 "secret" => key = Some(base32(&value)?),
                 "algorithm" => {
-                    algorithm = match value
-                        .to_ascii_uppercase()
-                        .replace(['-', '_'], "")
-                        .trim_start_matches("HMAC")
-                    {
+                    algorithm = match value.to_ascii_uppercase().replace(['-', '_'], "").trim_start_matches("HMAC") {
                         "SHA1" => Algorithm::Sha1,
                         "SHA256" => Algorithm::Sha256,
                         "SHA512" => Algorithm::Sha512,
@@ -173,10 +135,7 @@ impl Seed {
                 _ => {}
             }
         }
-        let key = key.ok_or(SeedError::BadParameter {
-            name: "secret",
-            what: "missing",
-        })?;
+        let key = key.ok_or(SeedError::BadParameter { name: "secret", what: "missing" })?;
         Self::new(key, algorithm, digits, period)
     }
 
@@ -227,19 +186,12 @@ impl Seed {
 
 fn base32(text: &str) -> Result<Zeroizing<Vec<u8>>, SeedError> {
     let mut clean = Zeroizing::new(String::with_capacity(text.len()));
-    clean.extend(
-        text.chars()
-            .filter(|c| !c.is_whitespace() && *c != '-')
-            .map(|c| c.to_ascii_uppercase()),
-    );
+    clean.extend(text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_uppercase()));
     let clean = clean.trim_end_matches('=');
     if clean.is_empty() {
         return Err(SeedError::Empty);
     }
-    if let Some(at) = clean
-        .chars()
-        .position(|c| !matches!(c, 'A'..='Z' | '2'..='7'))
-    {
+    if let Some(at) = clean.chars().position(|c| !matches!(c, 'A'..='Z' | '2'..='7')) {
         return Err(SeedError::BadCharacter { position: at + 1 });
     }
     if matches!(clean.len() % 8, 1 | 3 | 6) {
@@ -248,13 +200,8 @@ fn base32(text: &str) -> Result<Zeroizing<Vec<u8>>, SeedError> {
     // Trailing bits that are not zero are common in hand-made seeds, and authenticator programs ignore them.
     let mut spec = BASE32_NOPAD.specification();
     spec.check_trailing_bits = false;
-    let encoding = spec
-        .encoding()
-        .map_err(|_| SeedError::BadLength(clean.len()))?;
-    encoding
-        .decode(clean.as_bytes())
-        .map(Zeroizing::new)
-        .map_err(|_| SeedError::BadLength(clean.len()))
+    let encoding = spec.encoding().map_err(|_| SeedError::BadLength(clean.len()))?;
+    encoding.decode(clean.as_bytes()).map(Zeroizing::new).map_err(|_| SeedError::BadLength(clean.len()))
 }
 
 fn percent_decode(text: &str) -> Zeroizing<String> {
@@ -262,9 +209,7 @@ fn percent_decode(text: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;
     while at < bytes.len() {
-        let hex = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten();
+        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 out.push(byte);
@@ -296,9 +241,7 @@ mod tests {
     #[test]
     fn the_vectors_of_rfc_6238_hold_for_all_three_algorithms() {
         let digits = b"1234567890".repeat(7);
-        let seed = |algorithm, length| {
-            Seed::new(Zeroizing::new(digits[..length].to_vec()), algorithm, 8, 30).unwrap()
-        };
+        let seed = |algorithm, length| Seed::new(Zeroizing::new(digits[..length].to_vec()), algorithm, 8, 30).unwrap();
         for &(time, sha1, sha256, sha512) in VECTORS {
             assert_eq!(seed(Algorithm::Sha1, 20).code(time / 30).expose(), sha1);
             assert_eq!(seed(Algorithm::Sha256, 32).code(time / 30).expose(), sha256);
@@ -308,30 +251,15 @@ mod tests {
 
     #[test]
     fn base32_is_taken_however_it_was_pasted() {
-        let expected = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
-            .unwrap()
-            .code(1);
-        for text in [
-            "gezd gnbv gy3t qojq gezd gnbv gy3t qojq",
-            " GEZDGNBVGY3TQOJQ-GEZDGNBVGY3TQOJQ======\n",
-        ] {
-            assert_eq!(
-                Seed::parse(text).unwrap().code(1).expose(),
-                expected.expose()
-            );
+        let expected = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap().code(1);
+        for text in ["gezd gnbv gy3t qojq gezd gnbv gy3t qojq", " GEZDGNBVGY3TQOJQ-GEZDGNBVGY3TQOJQ======\n"] {
+            assert_eq!(Seed::parse(text).unwrap().code(1).expose(), expected.expose());
         }
     }
 
     #[test]
     fn seeds_of_80_bits_work() {
-        assert_eq!(
-            Seed::parse("JBSWY3DPEHPK3PXP")
-                .unwrap()
-                .code(0)
-                .expose()
-                .len(),
-            6
-        );
+        assert_eq!(Seed::parse("JBSWY3DPEHPK3PXP").unwrap().code(0).expose().len(), 6);
     }
 
     #[test]
@@ -353,18 +281,9 @@ mod tests {
             ("GEZDGNBV", "only 40 bits"),
             ("otpauth://hotp/x?secret=GEZDGNBVGY3TQOJQ", "hotp"),
             ("otpauth://totp/x?digits=6", "secret is missing"),
-            (
-                "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&algorithm=MD5",
-                "algorithm",
-            ),
-            (
-                "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&digits=9",
-                "digits",
-            ),
-            (
-                "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&period=0",
-                "period",
-            ),
+            ("otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&algorithm=MD5", "algorithm"),
+            ("otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&digits=9", "digits"),
+            ("otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&period=0", "period"),
         ];
         for (text, expected) in cases {
             let error = Seed::parse(text).unwrap_err().to_string();

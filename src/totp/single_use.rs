@@ -24,12 +24,7 @@ pub enum Pick {
 ///
 /// # Panics
 /// Never; a period of 0 is taken for 1.
-pub fn pick_step(
-    now_ms: i64,
-    period: u64,
-    guard: Duration,
-    mut used: impl FnMut(u64) -> bool,
-) -> Pick {
+pub fn pick_step(now_ms: i64, period: u64, guard: Duration, mut used: impl FnMut(u64) -> bool) -> Pick {
     let period_ms = i64::try_from(period.max(1).saturating_mul(1000)).unwrap_or(i64::MAX);
     let now_ms = now_ms.max(0);
     let step = now_ms / period_ms;
@@ -59,26 +54,14 @@ mod tests {
 
     #[test]
     fn a_used_step_waits_for_the_next_unused_one() {
-        assert_eq!(
-            pick_step(AT, 30, GUARD, |s| s == 1_000_000),
-            Pick::WaitUntil(AT + 30_000)
-        );
-        assert_eq!(
-            pick_step(AT, 30, GUARD, |s| s < 1_000_002),
-            Pick::WaitUntil(AT + 60_000)
-        );
+        assert_eq!(pick_step(AT, 30, GUARD, |s| s == 1_000_000), Pick::WaitUntil(AT + 30_000));
+        assert_eq!(pick_step(AT, 30, GUARD, |s| s < 1_000_002), Pick::WaitUntil(AT + 60_000));
     }
 
     #[test]
     fn the_guard_time_waits_for_the_next_step() {
-        assert_eq!(
-            pick_step(AT + 27_000, 30, GUARD, |_| false),
-            Pick::Use(1_000_000)
-        );
-        assert_eq!(
-            pick_step(AT + 27_001, 30, GUARD, |_| false),
-            Pick::WaitUntil(AT + 30_000)
-        );
+        assert_eq!(pick_step(AT + 27_000, 30, GUARD, |_| false), Pick::Use(1_000_000));
+        assert_eq!(pick_step(AT + 27_001, 30, GUARD, |_| false), Pick::WaitUntil(AT + 30_000));
     }
 
     #[test]

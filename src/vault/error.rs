@@ -23,9 +23,7 @@ pub enum VaultError {
     #[error("another rotord works on {0}; stop it first")]
     Locked(PathBuf),
     /// The vault was written by a newer rotord.
-    #[error(
-        "the vault has schema {found}, and this rotord knows up to {known}; install the newer rotord again"
-    )]
+    #[error("the vault has schema {found}, and this rotord knows up to {known}; install the newer rotord again")]
     Newer {
         /// In the file.
         found: i64,

@@ -34,24 +34,18 @@ impl VaultKey {
     /// It is missing, not a plain file, of the wrong size, readable by others, or reached through a folder or a link
     /// in a folder that others can write.
     pub fn from_file(path: &Path) -> Result<Self, VaultError> {
-        let refuse = |why: String| VaultError::Key {
-            place: path.display().to_string(),
-            why,
-        };
+        let refuse = |why: String| VaultError::Key { place: path.display().to_string(), why };
         let link = path.symlink_metadata().map_err(|error| {
             refuse(match error.kind() {
-                std::io::ErrorKind::NotFound => format!(
-                    "there is no such file; make one with 'rotorctl key new {}'",
-                    path.display()
-                ),
+                std::io::ErrorKind::NotFound => {
+                    format!("there is no such file; make one with 'rotorctl key new {}'", path.display())
+                }
                 _ => error.to_string(),
             })
         })?;
         refuse_writable_folder(path).map_err(refuse)?;
         if link.file_type().is_symlink() {
-            let target = path
-                .canonicalize()
-                .map_err(|error| refuse(error.to_string()))?;
+            let target = path.canonicalize().map_err(|error| refuse(error.to_string()))?;
             refuse_writable_folder(&target).map_err(refuse)?;
         }
         let mut file = File::open(path).map_err(|error| refuse(error.to_string()))?;
@@ -81,27 +75,22 @@ impl VaultKey {
     /// # Errors
     /// There is no such credential, or it has the wrong size.
     pub fn from_credential(name: &str) -> Result<Self, VaultError> {
-        let refuse = |why: String| VaultError::Key {
-            place: format!("credential {name}"),
-            why,
-        };
-        let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-            refuse("systemd passes no credentials; add LoadCredential= to the unit".into())
-        })?;
-        let mut file = File::open(PathBuf::from(folder).join(name))
-            .map_err(|error| refuse(error.to_string()))?;
+        let refuse = |why: String| VaultError::Key { place: format!("credential {name}"), why };
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .ok_or_else(|| refuse("systemd passes no credentials; add LoadCredential= to the unit".into()))?;
+        let mut file = File::open(PathBuf::from(folder).join(name)).map_err(|error| refuse(error.to_string()))?;
         Self::read(&mut file).map_err(refuse)
     }
 
     fn read(file: &mut File) -> Result<Self, String> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
-        file.take(KEY_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| error.to_string())?;
-        let key: [u8; KEY_BYTES] = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| format!("a key has exactly {KEY_BYTES} bytes, and this has {}; it is no key that 'rotorctl key new' wrote", if bytes.len() > KEY_BYTES { "more".into() } else { bytes.len().to_string() }))?;
+        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        let key: [u8; KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| {
+            format!(
+                "a key has exactly {KEY_BYTES} bytes, and this has {}; it is no key that 'rotorctl key new' wrote",
+                if bytes.len() > KEY_BYTES { "more".into() } else { bytes.len().to_string() }
+            )
+        })?;
         Ok(Self(Zeroizing::new(key)))
     }
 
@@ -110,34 +99,21 @@ impl VaultKey {
     /// # Errors
     /// The file exists, or cannot be written.
     pub fn create(path: &Path) -> Result<Self, VaultError> {
-        let io = |what: &str, source| VaultError::Io {
-            what: format!("{what} {}", path.display()),
-            source,
-        };
+        let io = |what: &str, source| VaultError::Io { what: format!("{what} {}", path.display()), source };
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         random(key.as_mut_slice())?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| {
-                if error.kind() == std::io::ErrorKind::AlreadyExists {
-                    VaultError::Key {
-                        place: path.display().to_string(),
-                        why: "the file exists, and a key is never written over one".into(),
-                    }
-                } else {
-                    io("cannot make", error)
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                VaultError::Key {
+                    place: path.display().to_string(),
+                    why: "the file exists, and a key is never written over one".into(),
                 }
-            })?;
-        file.write_all(key.as_slice())
-            .and_then(|()| file.sync_all())
-            .map_err(|error| io("cannot write", error))?;
-        let folder = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+            } else {
+                io("cannot make", error)
+            }
+        })?;
+        file.write_all(key.as_slice()).and_then(|()| file.sync_all()).map_err(|error| io("cannot write", error))?;
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| io("cannot sync the folder of", error))?;
@@ -147,10 +123,7 @@ impl VaultKey {
 
 /// Refuses a file in a folder in which others could put another in its place.
 fn refuse_writable_folder(path: &Path) -> Result<(), String> {
-    let folder = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let metadata = folder.metadata().map_err(|error| error.to_string())?;
     let sticky = metadata.mode() & 0o1000 != 0;
     if metadata.mode() & 0o022 != 0 && !sticky {

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::error::VaultError;
+use super::secrets::StoredPassword;
 use super::store::Tx;
 use crate::model::{AccountName, AccountState, Actor, Moment, Outcome, Secret, Step, rfc3339};
 use crate::rotation::{Phase, Which};
@@ -78,8 +79,7 @@ fn parse_phase(text: &str) -> Option<Phase> {
     .find(|phase| phase_text(*phase) == text)
 }
 
-const ACCOUNT_COLUMNS: &str =
-    "name, state, since, attempt, current, paused, last_change, last_error, wake, tries";
+const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, tries";
 
 fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
     let state: String = row.get(1)?;
@@ -150,11 +150,7 @@ pub struct HostKeyRow {
 
 impl Tx<'_> {
     /// Makes the account's row where it is missing.
-    pub(super) fn ensure_account(
-        &self,
-        account: &AccountName,
-        now: &Moment,
-    ) -> Result<(), VaultError> {
+    pub(super) fn ensure_account(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
         self.connection
             .prepare_cached("INSERT OR IGNORE INTO account (name, since) VALUES (?1, ?2)")?
             .execute(params![account.as_str(), now.wall_ms])?;
@@ -168,9 +164,7 @@ impl Tx<'_> {
     pub fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
         let found = self
             .connection
-            .prepare_cached(&format!(
-                "SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = ?1"
-            ))?
+            .prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = ?1"))?
             .query_row([account.as_str()], account_row)
             .optional()?;
         found.map(with_phase).transpose()
@@ -181,12 +175,9 @@ impl Tx<'_> {
     /// # Errors
     /// As [`Tx::account`].
     pub fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {ACCOUNT_COLUMNS} FROM account ORDER BY name"
-        ))?;
-        let rows = statement
-            .query_map([], account_row)?
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut statement =
+            self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account ORDER BY name"))?;
+        let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(with_phase).collect()
     }
 
@@ -195,12 +186,9 @@ impl Tx<'_> {
     /// # Errors
     /// As [`Tx::account`].
     pub fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {ACCOUNT_COLUMNS} FROM account WHERE wake IS NOT NULL"
-        ))?;
-        let rows = statement
-            .query_map([], account_row)?
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut statement =
+            self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE wake IS NOT NULL"))?;
+        let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(with_phase).collect()
     }
 
@@ -208,17 +196,9 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn set_paused(
-        &self,
-        account: &AccountName,
-        paused: bool,
-        now: &Moment,
-    ) -> Result<(), VaultError> {
+    pub fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
         self.ensure_account(account, now)?;
-        self.connection.execute(
-            "UPDATE account SET paused = ?2 WHERE name = ?1",
-            params![account.as_str(), paused],
-        )?;
+        self.connection.execute("UPDATE account SET paused = ?2 WHERE name = ?1", params![account.as_str(), paused])?;
         Ok(())
     }
 
@@ -241,23 +221,16 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite failed.
     pub fn is_job_paused(&self, job: &str) -> Result<bool, VaultError> {
-        Ok(self.connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM paused_job WHERE name = ?1)",
-            [job],
-            |row| row.get(0),
-        )?)
+        Ok(self
+            .connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM paused_job WHERE name = ?1)", [job], |row| row.get(0))?)
     }
 
     /// When rotord goes on by itself with an account, and how many tries there were.
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn set_wake(
-        &self,
-        account: &AccountName,
-        wake: Option<i64>,
-        tries: u32,
-    ) -> Result<(), VaultError> {
+    pub fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError> {
         self.connection.execute(
             "UPDATE account SET wake = ?2, tries = ?3 WHERE name = ?1",
             params![account.as_str(), wake, tries],
@@ -270,12 +243,7 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite failed.
     pub fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
-        Ok(self
-            .connection
-            .query_row("SELECT last FROM job WHERE name = ?1", [job], |row| {
-                row.get(0)
-            })
-            .optional()?)
+        Ok(self.connection.query_row("SELECT last FROM job WHERE name = ?1", [job], |row| row.get(0)).optional()?)
     }
 
     /// Records that a job fired.
@@ -283,10 +251,7 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite failed.
     pub fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
-        self.connection.execute(
-            "INSERT OR REPLACE INTO job (name, last) VALUES (?1, ?2)",
-            params![job, at],
-        )?;
+        self.connection.execute("INSERT OR REPLACE INTO job (name, last) VALUES (?1, ?2)", params![job, at])?;
         Ok(())
     }
 
@@ -295,12 +260,8 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite failed.
     pub fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
-        let steps =
-            serde_json::to_string(&attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
-        let actor = attempt
-            .actor
-            .as_ref()
-            .and_then(|actor| serde_json::to_string(actor).ok());
+        let steps = serde_json::to_string(&attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
+        let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
         self.connection.execute(
             "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps",
@@ -313,11 +274,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn attempts(
-        &self,
-        account: &AccountName,
-        most: u32,
-    ) -> Result<Vec<AttemptRow>, VaultError> {
+    pub fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, account, started, ended, cause, actor, outcome, detail, steps FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
         )?;
@@ -328,9 +285,7 @@ impl Tx<'_> {
                 started: row.get(2)?,
                 ended: row.get(3)?,
                 trigger: row.get(4)?,
-                actor: row
-                    .get::<_, Option<String>>(5)?
-                    .and_then(|text| serde_json::from_str(&text).ok()),
+                actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
                 outcome: row.get(6)?,
                 detail: row.get(7)?,
                 steps: serde_json::from_str(&row.get::<_, String>(8)?).unwrap_or_default(),
@@ -358,20 +313,15 @@ impl Tx<'_> {
     pub fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError> {
         let current: Option<i64> = self
             .connection
-            .query_row(
-                "SELECT current FROM account WHERE name = ?1",
-                [account.as_str()],
-                |row| row.get(0),
-            )
+            .query_row("SELECT current FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))
             .optional()?
             .flatten();
-        let entry =
-            |(password, made, retired, version): (Secret, i64, Option<i64>, i64)| HistoryEntry {
-                password,
-                from: rfc3339(made),
-                until: retired.map(rfc3339),
-                current: Some(version) == current,
-            };
+        let entry = |stored: StoredPassword| HistoryEntry {
+            password: stored.secret,
+            from: rfc3339(stored.made),
+            until: stored.retired.map(rfc3339),
+            current: Some(stored.version) == current,
+        };
         Ok(self.passwords(account)?.into_iter().map(entry).collect())
     }
 
@@ -380,15 +330,10 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite failed.
     pub fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT fingerprint, key FROM host_key WHERE device = ?1")?;
-        let rows = statement.query_map([device], |row| {
-            Ok(HostKeyRow {
-                fingerprint: row.get(0)?,
-                key: row.get(1)?,
-            })
-        })?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT fingerprint, key FROM host_key WHERE device = ?1")?;
+        let rows =
+            statement.query_map([device], |row| Ok(HostKeyRow { fingerprint: row.get(0)?, key: row.get(1)? }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -396,12 +341,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn trust_host_key(
-        &self,
-        device: &str,
-        key: &HostKeyRow,
-        now: &Moment,
-    ) -> Result<(), VaultError> {
+    pub fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError> {
         self.connection.execute(
             "INSERT OR REPLACE INTO host_key (device, fingerprint, key, trusted) VALUES (?1, ?2, ?3, ?4)",
             params![device, key.fingerprint, key.key, now.wall_ms],

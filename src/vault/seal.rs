@@ -37,10 +37,7 @@ fn wrap_place(vault_id: &str) -> String {
 
 impl Sealer {
     fn new(key: &[u8; KEY_BYTES]) -> Self {
-        let mut sealer = Self {
-            cipher: XChaCha20Poly1305::new(key.into()),
-            code_key: Zeroizing::new(Vec::new()),
-        };
+        let mut sealer = Self { cipher: XChaCha20Poly1305::new(key.into()), code_key: Zeroizing::new(Vec::new()) };
         sealer.code_key = Zeroizing::new(keyed_hash(key, b"used codes"));
         sealer
     }
@@ -49,14 +46,9 @@ impl Sealer {
     pub(super) fn seal(&self, place: &str, secret: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut nonce = [0u8; NONCE_BYTES];
         random(&mut nonce)?;
-        let payload = Payload {
-            msg: secret,
-            aad: place.as_bytes(),
-        };
-        let sealed = self
-            .cipher
-            .encrypt(&XNonce::from(nonce), payload)
-            .map_err(|_| VaultError::Unsealing(place.to_owned()))?;
+        let payload = Payload { msg: secret, aad: place.as_bytes() };
+        let sealed =
+            self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unsealing(place.to_owned()))?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
@@ -64,14 +56,8 @@ impl Sealer {
     pub(super) fn open(&self, place: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
         let nonce = XNonce::from(<[u8; NONCE_BYTES]>::try_from(nonce).ok()?);
-        let payload = Payload {
-            msg: ciphertext,
-            aad: place.as_bytes(),
-        };
-        self.cipher
-            .decrypt(&nonce, payload)
-            .ok()
-            .map(Zeroizing::new)
+        let payload = Payload { msg: ciphertext, aad: place.as_bytes() };
+        self.cipher.decrypt(&nonce, payload).ok().map(Zeroizing::new)
     }
 
     /// A keyed hash by which accounts that share a seed are known to share it, and which tells nothing else of it.

@@ -30,6 +30,14 @@ impl Kind {
     }
 }
 
+/// One version of a password: when it was made and when it went out of force, in milliseconds since 1970.
+pub(super) struct StoredPassword {
+    pub(super) secret: Secret,
+    pub(super) made: i64,
+    pub(super) retired: Option<i64>,
+    pub(super) version: i64,
+}
+
 fn place(account: &AccountName, kind: &str, version: i64) -> String {
     format!("rotord secret 1|{account}|{kind}|{version}")
 }
@@ -50,9 +58,7 @@ impl Tx<'_> {
             |row| row.get(0),
         )?;
         let version = newest.unwrap_or(0) + 1;
-        let sealed = self
-            .sealer
-            .seal(&place(account, &kind, version), secret.expose().as_bytes())?;
+        let sealed = self.sealer.seal(&place(account, &kind, version), secret.expose().as_bytes())?;
         self.connection.execute(
             "INSERT INTO secret (account, kind, version, sealed, made) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![account.as_str(), kind, version, sealed, now.wall_ms],
@@ -70,23 +76,13 @@ impl Tx<'_> {
         let kind = kind.as_text();
         let sealed: Option<Vec<u8>> = self
             .connection
-            .prepare_cached(
-                "SELECT sealed FROM secret WHERE account = ?1 AND kind = ?2 AND version = ?3",
-            )?
+            .prepare_cached("SELECT sealed FROM secret WHERE account = ?1 AND kind = ?2 AND version = ?3")?
             .query_row(params![account.as_str(), kind, version], |row| row.get(0))
             .optional()?;
-        sealed
-            .map(|sealed| self.unseal(account, &kind, version, &sealed))
-            .transpose()
+        sealed.map(|sealed| self.unseal(account, &kind, version, &sealed)).transpose()
     }
 
-    fn unseal(
-        &self,
-        account: &AccountName,
-        kind: &str,
-        version: i64,
-        sealed: &[u8],
-    ) -> Result<Secret, VaultError> {
+    fn unseal(&self, account: &AccountName, kind: &str, version: i64, sealed: &[u8]) -> Result<Secret, VaultError> {
         self.sealer
             .open(&place(account, kind, version), sealed)
             .and_then(|bytes| Secret::from_bytes(bytes.to_vec()))
@@ -132,11 +128,7 @@ impl Tx<'_> {
     pub fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError> {
         let version: Option<i64> = if *kind == Kind::Password {
             self.connection
-                .query_row(
-                    "SELECT current FROM account WHERE name = ?1",
-                    [account.as_str()],
-                    |row| row.get(0),
-                )
+                .query_row("SELECT current FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))
                 .optional()?
                 .flatten()
         } else {
@@ -153,20 +145,13 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed, or a row does not open.
-    pub fn secret_fields(
-        &self,
-        account: &AccountName,
-    ) -> Result<Vec<(String, Secret)>, VaultError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT kind, version, sealed FROM secret WHERE account = ?1 AND kind LIKE 'field:%'",
-        )?;
+    pub fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT kind, version, sealed FROM secret WHERE account = ?1 AND kind LIKE 'field:%'")?;
         let rows = statement
             .query_map([account.as_str()], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get(1)?,
-                    row.get::<_, Vec<u8>>(2)?,
-                ))
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
             })?
             .collect::<Result<Vec<_>, _>>()?;
         rows.into_iter()
@@ -177,32 +162,19 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// All passwords that the vault holds of an account, newest first, as (secret, from, until, version).
-    pub(super) fn passwords(
-        &self,
-        account: &AccountName,
-    ) -> Result<Vec<(Secret, i64, Option<i64>, i64)>, VaultError> {
+    /// All passwords that the vault holds of an account, newest first.
+    pub(super) fn passwords(&self, account: &AccountName) -> Result<Vec<StoredPassword>, VaultError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT version, sealed, made, retired FROM secret WHERE account = ?1 AND kind = 'password' ORDER BY version DESC",
         )?;
         let rows = statement
             .query_map([account.as_str()], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get::<_, Vec<u8>>(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                ))
+                Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get(2)?, row.get(3)?))
             })?
             .collect::<Result<Vec<_>, _>>()?;
         rows.into_iter()
             .map(|(version, sealed, made, retired)| {
-                Ok((
-                    self.unseal(account, "password", version, &sealed)?,
-                    made,
-                    retired,
-                    version,
-                ))
+                Ok(StoredPassword { secret: self.unseal(account, "password", version, &sealed)?, made, retired, version })
             })
             .collect()
     }

@@ -53,20 +53,11 @@ impl Vault {
             let what = format!("{what} {}", path.display());
             move |source| VaultError::Io { what, source }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(state_dir)
-            .map_err(io("cannot make", state_dir))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(io("cannot make", state_dir))?;
         let lock = lock(state_dir)?;
         let path = state_dir.join("vault.db");
         // SQLite gives a new file the umask's mode, and its journals that of the file.
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io("cannot open", &path))?;
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io("cannot open", &path))?;
         let mut connection = open_database(&path)?;
         let sealer = open_sealer(&mut connection, key, &path)?;
         let audit_folder = state_dir.join("audit");
@@ -75,24 +66,15 @@ impl Vault {
             .mode(0o700)
             .create(&audit_folder)
             .map_err(io("cannot make", &audit_folder))?;
-        let log =
-            LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
-        let mut writer = Writer {
-            connection,
-            sealer,
-            log,
-            _lock: lock,
-        };
+        let log = LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
+        let mut writer = Writer { connection, sealer, log, _lock: lock };
         writer.flush_outbox()?;
         let (calls, inbox) = mpsc::channel();
         std::thread::Builder::new()
             .name("vault".into())
             .spawn(move || writer.run(&inbox))
             .map_err(io("cannot start the thread for", &path))?;
-        Ok(Self {
-            calls,
-            audit_folder,
-        })
+        Ok(Self { calls, audit_folder })
     }
 
     /// The folder of the audit log.
@@ -132,12 +114,8 @@ fn lock(state_dir: &Path) -> Result<File, VaultError> {
         .write(true)
         .mode(0o600)
         .open(&path)
-        .map_err(|source| VaultError::Io {
-            what: format!("cannot open {}", path.display()),
-            source,
-        })?;
-    file.try_lock()
-        .map_err(|_| VaultError::Locked(state_dir.to_owned()))?;
+        .map_err(|source| VaultError::Io { what: format!("cannot open {}", path.display()), source })?;
+    file.try_lock().map_err(|_| VaultError::Locked(state_dir.to_owned()))?;
     Ok(file)
 }
 
@@ -149,39 +127,27 @@ fn open_database(path: &Path) -> Result<Connection, VaultError> {
         _ => VaultError::Sql(error),
     };
     let connection = Connection::open(path)?;
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
-        .map_err(damaged)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // What is deleted is overwritten, and temporary data never reaches a disk.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -2048)?;
-    let check: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(damaged)?;
+    let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
     if check != "ok" {
         return Err(VaultError::Damaged(path.to_owned(), check));
     }
     Ok(connection)
 }
 
-fn open_sealer(
-    connection: &mut Connection,
-    key: &VaultKey,
-    path: &Path,
-) -> Result<Sealer, VaultError> {
+fn open_sealer(connection: &mut Connection, key: &VaultKey, path: &Path) -> Result<Sealer, VaultError> {
     schema::migrate(connection)?;
     if meta(connection, "data_key")?.is_none() {
         // A vault that holds secrets and no key was altered: a fresh key would lose them all.
-        let secrets: bool =
-            connection.query_row("SELECT EXISTS (SELECT 1 FROM secret)", [], |row| row.get(0))?;
+        let secrets: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM secret)", [], |row| row.get(0))?;
         if secrets {
-            return Err(VaultError::Damaged(
-                path.to_owned(),
-                "its data key is gone".into(),
-            ));
+            return Err(VaultError::Damaged(path.to_owned(), "its data key is gone".into()));
         }
         let mut id = [0u8; 16];
         random(&mut id)?;
@@ -199,18 +165,11 @@ fn open_sealer(
 }
 
 fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
-    Ok(connection
-        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
-            row.get(0)
-        })
-        .optional()?)
+    Ok(connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?)
 }
 
 fn set_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<(), VaultError> {
-    connection.execute(
-        "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)",
-        params![name, value],
-    )?;
+    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", params![name, value])?;
     Ok(())
 }
 
@@ -246,9 +205,7 @@ impl Writer {
 
     /// Runs a group of calls in one transaction; a call that fails is undone alone.
     fn carry_out(&mut self, group: Vec<Call>, replies: &mut Vec<Reply>) -> Result<(), VaultError> {
-        let mut transaction = self
-            .connection
-            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut broken = None;
         for call in group {
             let savepoint = transaction.savepoint();
@@ -259,16 +216,10 @@ impl Writer {
                     break;
                 }
             };
-            let (worked, reply) = call(&Tx {
-                connection: &savepoint,
-                sealer: &self.sealer,
-            });
+            let (worked, reply) = call(&Tx { connection: &savepoint, sealer: &self.sealer });
             replies.push(reply);
-            let settled = if worked {
-                savepoint.commit()
-            } else {
-                savepoint.rollback().and_then(|()| savepoint.finish())
-            };
+            let settled =
+                if worked { savepoint.commit() } else { savepoint.rollback().and_then(|()| savepoint.finish()) };
             if let Err(error) = settled {
                 broken = Some(error);
                 break;
@@ -282,28 +233,19 @@ impl Writer {
 
     /// Appends to the log's file what is in the outbox and not in the file, and clears the outbox.
     fn flush_outbox(&mut self) -> Result<(), VaultError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq, hash, line FROM outbox ORDER BY seq")?;
+        let mut statement = self.connection.prepare_cached("SELECT seq, hash, line FROM outbox ORDER BY seq")?;
         let events = statement
             .query_map([], |row| {
-                Ok(Chained {
-                    seq: row.get::<_, i64>(0)?.unsigned_abs(),
-                    hash: row.get(1)?,
-                    line: row.get(2)?,
-                })
+                Ok(Chained { seq: row.get::<_, i64>(0)?.unsigned_abs(), hash: row.get(1)?, line: row.get(2)? })
             })?
             .collect::<Result<Vec<_>, _>>()?;
         drop(statement);
         let Some(last) = events.last() else {
             return Ok(());
         };
-        self.log
-            .append(&events)
-            .map_err(|error| VaultError::Audit(error.to_string()))?;
+        self.log.append(&events).map_err(|error| VaultError::Audit(error.to_string()))?;
         // Losing this delete in a crash is harmless: the file tells which events it has.
-        self.connection
-            .execute("DELETE FROM outbox WHERE seq <= ?1", [number(last.seq)])?;
+        self.connection.execute("DELETE FROM outbox WHERE seq <= ?1", [number(last.seq)])?;
         Ok(())
     }
 }
@@ -315,17 +257,11 @@ impl Tx<'_> {
     /// SQLite failed.
     pub fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError> {
         let (seq, prev) = self.audit_head()?;
-        let event = draft
-            .chain(seq + 1, now.wall_ms, &prev)
-            .map_err(|error| VaultError::Audit(error.to_string()))?;
+        let event = draft.chain(seq + 1, now.wall_ms, &prev).map_err(|error| VaultError::Audit(error.to_string()))?;
         self.connection
             .prepare_cached("INSERT INTO outbox (seq, hash, line) VALUES (?1, ?2, ?3)")?
             .execute(params![number(event.seq), event.hash, event.line])?;
-        set_meta(
-            self.connection,
-            "audit_head",
-            format!("{} {}", event.seq, event.hash).as_bytes(),
-        )
+        set_meta(self.connection, "audit_head", format!("{} {}", event.seq, event.hash).as_bytes())
     }
 
     /// Number and hash of the last audit event.
@@ -337,13 +273,7 @@ impl Tx<'_> {
             return Ok((0, GENESIS.to_owned()));
         };
         let text = String::from_utf8(bytes).map_err(|_| VaultError::Unreadable("audit head"))?;
-        let (seq, hash) = text
-            .split_once(' ')
-            .ok_or(VaultError::Unreadable("audit head"))?;
-        Ok((
-            seq.parse()
-                .map_err(|_| VaultError::Unreadable("audit head"))?,
-            hash.to_owned(),
-        ))
+        let (seq, hash) = text.split_once(' ').ok_or(VaultError::Unreadable("audit head"))?;
+        Ok((seq.parse().map_err(|_| VaultError::Unreadable("audit head"))?, hash.to_owned()))
     }
 }

@@ -9,11 +9,7 @@ use crate::rotation::{Persist, Phase};
 use crate::totp::Seed;
 
 fn now(wall_ms: i64) -> Moment {
-    Moment {
-        wall_ms,
-        boot: BootId("b".into()),
-        since_boot_ms: wall_ms,
-    }
+    Moment { wall_ms, boot: BootId("b".into()), since_boot_ms: wall_ms }
 }
 
 fn account() -> AccountName {
@@ -69,72 +65,28 @@ async fn put(vault: &Vault, persist: Persist, candidate: Option<&str>) {
 }
 
 async fn password(vault: &Vault) -> String {
-    vault
-        .call(|tx| tx.secret(&account(), &Kind::Password))
-        .await
-        .unwrap()
-        .unwrap()
-        .expose()
-        .to_owned()
+    vault.call(|tx| tx.secret(&account(), &Kind::Password)).await.unwrap().unwrap().expose().to_owned()
 }
 
 #[tokio::test]
 async fn a_candidate_becomes_current_and_the_old_one_history() {
     let place = place();
     let vault = place.open().unwrap();
-    vault
-        .call(|tx| {
-            tx.set_secret(
-                &account(),
-                &Kind::Password,
-                &Secret::new("old".into()),
-                &now(1),
-            )
-        })
-        .await
-        .unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
     put(&vault, Persist::Prepared, Some("new")).await;
     assert_eq!(password(&vault).await, "old", "a candidate is not in force");
     put(&vault, Persist::Sent, None).await;
     drop(vault);
     let vault = reopen(&place);
-    let row = vault
-        .call(|tx| tx.account(&account()))
-        .await
-        .unwrap()
-        .unwrap();
+    let row = vault.call(|tx| tx.account(&account())).await.unwrap().unwrap();
     assert_eq!(row.phase, Phase::Sent);
-    assert_eq!(
-        vault
-            .call(|tx| tx.candidate(&account()))
-            .await
-            .unwrap()
-            .unwrap()
-            .secret()
-            .expose(),
-        "new"
-    );
-    assert_eq!(
-        vault
-            .call(|tx| tx.changes(&account(), &now(9)))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(vault.call(|tx| tx.candidate(&account())).await.unwrap().unwrap().secret().expose(), "new");
+    assert_eq!(vault.call(|tx| tx.changes(&account(), &now(9))).await.unwrap().len(), 1);
     put(&vault, Persist::Promote, None).await;
     assert_eq!(password(&vault).await, "new");
     let history = vault.call(|tx| tx.history(&account())).await.unwrap();
-    let shown: Vec<_> = history
-        .iter()
-        .map(|entry| {
-            (
-                entry.password.expose(),
-                entry.current,
-                entry.until.is_some(),
-            )
-        })
-        .collect();
+    let shown: Vec<_> =
+        history.iter().map(|entry| (entry.password.expose(), entry.current, entry.until.is_some())).collect();
     assert_eq!(shown, [("new", true, false), ("old", false, true)]);
 }
 
@@ -142,69 +94,26 @@ async fn a_candidate_becomes_current_and_the_old_one_history() {
 async fn an_unsent_candidate_is_dropped_and_a_sent_one_kept_as_history() {
     let place = place();
     let vault = place.open().unwrap();
-    vault
-        .call(|tx| {
-            tx.set_secret(
-                &account(),
-                &Kind::Password,
-                &Secret::new("old".into()),
-                &now(1),
-            )
-        })
-        .await
-        .unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
     put(&vault, Persist::Prepared, Some("never-sent")).await;
     put(&vault, Persist::Revert, None).await;
-    assert_eq!(
-        vault.call(|tx| tx.history(&account())).await.unwrap().len(),
-        1
-    );
+    assert_eq!(vault.call(|tx| tx.history(&account())).await.unwrap().len(), 1);
     put(&vault, Persist::Prepared, Some("sent")).await;
     put(&vault, Persist::Sent, None).await;
-    put(
-        &vault,
-        Persist::Uncertain {
-            likely: crate::rotation::Which::Old,
-        },
-        None,
-    )
-    .await;
+    put(&vault, Persist::Uncertain { likely: crate::rotation::Which::Old }, None).await;
     put(&vault, Persist::Revert, None).await;
     assert_eq!(password(&vault).await, "old");
-    assert_eq!(
-        vault.call(|tx| tx.history(&account())).await.unwrap().len(),
-        2
-    );
+    assert_eq!(vault.call(|tx| tx.history(&account())).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn a_row_moved_to_another_account_does_not_open() {
     let place = place();
     let vault = place.open().unwrap();
-    vault
-        .call(|tx| {
-            tx.set_secret(
-                &account(),
-                &Kind::Password,
-                &Secret::new("mine".into()),
-                &now(1),
-            )
-        })
-        .await
-        .unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("mine".into()), &now(1))).await.unwrap();
     let other = AccountName::parse("web1/other").unwrap();
     let moved = other.clone();
-    vault
-        .call(move |tx| {
-            tx.set_secret(
-                &moved,
-                &Kind::Password,
-                &Secret::new("theirs".into()),
-                &now(1),
-            )
-        })
-        .await
-        .unwrap();
+    vault.call(move |tx| tx.set_secret(&moved, &Kind::Password, &Secret::new("theirs".into()), &now(1))).await.unwrap();
     vault
         .call(|tx| {
             tx.connection.execute(
@@ -215,12 +124,7 @@ async fn a_row_moved_to_another_account_does_not_open() {
         })
         .await
         .unwrap();
-    assert!(matches!(
-        vault
-            .call(move |tx| tx.secret(&other, &Kind::Password))
-            .await,
-        Err(VaultError::Unsealing(_))
-    ));
+    assert!(matches!(vault.call(move |tx| tx.secret(&other, &Kind::Password)).await, Err(VaultError::Unsealing(_))));
 }
 
 #[tokio::test]
@@ -228,31 +132,16 @@ async fn no_code_is_handed_out_twice_whoever_shares_the_seed() {
     let place = place();
     let vault = place.open().unwrap();
     let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
-    let first = vault
-        .call(move |tx| tx.reserve_code(&seed(), None, &now(60_000)))
-        .await
-        .unwrap();
+    let first = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(60_000))).await.unwrap();
     assert!(matches!(first, Reservation::Code { step: 2, .. }));
     drop(vault);
     let vault = reopen(&place);
-    let again = vault
-        .call(move |tx| tx.reserve_code(&seed(), None, &now(61_000)))
-        .await
-        .unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(61_000))).await.unwrap();
     assert!(matches!(again, Reservation::WaitUntil(90_000)));
-    let later = vault
-        .call(move |tx| tx.reserve_code(&seed(), None, &now(90_000)))
-        .await
-        .unwrap();
+    let later = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(90_000))).await.unwrap();
     assert!(matches!(later, Reservation::Code { step: 3, .. }));
-    let back = vault
-        .call(move |tx| tx.reserve_code(&seed(), None, &now(60_000)))
-        .await
-        .unwrap();
-    assert!(
-        matches!(back, Reservation::WaitUntil(120_000)),
-        "a clock set back does not help"
-    );
+    let back = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(60_000))).await.unwrap();
+    assert!(matches!(back, Reservation::WaitUntil(120_000)), "a clock set back does not help");
 }
 
 #[tokio::test]
@@ -267,10 +156,7 @@ async fn what_fails_is_undone_alone_and_its_audit_events_with_it() {
         .await;
     assert!(failed.is_err());
     for n in 0..3 {
-        vault
-            .call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1)))
-            .await
-            .unwrap();
+        vault.call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1))).await.unwrap();
     }
     let head = vault.call(|tx| tx.audit_head()).await.unwrap();
     let report = verify_files(vault.audit_folder(), Some((head.0, &head.1))).unwrap();
@@ -282,27 +168,16 @@ async fn an_event_that_a_crash_kept_from_the_file_is_appended_at_the_next_start(
     let place = place();
     let vault = place.open().unwrap();
     for n in 0..3 {
-        vault
-            .call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1)))
-            .await
-            .unwrap();
+        vault.call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1))).await.unwrap();
     }
     // As a crash between the commit and the append leaves it: in the outbox, not in the file.
-    let file = fs::read_dir(vault.audit_folder())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let file = fs::read_dir(vault.audit_folder()).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&file).unwrap();
     let (kept, lost) = text.trim_end().rsplit_once('\n').unwrap();
     let (kept, lost) = (format!("{kept}\n"), lost.to_owned());
     vault
         .call(move |tx| {
-            tx.connection.execute(
-                "INSERT INTO outbox (seq, hash, line) VALUES (3, 'h', ?1)",
-                [lost],
-            )?;
+            tx.connection.execute("INSERT INTO outbox (seq, hash, line) VALUES (3, 'h', ?1)", [lost])?;
             Err::<(), _>(VaultError::NotFound("rolled back".into()))
         })
         .await
@@ -310,12 +185,7 @@ async fn an_event_that_a_crash_kept_from_the_file_is_appended_at_the_next_start(
     drop(vault);
     let database = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
     let line = text.lines().last().unwrap();
-    database
-        .execute(
-            "INSERT OR REPLACE INTO outbox (seq, hash, line) VALUES (3, 'h', ?1)",
-            [line],
-        )
-        .unwrap();
+    database.execute("INSERT OR REPLACE INTO outbox (seq, hash, line) VALUES (3, 'h', ?1)", [line]).unwrap();
     drop(database);
     fs::write(&file, kept).unwrap();
     drop(reopen(&place));
@@ -340,10 +210,7 @@ fn a_wrong_key_a_second_daemon_and_a_newer_schema_are_refused() {
     let database = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
-    assert!(matches!(
-        place.open(),
-        Err(VaultError::Newer { found: 99, .. })
-    ));
+    assert!(matches!(place.open(), Err(VaultError::Newer { found: 99, .. })));
 }
 
 #[test]
@@ -352,14 +219,8 @@ fn a_damaged_vault_is_refused_and_left_as_it_is() {
     fs::create_dir_all(place.state()).unwrap();
     fs::write(place.state().join("vault.db"), [b'x'; 4096]).unwrap();
     let error = place.open().unwrap_err();
-    assert!(
-        error.to_string().contains("is damaged") && error.to_string().contains("backup"),
-        "{error}"
-    );
-    assert_eq!(
-        fs::read(place.state().join("vault.db")).unwrap(),
-        [b'x'; 4096]
-    );
+    assert!(error.to_string().contains("is damaged") && error.to_string().contains("backup"), "{error}");
+    assert_eq!(fs::read(place.state().join("vault.db")).unwrap(), [b'x'; 4096]);
 }
 
 #[test]
@@ -370,12 +231,7 @@ fn key_files_that_are_unsafe_are_refused_with_the_remedy() {
     assert!(refusal(&path).contains("rotorctl key new"));
     VaultKey::create(&path).unwrap();
     assert!(VaultKey::from_file(&path).is_ok());
-    assert!(
-        VaultKey::create(&path)
-            .unwrap_err()
-            .to_string()
-            .contains("never written over")
-    );
+    assert!(VaultKey::create(&path).unwrap_err().to_string().contains("never written over"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(refusal(&path).contains("chmod 0600"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -387,10 +243,7 @@ fn key_files_that_are_unsafe_are_refused_with_the_remedy() {
     let safe = folder.path().join("link");
     fs::copy(&path, open.join("key")).unwrap();
     std::os::unix::fs::symlink(open.join("key"), &safe).unwrap();
-    assert!(
-        refusal(&safe).contains("others can write"),
-        "a link into a folder that others can write"
-    );
+    assert!(refusal(&safe).contains("others can write"), "a link into a folder that others can write");
     fs::write(&path, [0u8; 31]).unwrap();
     assert!(refusal(&path).contains("exactly 32 bytes"));
     fs::write(&path, [0u8; 33]).unwrap();
@@ -406,26 +259,14 @@ async fn secrets_are_on_the_disk_only_sealed() {
         (Kind::Totp, "Plain-Needle-2"),
         (Kind::Field("X".into()), "Plain-Needle-3"),
     ] {
-        vault
-            .call(move |tx| tx.set_secret(&account(), &kind, &Secret::new(text.into()), &now(1)))
-            .await
-            .unwrap();
+        vault.call(move |tx| tx.set_secret(&account(), &kind, &Secret::new(text.into()), &now(1))).await.unwrap();
     }
     for entry in fs::read_dir(place.state()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             let bytes = fs::read(&path).unwrap();
-            assert!(
-                !bytes.windows(12).any(|window| window == b"Plain-Needle"),
-                "{}",
-                path.display()
-            );
-            assert_eq!(
-                path.metadata().unwrap().permissions().mode() & 0o077,
-                0,
-                "{}",
-                path.display()
-            );
+            assert!(!bytes.windows(12).any(|window| window == b"Plain-Needle"), "{}", path.display());
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", path.display());
         }
     }
 }

@@ -48,23 +48,14 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite or the random source failed, or there is no candidate where one is needed.
     pub fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
-        let Transition {
-            account,
-            attempt,
-            persist,
-            candidate,
-            keep,
-            now,
-        } = *transition;
+        let Transition { account, attempt, persist, candidate, keep, now } = *transition;
         match persist {
             Persist::Prepared => {
                 let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
                 let version = self.add_secret(account, &Kind::Password, candidate.secret(), now)?;
                 self.set_phase(account, Phase::Prepared, Some(attempt), now)?;
-                self.connection.execute(
-                    "UPDATE account SET candidate = ?2 WHERE name = ?1",
-                    params![account.as_str(), version],
-                )?;
+                self.connection
+                    .execute("UPDATE account SET candidate = ?2 WHERE name = ?1", params![account.as_str(), version])?;
             }
             Persist::Changing => self.set_phase(account, Phase::Changing, Some(attempt), now)?,
             Persist::Sent => {
@@ -78,9 +69,7 @@ impl Tx<'_> {
             Persist::Uncertain { likely } => {
                 self.set_phase(account, Phase::Uncertain { likely }, Some(attempt), now)?
             }
-            Persist::Quarantine => {
-                self.set_phase(account, Phase::Quarantined, Some(attempt), now)?
-            }
+            Persist::Quarantine => self.set_phase(account, Phase::Quarantined, Some(attempt), now)?,
             Persist::Promote => self.promote(account, keep, now)?,
             Persist::Revert => self.revert(account, now)?,
         }
@@ -95,15 +84,8 @@ impl Tx<'_> {
         now: &Moment,
     ) -> Result<(), VaultError> {
         self.connection
-            .prepare_cached(
-                "UPDATE account SET state = ?2, since = ?3, attempt = ?4 WHERE name = ?1",
-            )?
-            .execute(params![
-                account.as_str(),
-                phase_text(phase),
-                now.wall_ms,
-                attempt
-            ])?;
+            .prepare_cached("UPDATE account SET state = ?2, since = ?3, attempt = ?4 WHERE name = ?1")?
+            .execute(params![account.as_str(), phase_text(phase), now.wall_ms, attempt])?;
         Ok(())
     }
 
@@ -139,10 +121,8 @@ impl Tx<'_> {
              AND version = (SELECT candidate FROM account WHERE name = ?1)",
             params![account.as_str(), now.wall_ms],
         )?;
-        self.connection.execute(
-            "UPDATE account SET candidate = NULL, wake = NULL WHERE name = ?1",
-            [account.as_str()],
-        )?;
+        self.connection
+            .execute("UPDATE account SET candidate = NULL, wake = NULL WHERE name = ?1", [account.as_str()])?;
         self.set_phase(account, Phase::Idle, None, now)
     }
 
@@ -150,12 +130,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn quarantine_idle(
-        &self,
-        account: &AccountName,
-        why: &str,
-        now: &Moment,
-    ) -> Result<(), VaultError> {
+    pub fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError> {
         self.connection.execute(
             "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3 WHERE name = ?1 AND state = 'idle'",
             params![account.as_str(), now.wall_ms, why],
@@ -167,15 +142,9 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn set_last_error(
-        &self,
-        account: &AccountName,
-        error: Option<&str>,
-    ) -> Result<(), VaultError> {
-        self.connection.execute(
-            "UPDATE account SET last_error = ?2 WHERE name = ?1",
-            params![account.as_str(), error],
-        )?;
+    pub fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
+        self.connection
+            .execute("UPDATE account SET last_error = ?2 WHERE name = ?1", params![account.as_str(), error])?;
         Ok(())
     }
 
@@ -184,14 +153,10 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite failed, or the row does not open.
     pub fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {
-        let version: Option<i64> = self.connection.query_row(
-            "SELECT candidate FROM account WHERE name = ?1",
-            [account.as_str()],
-            |row| row.get(0),
-        )?;
-        let secret = version.map_or(Ok(None), |version| {
-            self.open_secret(account, &Kind::Password, version)
-        })?;
+        let version: Option<i64> =
+            self.connection
+                .query_row("SELECT candidate FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))?;
+        let secret = version.map_or(Ok(None), |version| self.open_secret(account, &Kind::Password, version))?;
         Ok(secret.map(Candidate::new))
     }
 
@@ -201,13 +166,10 @@ impl Tx<'_> {
     /// # Errors
     /// SQLite failed.
     pub fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT wall, boot, up, attempt FROM change WHERE account = ?1")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT wall, boot, up, attempt FROM change WHERE account = ?1")?;
         let rows = statement
-            .query_map([account.as_str()], |row| {
-                Ok((stamp(row)?, row.get::<_, String>(3)?))
-            })?
+            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, String>(3)?)))?
             .collect::<Result<Vec<_>, _>>()?;
         rows.into_iter()
             .map(|(stamp, attempt)| {
@@ -237,18 +199,11 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn failed_logins(
-        &self,
-        account: &AccountName,
-        now: &Moment,
-    ) -> Result<Vec<Moment>, VaultError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT wall, boot, up, id FROM failed_login WHERE account = ?1")?;
+    pub fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT wall, boot, up, id FROM failed_login WHERE account = ?1")?;
         let rows = statement
-            .query_map([account.as_str()], |row| {
-                Ok((stamp(row)?, row.get::<_, i64>(3)?))
-            })?
+            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, i64>(3)?)))?
             .collect::<Result<Vec<_>, _>>()?;
         rows.into_iter()
             .map(|(stamp, id)| {
@@ -270,53 +225,38 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// SQLite failed.
-    pub fn reserve_code(
-        &self,
-        seed: &Seed,
-        earliest: Option<u64>,
-        now: &Moment,
-    ) -> Result<Reservation, VaultError> {
+    pub fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
         let hash = self.seed_hash(seed.key());
-        let mut used = self.connection.prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM used_code WHERE seed = ?1 AND step = ?2)",
-        )?;
+        let mut used =
+            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_code WHERE seed = ?1 AND step = ?2)")?;
         let mut failed = None;
-        let pick = pick_step(
-            now.wall_ms,
-            seed.period(),
-            guard_for(seed.period()),
-            |step| {
-                if earliest.is_some_and(|earliest| step < earliest) {
-                    return true;
+        let pick = pick_step(now.wall_ms, seed.period(), guard_for(seed.period()), |step| {
+            if earliest.is_some_and(|earliest| step < earliest) {
+                return true;
+            }
+            let found =
+                i64::try_from(step).map(|step| used.query_row(params![hash, step], |row| row.get::<_, bool>(0)));
+            match found {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    failed = Some(error);
+                    false
                 }
-                let found = i64::try_from(step)
-                    .map(|step| used.query_row(params![hash, step], |row| row.get::<_, bool>(0)));
-                match found {
-                    Ok(Ok(found)) => found,
-                    Ok(Err(error)) => {
-                        failed = Some(error);
-                        false
-                    }
-                    Err(_) => false,
-                }
-            },
-        );
+                Err(_) => false,
+            }
+        });
         if let Some(error) = failed {
             return Err(error.into());
         }
         match pick {
             Pick::WaitUntil(at) => Ok(Reservation::WaitUntil(at)),
             Pick::Use(step) => {
-                let number =
-                    i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
+                let number = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
                 self.connection.execute(
                     "INSERT INTO used_code (seed, step, wall) VALUES (?1, ?2, ?3)",
                     params![hash, number, now.wall_ms],
                 )?;
-                Ok(Reservation::Code {
-                    code: seed.code(step),
-                    step,
-                })
+                Ok(Reservation::Code { code: seed.code(step), step })
             }
         }
     }
@@ -350,9 +290,5 @@ impl Tx<'_> {
 }
 
 fn stamp(row: &rusqlite::Row<'_>) -> rusqlite::Result<Moment> {
-    Ok(Moment {
-        wall_ms: row.get(0)?,
-        boot: BootId(row.get(1)?),
-        since_boot_ms: row.get(2)?,
-    })
+    Ok(Moment { wall_ms: row.get(0)?, boot: BootId(row.get(1)?), since_boot_ms: row.get(2)? })
 }

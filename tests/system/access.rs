@@ -15,8 +15,7 @@ fn as_nobody(place: &Place, args: &[&str]) -> std::process::Output {
         .unwrap()
 }
 
-const DEVICE: &str =
-    "[device.d]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"d/a\"]\n";
+const DEVICE: &str = "[device.d]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"d/a\"]\n";
 
 /// A copy of the client where everybody may run it.
 fn open_up(place: &Place) {
@@ -31,28 +30,14 @@ fn a_viewer_sees_and_does_nothing_else() {
     open_up(&place);
     let _daemon = place.daemon();
     assert_eq!(as_nobody(&place, &["status"]).status.code(), Some(0));
-    for args in [
-        &["rotate", "d/a"][..],
-        &["pause", "d/a"],
-        &["otp", "d/a"],
-        &["secret", "show", "d/a"],
-        &["trust", "d"],
-    ] {
+    for args in
+        [&["rotate", "d/a"][..], &["pause", "d/a"], &["otp", "d/a"], &["secret", "show", "d/a"], &["trust", "d"]]
+    {
         let output = as_nobody(&place, args);
-        assert_eq!(
-            output.status.code(),
-            Some(6),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert_eq!(output.status.code(), Some(6), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
     let (audit, _) = place.json(&["audit", "tail"]);
-    let denied = audit["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|event| event["event"] == "access.denied")
-        .count();
+    let denied = audit["events"].as_array().unwrap().iter().filter(|event| event["event"] == "access.denied").count();
     assert_eq!(denied, 5);
     assert!(audit.to_string().contains("\"name\":\"nobody\""));
 }
@@ -76,12 +61,7 @@ fn the_openapi_document_tells_every_path() {
     let place = Place::new(DEVICE);
     let _daemon = place.daemon();
     let output = Command::new("curl")
-        .args([
-            "-s",
-            "--unix-socket",
-            place.path("socket").to_str().unwrap(),
-            "http://rotord/v1/openapi.json",
-        ])
+        .args(["-s", "--unix-socket", place.path("socket").to_str().unwrap(), "http://rotord/v1/openapi.json"])
         .output()
         .unwrap();
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -25,10 +25,7 @@ fn the_third_change_within_a_day_is_refused_whatever_happens() {
     refused_by_the_cap(&place, "after kill -9");
     daemon.stop();
     for shift in ["-2d", "+25h"] {
-        let daemon = place.daemon_with(
-            &["faketime", "-f", shift],
-            &[("FAKETIME_DONT_FAKE_MONOTONIC", "1")],
-        );
+        let daemon = place.daemon_with(&["faketime", "-f", shift], &[("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
         refused_by_the_cap(&place, &format!("with the wall clock at {shift}"));
         daemon.kill();
     }
@@ -36,11 +33,7 @@ fn the_third_change_within_a_day_is_refused_whatever_happens() {
     refused_by_the_cap(&place, "with the clock right again");
     assert!(lab.ssh_accepts("user1", &place.password("lab/user1")));
     let (verified, exit) = place.json(&["audit", "verify"]);
-    assert_eq!(
-        (verified["ok"].as_bool(), exit),
-        (Some(true), 0),
-        "{verified}"
-    );
+    assert_eq!((verified["ok"].as_bool(), exit), (Some(true), 0), "{verified}");
 }
 
 #[test]
@@ -53,8 +46,5 @@ fn the_config_cannot_raise_the_cap() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        String::from_utf8_lossy(&output.stdout)
-            .contains("'max_changes_per_day' must be from 1 to 2")
-    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("'max_changes_per_day' must be from 1 to 2"));
 }

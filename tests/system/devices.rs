@@ -21,25 +21,13 @@ fn changes(scripted: &Scripted) {
 fn cisco_ios() {
     let turns = [
         ("terminal length 0", "\r\nR1#"),
-        (
-            "configure terminal",
-            "\r\nEnter configuration commands, one per line.  End with CNTL/Z.\r\nR1(config)#",
-        ),
+        ("configure terminal", "\r\nEnter configuration commands, one per line.  End with CNTL/Z.\r\nR1(config)#"),
         ("username admin secret {new}", "\r\nR1(config)#"),
         ("end", "\r\nR1#"),
-        (
-            "write memory",
-            "\r\nBuilding configuration...\r\n[OK]\r\nR1#",
-        ),
+        ("write memory", "\r\nBuilding configuration...\r\n[OK]\r\nR1#"),
         ("exit", "\r\n"),
     ];
-    changes(&scripted(
-        "cisco-ios",
-        "\r\n*** keep out #1 ***\r\n\r\nR1#",
-        &turns,
-        3,
-        Fault::None,
-    ));
+    changes(&scripted("cisco-ios", "\r\n*** keep out #1 ***\r\n\r\nR1#", &turns, 3, Fault::None));
 }
 
 #[test]
@@ -51,78 +39,40 @@ fn fortinet_fortios() {
         ("end", "\r\n\r\nFGT # "),
         ("exit", "\r\n"),
     ];
-    changes(&scripted(
-        "fortinet-fortios",
-        "FGT # ",
-        &turns,
-        3,
-        Fault::None,
-    ));
+    changes(&scripted("fortinet-fortios", "FGT # ", &turns, 3, Fault::None));
 }
 
 #[test]
 fn juniper_junos() {
     let turns = [
-        (
-            "configure",
-            "\r\nEntering configuration mode\r\n\r\n[edit]\r\nadmin@mx# ",
-        ),
-        (
-            "set system login user admin authentication plain-text-password",
-            "\r\nNew password:",
-        ),
+        ("configure", "\r\nEntering configuration mode\r\n\r\n[edit]\r\nadmin@mx# "),
+        ("set system login user admin authentication plain-text-password", "\r\nNew password:"),
         ("{new}", "\r\nRetype new password:"),
         ("{new}", "\r\n\r\n[edit]\r\nadmin@mx# "),
-        (
-            "commit and-quit",
-            "\r\ncommit complete\r\nExiting configuration mode\r\n\r\nadmin@mx> ",
-        ),
+        ("commit and-quit", "\r\ncommit complete\r\nExiting configuration mode\r\n\r\nadmin@mx> "),
         ("exit", "\r\n"),
     ];
-    changes(&scripted(
-        "juniper-junos",
-        "--- JUNOS 22.4R3 ---\r\nadmin@mx> ",
-        &turns,
-        5,
-        Fault::None,
-    ));
+    changes(&scripted("juniper-junos", "--- JUNOS 22.4R3 ---\r\nadmin@mx> ", &turns, 5, Fault::None));
 }
 
 #[test]
 fn another_host_key_ends_the_attempt_before_any_secret_is_sent() {
-    let scripted = with_shell(
-        "linux-passwd",
-        Arc::new(|user| Box::new(PasswdShell::new(user, false))),
-    );
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
     let other = "[\"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"]";
     scripted.place.configure(
-        &sections(&scripted.device, "linux-passwd")
-            .replace(&format!("[\"{}\"]", scripted.device.fingerprint), other),
+        &sections(&scripted.device, "linux-passwd").replace(&format!("[\"{}\"]", scripted.device.fingerprint), other),
     );
     let daemon = scripted.place.daemon();
     scripted.import();
     let (outcome, detail, exit) = scripted.place.rotate("dev/admin");
     assert_eq!((outcome.as_str(), exit), ("failed", 4));
     assert!(detail.contains("rotorctl trust dev"), "{detail}");
-    assert_eq!(
-        scripted.device.state().secrets_seen,
-        0,
-        "nothing secret was sent"
-    );
+    assert_eq!(scripted.device.state().secrets_seen, 0, "nothing secret was sent");
     let (audit, _) = scripted.place.json(&["audit", "tail"]);
     assert!(audit.to_string().contains("host_key.mismatch"));
     // Only the key that the device really shows is stored.
-    assert_eq!(
-        scripted
-            .place
-            .ctl(&["trust", "dev", "--yes", "SHA256:no"], "")
-            .status
-            .code(),
-        Some(2)
-    );
-    scripted
-        .place
-        .must(&["trust", "dev", "--yes", &scripted.device.fingerprint], "");
+    assert_eq!(scripted.place.ctl(&["trust", "dev", "--yes", "SHA256:no"], "").status.code(), Some(2));
+    scripted.place.must(&["trust", "dev", "--yes", &scripted.device.fingerprint], "");
     assert_eq!(scripted.place.rotate("dev/admin").2, 0);
     daemon.stop();
 }
@@ -131,10 +81,7 @@ const PASSWD: [(&str, &str); 5] = [
     ("LC_ALL=C passwd", "\r\nCurrent password: "),
     ("{old}", "\r\nNew password: "),
     ("{new}", "\r\nRetype new password: "),
-    (
-        "{new}",
-        "\r\npasswd: password updated successfully\r\nadmin@dev:~$ ",
-    ),
+    ("{new}", "\r\npasswd: password updated successfully\r\nadmin@dev:~$ "),
     ("exit", "\r\n"),
 ];
 
@@ -143,11 +90,7 @@ fn hurried(scripted: &Scripted) {
     let template = include_str!("../../templates/linux/linux-passwd.template")
         .replace("set-read-timeout 15", "set-read-timeout 1");
     std::fs::create_dir_all(scripted.place.path("own/linux")).unwrap();
-    std::fs::write(
-        scripted.place.path("own/linux/linux-passwd.template"),
-        template,
-    )
-    .unwrap();
+    std::fs::write(scripted.place.path("own/linux/linux-passwd.template"), template).unwrap();
 }
 
 /// Whatever goes wrong: the account ends in a state of rest, the vault holds what the device holds, and nothing is
@@ -162,18 +105,10 @@ fn survives(fault: Fault, n: usize) {
     let expected = if changed { ("done", 0) } else { ("failed", 4) };
     assert_eq!((outcome.as_str(), exit), expected, "at turn {n}: {detail}");
     assert_eq!(scripted.held() != FIRST, changed, "at turn {n}");
-    assert_eq!(
-        scripted.place.password("dev/admin"),
-        scripted.held(),
-        "at turn {n}"
-    );
+    assert_eq!(scripted.place.password("dev/admin"), scripted.held(), "at turn {n}");
     assert_eq!(scripted.place.state("dev/admin"), "idle", "at turn {n}");
     let sent = if n >= 3 { 1 } else { 0 };
-    assert_eq!(
-        scripted.place.changes("dev/admin"),
-        sent,
-        "only what was sent counts, at turn {n}"
-    );
+    assert_eq!(scripted.place.changes("dev/admin"), sent, "only what was sent counts, at turn {n}");
     daemon.stop();
 }
 
@@ -189,23 +124,14 @@ fn a_device_that_hangs_up_at_any_step_leaves_no_doubt() {
 
 #[test]
 fn a_device_that_prints_a_hundred_megabytes_does_not_fill_the_memory() {
-    let scripted = scripted(
-        "linux-passwd",
-        "admin@dev:~$ ",
-        &PASSWD,
-        4,
-        Fault::FloodAt(1),
-    );
+    let scripted = scripted("linux-passwd", "admin@dev:~$ ", &PASSWD, 4, Fault::FloodAt(1));
     hurried(&scripted);
     let daemon = scripted.place.daemon();
     scripted.import();
     let (outcome, _, exit) = scripted.place.rotate("dev/admin");
     assert_eq!((outcome.as_str(), exit), ("failed", 4));
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     let peak: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(peak < 200_000, "{line}");
     daemon.stop();
@@ -213,12 +139,9 @@ fn a_device_that_prints_a_hundred_megabytes_does_not_fill_the_memory() {
 
 #[test]
 fn an_unplugged_device_is_no_failed_login() {
-    let scripted = with_shell(
-        "linux-passwd",
-        Arc::new(|user| Box::new(PasswdShell::new(user, false))),
-    );
-    let unplugged = sections(&scripted.device, "linux-passwd")
-        .replace(&scripted.device.address.to_string(), "127.0.0.1:1");
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let unplugged =
+        sections(&scripted.device, "linux-passwd").replace(&scripted.device.address.to_string(), "127.0.0.1:1");
     scripted.place.configure(&unplugged);
     let daemon = scripted.place.daemon();
     scripted.import();
@@ -234,54 +157,28 @@ fn an_unplugged_device_is_no_failed_login() {
 #[test]
 fn what_kill_9_interrupts_is_found_out_by_itself() {
     // The device hangs after it took the new password: the daemon is killed right then.
-    let scripted = scripted(
-        "linux-passwd",
-        "admin@dev:~$ ",
-        &PASSWD,
-        4,
-        Fault::HangAt(4),
-    );
+    let scripted = scripted("linux-passwd", "admin@dev:~$ ", &PASSWD, 4, Fault::HangAt(4));
     let daemon = scripted.place.daemon();
     scripted.import();
-    scripted
-        .place
-        .must(&["rotate", "dev/admin", "--no-wait"], "");
-    wait_for("the device's new password", || {
-        (scripted.held() != FIRST).then_some(())
-    });
+    scripted.place.must(&["rotate", "dev/admin", "--no-wait"], "");
+    wait_for("the device's new password", || (scripted.held() != FIRST).then_some(()));
     daemon.kill();
     let daemon = scripted.place.daemon();
-    wait_for("the end of the doubt", || {
-        (scripted.place.state("dev/admin") == "idle").then_some(())
-    });
+    wait_for("the end of the doubt", || (scripted.place.state("dev/admin") == "idle").then_some(()));
     assert_eq!(scripted.place.password("dev/admin"), scripted.held());
     let (audit, _) = scripted.place.json(&["audit", "tail"]);
     assert!(audit.to_string().contains("rotation.recovered"));
-    assert_eq!(
-        scripted.place.changes("dev/admin"),
-        1,
-        "finishing a change is not a new one"
-    );
+    assert_eq!(scripted.place.changes("dev/admin"), 1, "finishing a change is not a new one");
     daemon.stop();
 }
 
 #[test]
 fn a_stop_lets_what_is_past_its_commit_point_end_and_ends_the_rest() {
-    let scripted = scripted(
-        "linux-passwd",
-        "admin@dev:~$ ",
-        &PASSWD,
-        4,
-        Fault::HangAt(1),
-    );
+    let scripted = scripted("linux-passwd", "admin@dev:~$ ", &PASSWD, 4, Fault::HangAt(1));
     let daemon = scripted.place.daemon();
     scripted.import();
-    scripted
-        .place
-        .must(&["rotate", "dev/admin", "--no-wait"], "");
-    wait_for("the template's run", || {
-        (scripted.place.state("dev/admin") == "changing").then_some(())
-    });
+    scripted.place.must(&["rotate", "dev/admin", "--no-wait"], "");
+    wait_for("the template's run", || (scripted.place.state("dev/admin") == "changing").then_some(()));
     daemon.stop();
     let daemon = scripted.place.daemon();
     assert_eq!(scripted.place.state("dev/admin"), "idle");

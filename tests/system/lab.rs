@@ -15,11 +15,7 @@ pub const STEP: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until a condition holds; what it waits for is named when it does not.
@@ -29,10 +25,7 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = condition() {
             return found;
         }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{what} did not come within {PATIENCE:?}"
-        );
+        assert!(start.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -80,33 +73,15 @@ impl Lab {
             .lines()
             .map(|line| {
                 let mut parts = line.split(',').map(str::to_owned);
-                (
-                    parts.next().unwrap(),
-                    parts.next().unwrap(),
-                    parts.next().unwrap(),
-                )
+                (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap())
             })
             .collect();
-        let fingerprint = std::fs::read_to_string(dir.join("fingerprint"))
-            .unwrap()
-            .trim()
-            .to_owned();
-        Self {
-            port,
-            fingerprint,
-            accounts,
-            dir,
-            _folder: folder,
-            process,
-        }
+        let fingerprint = std::fs::read_to_string(dir.join("fingerprint")).unwrap().trim().to_owned();
+        Self { port, fingerprint, accounts, dir, _folder: folder, process }
     }
 
     pub fn account(&self, user: &str) -> (&str, &str) {
-        let (_, password, seed) = self
-            .accounts
-            .iter()
-            .find(|(name, ..)| name == user)
-            .unwrap();
+        let (_, password, seed) = self.accounts.iter().find(|(name, ..)| name == user).unwrap();
         (password, seed)
     }
 
@@ -128,18 +103,12 @@ impl Lab {
         let key = self.dir.join("key1");
         // A code of the present step may have been used; the next one surely was not.
         let step = unix_now() / STEP;
-        wait_for("the next step of the codes", || {
-            (unix_now() / STEP > step).then_some(())
-        });
+        wait_for("the next step of the codes", || (unix_now() / STEP > step).then_some(()));
         let folder = tempfile::tempdir().unwrap();
         let ask = folder.path().join("ask");
         let script = "#!/bin/sh\ncase \"$1\" in *erification*) oathtool --totp -b -s \"$STEP\"s \"$SEED\" ;; *) printf '%s\\n' \"$PASSWORD\" ;; esac\n";
-        std::fs::File::create(&ask)
-            .unwrap()
-            .write_all(script.as_bytes())
-            .unwrap();
-        std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .unwrap();
+        std::fs::File::create(&ask).unwrap().write_all(script.as_bytes()).unwrap();
+        std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let mut command = Command::new("ssh");
         command.args([
             "-F",
@@ -155,9 +124,7 @@ impl Lab {
         if user == "key1" {
             command.arg("-i").arg(key);
         }
-        command
-            .arg(format!("{user}@127.0.0.1"))
-            .arg("echo in-as-$USER");
+        command.arg(format!("{user}@127.0.0.1")).arg("echo in-as-$USER");
         command
             .env("SSH_ASKPASS", &ask)
             .env("SSH_ASKPASS_REQUIRE", "force")
@@ -165,16 +132,12 @@ impl Lab {
             .env("SEED", seed)
             .env("PASSWORD", password);
         let output = command.stdin(Stdio::null()).output().unwrap();
-        output.status.success()
-            && String::from_utf8_lossy(&output.stdout).contains(&format!("in-as-{user}"))
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains(&format!("in-as-{user}"))
     }
 }
 
 pub fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// A folder with a config and a vault key.
@@ -187,10 +150,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let place = Self { folder };
         place.configure(sections);
-        let made = place.ctl(
-            &["key", "new", place.path("vault.key").to_str().unwrap()],
-            "",
-        );
+        let made = place.ctl(&["key", "new", place.path("vault.key").to_str().unwrap()], "");
         assert!(made.status.success());
         place
     }
@@ -228,22 +188,14 @@ impl Place {
         let args = [args, &["--json"]].concat();
         let output = self.ctl(&args, "");
         let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
-            panic!(
-                "{args:?}: {}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            )
+            panic!("{args:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
         });
         (value, output.status.code().unwrap())
     }
 
     pub fn must(&self, args: &[&str], input: &str) {
         let output = self.ctl(args, input);
-        assert!(
-            output.status.success(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub fn daemon(&self) -> Daemon<'_> {
@@ -257,19 +209,10 @@ impl Place {
         let ready = UnixDatagram::bind(&notify).unwrap();
         ready.set_read_timeout(Some(PATIENCE)).unwrap();
         let line: Vec<&str> = [before, &[env!("CARGO_BIN_EXE_rotord")]].concat();
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path("log"))
-            .unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let process = Command::new(line[0])
             .args(&line[1..])
-            .args([
-                "--config",
-                self.path("rotord.toml").to_str().unwrap(),
-                "--log-level",
-                "trace",
-            ])
+            .args(["--config", self.path("rotord.toml").to_str().unwrap(), "--log-level", "trace"])
             .env("NOTIFY_SOCKET", &notify)
             .envs(settings.iter().copied())
             .stdout(log.try_clone().unwrap())
@@ -277,15 +220,11 @@ impl Place {
             .process_group(0)
             .spawn()
             .unwrap();
-        let daemon = Daemon {
-            place: self,
-            process,
-        };
+        let daemon = Daemon { place: self, process };
         let mut buffer = [0; 1024];
         loop {
-            let length = ready
-                .recv(&mut buffer)
-                .unwrap_or_else(|_| panic!("the daemon did not get ready: {}", self.log()));
+            let length =
+                ready.recv(&mut buffer).unwrap_or_else(|_| panic!("the daemon did not get ready: {}", self.log()));
             if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") {
                 return daemon;
             }
@@ -302,36 +241,25 @@ impl Place {
     }
 
     pub fn changes(&self, account: &str) -> u64 {
-        self.json(&["status", account]).0["accounts"][0]["changes_24h"]
-            .as_u64()
-            .unwrap()
+        self.json(&["status", account]).0["accounts"][0]["changes_24h"].as_u64().unwrap()
     }
 
     pub fn password(&self, account: &str) -> String {
-        self.json(&["secret", "show", account]).0["password"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.json(&["secret", "show", account]).0["password"].as_str().unwrap().to_owned()
     }
 
     /// One account's outcome and the exit status.
     pub fn rotate(&self, account: &str) -> (String, String, i32) {
         let (value, exit) = self.json(&["rotate", account]);
         let result = &value["results"][0];
-        (
-            result["outcome"].as_str().unwrap().to_owned(),
-            result["detail"].as_str().unwrap().to_owned(),
-            exit,
-        )
+        (result["outcome"].as_str().unwrap().to_owned(), result["detail"].as_str().unwrap().to_owned(), exit)
     }
 
     /// Stores what the lab knows of its accounts.
     pub fn import(&self, device: &str, lab: &Lab) {
         let mut csv = "account,password,totp\n".to_owned();
         for (user, password, seed) in &lab.accounts {
-            csv.push_str(&format!(
-                "{device}/{user},{password},otpauth://totp/x?secret={seed}&period={STEP}\n"
-            ));
+            csv.push_str(&format!("{device}/{user},{password},otpauth://totp/x?secret={seed}&period={STEP}\n"));
         }
         self.must(&["import", "-"], &csv);
     }
@@ -350,10 +278,8 @@ impl Daemon<'_> {
 
     pub fn signal(&self, name: &str) {
         // Behind faketime the daemon is in the same process group as the program that started it.
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), "--", &format!("-{}", self.pid())])
-            .status()
-            .unwrap();
+        let status =
+            Command::new("kill").args([&format!("-{name}"), "--", &format!("-{}", self.pid())]).status().unwrap();
         assert!(status.success());
     }
 

@@ -16,9 +16,7 @@ fn files_below(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
 }
 
 fn holds(bytes: &[u8], needle: &str) -> bool {
-    bytes
-        .windows(needle.len())
-        .any(|window| window == needle.as_bytes())
+    bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
 #[test]
@@ -27,15 +25,9 @@ fn no_secret_is_in_logs_audit_state_environment_or_arguments() {
     let place = Place::new(&lab.sections("lab", "linux-passwd", ""));
     let daemon = place.daemon();
     place.import("lab", &lab);
-    let mut secrets: Vec<String> = lab
-        .accounts
-        .iter()
-        .flat_map(|(_, password, seed)| [password.clone(), seed.clone()])
-        .collect();
-    place.must(
-        &["secret", "set", "lab/user1", "--field", "ENABLE"],
-        "Enable-Needle-77\n",
-    );
+    let mut secrets: Vec<String> =
+        lab.accounts.iter().flat_map(|(_, password, seed)| [password.clone(), seed.clone()]).collect();
+    place.must(&["secret", "set", "lab/user1", "--field", "ENABLE"], "Enable-Needle-77\n");
     secrets.push("Enable-Needle-77".into());
     let mut printed = Vec::new();
     for args in [
@@ -62,10 +54,7 @@ fn no_secret_is_in_logs_audit_state_environment_or_arguments() {
 
     let mut places: Vec<(String, Vec<u8>)> = vec![("what was printed".into(), printed)];
     for name in ["environ", "cmdline"] {
-        places.push((
-            name.into(),
-            std::fs::read(format!("/proc/{}/{name}", daemon.pid())).unwrap(),
-        ));
+        places.push((name.into(), std::fs::read(format!("/proc/{}/{name}", daemon.pid())).unwrap()));
     }
     daemon.signal("ABRT");
     drop(daemon);
@@ -78,28 +67,13 @@ fn no_secret_is_in_logs_audit_state_environment_or_arguments() {
             files.push(core.into());
         }
     }
-    assert!(
-        files.iter().any(|file| file.ends_with("log"))
-            && files.iter().any(|file| file.ends_with("vault.db"))
-    );
-    places.extend(files.into_iter().map(|file| {
-        (
-            file.display().to_string(),
-            std::fs::read(&file).unwrap_or_default(),
-        )
-    }));
+    assert!(files.iter().any(|file| file.ends_with("log")) && files.iter().any(|file| file.ends_with("vault.db")));
+    places.extend(files.into_iter().map(|file| (file.display().to_string(), std::fs::read(&file).unwrap_or_default())));
     for (name, bytes) in &places {
         for secret in &secrets {
-            assert!(
-                !holds(bytes, secret),
-                "a secret of {} characters is in {name}",
-                secret.len()
-            );
+            assert!(!holds(bytes, secret), "a secret of {} characters is in {name}", secret.len());
         }
     }
     let log = place.log();
-    assert!(
-        log.contains("fresh code") && log.contains("DEBUG"),
-        "the log was at its most talkative"
-    );
+    assert!(log.contains("fresh code") && log.contains("DEBUG"), "the log was at its most talkative");
 }

@@ -5,19 +5,11 @@ use crate::lab::{Lab, Place, wait_for};
 fn rotates_and_proves(place: &Place, lab: &Lab, device: &str, user: &str) {
     let account = format!("{device}/{user}");
     let (outcome, detail, exit) = place.rotate(&account);
-    assert_eq!(
-        (outcome.as_str(), exit),
-        ("done", 0),
-        "{detail}\n{}",
-        place.log()
-    );
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}\n{}", place.log());
     let new = place.password(&account);
     let (first, _) = lab.account(user);
     assert_ne!(new, first);
-    assert!(
-        lab.ssh_accepts(user, &new),
-        "another client logs in with what the vault says"
-    );
+    assert!(lab.ssh_accepts(user, &new), "another client logs in with what the vault says");
     assert!(!lab.ssh_accepts(user, first), "the old password is refused");
 }
 
@@ -46,17 +38,9 @@ fn a_command_a_schedule_and_a_signal_each_change_a_password() {
     assert!(lab.ssh_accepts("user2", &place.password("lab/user2")));
     let (audit, _) = place.json(&["audit", "tail", "-n", "1000"]);
     let has = |event: &str, trigger: &str| {
-        audit["events"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|e| e["event"] == event && e["trigger"] == trigger)
+        audit["events"].as_array().unwrap().iter().any(|e| e["event"] == event && e["trigger"] == trigger)
     };
-    for (event, trigger) in [
-        ("rotation.done", "command"),
-        ("rotation.done", "schedule"),
-        ("rotation.done", "signal"),
-    ] {
+    for (event, trigger) in [("rotation.done", "command"), ("rotation.done", "schedule"), ("rotation.done", "signal")] {
         assert!(has(event, trigger), "{event} by {trigger}");
     }
     daemon.stop();
@@ -65,9 +49,7 @@ fn a_command_a_schedule_and_a_signal_each_change_a_password() {
 #[test]
 fn root_changes_another_account() {
     let lab = Lab::start("root user1");
-    let place = Place::new(
-        &(lab.sections("lab", "linux-passwd-as-root", "") + "login_as = \"lab/root\"\n"),
-    );
+    let place = Place::new(&(lab.sections("lab", "linux-passwd-as-root", "") + "login_as = \"lab/root\"\n"));
     let _daemon = place.daemon();
     place.import("lab", &lab);
     rotates_and_proves(&place, &lab, "lab", "user1");
@@ -76,8 +58,7 @@ fn root_changes_another_account() {
 #[test]
 fn sudo_in_the_session_asks_for_password_and_code() {
     let lab = Lab::start("admin1 user1");
-    let place =
-        Place::new(&(lab.sections("lab", "linux-sudo-passwd", "") + "login_as = \"lab/admin1\"\n"));
+    let place = Place::new(&(lab.sections("lab", "linux-sudo-passwd", "") + "login_as = \"lab/admin1\"\n"));
     let _daemon = place.daemon();
     place.import("lab", &lab);
     rotates_and_proves(&place, &lab, "lab", "user1");
@@ -101,18 +82,14 @@ fn a_private_key_comes_first_where_the_device_wants_one() {
     let (outcome, detail, exit) = place.rotate("lab/key1");
     assert_eq!((outcome.as_str(), exit), ("failed", 4));
     assert!(detail.contains("rotorctl ssh-key set lab/key1"), "{detail}");
-    place.must(
-        &["ssh-key", "set", "lab/key1"],
-        &std::fs::read_to_string(lab.dir.join("key1")).unwrap(),
-    );
+    place.must(&["ssh-key", "set", "lab/key1"], &std::fs::read_to_string(lab.dir.join("key1")).unwrap());
     rotates_and_proves(&place, &lab, "lab", "key1");
 }
 
 #[test]
 fn a_jump_host_with_codes_of_its_own_stands_before_the_device() {
     let (gateway, lab) = (Lab::start("jumper"), Lab::start("user1"));
-    let sections = gateway.sections("gw", "linux-passwd", "")
-        + &lab.sections("lab", "linux-passwd", "jump = \"gw\"");
+    let sections = gateway.sections("gw", "linux-passwd", "") + &lab.sections("lab", "linux-passwd", "jump = \"gw\"");
     let place = Place::new(&sections);
     let _daemon = place.daemon();
     place.import("gw", &gateway);
@@ -143,24 +120,13 @@ fn a_wrong_stored_password_ends_in_quarantine_within_the_budget() {
     place.import("lab", &lab);
     place.must(&["secret", "set", "lab/user1"], "not-the-password\n");
     let (outcome, detail, exit) = place.rotate("lab/user1");
-    assert_eq!(
-        (outcome.as_str(), exit, place.state("lab/user1").as_str()),
-        ("unknown", 5, "quarantined"),
-        "{detail}"
-    );
+    assert_eq!((outcome.as_str(), exit, place.state("lab/user1").as_str()), ("unknown", 5, "quarantined"), "{detail}");
     let refused = |text: &str| text.matches("was refused by the login").count();
     let (history, _) = place.json(&["history", "lab/user1"]);
-    assert_eq!(
-        refused(&history["attempts"][0]["steps"].to_string()),
-        2,
-        "two failed logins and no more"
-    );
+    assert_eq!(refused(&history["attempts"][0]["steps"].to_string()), 2, "two failed logins and no more");
     assert_eq!(place.rotate("lab/user1").2, 5, "it stays with a person");
     // The person knows the password: the account goes on, once the budget of the hour allows.
-    place.must(
-        &["secret", "set", "lab/user1"],
-        &format!("{}\n", lab.account("user1").0),
-    );
+    place.must(&["secret", "set", "lab/user1"], &format!("{}\n", lab.account("user1").0));
     assert_eq!(place.state("lab/user1"), "idle");
     let (outcome, detail, exit) = place.rotate("lab/user1");
     assert_eq!((outcome.as_str(), exit), ("refused", 3));
@@ -175,16 +141,10 @@ fn a_wrong_seed_is_no_guessing_game() {
     place.import("lab", &lab);
     place.must(
         &["totp", "set", "lab/user1"],
-        &format!(
-            "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&period={}\n",
-            crate::lab::STEP
-        ),
+        &format!("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&period={}\n", crate::lab::STEP),
     );
     assert_eq!(place.rotate("lab/user1").2, 5);
-    assert!(
-        lab.ssh_accepts("user1", lab.account("user1").0),
-        "nothing was changed"
-    );
+    assert!(lab.ssh_accepts("user1", lab.account("user1").0), "nothing was changed");
 }
 
 #[test]
@@ -197,11 +157,7 @@ fn a_new_password_that_passwd_refuses_leaves_the_old_one_proved() {
     assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
     assert!(detail.contains("a login proved it"), "{detail}");
     assert_eq!(place.password("lab/user1"), lab.account("user1").0);
-    assert_eq!(
-        place.changes("lab/user1"),
-        1,
-        "the new password left, so it counts"
-    );
+    assert_eq!(place.changes("lab/user1"), 1, "the new password left, so it counts");
 }
 
 #[test]
@@ -225,10 +181,7 @@ fn a_code_shown_to_a_person_is_that_person_s() {
     let (shown, exit) = place.json(&["otp", "lab/user1"]);
     assert_eq!(exit, 0);
     let (next, _) = place.json(&["otp", "lab/user1"]);
-    assert!(
-        next["step"].as_u64() > shown["step"].as_u64(),
-        "never the same one twice"
-    );
+    assert!(next["step"].as_u64() > shown["step"].as_u64(), "never the same one twice");
     let (_, seed) = lab.account("user1");
     let step = next["step"].as_u64().unwrap();
     let oath = std::process::Command::new("oathtool")
@@ -243,11 +196,7 @@ fn a_code_shown_to_a_person_is_that_person_s() {
         ])
         .output()
         .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&oath.stdout).trim(),
-        next["token"].as_str().unwrap(),
-        "oathtool agrees"
-    );
+    assert_eq!(String::from_utf8_lossy(&oath.stdout).trim(), next["token"].as_str().unwrap(), "oathtool agrees");
     assert_eq!(place.rotate("lab/user1").2, 0);
 }
 

@@ -42,9 +42,9 @@ impl Script {
         match self.fault {
             Fault::HangAt(n) if n == at => Some(Reply::Print(Vec::new())),
             Fault::CloseAt(n) if n == at => Some(Reply::Close(Vec::new())),
-            Fault::FloodAt(n) if n == at => Some(Reply::Print(
-                b"0123456789abcdef flooding the terminal\r\n".repeat(2_600_000),
-            )),
+            Fault::FloodAt(n) if n == at => {
+                Some(Reply::Print(b"0123456789abcdef flooding the terminal\r\n".repeat(2_600_000)))
+            }
             _ => None,
         }
     }
@@ -62,8 +62,7 @@ fn typed(expects: &str, line: &str, old: &str) -> Option<Option<String>> {
 
 impl Shell for Script {
     fn start(&mut self) -> Reply {
-        self.trouble(0)
-            .unwrap_or_else(|| Reply::Print(self.opening.as_bytes().to_vec()))
+        self.trouble(0).unwrap_or_else(|| Reply::Print(self.opening.as_bytes().to_vec()))
     }
 
     fn line(&mut self, line: &str, state: &mut State) -> Reply {
@@ -73,16 +72,13 @@ impl Shell for Script {
         };
         self.at += 1;
         let Some(new) = typed(turn.expects, line, user.password.expose()) else {
-            return Reply::Print(
-                format!("\r\n% script error at turn {}\r\n", self.at).into_bytes(),
-            );
+            return Reply::Print(format!("\r\n% script error at turn {}\r\n", self.at).into_bytes());
         };
         self.new = new.or(self.new.take());
         if self.at == self.commits_at {
             user.password = Secret::new(self.new.clone().unwrap());
         }
-        self.trouble(self.at)
-            .unwrap_or_else(|| Reply::Print(format!("{line}{}", turn.prints).into_bytes()))
+        self.trouble(self.at).unwrap_or_else(|| Reply::Print(format!("{line}{}", turn.prints).into_bytes()))
     }
 }
 
@@ -101,42 +97,19 @@ pub fn scripted(
     commits_at: usize,
     fault: Fault,
 ) -> Scripted {
-    let turns: Vec<Turn> = turns
-        .iter()
-        .map(|(expects, prints)| Turn { expects, prints })
-        .collect();
-    let shell: ShellMaker = Arc::new(move |_| {
-        Box::new(Script {
-            turns: turns.clone(),
-            at: 0,
-            fault,
-            new: None,
-            opening,
-            commits_at,
-        })
-    });
+    let turns: Vec<Turn> = turns.iter().map(|(expects, prints)| Turn { expects, prints }).collect();
+    let shell: ShellMaker =
+        Arc::new(move |_| Box::new(Script { turns: turns.clone(), at: 0, fault, new: None, opening, commits_at }));
     with_shell(template, shell)
 }
 
 pub fn with_shell(template: &str, shell: ShellMaker) -> Scripted {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let seed = format!("otpauth://totp/x?secret={SEED}&period={STEP}");
-    let users = [(
-        "admin",
-        Secret::new(FIRST.into()),
-        Seed::parse(&seed).unwrap(),
-    )];
+    let users = [("admin", Secret::new(FIRST.into()), Seed::parse(&seed).unwrap())];
     let device = runtime.block_on(SimDevice::start(&users, shell)).unwrap();
     let place = Place::new(&sections(&device, template));
-    Scripted {
-        place,
-        device,
-        _runtime: runtime,
-    }
+    Scripted { place, device, _runtime: runtime }
 }
 
 pub fn sections(device: &SimDevice, template: &str) -> String {
@@ -148,16 +121,11 @@ pub fn sections(device: &SimDevice, template: &str) -> String {
 
 impl Scripted {
     pub fn import(&self) {
-        let csv = format!(
-            "account,password,totp\ndev/admin,{FIRST},otpauth://totp/x?secret={SEED}&period={STEP}\n"
-        );
+        let csv = format!("account,password,totp\ndev/admin,{FIRST},otpauth://totp/x?secret={SEED}&period={STEP}\n");
         self.place.must(&["import", "-"], &csv);
     }
 
     pub fn held(&self) -> String {
-        self.device.state().users["admin"]
-            .password
-            .expose()
-            .to_owned()
+        self.device.state().users["admin"].password.expose().to_owned()
     }
 }

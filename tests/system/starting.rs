@@ -7,15 +7,9 @@ use crate::lab::{Place, wait_for};
 const DEVICE: &str = "[device.d]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"d/a\"]\n[job.j]\nschedule = \"30 2 * * *\"\naccounts = [\"d/*\"]\n";
 
 fn start_fails(place: &Place) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_rotord"))
-        .arg("--config")
-        .arg(place.path("rotord.toml"))
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_rotord")).arg("--config").arg(place.path("rotord.toml")).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
@@ -36,10 +30,7 @@ fn a_wrong_key_is_a_refusal_to_start_and_no_empty_vault() {
     std::fs::rename(place.path("vault.key"), place.path("right.key")).unwrap();
     let (_, error) = start_fails(&place);
     assert!(error.contains("rotorctl key new"), "{error}");
-    place.must(
-        &["key", "new", place.path("vault.key").to_str().unwrap()],
-        "",
-    );
+    place.must(&["key", "new", place.path("vault.key").to_str().unwrap()], "");
     let (exit, error) = start_fails(&place);
     assert_eq!(exit, Some(1));
     assert!(error.contains("does not open the vault"), "{error}");
@@ -59,23 +50,10 @@ fn a_broken_config_is_refused_whole_and_the_old_one_stays() {
         status["config_error"].as_str().map(str::to_owned)
     });
     assert!(error.contains("unknown key 'lenght'"), "{error}");
-    assert_eq!(
-        place.json(&["status"]).0["accounts"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(place.json(&["status"]).0["accounts"].as_array().unwrap().len(), 1);
     place.configure(&format!("{DEVICE}\n[account.\"d/b\"]\n"));
     daemon.signal("HUP");
-    wait_for("the new config", || {
-        (place.json(&["status"]).0["accounts"]
-            .as_array()
-            .unwrap()
-            .len()
-            == 2)
-            .then_some(())
-    });
+    wait_for("the new config", || (place.json(&["status"]).0["accounts"].as_array().unwrap().len() == 2).then_some(()));
     assert!(place.json(&["status"]).0["config_error"].is_null());
 }
 
@@ -85,40 +63,22 @@ fn status_and_schedule_tell_the_coming_runs() {
     let _daemon = place.daemon();
     let (status, _) = place.json(&["status"]);
     assert_eq!(status["accounts"][0]["state"], "new");
-    assert!(
-        status["accounts"][0]["next_run"]
-            .as_str()
-            .unwrap()
-            .ends_with('Z')
-    );
+    assert!(status["accounts"][0]["next_run"].as_str().unwrap().ends_with('Z'));
     let (runs, exit) = place.json(&["schedule", "next", "j", "-n", "3"]);
     assert_eq!((runs["runs"].as_array().unwrap().len(), exit), (3, 0));
-    assert_eq!(
-        place.ctl(&["schedule", "next", "nope"], "").status.code(),
-        Some(2)
-    );
+    assert_eq!(place.ctl(&["schedule", "next", "nope"], "").status.code(), Some(2));
 }
 
 #[test]
 fn an_import_is_all_or_nothing() {
     let place = Place::new(&format!("{DEVICE}[account.\"d/b\"]\n"));
     let _daemon = place.daemon();
-    let output = place.ctl(
-        &["import", "-"],
-        "account,password,totp\nd/a,pw-1,\nd/x,pw-2,\nd/b,,NOT!BASE32\n",
-    );
+    let output = place.ctl(&["import", "-"], "account,password,totp\nd/a,pw-1,\nd/x,pw-2,\nd/b,,NOT!BASE32\n");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        error.contains("line 3: there is no account 'd/x'")
-            && error.contains("line 4: character 4"),
-        "{error}"
-    );
+    assert!(error.contains("line 3: there is no account 'd/x'") && error.contains("line 4: character 4"), "{error}");
     assert_eq!(place.state("d/a"), "new", "nothing was stored");
-    place.must(
-        &["import", "-"],
-        "account,password,totp\nd/a,pw-1,JBSWY3DPEHPK3PXP\nd/b,pw-2,\n",
-    );
+    place.must(&["import", "-"], "account,password,totp\nd/a,pw-1,JBSWY3DPEHPK3PXP\nd/b,pw-2,\n");
     assert_eq!(place.password("d/a"), "pw-1");
 }
 
@@ -132,10 +92,7 @@ fn paused_work_is_held_and_a_command_is_not() {
     daemon.signal("USR1");
     wait_for("the refusal on record", || {
         let (audit, _) = place.json(&["audit", "tail"]);
-        audit
-            .to_string()
-            .contains("paused by an operator")
-            .then_some(())
+        audit.to_string().contains("paused by an operator").then_some(())
     });
     let (outcome, detail, exit) = place.rotate("d/a");
     assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
@@ -146,21 +103,11 @@ fn paused_work_is_held_and_a_command_is_not() {
 #[test]
 fn the_demo_proves_a_change_and_tells_a_refusal() {
     let demo = |more: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_rotord"))
-            .args(["demo", "--once"])
-            .args(more)
-            .output()
-            .unwrap()
+        Command::new(env!("CARGO_BIN_EXE_rotord")).args(["demo", "--once"]).args(more).output().unwrap()
     };
     let good = demo(&[]);
-    assert!(
-        good.status.success(),
-        "{}",
-        String::from_utf8_lossy(&good.stdout)
-    );
-    assert!(
-        String::from_utf8_lossy(&good.stdout).contains("the vault holds what the device holds")
-    );
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stdout));
+    assert!(String::from_utf8_lossy(&good.stdout).contains("the vault holds what the device holds"));
     assert_eq!(demo(&["--refuse"]).status.code(), Some(4));
 }
 

@@ -40,6 +40,11 @@ impl Limits {
         fresh.then(|| Hold { account: account.clone(), busy: self.busy.clone() })
     }
 
+    /// Whether somebody works on the account.
+    pub(super) fn is_busy(&self, account: &AccountName) -> bool {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).contains(account)
+    }
+
     /// How many accounts are being worked upon.
     pub(super) fn at_work(&self) -> usize {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).len()

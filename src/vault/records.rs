@@ -181,13 +181,14 @@ impl Tx<'_> {
         rows.into_iter().map(with_phase).collect()
     }
 
-    /// The accounts with which rotord goes on by itself.
+    /// The accounts with which rotord goes on by itself: those that wait for a time, and those in the middle of something.
     ///
     /// # Errors
     /// As [`Tx::account`].
     pub fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
-        let mut statement =
-            self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE wake IS NOT NULL"))?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {ACCOUNT_COLUMNS} FROM account WHERE wake IS NOT NULL OR state NOT IN ('idle', 'quarantined')"
+        ))?;
         let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(with_phase).collect()
     }

@@ -174,7 +174,12 @@ impl Tx<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         rows.into_iter()
             .map(|(version, sealed, made, retired)| {
-                Ok(StoredPassword { secret: self.unseal(account, "password", version, &sealed)?, made, retired, version })
+                Ok(StoredPassword {
+                    secret: self.unseal(account, "password", version, &sealed)?,
+                    made,
+                    retired,
+                    version,
+                })
             })
             .collect()
     }

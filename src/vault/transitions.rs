@@ -52,6 +52,8 @@ impl Tx<'_> {
         match persist {
             Persist::Prepared => {
                 let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
+                // An account that another one changes may have been unknown to the vault until now.
+                self.ensure_account(account, now)?;
                 let version = self.add_secret(account, &Kind::Password, candidate.secret(), now)?;
                 self.set_phase(account, Phase::Prepared, Some(attempt), now)?;
                 self.connection

@@ -1,0 +1,236 @@
+//! What an attempt does at the device: connecting, running the template, and checking a password with a fresh login.
+
+use std::sync::atomic::Ordering;
+
+use super::super::admission::in_words;
+use super::super::values::way_to;
+use super::{Attempt, RotationResult, lock};
+use crate::device::{DeviceError, Hop, Login, RunContext, Session, Watcher, connect, run_template};
+use crate::dialogue::{Run, Verdict};
+use crate::model::{AccountName, Outcome};
+use crate::rotation::{Event, Phase, Which};
+
+impl Attempt {
+    /// Returns once the daemon is stopping and this attempt has not reached its commit point, which it then never does.
+    pub(super) async fn cancelled_before_commit(&self) {
+        self.core.stopped().await;
+        let rotation = self.rotation.lock().await;
+        if matches!(rotation.phase(), Phase::Idle | Phase::Prepared | Phase::Changing) {
+            self.cancelled.store(true, Ordering::SeqCst);
+            return;
+        }
+        drop(rotation);
+        std::future::pending().await
+    }
+
+    pub(super) async fn connect(&self) -> Event {
+        let result = tokio::select! {
+            result = self.open_session() => result,
+            () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
+        };
+        let sent = self.rotation.lock().await.phase() == Phase::Sent;
+        match result {
+            Ok(session) if session.changed_at_login => {
+                self.step("the login took the new password; the template need not run".into());
+                session.close().await;
+                Event::Ran
+            }
+            Ok(session) => {
+                *self.session.lock().await = Some(session);
+                Event::LoggedIn
+            }
+            Err(error) => {
+                self.say(error.to_string());
+                self.count_refusal(&error).await;
+                if sent {
+                    return Event::Broken { refused: false };
+                }
+                if error.is_refusal() && self.refused_account(&error) == self.login.name {
+                    let retry = self.budget(&self.login.name).await.is_ok();
+                    let own = self.login.name == self.account.name;
+                    if !retry {
+                        self.say(format!(
+                            "{} is refused by {}: the lockout budget is spent",
+                            self.login.name, self.account.device.name
+                        ));
+                    }
+                    return Event::LoginRefused { retry, own };
+                }
+                Event::Failed
+            }
+        }
+    }
+
+    pub(super) async fn open_session(&self) -> Result<Session, DeviceError> {
+        let stored = self.core.stored(&self.login.name).await?;
+        // Only an account that logs in as itself can be asked for its own new password.
+        let own = self.login.name == self.account.name;
+        let new = lock(&self.candidate).as_ref().filter(|_| own).map(|candidate| candidate.secret().clone());
+        let login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
+        let hops = self.hops(login).await?;
+        let bound = self.account.template.connect_timeout().unwrap_or_default();
+        connect(&hops, bound, &self.core.codes, self).await
+    }
+
+    pub(super) async fn hops(&self, login: Login) -> Result<Vec<Hop>, DeviceError> {
+        let device = &self.account.device;
+        let mut hops = self.core.jumps(&self.config, device).await?;
+        hops.push(Hop { device: device.clone(), host_keys: self.core.host_keys(device).await?, login });
+        Ok(hops)
+    }
+
+    pub(super) async fn hang_up(&self) {
+        if let Some(session) = self.session.lock().await.take() {
+            session.close().await;
+        }
+    }
+
+    pub(super) async fn run_template(&self) -> Event {
+        let result = tokio::select! {
+            result = self.carry_template() => result,
+            () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
+        };
+        self.hang_up().await;
+        let sent = self.rotation.lock().await.phase() == Phase::Sent;
+        match result {
+            Ok(Verdict::Ran { committed: true }) => Event::Ran,
+            Ok(Verdict::Ran { committed: false }) => {
+                self.say("the template came to its end without sending the new password");
+                Event::Ran
+            }
+            Ok(Verdict::Failed(failure)) => {
+                self.say(failure.message);
+                if sent { Event::Broken { refused: failure.device_refuses } } else { Event::Failed }
+            }
+            Err(error) => {
+                self.say(error.to_string());
+                if sent { Event::Broken { refused: false } } else { Event::Failed }
+            }
+        }
+    }
+
+    pub(super) async fn carry_template(&self) -> Result<Verdict, DeviceError> {
+        let (values, stored, login_stored) = self.values().await?;
+        let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
+        let masker = values.masker(&secret_fields);
+        let run = Run::new(self.account.template.clone(), values, masker);
+        let session = self.session.lock().await;
+        let Some(session) = session.as_ref() else {
+            return Err(DeviceError::NotCommitted("there is no session".into()));
+        };
+        let context = RunContext {
+            codes: &self.core.codes,
+            seed: stored.seed.as_ref().or(login_stored.seed.as_ref()),
+            login_seed: login_stored.seed.as_ref(),
+            watcher: self,
+        };
+        run_template(session, run, &context).await
+    }
+
+    /// Logs in as the account itself with one of the two passwords, in a new session, and hangs up.
+    pub(super) async fn check(&self, which: Which) -> Event {
+        let name = match which {
+            Which::Old => "old",
+            Which::New => "new",
+        };
+        if let Err(free_in) = self.budget(&self.account.name).await {
+            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(free_in).wall_ms);
+            self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));
+            return Event::Unreachable;
+        }
+        self.step(format!("checking the {name} password with a fresh login"));
+        match self.try_login(which).await {
+            Ok(None) => {
+                self.say("there is no old password to try");
+                Event::Disproved(which)
+            }
+            Ok(Some(session)) => {
+                session.close().await;
+                self.step(format!("the {name} password works"));
+                Event::Proved(which)
+            }
+            Err(error) => {
+                self.count_refusal(&error).await;
+                let own = error.is_refusal() && self.refused_account(&error) == self.account.name;
+                self.say(if own { format!("the {name} password is refused: {error}") } else { error.to_string() });
+                if own { Event::Disproved(which) } else { Event::Unreachable }
+            }
+        }
+    }
+
+    pub(super) async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
+        let mut stored = self.core.stored(&self.account.name).await?;
+        if which == Which::New {
+            stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());
+        }
+        if stored.password.is_none() {
+            return Ok(None);
+        }
+        let hops = self.hops(self.core.login(&self.config, &self.account, stored, None, true)).await?;
+        let bound = self.account.template.connect_timeout().unwrap_or_default();
+        connect(&hops, bound, &self.core.codes, self).await.map(Some)
+    }
+
+    pub(super) fn refused_account(&self, error: &DeviceError) -> AccountName {
+        match error {
+            DeviceError::Refused { account, .. } => {
+                AccountName::parse(account).unwrap_or_else(|_| self.login.name.clone())
+            }
+            _ => self.login.name.clone(),
+        }
+    }
+
+    /// Counts a refused login, and puts a host key that is not on record on the audit log.
+    pub(super) async fn count_refusal(&self, error: &DeviceError) {
+        let now = self.core.clock.now();
+        let draft = error.is_host_key().then(|| self.draft("host_key.mismatch").detail(error.to_string()));
+        let refused = error.is_refusal().then(|| self.refused_account(error));
+        let result = self
+            .core
+            .vault
+            .call(move |tx| {
+                if let Some(account) = &refused {
+                    tx.add_failed_login(account, &now)?;
+                }
+                draft.as_ref().map_or(Ok(()), |draft| tx.audit(draft, &now))
+            })
+            .await;
+        if let Err(error) = result {
+            tracing::error!(account = %self.account.name, %error, "a refused login could not be counted");
+        }
+    }
+
+    /// Whether one more login may be risked; else in how many milliseconds.
+    pub(super) async fn budget(&self, account: &AccountName) -> Result<(), i64> {
+        let (name, now) = (account.clone(), self.core.clock.now());
+        let policy = self
+            .config
+            .accounts
+            .get(account)
+            .map_or_else(|| self.account.policy.clone(), |account| account.policy.clone());
+        let at = now.clone();
+        match self.core.vault.call(move |tx| tx.failed_logins(&name, &at)).await {
+            Ok(stamps) => policy.lockout().admit(&stamps, &now).map_err(|error| error.free_in_ms),
+            // What cannot be counted is not risked.
+            Err(_) => Err(60_000),
+        }
+    }
+
+    /// Logs in with the stored password and changes nothing.
+    pub(super) async fn verify(&self) -> RotationResult {
+        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        let event = self.check(Which::Old).await;
+        let detail = lock(&self.detail).clone();
+        let (outcome, detail) = match event {
+            Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
+            Event::Disproved(_) => (Outcome::Unknown, detail),
+            _ => (Outcome::Failed, detail),
+        };
+        let now = self.core.clock.now();
+        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        if let Err(error) = self.core.vault.call(move |tx| tx.save_attempt(&row)).await {
+            tracing::error!(account = %self.account.name, %error, "a verification is not on record");
+        }
+        self.result(outcome, detail)
+    }
+}

@@ -1,0 +1,142 @@
+//! How an attempt ends, on record: its row, its audit event, the account's last error, and when to go on.
+
+use super::{Attempt, RotationResult, lock};
+use crate::audit::Draft;
+use crate::daemon::attempt::Progress;
+use crate::model::{Outcome, Step, Trigger, rfc3339};
+use crate::rotation::{End, Phase};
+use crate::vault::AttemptRow;
+
+/// An account whose password is not known is looked at again after this time, in milliseconds.
+const RETRY_UNKNOWN_MS: i64 = 60_000;
+
+impl Attempt {
+    pub(super) async fn finish(&self, end: End) -> RotationResult {
+        let detail = lock(&self.detail).clone();
+        match end {
+            End::Done => {
+                self.close(Outcome::Done, "the new password is in force; a fresh login proved it".into(), None).await
+            }
+            End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
+            End::Failed { sent: true } => {
+                let detail = format!("the device kept the old password, a login proved it; {detail}");
+                self.close(Outcome::Failed, detail, None).await
+            }
+            End::Waiting => {
+                let detail = format!("not known yet which password is in force; rotord finds out by itself; {detail}");
+                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
+            }
+            End::Quarantined => {
+                let detail = format!(
+                    "quarantined, a person is needed: {detail}; when you know the device's password, run 'rotorctl secret set {}'",
+                    self.account.name
+                );
+                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
+            }
+        }
+    }
+
+    pub(super) fn row(&self, ended: Option<i64>, outcome: Option<Outcome>, detail: Option<&str>) -> AttemptRow {
+        AttemptRow {
+            id: self.id.clone(),
+            account: self.account.name.to_string(),
+            started: self.started,
+            ended,
+            trigger: self.request.trigger.as_str().to_owned(),
+            actor: self.request.actor.clone(),
+            outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
+            detail: detail.map(str::to_owned),
+            steps: lock(&self.steps).clone(),
+        }
+    }
+
+    pub(super) async fn refuse(&self, why: String, keep: bool) -> RotationResult {
+        if keep {
+            return self.end(Outcome::Refused, why, "rotation.refused").await;
+        }
+        // Whoever works on the account owns its row; the refusal is on record in the audit log alone.
+        let draft = Draft { outcome: Some(Outcome::Refused), ..self.draft("rotation.refused").detail(why.clone()) };
+        if let Err(error) = self.core.audit(draft).await {
+            tracing::error!(account = %self.account.name, %error, "a refusal is not on record");
+        }
+        self.result(Outcome::Refused, why)
+    }
+
+    /// Ends an attempt that never began.
+    pub(super) async fn end(&self, outcome: Outcome, detail: String, event: &'static str) -> RotationResult {
+        *lock(&self.detail) = detail.clone();
+        self.close(outcome, detail, Some(event)).await
+    }
+
+    /// Puts the end on record: the attempt's row, the account's last error, when to go on, and an audit event where
+    /// the transition told none.
+    pub(super) async fn close(&self, outcome: Outcome, detail: String, event: Option<&'static str>) -> RotationResult {
+        let now = self.core.clock.now();
+        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
+        let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
+        let (wake, last_error) = (*lock(&self.wake), detail.clone());
+        let saved = self
+            .core
+            .vault
+            .call(move |tx| {
+                tx.save_attempt(&row)?;
+                draft.as_ref().map_or(Ok(()), |draft| tx.audit(draft, &now))?;
+                let Some(account) = tx.account(&name)? else {
+                    return Ok(None);
+                };
+                if outcome == Outcome::Done {
+                    return Ok(None);
+                }
+                if outcome != Outcome::Refused {
+                    tx.set_last_error(&name, Some(&last_error))?;
+                }
+                let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
+                let (wake, tries) = match account.phase {
+                    Phase::Idle if outcome == Outcome::Failed && by_itself => {
+                        let tries = account.tries + 1;
+                        let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms).wall_ms);
+                        (wake, if wake.is_some() { tries } else { 0 })
+                    }
+                    Phase::Idle | Phase::Quarantined => (None, 0),
+                    // Not known: looked at again in a while, sooner where the budget says when.
+                    _ => (Some(wake.unwrap_or(now.plus_ms(RETRY_UNKNOWN_MS).wall_ms)), account.tries),
+                };
+                tx.set_wake(&name, wake, tries)?;
+                Ok(wake)
+            })
+            .await;
+        match saved {
+            Ok(Some(_)) => self.core.wake.notify_one(),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(account = %self.account.name, attempt = %self.id, %error, "the end of an attempt is not on record")
+            }
+        }
+        self.log(outcome, &detail);
+        self.result(outcome, detail)
+    }
+
+    pub(super) fn log(&self, outcome: Outcome, detail: &str) {
+        let (account, attempt, trigger) = (&self.account.name, &self.id, self.request.trigger.as_str());
+        match outcome {
+            Outcome::Done => {
+                tracing::info!(%account, attempt, trigger, "password changed and verified")
+            }
+            Outcome::Refused => tracing::info!(%account, trigger, "rotation refused: {detail}"),
+            Outcome::Failed => {
+                tracing::warn!(%account, attempt, trigger, "rotation failed, the old password is in force: {detail}")
+            }
+            Outcome::Unknown => {
+                tracing::error!(%account, attempt, trigger, "rotation without known outcome: {detail}")
+            }
+        }
+    }
+
+    pub(super) fn result(&self, outcome: Outcome, detail: String) -> RotationResult {
+        let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text: detail.clone() };
+        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
+        let steps = lock(&self.steps).clone();
+        RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.clone(), detail, steps }
+    }
+}

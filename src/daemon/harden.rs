@@ -15,11 +15,14 @@ pub fn harden() {
     // Locking all memory under a small limit makes later allocations fail, so it is done only where there is none.
     let unlimited =
         getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft >= 1 << 40) || nix::unistd::geteuid().is_root();
+    // Only what is really used: thread stacks and the program's untouched pages need no memory for it (mlockall(2)).
+    let on_fault = MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);
+    let flags = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault;
     if !unlimited {
         tracing::info!(
             "memory is not locked: LimitMEMLOCK= is too small; secrets could be swapped out where swap is in use"
         );
-    } else if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE) {
+    } else if let Err(error) = mlockall(flags) {
         tracing::info!(%error, "memory is not locked; secrets could be swapped out where swap is in use");
     }
 }

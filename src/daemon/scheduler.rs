@@ -237,9 +237,12 @@ impl Core {
         let waiting = self.vault.call(|tx| tx.waiting()).await?;
         let mut next = None;
         for row in waiting {
-            let (Some(at), Ok(account)) = (row.wake, AccountName::parse(&row.name)) else {
+            let Ok(account) = AccountName::parse(&row.name) else { continue };
+            if self.limits.is_busy(&account) {
                 continue;
-            };
+            }
+            // In the middle of something, with nobody at work on it and no time set: a failing vault left it so.
+            let at = row.wake.unwrap_or(now);
             if at > now {
                 next = Some(next.map_or(at, |next: i64| next.min(at)));
                 continue;

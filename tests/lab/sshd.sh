@@ -3,12 +3,13 @@
 # overlay lies over /etc and a tmpfs over /home, so that passwd changes accounts for real and the host's stay untouched.
 # SIGKILL ends it, and everything goes with it.
 #
-#   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, MINLEN may be.
+#   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, MINLEN may be. With FORWARD=1 one
+#   field takes password and code, one right behind the other; SSHD holds more lines for sshd_config.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
 # key1, where there is one) are there. Special names: root; admin1 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else.
 set -eu
-export PORT DIR USERS STEP="${STEP:-30}" MINLEN="${MINLEN:-6}"
+export PORT DIR USERS STEP="${STEP:-30}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" SSHD="${SSHD:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
 mount --make-rprivate /
@@ -25,8 +26,13 @@ ssh-keygen -q -N "" -t ed25519 -f /etc/ssh/test_host_key
 
 codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
 {
-  echo "auth required pam_unix.so"
-  echo "auth required $codes"
+  if [ -n "$FORWARD" ]; then
+    echo "auth requisite $codes forward_pass"
+    echo "auth required pam_unix.so use_first_pass"
+  else
+    echo "auth required pam_unix.so"
+    echo "auth required $codes"
+  fi
   echo "account required pam_unix.so"
   echo "session required pam_unix.so"
   echo "password required pam_unix.so yescrypt minlen=$MINLEN"
@@ -45,6 +51,7 @@ HostKey /etc/ssh/test_host_key
 PidFile none
 UsePAM yes
 PermitRootLogin yes
+$SSHD
 PasswordAuthentication no
 KbdInteractiveAuthentication yes
 AuthorizedKeysFile /home/.keys/%u

@@ -37,6 +37,18 @@ fn the_third_change_within_a_day_is_refused_whatever_happens() {
 }
 
 #[test]
+fn a_change_that_is_too_young_is_refused() {
+    let lab = Lab::start("user1");
+    let place = Place::new(&(lab.sections("lab", "linux-passwd", "") + "[policy.default]\nmin_age = \"1h\"\n"));
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    assert_eq!(place.rotate("lab/user1").2, 0);
+    let (outcome, detail, exit) = place.rotate("lab/user1");
+    assert_eq!((outcome.as_str(), exit), ("refused", 3));
+    assert!(detail.contains("min_age"), "{detail}");
+}
+
+#[test]
 fn the_config_cannot_raise_the_cap() {
     let place = Place::new("[policy.default]\nmax_changes_per_day = 3\n");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_rotord"))

@@ -213,3 +213,56 @@ fn a_parent_is_followed_by_the_account_that_comes_after_it() {
     let (history, _) = place.json(&["history", "lab/user2"]);
     assert_eq!(history["attempts"][0]["trigger"], "parent");
 }
+
+#[test]
+fn one_field_takes_password_and_code_where_the_device_says_so() {
+    let lab = Lab::with("user1 user2", &[("FORWARD", "1")]);
+    let place = Place::new(&lab.sections("lab", "linux-passwd", ""));
+    let daemon = place.daemon();
+    place.import("lab", &lab);
+    let (outcome, detail, _) = place.rotate("lab/user1");
+    assert_eq!(outcome, "done", "the prompt names both: {detail}");
+    daemon.stop();
+
+    let lab = Lab::with(
+        "user2",
+        &[("FORWARD", "1"), ("SSHD", "PasswordAuthentication yes\nKbdInteractiveAuthentication no")],
+    );
+    place.configure(&lab.sections("lab", "linux-passwd", "login_format = \"password+totp\""));
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    let (outcome, detail, _) = place.rotate("lab/user2");
+    assert_eq!(outcome, "done", "by the method password: {detail}");
+    assert!(place.json(&["history", "lab/user2"]).0.to_string().contains("login: sent the password"));
+}
+
+#[test]
+fn algorithms_of_old_are_offered_only_where_the_config_says_so() {
+    let old = "KexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1";
+    let lab = Lab::with("user1", &[("SSHD", old)]);
+    let place = Place::new(&lab.sections("lab", "linux-passwd", ""));
+    let daemon = place.daemon();
+    place.import("lab", &lab);
+    let (outcome, detail, _) = place.rotate("lab/user1");
+    assert_eq!(outcome, "failed");
+    assert!(detail.contains("legacy_algorithms = true"), "{detail}");
+    place.configure(&lab.sections("lab", "linux-passwd", "legacy_algorithms = true"));
+    daemon.signal("HUP");
+    wait_for("the rotation under the new config", || (place.rotate("lab/user1").0 == "done").then_some(()));
+}
+
+#[test]
+fn a_known_hosts_file_with_hashed_names_is_trusted() {
+    let lab = Lab::start("user1");
+    let listed = format!("host_key = [\"{}\"]", lab.fingerprint);
+    let place = Place::new(&lab.sections("lab", "linux-passwd", "").replace(&listed, "known_hosts = \"known\""));
+    let scan = std::process::Command::new("ssh-keyscan")
+        .args(["-H", "-p", &lab.port.to_string(), "127.0.0.1"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&scan.stdout).starts_with("|1|"));
+    std::fs::write(place.path("known"), scan.stdout).unwrap();
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    assert_eq!(place.json(&["verify", "lab/user1"]).1, 0);
+}

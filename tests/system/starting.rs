@@ -127,3 +127,19 @@ fn template_check_names_every_slip_without_a_daemon() {
         String::from_utf8_lossy(&output.stdout)
     );
 }
+
+#[test]
+fn a_missed_time_is_made_up_for_where_the_job_says_so() {
+    // On a leap day, so that no run comes by itself while the test runs.
+    let place = Place::new(&(DEVICE.replace("30 2 * * *", "0 0 29 2 *") + "catch_up = true\n"));
+    let daemon = place.daemon();
+    place.must(&["secret", "set", "d/a"], "pw-1\n");
+    place.must(&["totp", "set", "d/a"], "JBSWY3DPEHPK3PXP\n");
+    daemon.stop();
+    let _daemon = place.daemon_with(&["faketime", "-f", "+1500d"], &[("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
+    wait_for("the run that was missed", || {
+        let (audit, _) = place.json(&["audit", "tail", "-n", "1000"]);
+        let events = audit["events"].as_array().unwrap().clone();
+        events.iter().any(|event| event["event"] == "rotation.start" && event["job"] == "j").then_some(())
+    });
+}

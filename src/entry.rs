@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, DEFAULT_PATH};
 use crate::control::{bind, serve};
@@ -23,7 +24,7 @@ struct Args {
     log_format: LogFormat,
     /// How much is logged: error, warn, info, debug or trace.
     #[arg(long, global = true, default_value = "info", env = "ROTORD_LOG_LEVEL")]
-    log_level: String,
+    log_level: LevelFilter,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -51,7 +52,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check) => check(&args.config),
         Some(Command::Demo { once, refuse }) => crate::demo::main(once, refuse),
         None => {
-            init_logging(args.log_format, &args.log_level);
+            init_logging(args.log_format, args.log_level);
             harden();
             match start(&args.config) {
                 Ok(()) => ExitCode::SUCCESS,

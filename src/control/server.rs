@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -20,6 +21,8 @@ use crate::daemon::Core;
 
 /// A request body at the most; an import of a hundred thousand accounts fits.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
+/// The time in which it must have come.
+const BODY_TIME: Duration = Duration::from_secs(30);
 /// Requests at once.
 const MOST_REQUESTS: usize = 256;
 
@@ -84,9 +87,22 @@ fn router(core: Arc<Core>) -> Router {
 
 async fn one_of_many(State(gate): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     match gate.try_acquire() {
-        Ok(_permit) => next.run(request).await,
+        Ok(_permit) => match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(error) => error.into_response(),
+        },
         Err(_) => ApiError::busy(format!("{MOST_REQUESTS} requests are under way; try again")).into_response(),
     }
+}
+
+/// Reads a request's body, within its bounds of size and time, before anything is done for it.
+async fn whole(request: Request) -> Result<Request, ApiError> {
+    let (parts, body) = request.into_parts();
+    let bytes = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY_LIMIT))
+        .await
+        .map_err(|_| ApiError::usage(format!("the request did not come within {} s", BODY_TIME.as_secs())))?
+        .map_err(|error| ApiError::usage(format!("the request cannot be read: {error}")))?;
+    Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
 }
 
 /// Answers the control socket until the daemon stops.

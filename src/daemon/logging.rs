@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -19,9 +20,9 @@ pub enum LogFormat {
     Journald,
 }
 
-/// Sets logging up. `level` is a level or a filter of `tracing-subscriber`; libraries below `warn` are left out, since
-/// they log what they carry.
-pub fn init_logging(format: LogFormat, level: &str) {
+/// Sets logging up. Of libraries only warnings pass, whatever the level, since they log
+/// what they carry.
+pub fn init_logging(format: LogFormat, level: LevelFilter) {
     // Of other crates only warnings pass at any level: a transport's trace shows packets, and packets hold secrets.
     let filter = EnvFilter::new(format!("warn,rotord={level}"));
     let human = || {

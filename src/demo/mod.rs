@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Local;
+use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
 pub use device::{PasswdShell, Reply, Shell, ShellMaker, SimDevice, State, User};
@@ -28,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// Runs the demo.
 #[must_use]
 pub fn main(once: bool, refuse: bool) -> ExitCode {
-    init_logging(LogFormat::Human, "error");
+    init_logging(LogFormat::Human, LevelFilter::ERROR);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(demo(once, refuse))) {
         Ok(exit) => ExitCode::from(exit),

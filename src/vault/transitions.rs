@@ -123,8 +123,11 @@ impl Tx<'_> {
              AND version = (SELECT candidate FROM account WHERE name = ?1)",
             params![account.as_str(), now.wall_ms],
         )?;
-        self.connection
-            .execute("UPDATE account SET candidate = NULL, wake = NULL WHERE name = ?1", [account.as_str()])?;
+        self.connection.execute(
+            "UPDATE account SET candidate = NULL, wake = NULL,
+             tries = CASE WHEN state IN ('prepared', 'changing') THEN tries ELSE 0 END WHERE name = ?1",
+            [account.as_str()],
+        )?;
         self.set_phase(account, Phase::Idle, None, now)
     }
 

@@ -143,3 +143,27 @@ fn a_missed_time_is_made_up_for_where_the_job_says_so() {
         events.iter().any(|event| event["event"] == "rotation.start" && event["job"] == "j").then_some(())
     });
 }
+
+#[test]
+fn the_vault_key_may_come_as_a_credential_of_the_service_manager() {
+    let place = Place::new(DEVICE);
+    std::fs::create_dir(place.path("credentials")).unwrap();
+    std::fs::rename(place.path("vault.key"), place.path("credentials/rotord.key")).unwrap();
+    let config = std::fs::read_to_string(place.path("rotord.toml")).unwrap();
+    let config = config.replace("key_file = \"vault.key\"", "systemd_credential = \"rotord.key\"");
+    std::fs::write(place.path("rotord.toml"), config).unwrap();
+    assert!(start_fails(&place).1.contains("LoadCredential="), "without the manager");
+    let credentials = place.path("credentials");
+    let _daemon = place.daemon_with(&[], &[("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap())]);
+    assert_eq!(place.state("d/a"), "new");
+}
+
+#[test]
+fn logs_are_json_on_demand() {
+    let place = Place::new(DEVICE);
+    let daemon = place.daemon_with(&[], &[("ROTORD_LOG_FORMAT", "json")]);
+    daemon.stop();
+    let log = place.log();
+    let ready = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    assert!(ready.into_iter().any(|line| line["message"].as_str().is_some_and(|text| text.contains("is ready")) && line["accounts"] == 1));
+}

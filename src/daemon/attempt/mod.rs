@@ -332,7 +332,7 @@ impl Attempt {
         let mut drafts = Vec::new();
         match persist {
             Persist::Prepared => {
-                drafts.push(self.draft("rotation.start").detail(self.request.reason.clone().unwrap_or_default()))
+                drafts.push(Draft { detail: self.request.reason.clone(), ..self.draft("rotation.start") });
             }
             Persist::Sent => drafts.push(self.draft("rotation.sent")),
             Persist::Promote => {

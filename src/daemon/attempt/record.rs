@@ -7,8 +7,11 @@ use crate::model::{Outcome, Step, Trigger, rfc3339};
 use crate::rotation::{End, Phase};
 use crate::vault::AttemptRow;
 
-/// An account whose password is not known is looked at again after this time, in milliseconds.
-const RETRY_UNKNOWN_MS: i64 = 60_000;
+/// An account whose password is not known is looked at again after a minute, then two, then four, and at last every
+/// hour: a device may count logins that came to nothing. In milliseconds.
+fn look_again_ms(tries: u32) -> i64 {
+    (60_000 << tries.min(6)).min(3_600_000)
+}
 
 impl Attempt {
     pub(super) async fn finish(&self, end: End) -> RotationResult {
@@ -100,7 +103,10 @@ impl Attempt {
                     }
                     Phase::Idle | Phase::Quarantined => (None, 0),
                     // Not known: looked at again in a while, sooner where the budget says when.
-                    _ => (Some(wake.unwrap_or(now.plus_ms(RETRY_UNKNOWN_MS).wall_ms)), account.tries),
+                    _ => {
+                        let at = wake.unwrap_or(now.plus_ms(look_again_ms(account.tries)).wall_ms);
+                        (Some(at), account.tries.saturating_add(1))
+                    }
                 };
                 tx.set_wake(&name, wake, tries)?;
                 Ok(wake)

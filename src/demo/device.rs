@@ -32,8 +32,12 @@ pub struct State {
     pub users: HashMap<String, User>,
     /// Logins tried, as (user, accepted).
     pub logins: Vec<(String, bool)>,
-    /// Connections whose host key was accepted, in that a login was tried.
+    /// Passwords that were sent to it, right or wrong.
     pub secrets_seen: usize,
+    /// Sessions that are logged in now.
+    pub open: usize,
+    /// The most that were open at once.
+    pub most_open: usize,
 }
 
 /// What a shell answers.
@@ -126,6 +130,15 @@ struct Connection {
     shell: Option<Box<dyn Shell>>,
     line: String,
     after_cr: bool,
+    logged_in: bool,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.logged_in {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).open -= 1;
+        }
+    }
 }
 
 impl Connection {
@@ -138,6 +151,7 @@ impl Connection {
             shell: None,
             line: String::new(),
             after_cr: false,
+            logged_in: false,
         }
     }
 
@@ -149,7 +163,7 @@ impl Connection {
         }
     }
 
-    fn check_code(&self, code: &str) -> bool {
+    fn check_code(&mut self, code: &str) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(user) = state.users.get_mut(&self.user) else {
             return false;
@@ -160,7 +174,13 @@ impl Connection {
         let good = found.is_some_and(|step| !user.used.contains(&step));
         user.used.extend(found);
         let accepted = good && self.password_good == Some(true);
+        if accepted {
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
+        }
         state.logins.push((self.user.clone(), accepted));
+        drop(state);
+        self.logged_in |= accepted;
         accepted
     }
 }

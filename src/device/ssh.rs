@@ -41,10 +41,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// Hangs up politely, as far as that goes in a second.
+    /// Hangs up politely, as far as that goes in a second, and returns once the connections are closed: a device that
+    /// allows one session counts the next one only then.
     pub async fn close(self) {
-        for handle in std::iter::once(&self.handle).chain(&self.jumps) {
-            let bye = handle.disconnect(Disconnect::ByApplication, "", "");
+        for handle in std::iter::once(self.handle).chain(self.jumps.into_iter().rev()) {
+            let bye = async {
+                drop(handle.disconnect(Disconnect::ByApplication, "", "").await);
+                drop(handle.await);
+            };
             drop(tokio::time::timeout(Duration::from_secs(1), bye).await);
         }
     }

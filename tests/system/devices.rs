@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rotord::demo::PasswdShell;
 
 use crate::lab::wait_for;
-use crate::scripted::{FIRST, Fault, Scripted, scripted, sections, with_shell};
+use crate::scripted::{FIRST, Fault, Scripted, scripted, sections, with_shell, with_users};
 
 fn changes(scripted: &Scripted) {
     let daemon = scripted.place.daemon();
@@ -183,5 +183,36 @@ fn a_stop_lets_what_is_past_its_commit_point_end_and_ends_the_rest() {
     let daemon = scripted.place.daemon();
     assert_eq!(scripted.place.state("dev/admin"), "idle");
     assert_eq!(scripted.place.changes("dev/admin"), 0);
+    daemon.stop();
+}
+
+#[test]
+fn a_device_never_sees_more_sessions_than_its_limit_nor_a_code_twice() {
+    let names = ["admin", "anna", "bert", "carl"];
+    let scripted = with_users("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))), &names);
+    let daemon = scripted.place.daemon();
+    let rows: String = names.iter().map(|name| scripted.row(name)).collect();
+    scripted.place.must(&["import", "-"], &format!("account,password,totp\n{rows}"));
+    let (value, exit) = scripted.place.json(&["rotate", "--all"]);
+    assert_eq!(exit, 0, "{value}");
+    let state = scripted.device.state();
+    assert_eq!(state.most_open, 1, "max_sessions is 1");
+    assert!(state.logins.iter().all(|(_, accepted)| *accepted), "each code was fresh, though all share a seed");
+    drop(state);
+    let steps = value.to_string();
+    assert_eq!(steps.matches("with a fresh code").count(), 8);
+    daemon.stop();
+}
+
+#[test]
+fn a_second_request_for_an_account_at_work_is_refused() {
+    let scripted = scripted("linux-passwd", "admin@dev:~$ ", &PASSWD, 4, Fault::HangAt(1));
+    let daemon = scripted.place.daemon();
+    scripted.import();
+    scripted.place.must(&["rotate", "dev/admin", "--no-wait"], "");
+    wait_for("the template's run", || (scripted.place.state("dev/admin") == "changing").then_some(()));
+    let (outcome, detail, exit) = scripted.place.rotate("dev/admin");
+    assert_eq!((outcome.as_str(), exit), ("refused", 3));
+    assert!(detail.contains("under way"), "{detail}");
     daemon.stop();
 }

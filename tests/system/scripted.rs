@@ -104,11 +104,21 @@ pub fn scripted(
 }
 
 pub fn with_shell(template: &str, shell: ShellMaker) -> Scripted {
+    with_users(template, shell, &["admin"])
+}
+
+/// A device with several users, who share a seed as they share a password.
+pub fn with_users(template: &str, shell: ShellMaker, names: &[&str]) -> Scripted {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let seed = format!("otpauth://totp/x?secret={SEED}&period={STEP}");
-    let users = [("admin", Secret::new(FIRST.into()), Seed::parse(&seed).unwrap())];
+    let users: Vec<_> =
+        names.iter().map(|name| (*name, Secret::new(FIRST.into()), Seed::parse(&seed).unwrap())).collect();
     let device = runtime.block_on(SimDevice::start(&users, shell)).unwrap();
-    let place = Place::new(&sections(&device, template));
+    let mut text = sections(&device, template);
+    for name in names.iter().filter(|name| **name != "admin") {
+        text.push_str(&format!("[account.\"dev/{name}\"]\n"));
+    }
+    let place = Place::new(&text);
     Scripted { place, device, _runtime: runtime }
 }
 
@@ -121,8 +131,12 @@ pub fn sections(device: &SimDevice, template: &str) -> String {
 
 impl Scripted {
     pub fn import(&self) {
-        let csv = format!("account,password,totp\ndev/admin,{FIRST},otpauth://totp/x?secret={SEED}&period={STEP}\n");
-        self.place.must(&["import", "-"], &csv);
+        self.place.must(&["import", "-"], &format!("account,password,totp\n{}", self.row("admin")));
+    }
+
+    /// What stands in an import for a user.
+    pub fn row(&self, user: &str) -> String {
+        format!("dev/{user},{FIRST},otpauth://totp/x?secret={SEED}&period={STEP}\n")
     }
 
     pub fn held(&self) -> String {

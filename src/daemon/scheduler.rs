@@ -18,8 +18,10 @@ use crate::vault::VaultError;
 
 /// The clock is looked at again after this time at the latest, since it may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-/// A job that fires several times within this window of its last firing was met by a clock set back.
+/// A last firing this far in the future was stamped by a clock that has been set back, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
+/// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
+const CLOCK_JUMP_MS: i64 = 60_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -34,6 +36,9 @@ enum Due {
 struct Agenda {
     heap: BinaryHeap<Reverse<(i64, Due)>>,
     config: Option<Arc<Config>>,
+    started: bool,
+    /// Wall clock less boot clock when the list was made, in milliseconds: it jumps when the wall clock is set.
+    offset: i64,
 }
 
 /// Runs the schedule until the daemon stops.
@@ -66,13 +71,19 @@ pub async fn keep_schedule(core: Arc<Core>) {
 }
 
 impl Agenda {
-    /// Builds the list anew where the config changed. Turns that were spread from a firing in the past stay.
+    /// Builds the list anew where the config changed or the clock was set. Turns that were spread from a firing in the past stay.
     async fn renew(&mut self, core: &Arc<Core>) -> Result<(), VaultError> {
         let config = core.config();
-        if self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
+        let moment = core.clock.now();
+        let offset = moment.wall_ms - moment.since_boot_ms;
+        let clock_was_set = self.started && (offset - self.offset).abs() > CLOCK_JUMP_MS;
+        if clock_was_set {
+            tracing::warn!(by_ms = offset - self.offset, "the wall clock was set; run times are worked out anew");
+        }
+        if !clock_was_set && self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
             return Ok(());
         }
-        let first = self.config.is_none();
+        let first = !self.started;
         self.heap.retain(
             |Reverse((_, due))| matches!(due, Due::Account { account, .. } if config.accounts.contains_key(account)),
         );
@@ -98,6 +109,8 @@ impl Agenda {
             }
         }
         self.config = Some(config);
+        self.started = true;
+        self.offset = offset;
         Ok(())
     }
 

@@ -136,7 +136,8 @@ impl Run {
         let settled = self.last_output + SETTLE_MS;
         match &self.state {
             State::Waiting { deadline, pattern, .. } => {
-                let pending = self.echo.is_some() || pattern.find_end(self.screen.unread()).is_some();
+                let echoing = self.echo.is_some() && !self.screen.since_sent().is_empty();
+                let pending = echoing || pattern.find_end(self.screen.unread()).is_some();
                 Some(if pending && !self.screen.unread().is_empty() { settled.min(*deadline) } else { *deadline })
             }
             State::Settling { deadline } if !self.screen.since_sent().trim().is_empty() => Some(settled.min(*deadline)),

@@ -100,6 +100,18 @@ fn each_wait_looks_only_at_unread_output() {
 }
 
 #[test]
+fn a_silent_device_is_waited_for_and_not_polled() {
+    let mut run = run("write \"x\"\nexpect \"never\"\n");
+    run.handle(0, Input::Output(b"old text that nobody read"));
+    run.handle(0, Input::Start);
+    assert_eq!(run.deadline(), Some(5_000), "nothing can be decided before");
+    run.handle(10, Input::Output(b"\r\n"));
+    assert_eq!(run.deadline(), Some(160), "it may be the beginning of an echo");
+    run.handle(160, Input::Tick);
+    assert_eq!(run.deadline(), Some(5_000));
+}
+
+#[test]
 fn no_expect_fails_on_what_comes_until_the_next_line_or_the_end() {
     let text = "exec \"[#NEW_PASSWORD#]\"\nno-expect \"*BAD*\"\nend\n";
     let mut bad = run(text);

@@ -5,28 +5,28 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono_tz::Tz;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::table::{At, Report, Source, Table};
-use super::{Access, Account, Config, Daemon, Device, Job, KeySource, Library};
-use crate::dialogue::LoginFormat;
-use crate::model::{AccountName, DeviceName, Problem, nearest};
+use super::accounts::{Accounts, accounts, check_jumps};
+use super::devices::devices;
+use super::table::{Report, Source, Table};
+use super::{Access, Config, Daemon, Job, KeySource, Library};
+use crate::model::{Problem, nearest};
 use crate::policy::{MAX_CHANGES_PER_DAY, PasswordRules, Policy};
 use crate::schedule::{Crontab, Window};
 
 /// A reference to check once all sections are read.
-struct Reference<'a> {
-    report: Report<'a>,
-    span: Range<usize>,
-    key: &'static str,
+pub(super) struct Reference<'a> {
+    pub(super) report: Report<'a>,
+    pub(super) span: Range<usize>,
+    pub(super) key: &'static str,
 }
 
 impl Reference<'_> {
-    fn unknown<'n>(&self, what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) {
+    pub(super) fn unknown<'n>(&self, what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) {
         let hint = nearest(name, known).map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
         self.report.error(
             self.span.clone(),
@@ -37,7 +37,7 @@ impl Reference<'_> {
 }
 
 /// A named section and where it stands.
-type Named<'a, T> = BTreeMap<String, (T, Report<'a>, Range<usize>)>;
+pub(super) type Named<'a, T> = BTreeMap<String, (T, Report<'a>, Range<usize>)>;
 
 #[derive(Default)]
 struct Sections<'a> {
@@ -168,7 +168,7 @@ fn collect<'a>(into: &mut Named<'a, &'a DeTable<'a>>, table: &'a DeTable<'a>, ki
     }
 }
 
-fn resolve(base: &Path, text: &str) -> PathBuf {
+pub(super) fn resolve(base: &Path, text: &str) -> PathBuf {
     base.join(text)
 }
 
@@ -279,234 +279,6 @@ fn policy(mut table: Table<'_>) -> Policy {
     };
     table.finish();
     policy
-}
-
-type Devices<'a> = BTreeMap<DeviceName, (Arc<Device>, Option<Reference<'a>>)>;
-
-fn devices<'a>(named: Named<'a, &'a DeTable<'a>>, library: &Library, base: &Path) -> Devices<'a> {
-    let mut devices = BTreeMap::new();
-    for (text, (table, report, span)) in named {
-        let table = Table::new(table, span.clone(), format!("[device.{text}]"), report);
-        match DeviceName::parse(&text) {
-            Ok(name) => {
-                let (device, jump) = device(table, name.clone(), library, base);
-                devices.insert(name, (Arc::new(device), jump));
-            }
-            Err(error) => report.error(span, "C005", error.to_string()),
-        }
-    }
-    devices
-}
-
-fn device<'a>(
-    mut table: Table<'a>,
-    name: DeviceName,
-    library: &Library,
-    base: &Path,
-) -> (Device, Option<Reference<'a>>) {
-    let report = table.report;
-    let address = table.parsed("address", parse_address);
-    if address.is_none() && table.string("address").is_none() {
-        table.missing("address", "\"192.0.2.10:22\"");
-    }
-    let (host, port) = address.map_or((String::new(), 22), |(address, _)| address);
-    let host_keys = table.strings("host_key").unwrap_or_default();
-    for (key, span) in &host_keys {
-        if key.strip_prefix("SHA256:").is_none_or(|hash| hash.trim_end_matches('=').len() != 43) {
-            report.error(
-                span.clone(),
-                "C005",
-                "a host key is given by its fingerprint, \"SHA256:\" and 43 characters; 'rotorctl trust' shows it",
-            );
-        }
-    }
-    let known_hosts = table.string("known_hosts").map(|(file, span)| {
-        let file = resolve(base, &file);
-        if !file.is_file() {
-            report.warning(span, "C009", "this file does not exist, so no key in it is trusted");
-        }
-        file
-    });
-    let template = table.string("template");
-    match &template {
-        None => table.missing("template", "\"linux-passwd\""),
-        Some((name, span)) => {
-            if let Err(message) = library.find(name) {
-                report.error(span.clone(), "C007", message);
-            }
-        }
-    }
-    let jump = table.parsed("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
-    let jump_account = table.parsed("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
-    let device = Device {
-        name,
-        host,
-        port,
-        host_keys: host_keys.into_iter().map(|(key, _)| key.trim_end_matches('=').to_owned()).collect(),
-        known_hosts,
-        template: template.map(|(name, _)| name).unwrap_or_default(),
-        jump: jump.as_ref().map(|(name, _)| name.clone()),
-        jump_account: jump_account.map(|(name, _)| name),
-        max_sessions: table.size("max_sessions", 1, 1000).unwrap_or(1),
-        legacy_algorithms: table.boolean("legacy_algorithms"),
-        login_format: table
-            .parsed("login_format", |text| {
-                LoginFormat::parse(text).ok_or_else(|| format!("the formats are {}", LoginFormat::NAMES.join(", ")))
-            })
-            .map_or(LoginFormat::Separate, |(format, _)| format),
-        connect_timeout: table
-            .duration("connect_timeout")
-            .unwrap_or(Duration::from_secs(5))
-            .max(Duration::from_secs(1)),
-        fields: table.fields(),
-    };
-    table.finish();
-    (device, jump.map(|(_, span)| Reference { report, span, key: "jump" }))
-}
-
-fn parse_address(text: &str) -> Result<(String, u16), String> {
-    let wrong = || {
-        format!(
-            "\"{}\" is no address; write HOST:PORT, such as \"192.0.2.10:22\" or \"[2001:db8::1]:22\"",
-            text.escape_debug()
-        )
-    };
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-        (host, rest.strip_prefix(':').unwrap_or(if rest.is_empty() { "22" } else { "" }))
-    } else {
-        text.rsplit_once(':').unwrap_or((text, "22"))
-    };
-    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_%".contains(c);
-    if host.is_empty() || !host.chars().all(plain) || (host.contains(':') && !text.starts_with('[')) {
-        return Err(wrong());
-    }
-    Ok((host.to_owned(), port))
-}
-
-type Accounts<'a> = BTreeMap<AccountName, (Arc<Account>, Vec<(AccountName, Reference<'a>)>)>;
-
-fn accounts<'a>(
-    named: Named<'a, &'a DeTable<'a>>,
-    devices: &Devices<'_>,
-    policies: &BTreeMap<String, Arc<Policy>>,
-    library: &Library,
-) -> Accounts<'a> {
-    let mut accounts: Accounts<'a> = BTreeMap::new();
-    for (text, (table, report, span)) in named {
-        let mut table = Table::new(table, span.clone(), format!("[account.\"{text}\"]"), report);
-        let name = match AccountName::parse(&text) {
-            Ok(name) => name,
-            Err(error) => {
-                report.error(span, "C005", error.to_string());
-                continue;
-            }
-        };
-        let mut references = Vec::new();
-        let mut reference = |key: &'static str, found: Option<At<AccountName>>| {
-            found.map(|(account, span)| {
-                references.push((account.clone(), Reference { report, span, key }));
-                account
-            })
-        };
-        let parse = |text: &str| AccountName::parse(text).map_err(|error| error.to_string());
-        let login_as = reference("login_as", table.parsed("login_as", parse));
-        let reconcile_as = reference("reconcile_as", table.parsed("reconcile_as", parse));
-        let after = reference("after", table.parsed("after", parse));
-        let policy = match table.string("policy") {
-            None => policies.get("default").cloned(),
-            Some((name, at)) => {
-                if !policies.contains_key(&name) {
-                    Reference { report, span: at, key: "policy" }.unknown(
-                        "policy",
-                        &name,
-                        policies.keys().map(String::as_str),
-                    );
-                }
-                policies.get(&name).cloned()
-            }
-        };
-        let fields = table.fields();
-        table.finish();
-        let Some((device, _)) = devices.get(&name.device()) else {
-            let known = devices.keys().map(DeviceName::as_str);
-            Reference { report, span, key: "account" }.unknown("device", name.device().as_str(), known);
-            continue;
-        };
-        let template = library.find(&device.template).ok().and_then(|entry| entry.template.clone());
-        let (Some(policy), Some(template)) = (policy, template) else {
-            continue;
-        };
-        let account = Account {
-            name: name.clone(),
-            policy,
-            device: device.clone(),
-            login_as,
-            reconcile_as,
-            after,
-            fields,
-            template,
-        };
-        accounts.insert(name, (Arc::new(account), references));
-    }
-    for (account, references) in accounts.values() {
-        for (target, reference) in references {
-            if !accounts.contains_key(target) {
-                reference.unknown("account", target.as_str(), accounts.keys().map(AccountName::as_str));
-            } else if reference.key == "login_as" && target.device() != account.name.device() {
-                reference.report.error(
-                    reference.span.clone(),
-                    "C005",
-                    "'login_as' must be an account of the same device",
-                );
-            } else if reference.key == "after" && in_cycle(&account.name, |name| accounts.get(name)?.0.after.clone()) {
-                reference.report.error(reference.span.clone(), "C005", "'after' goes round in a circle");
-            }
-        }
-    }
-    accounts
-}
-
-fn in_cycle<T: PartialEq + Clone>(start: &T, next: impl Fn(&T) -> Option<T>) -> bool {
-    let mut at = next(start);
-    for _ in 0..10_000 {
-        match at {
-            None => return false,
-            Some(name) if name == *start => return true,
-            Some(name) => at = next(&name),
-        }
-    }
-    true
-}
-
-fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
-    for (name, (device, reference)) in devices {
-        let (Some(jump), Some(reference)) = (&device.jump, reference) else {
-            continue;
-        };
-        let Some((gateway, _)) = devices.get(jump) else {
-            reference.unknown("device", jump.as_str(), devices.keys().map(DeviceName::as_str));
-            continue;
-        };
-        if in_cycle(name, |name| devices.get(name)?.0.jump.clone()) {
-            reference.report.error(reference.span.clone(), "C005", "'jump' goes round in a circle");
-        }
-        let of_gateway = accounts.keys().filter(|account| account.device() == *jump).count();
-        match &gateway.jump_account {
-            Some(account) if !accounts.contains_key(account) || account.device() != *jump => {
-                let message = format!("device '{jump}' has jump_account = \"{account}\", which is no account of it");
-                reference.report.error(reference.span.clone(), "C007", message);
-            }
-            None if of_gateway != 1 => {
-                let message = format!(
-                    "device '{jump}' has {of_gateway} accounts; say which one logs in there: jump_account = \"{jump}/NAME\" in [device.{jump}]"
-                );
-                reference.report.error(reference.span.clone(), "C007", message);
-            }
-            _ => {}
-        }
-    }
 }
 
 fn jobs<'a>(named: Named<'a, &'a DeTable<'a>>, accounts: &Accounts<'_>) -> BTreeMap<String, Arc<Job>> {

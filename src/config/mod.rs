@@ -4,7 +4,9 @@
 //! key; a key that looks like a secret is refused, since no secret stands in a config file. A broken config is refused
 //! whole, so that a reload never leaves half of one in force.
 
+mod accounts;
 mod build;
+mod devices;
 mod library;
 mod table;
 #[cfg(test)]

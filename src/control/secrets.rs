@@ -18,6 +18,12 @@ use crate::model::{AccountName, Actor, Secret};
 use crate::totp::Seed;
 use crate::vault::{Kind, Tx, VaultError};
 
+/// The caller and the account, where he is a custodian and there is such an account.
+async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
+    let actor = peer.require(core, Role::Custodian).await?;
+    Ok((actor, known_account(core, account)?))
+}
+
 /// A password or another secret at the most, in bytes.
 const MOST_BYTES: usize = 16 * 1024;
 
@@ -37,8 +43,7 @@ pub(super) async fn otp(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(query): Json<OtpQuery>,
 ) -> Result<Json<OtpBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
-    let account = known_account(&core, &query.account)?;
+    let (actor, account) = custodian(&core, peer, &query.account).await?;
     let name = account.clone();
     let uri = core.vault.call(move |tx| tx.secret(&name, &Kind::Totp)).await?;
     let uri = uri.ok_or_else(|| {
@@ -101,8 +106,7 @@ pub(super) async fn secret_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<SecretBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
-    let account = known_account(&core, &body.account)?;
+    let (actor, account) = custodian(&core, peer, &body.account).await?;
     check_value(&body.value.0)?;
     let kind = match body.field {
         None => Kind::Password,
@@ -131,8 +135,7 @@ pub(super) async fn secret_show(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<ShowBody>,
 ) -> Result<Json<ShownBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
-    let account = known_account(&core, &body.account)?;
+    let (actor, account) = custodian(&core, peer, &body.account).await?;
     let (name, now, event) = (account.clone(), core.clock.now(), draft("secret.shown", &account, &actor));
     let entries = core
         .vault
@@ -169,8 +172,7 @@ pub(super) async fn totp_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<SecretBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
-    let account = known_account(&core, &body.account)?;
+    let (actor, account) = custodian(&core, peer, &body.account).await?;
     let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
     let event = draft("totp.set", &account, &actor);
     store(&core, account.clone(), Kind::Totp, seed.to_uri(), event).await?;
@@ -184,8 +186,7 @@ pub(super) async fn ssh_key_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<SecretBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
-    let account = known_account(&core, &body.account)?;
+    let (actor, account) = custodian(&core, peer, &body.account).await?;
     let text = body.value.0;
     let key = PrivateKey::from_openssh(text.expose()).map_err(|_| {
         ApiError::usage("this is no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one")

@@ -157,6 +157,9 @@ impl Core {
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.find_out()).await;
         drop(hold);
+        if result.outcome == Outcome::Done {
+            self.rotate_children(&result.account);
+        }
         Some(result)
     }
 }

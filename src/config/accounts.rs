@@ -1,0 +1,137 @@
+//! `[account."DEVICE/USERNAME"]` sections, and what accounts, devices and jump hosts say of each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::build::{Named, Reference};
+use super::devices::Devices;
+use super::table::{At, Table};
+use super::{Account, Library};
+use crate::model::{AccountName, DeviceName};
+use crate::policy::Policy;
+
+pub(super) type Accounts<'a> = BTreeMap<AccountName, (Arc<Account>, Vec<(AccountName, Reference<'a>)>)>;
+
+pub(super) fn accounts<'a>(
+    named: Named<'a, &'a DeTable<'a>>,
+    devices: &Devices<'_>,
+    policies: &BTreeMap<String, Arc<Policy>>,
+    library: &Library,
+) -> Accounts<'a> {
+    let mut accounts: Accounts<'a> = BTreeMap::new();
+    for (text, (table, report, span)) in named {
+        let mut table = Table::new(table, span.clone(), format!("[account.\"{text}\"]"), report);
+        let name = match AccountName::parse(&text) {
+            Ok(name) => name,
+            Err(error) => {
+                report.error(span, "C005", error.to_string());
+                continue;
+            }
+        };
+        let mut references = Vec::new();
+        let mut reference = |key: &'static str, found: Option<At<AccountName>>| {
+            found.map(|(account, span)| {
+                references.push((account.clone(), Reference { report, span, key }));
+                account
+            })
+        };
+        let parse = |text: &str| AccountName::parse(text).map_err(|error| error.to_string());
+        let login_as = reference("login_as", table.parsed("login_as", parse));
+        let reconcile_as = reference("reconcile_as", table.parsed("reconcile_as", parse));
+        let after = reference("after", table.parsed("after", parse));
+        let policy = match table.string("policy") {
+            None => policies.get("default").cloned(),
+            Some((name, at)) => {
+                if !policies.contains_key(&name) {
+                    Reference { report, span: at, key: "policy" }.unknown(
+                        "policy",
+                        &name,
+                        policies.keys().map(String::as_str),
+                    );
+                }
+                policies.get(&name).cloned()
+            }
+        };
+        let fields = table.fields();
+        table.finish();
+        let Some((device, _)) = devices.get(&name.device()) else {
+            let known = devices.keys().map(DeviceName::as_str);
+            Reference { report, span, key: "account" }.unknown("device", name.device().as_str(), known);
+            continue;
+        };
+        let template = library.find(&device.template).ok().and_then(|entry| entry.template.clone());
+        let (Some(policy), Some(template)) = (policy, template) else {
+            continue;
+        };
+        let account = Account {
+            name: name.clone(),
+            policy,
+            device: device.clone(),
+            login_as,
+            reconcile_as,
+            after,
+            fields,
+            template,
+        };
+        accounts.insert(name, (Arc::new(account), references));
+    }
+    for (account, references) in accounts.values() {
+        for (target, reference) in references {
+            if !accounts.contains_key(target) {
+                reference.unknown("account", target.as_str(), accounts.keys().map(AccountName::as_str));
+            } else if reference.key == "login_as" && target.device() != account.name.device() {
+                reference.report.error(
+                    reference.span.clone(),
+                    "C005",
+                    "'login_as' must be an account of the same device",
+                );
+            } else if reference.key == "after" && in_cycle(&account.name, |name| accounts.get(name)?.0.after.clone()) {
+                reference.report.error(reference.span.clone(), "C005", "'after' goes round in a circle");
+            }
+        }
+    }
+    accounts
+}
+
+fn in_cycle<T: PartialEq + Clone>(start: &T, next: impl Fn(&T) -> Option<T>) -> bool {
+    let mut at = next(start);
+    for _ in 0..10_000 {
+        match at {
+            None => return false,
+            Some(name) if name == *start => return true,
+            Some(name) => at = next(&name),
+        }
+    }
+    true
+}
+
+pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
+    for (name, (device, reference)) in devices {
+        let (Some(jump), Some(reference)) = (&device.jump, reference) else {
+            continue;
+        };
+        let Some((gateway, _)) = devices.get(jump) else {
+            reference.unknown("device", jump.as_str(), devices.keys().map(DeviceName::as_str));
+            continue;
+        };
+        if in_cycle(name, |name| devices.get(name)?.0.jump.clone()) {
+            reference.report.error(reference.span.clone(), "C005", "'jump' goes round in a circle");
+        }
+        let of_gateway = accounts.keys().filter(|account| account.device() == *jump).count();
+        match &gateway.jump_account {
+            Some(account) if !accounts.contains_key(account) || account.device() != *jump => {
+                let message = format!("device '{jump}' has jump_account = \"{account}\", which is no account of it");
+                reference.report.error(reference.span.clone(), "C007", message);
+            }
+            None if of_gateway != 1 => {
+                let message = format!(
+                    "device '{jump}' has {of_gateway} accounts; say which one logs in there: jump_account = \"{jump}/NAME\" in [device.{jump}]"
+                );
+                reference.report.error(reference.span.clone(), "C007", message);
+            }
+            _ => {}
+        }
+    }
+}

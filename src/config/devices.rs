@@ -1,0 +1,118 @@
+//! `[device.NAME]` sections.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::build::{Named, Reference, resolve};
+use super::table::Table;
+use super::{Device, Library};
+use crate::dialogue::LoginFormat;
+use crate::model::{AccountName, DeviceName};
+
+pub(super) type Devices<'a> = BTreeMap<DeviceName, (Arc<Device>, Option<Reference<'a>>)>;
+
+pub(super) fn devices<'a>(named: Named<'a, &'a DeTable<'a>>, library: &Library, base: &Path) -> Devices<'a> {
+    let mut devices = BTreeMap::new();
+    for (text, (table, report, span)) in named {
+        let table = Table::new(table, span.clone(), format!("[device.{text}]"), report);
+        match DeviceName::parse(&text) {
+            Ok(name) => {
+                let (device, jump) = device(table, name.clone(), library, base);
+                devices.insert(name, (Arc::new(device), jump));
+            }
+            Err(error) => report.error(span, "C005", error.to_string()),
+        }
+    }
+    devices
+}
+
+fn device<'a>(
+    mut table: Table<'a>,
+    name: DeviceName,
+    library: &Library,
+    base: &Path,
+) -> (Device, Option<Reference<'a>>) {
+    let report = table.report;
+    let address = table.parsed("address", parse_address);
+    if address.is_none() && table.string("address").is_none() {
+        table.missing("address", "\"192.0.2.10:22\"");
+    }
+    let (host, port) = address.map_or((String::new(), 22), |(address, _)| address);
+    let host_keys = table.strings("host_key").unwrap_or_default();
+    for (key, span) in &host_keys {
+        if key.strip_prefix("SHA256:").is_none_or(|hash| hash.trim_end_matches('=').len() != 43) {
+            report.error(
+                span.clone(),
+                "C005",
+                "a host key is given by its fingerprint, \"SHA256:\" and 43 characters; 'rotorctl trust' shows it",
+            );
+        }
+    }
+    let known_hosts = table.string("known_hosts").map(|(file, span)| {
+        let file = resolve(base, &file);
+        if !file.is_file() {
+            report.warning(span, "C009", "this file does not exist, so no key in it is trusted");
+        }
+        file
+    });
+    let template = table.string("template");
+    match &template {
+        None => table.missing("template", "\"linux-passwd\""),
+        Some((name, span)) => {
+            if let Err(message) = library.find(name) {
+                report.error(span.clone(), "C007", message);
+            }
+        }
+    }
+    let jump = table.parsed("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
+    let jump_account = table.parsed("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
+    let device = Device {
+        name,
+        host,
+        port,
+        host_keys: host_keys.into_iter().map(|(key, _)| key.trim_end_matches('=').to_owned()).collect(),
+        known_hosts,
+        template: template.map(|(name, _)| name).unwrap_or_default(),
+        jump: jump.as_ref().map(|(name, _)| name.clone()),
+        jump_account: jump_account.map(|(name, _)| name),
+        max_sessions: table.size("max_sessions", 1, 1000).unwrap_or(1),
+        legacy_algorithms: table.boolean("legacy_algorithms"),
+        login_format: table
+            .parsed("login_format", |text| {
+                LoginFormat::parse(text).ok_or_else(|| format!("the formats are {}", LoginFormat::NAMES.join(", ")))
+            })
+            .map_or(LoginFormat::Separate, |(format, _)| format),
+        connect_timeout: table
+            .duration("connect_timeout")
+            .unwrap_or(Duration::from_secs(5))
+            .max(Duration::from_secs(1)),
+        fields: table.fields(),
+    };
+    table.finish();
+    (device, jump.map(|(_, span)| Reference { report, span, key: "jump" }))
+}
+
+fn parse_address(text: &str) -> Result<(String, u16), String> {
+    let wrong = || {
+        format!(
+            "\"{}\" is no address; write HOST:PORT, such as \"192.0.2.10:22\" or \"[2001:db8::1]:22\"",
+            text.escape_debug()
+        )
+    };
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
+        (host, rest.strip_prefix(':').unwrap_or(if rest.is_empty() { "22" } else { "" }))
+    } else {
+        text.rsplit_once(':').unwrap_or((text, "22"))
+    };
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_%".contains(c);
+    if host.is_empty() || !host.chars().all(plain) || (host.contains(':') && !text.starts_with('[')) {
+        return Err(wrong());
+    }
+    Ok((host.to_owned(), port))
+}

@@ -119,19 +119,26 @@ pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
         if in_cycle(name, |name| devices.get(name)?.0.jump.clone()) {
             reference.report.error(reference.span.clone(), "C005", "'jump' goes round in a circle");
         }
-        let of_gateway = accounts.keys().filter(|account| account.device() == *jump).count();
+        let at_gateway: Vec<&AccountName> = accounts.keys().filter(|account| account.device() == *jump).collect();
         match &gateway.jump_account {
-            Some(account) if !accounts.contains_key(account) || account.device() != *jump => {
+            Some(account) if !at_gateway.contains(&account) => {
                 let message = format!("device '{jump}' has jump_account = \"{account}\", which is no account of it");
                 reference.report.error(reference.span.clone(), "C007", message);
             }
-            None if of_gateway != 1 => {
+            None if at_gateway.len() != 1 && !all_have_namesakes(name, &at_gateway, accounts) => {
+                let count = at_gateway.len();
                 let message = format!(
-                    "device '{jump}' has {of_gateway} accounts; say which one logs in there: jump_account = \"{jump}/NAME\" in [device.{jump}]"
+                    "device '{jump}' has {count} accounts; say which one logs in there: jump_account = \"{jump}/NAME\" in [device.{jump}]"
                 );
                 reference.report.error(reference.span.clone(), "C007", message);
             }
             _ => {}
         }
     }
+}
+
+/// Whether every account of a device has one of the same user name at the jump host.
+fn all_have_namesakes(device: &DeviceName, at_gateway: &[&AccountName], accounts: &Accounts<'_>) -> bool {
+    let has = |account: &AccountName| at_gateway.iter().any(|other| other.user() == account.user());
+    accounts.keys().filter(|account| account.device() == *device).all(has)
 }

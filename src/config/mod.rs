@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,6 +185,45 @@ impl Config {
     /// The accounts of a job, in order.
     pub fn accounts_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Arc<Account>> {
         self.accounts.values().filter(|account| job.accounts.iter().any(|glob| glob_match(glob, account.name.as_str())))
+    }
+
+    /// The accounts of a job that wait for no other of its accounts; the others change after their parents did.
+    #[must_use]
+    pub fn leaders_of(&self, job: &Job) -> Vec<AccountName> {
+        let all: BTreeSet<&AccountName> = self.accounts_of(job).map(|account| &account.name).collect();
+        let leads = |account: &&Arc<Account>| account.after.as_ref().is_none_or(|parent| !all.contains(parent));
+        self.accounts_of(job).filter(leads).map(|account| account.name.clone()).collect()
+    }
+
+    /// Some accounts in ranks: each rank's parents, as far as they are among them, stand in the rank before.
+    #[must_use]
+    pub fn ranks(&self, names: &BTreeSet<AccountName>) -> Vec<Vec<AccountName>> {
+        let mut ranks: Vec<Vec<AccountName>> = Vec::new();
+        for name in names {
+            let mut depth = 0;
+            let mut at = name;
+            while let Some(parent) = self.accounts.get(at).and_then(|account| account.after.as_ref()) {
+                if !names.contains(parent) {
+                    break;
+                }
+                depth += 1;
+                at = parent;
+            }
+            ranks.resize(ranks.len().max(depth + 1), Vec::new());
+            ranks[depth].push(name.clone());
+        }
+        ranks
+    }
+
+    /// The account that logs in at a jump host on the way of `user`: the one that its `jump_account` names, else its
+    /// account of the same user name, else its only one.
+    #[must_use]
+    pub fn jump_login(&self, gateway: &Device, user: &str) -> Option<&Arc<Account>> {
+        let of_gateway = || self.accounts.values().filter(|account| account.device.name == gateway.name);
+        let named = gateway.jump_account.as_ref().map(|name| self.accounts.get(name));
+        let mut all = of_gateway();
+        let only = all.next().filter(|_| all.next().is_none());
+        named.unwrap_or_else(|| of_gateway().find(|account| account.name.user() == user).or(only))
     }
 
     /// The jobs that SIGUSR1 runs: the marked ones, or all where none is marked.

@@ -1,5 +1,6 @@
 //! Work: rotate, verify, pause, trust.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,7 +22,7 @@ use super::types::{
 };
 use crate::audit::Draft;
 use crate::daemon::{Core, Request, RotationResult};
-use crate::model::{AccountName, Actor, DeviceName, Trigger, glob_match};
+use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, glob_match};
 
 /// The accounts that a selection means; an empty one is an error.
 fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiError> {
@@ -70,7 +71,8 @@ enum Kind {
     Verify,
 }
 
-/// Works on all accounts at once; the daemon's limits say how many really run.
+/// Works on accounts at once, those that change after others when those are done; the daemon's limits say how many
+/// really run.
 async fn work_on(
     core: Arc<Core>,
     names: Vec<AccountName>,
@@ -78,19 +80,33 @@ async fn work_on(
     actor: Actor,
     reason: Option<String>,
 ) -> ResultsBody {
-    let mut tasks = JoinSet::new();
-    for account in names {
-        let (core, actor, reason) = (core.clone(), Some(actor.clone()), reason.clone());
-        tasks.spawn(async move {
-            match kind {
-                Kind::Rotate => {
-                    core.rotate(Request { account, trigger: Trigger::Command, actor, job: None, reason }).await
+    let config = core.config();
+    let beside: Arc<BTreeSet<AccountName>> = Arc::new(names.into_iter().collect());
+    let mut finished: Vec<RotationResult> = Vec::new();
+    for rank in config.ranks(&beside) {
+        let mut tasks = JoinSet::new();
+        for account in rank {
+            let parent = config.accounts.get(&account).and_then(|account| account.after.clone());
+            let failed = finished
+                .iter()
+                .find(|result| Some(&result.account) == parent.as_ref() && result.outcome != Outcome::Done);
+            let waits_in_vain =
+                failed.map(|result| format!("it changes after {}, which was not changed", result.account));
+            let core = core.clone();
+            let (actor, reason, beside) = (Some(actor.clone()), reason.clone(), beside.clone());
+            tasks.spawn(async move {
+                let request =
+                    |account| Request { account, trigger: Trigger::Command, actor, job: None, reason, beside };
+                match (kind, waits_in_vain) {
+                    (Kind::Rotate, Some(why)) => core.refuse(request(account), why).await,
+                    (Kind::Rotate, None) => core.rotate(request(account)).await,
+                    (Kind::Verify, _) => core.verify(&account, request(account.clone()).actor).await,
                 }
-                Kind::Verify => core.verify(&account, actor).await,
-            }
-        });
+            });
+        }
+        finished.extend(tasks.join_all().await);
     }
-    let mut results: Vec<ResultBody> = tasks.join_all().await.into_iter().map(body).collect();
+    let mut results: Vec<ResultBody> = finished.into_iter().map(body).collect();
     results.sort_by(|a, b| a.account.cmp(&b.account));
     ResultsBody { results }
 }

@@ -143,6 +143,7 @@ impl Agenda {
                         trigger: Trigger::Schedule,
                         actor: None,
                         reason: Some(format!("job {job}")),
+                        beside: Arc::default(),
                         job: Some(job),
                     });
                 }
@@ -168,7 +169,7 @@ impl Agenda {
                 return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used");
             }
         }
-        let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
+        let accounts: Vec<_> = config.leaders_of(job);
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
         for account in accounts {
             let mut at = now + spread_offset_ms(&account, job.spread);
@@ -199,7 +200,7 @@ impl Core {
         let config = self.config();
         for job in jobs {
             let core = self.clone();
-            let accounts: Vec<_> = config.accounts_of(job).map(|account| account.name.clone()).collect();
+            let accounts: Vec<_> = config.leaders_of(job);
             let name = job.name.clone();
             tokio::spawn(async move {
                 let asked = name.clone();
@@ -220,6 +221,7 @@ impl Core {
                         actor: None,
                         job: Some(name.clone()),
                         reason: None,
+                        beside: Arc::default(),
                     });
                 }
             });
@@ -270,7 +272,15 @@ impl Core {
             tokio::spawn(async move {
                 if retry {
                     let reason = Some(format!("try {}", tries + 1));
-                    core.rotate(Request { account, trigger: Trigger::Schedule, actor: None, job: None, reason }).await;
+                    core.rotate(Request {
+                        account,
+                        trigger: Trigger::Schedule,
+                        actor: None,
+                        job: None,
+                        reason,
+                        beside: Arc::default(),
+                    })
+                    .await;
                 } else {
                     core.recover(&account, Trigger::Recovery, None).await;
                 }

@@ -53,18 +53,14 @@ impl Core {
     }
 
     /// The hops to a device: its jump hosts, first to last, each with the account that logs in there.
-    pub(super) async fn jumps(&self, config: &Config, device: &Device) -> Result<Vec<Hop>, DeviceError> {
+    pub(super) async fn jumps(&self, config: &Config, device: &Device, user: &str) -> Result<Vec<Hop>, DeviceError> {
         let mut hops = Vec::new();
         let mut next = device.jump.clone();
         while let Some(name) = next {
             let Some(gateway) = config.devices.get(&name) else {
                 break;
             };
-            let named = gateway.jump_account.clone();
-            let account = named
-                .and_then(|account| config.accounts.get(&account))
-                .or_else(|| config.accounts.values().find(|account| account.device.name == gateway.name));
-            let Some(account) = account else { break };
+            let Some(account) = config.jump_login(gateway, user) else { break };
             let stored = self.stored(&account.name).await?;
             let login = self.login(config, account, stored, None, false);
             hops.push(Hop { device: gateway.clone(), host_keys: self.host_keys(gateway).await?, login });
@@ -82,7 +78,7 @@ impl Core {
         let config = self.config();
         let device =
             config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;
-        let jumps = self.jumps(&config, device).await.map_err(|error| error.to_string())?;
+        let jumps = self.jumps(&config, device, "").await.map_err(|error| error.to_string())?;
         fetch_host_key(device, &jumps, &self.codes, &Silent).await.map_err(|error| error.to_string())
     }
 
@@ -143,6 +139,10 @@ pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, l
     let is_address = host.parse::<std::net::IpAddr>().is_ok();
     let (short, domain) =
         if is_address { (device.name.as_str(), "") } else { host.split_once('.').unwrap_or((host, "")) };
+    let login_domain = login.fields.get("DOMAIN").or_else(|| device.fields.get("DOMAIN"));
+    if let Some(domain) = login_domain.filter(|_| !device.fields.contains_key("AUTH_DOMAIN")) {
+        set("AUTH_DOMAIN", domain);
+    }
     set("USERNAME", account.name.user());
     set("AUTH_USER", login.name.user());
     set("IP", host);

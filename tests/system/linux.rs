@@ -266,3 +266,31 @@ fn a_known_hosts_file_with_hashed_names_is_trusted() {
     place.import("lab", &lab);
     assert_eq!(place.json(&["verify", "lab/user1"]).1, 0);
 }
+
+#[test]
+fn accounts_asked_for_together_change_after_their_parents_and_once() {
+    let lab = Lab::start("user2 user3 user1");
+    let place = Place::new(
+        &(lab
+            .sections("lab", "linux-passwd", "max_sessions = 3")
+            .replace("[account.\"lab/user2\"]", "[account.\"lab/user2\"]\nafter = \"lab/user1\"")),
+    );
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    let (value, exit) = place.json(&["rotate", "--all"]);
+    assert_eq!(exit, 0, "{value}");
+    let started = |user: &str| {
+        place.json(&["history", &format!("lab/{user}")]).0["attempts"][0]["started"].as_str().unwrap().to_owned()
+    };
+    let ended = place.json(&["history", "lab/user1"]).0["attempts"][0]["ended"].as_str().unwrap().to_owned();
+    assert!(started("user2") >= ended, "the child waits for its parent");
+    assert!(started("user3") < ended, "others do not");
+    assert_eq!((place.changes("lab/user1"), place.changes("lab/user2")), (1, 1));
+
+    // A parent that fails keeps its child as it is.
+    place.must(&["secret", "set", "lab/user1"], "wrong-one\n");
+    let (value, exit) = place.json(&["rotate", "lab/user1", "lab/user2"]);
+    assert_eq!(exit, 5, "{value}");
+    assert!(value.to_string().contains("it changes after lab/user1, which was not changed"), "{value}");
+    assert_eq!(place.changes("lab/user2"), 1);
+}

@@ -74,7 +74,7 @@ impl Attempt {
 
     pub(super) async fn hops(&self, login: Login) -> Result<Vec<Hop>, DeviceError> {
         let device = &self.account.device;
-        let mut hops = self.core.jumps(&self.config, device).await?;
+        let mut hops = self.core.jumps(&self.config, device, login.account.user()).await?;
         hops.push(Hop { device: device.clone(), host_keys: self.core.host_keys(device).await?, login });
         Ok(hops)
     }

@@ -3,7 +3,7 @@
 mod acts;
 mod record;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
 
@@ -33,6 +33,8 @@ pub struct Request {
     pub job: Option<String>,
     /// Why, in the words of who asks.
     pub reason: Option<String>,
+    /// Accounts asked for together with this one: whoever asks sees to it that they change after their parents.
+    pub beside: Arc<BTreeSet<AccountName>>,
 }
 
 /// How it ended.
@@ -119,24 +121,37 @@ impl Core {
             let attempt = Attempt::new(self, config, account, request);
             return attempt.refuse("another rotation of this account is under way".into(), false).await;
         };
+        let beside = request.beside.clone();
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.run()).await;
         drop(hold);
         if result.outcome == Outcome::Done {
-            self.rotate_children(&result.account);
+            self.rotate_children(&result.account, &beside);
         }
         result
     }
 
+    /// Puts on record that a request is not carried out, and why.
+    pub async fn refuse(self: &Arc<Self>, request: Request, why: String) -> RotationResult {
+        let config = self.config();
+        let Some(account) = config.accounts.get(&request.account).cloned() else {
+            return unknown_account(&request);
+        };
+        Attempt::new(self, config, account, request).refuse(why, true).await
+    }
+
     /// Starts the rotations of the accounts that change after this one.
-    fn rotate_children(self: &Arc<Self>, parent: &AccountName) {
-        for child in self.config().accounts.values().filter(|account| account.after.as_ref() == Some(parent)) {
+    fn rotate_children(self: &Arc<Self>, parent: &AccountName, beside: &BTreeSet<AccountName>) {
+        let config = self.config();
+        let children = config.accounts.values().filter(|account| account.after.as_ref() == Some(parent));
+        for child in children.filter(|child| !beside.contains(&child.name)) {
             let request = Request {
                 account: child.name.clone(),
                 trigger: Trigger::Parent,
                 actor: None,
                 job: None,
                 reason: Some(format!("{parent} was changed")),
+                beside: Arc::default(),
             };
             let core = self.clone();
             tokio::spawn(async move { core.rotate(request).await });
@@ -153,12 +168,13 @@ impl Core {
         let config = self.config();
         let account = config.accounts.get(account).cloned()?;
         let hold = self.limits.hold(&account.name)?;
-        let request = Request { account: account.name.clone(), trigger, actor, job: None, reason: None };
+        let request =
+            Request { account: account.name.clone(), trigger, actor, job: None, reason: None, beside: Arc::default() };
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.find_out()).await;
         drop(hold);
         if result.outcome == Outcome::Done {
-            self.rotate_children(&result.account);
+            self.rotate_children(&result.account, &BTreeSet::new());
         }
         Some(result)
     }
@@ -433,6 +449,7 @@ impl Core {
             actor: actor.clone(),
             job: None,
             reason: Some("verify".into()),
+            beside: Arc::default(),
         };
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);

@@ -176,7 +176,7 @@ pub(super) async fn totp_set(
     let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
     let event = draft("totp.set", &account, &actor);
     store(&core, account.clone(), Kind::Totp, seed.to_uri(), event).await?;
-    Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({seed:?})") }))
+    Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({})", seed.describe()) }))
 }
 
 /// Stores a private key, already without its passphrase.

@@ -32,6 +32,8 @@ pub struct State {
     pub users: HashMap<String, User>,
     /// Logins tried, as (user, accepted).
     pub logins: Vec<(String, bool)>,
+    /// What it asks instead of the code; `{password}` stands for the password that it was just given.
+    pub second_prompt: Option<String>,
     /// Passwords that were sent to it, right or wrong.
     pub secrets_seen: usize,
     /// Sessions that are logged in now.
@@ -155,11 +157,11 @@ impl Connection {
         }
     }
 
-    fn ask(prompt: &'static str) -> Auth {
+    fn ask(prompt: impl Into<Cow<'static, str>>) -> Auth {
         Auth::Partial {
             name: Cow::Borrowed(""),
             instructions: Cow::Borrowed(""),
-            prompts: Cow::Owned(vec![(Cow::Borrowed(prompt), false)]),
+            prompts: Cow::Owned(vec![(prompt.into(), false)]),
         }
     }
 
@@ -215,7 +217,8 @@ impl Handler for Connection {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.secrets_seen += 1;
             self.password_good = Some(state.users.get(user).is_some_and(|user| user.password.expose() == text));
-            return Ok(Self::ask("Verification code: "));
+            let prompt = state.second_prompt.as_ref().map(|prompt| prompt.replace("{password}", &text));
+            return Ok(Self::ask(prompt.unwrap_or_else(|| "Verification code: ".to_owned())));
         }
         Ok(if self.check_code(&text) { Auth::Accept } else { Auth::reject() })
     }

@@ -70,7 +70,7 @@ pub struct Seed {
 
 impl std::fmt::Debug for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Seed({}, {} digits, {} s)", self.algorithm.name(), self.digits, self.period)
+        write!(f, "Seed({})", self.describe())
     }
 }
 
@@ -151,6 +151,12 @@ impl Seed {
         );
         key.zeroize();
         Secret::new(uri)
+    }
+
+    /// Its parameters for people: algorithm, digits, period.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{}, {} digits, {} s", self.algorithm.name(), self.digits, self.period)
     }
 
     /// Seconds of one step.

@@ -216,3 +216,21 @@ fn a_second_request_for_an_account_at_work_is_refused() {
     assert!(detail.contains("under way"), "{detail}");
     daemon.stop();
 }
+
+#[test]
+fn a_prompt_that_nothing_answers_is_shown_without_the_password_that_the_device_put_into_it() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    scripted.device.state().second_prompt = Some("You said {password}\u{1b}[2J. What is your quest? ".into());
+    let daemon = scripted.place.daemon();
+    scripted.import();
+    let zebra = "Zebra-Needle-9";
+    scripted.device.state().users.get_mut("admin").unwrap().password = rotord::model::Secret::new(zebra.into());
+    scripted.place.must(&["secret", "set", "dev/admin"], &format!("{zebra}\n"));
+    let (outcome, detail, exit) = scripted.place.rotate("dev/admin");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4));
+    assert!(detail.contains("What is your quest?") && detail.contains("login-prompt"), "{detail}");
+    assert!(detail.contains("********") && !detail.contains(zebra), "{detail}");
+    assert!(!scripted.place.json(&["history", "dev/admin"]).0.to_string().contains(zebra));
+    daemon.stop();
+    assert!(!scripted.place.log().contains(zebra));
+}

@@ -76,6 +76,11 @@ impl Attempt {
         let device = &self.account.device;
         let mut hops = self.core.jumps(&self.config, device, login.account.user()).await?;
         hops.push(Hop { device: device.clone(), host_keys: self.core.host_keys(device).await?, login });
+        let mut masker = lock(&self.masker);
+        for password in hops.iter().flat_map(|hop| [&hop.login.password, &hop.login.new_password]).flatten() {
+            masker.add(password);
+        }
+        drop(masker);
         Ok(hops)
     }
 

@@ -16,7 +16,7 @@ use super::values::{Stored, base_values, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
 use crate::device::{DeviceError, Session, Watcher};
-use crate::model::{AccountName, Actor, Candidate, Outcome, Secret, Step, Trigger, rfc3339};
+use crate::model::{AccountName, Actor, Candidate, Masker, Outcome, Secret, Step, Trigger, rfc3339};
 use crate::rotation::{Action, End, Event, Persist, Phase, Rotation};
 use crate::vault::{Transition, VaultError};
 
@@ -74,6 +74,8 @@ pub(super) struct Attempt {
     started: i64,
     rotation: Mutex<Rotation>,
     candidate: Plain<Option<Candidate>>,
+    /// Knows every password of this attempt: what a device says may hold one.
+    masker: Plain<Masker>,
     session: Mutex<Option<Session>>,
     steps: Plain<Vec<Step>>,
     detail: Plain<String>,
@@ -96,6 +98,7 @@ fn new_id(wall_ms: i64) -> String {
 
 impl Watcher for Attempt {
     fn step(&self, text: String) {
+        let text = lock(&self.masker).mask(&text);
         let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text };
         tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
         // Nobody may be watching.
@@ -204,6 +207,7 @@ impl Attempt {
             started,
             rotation: Mutex::new(Rotation::at(Phase::Idle)),
             candidate: Plain::default(),
+            masker: Plain::default(),
             session: Mutex::default(),
             steps: Plain::default(),
             detail: Plain::default(),
@@ -227,9 +231,16 @@ impl Attempt {
     }
 
     fn say(&self, detail: impl Into<String>) {
-        let detail = detail.into();
+        let detail = lock(&self.masker).mask(&detail.into());
         self.step(detail.clone());
         *lock(&self.detail) = detail;
+    }
+
+    fn set_candidate(&self, candidate: Option<Candidate>) {
+        if let Some(candidate) = &candidate {
+            lock(&self.masker).add(candidate.secret());
+        }
+        *lock(&self.candidate) = candidate;
     }
 
     async fn run(&self) -> RotationResult {
@@ -264,7 +275,7 @@ impl Attempt {
         let name = self.account.name.clone();
         let phase = match self.core.vault.call(move |tx| Ok((tx.account(&name)?, tx.candidate(&name)?))).await {
             Ok((Some(row), candidate)) => {
-                *lock(&self.candidate) = candidate;
+                self.set_candidate(candidate);
                 row.phase
             }
             Ok((None, _)) => Phase::Idle,
@@ -305,7 +316,7 @@ impl Attempt {
             .password
             .generate(self.account.name.user(), &former, &mut fill)
             .map_err(|error| error.to_string())?;
-        *lock(&self.candidate) = Some(candidate);
+        self.set_candidate(Some(candidate));
         let (values, ..) = self.values().await.map_err(|error| error.to_string())?;
         values.check(&self.account.template).map_err(|error| error.to_string())
     }

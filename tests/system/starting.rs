@@ -167,3 +167,28 @@ fn logs_are_json_on_demand() {
     let ready = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     assert!(ready.into_iter().any(|line| line["message"].as_str().is_some_and(|text| text.contains("is ready")) && line["accounts"] == 1));
 }
+
+#[test]
+fn a_scheduled_run_that_changed_nothing_is_tried_again_so_many_times() {
+    let policy = "[policy.default]\nattempts = 3\nretry_after = \"1s\"\n";
+    let place = Place::new(&(DEVICE.to_owned() + policy));
+    let daemon = place.daemon();
+    place.must(&["secret", "set", "d/a"], "pw-1\n");
+    daemon.signal("USR1");
+    let tries = || place.json(&["history", "d/a"]).0["attempts"].as_array().unwrap().clone();
+    wait_for("the third try", || {
+        let tries = tries();
+        (tries.len() == 3 && tries.iter().all(|attempt| attempt["outcome"] == "failed")).then_some(())
+    });
+    // The third is the last: nothing waits to be done any more, which the vault itself says.
+    daemon.stop();
+    let vault = rusqlite::Connection::open(place.path("state/vault.db")).unwrap();
+    let waiting: i64 =
+        vault.query_row("SELECT count(*) FROM account WHERE wake IS NOT NULL", [], |row| row.get(0)).unwrap();
+    assert_eq!(waiting, 0);
+    let (starts, _) = {
+        let _daemon = place.daemon();
+        place.json(&["audit", "tail", "-n", "100"])
+    };
+    assert!(starts.to_string().contains("\"detail\":\"try 3\""), "{starts}");
+}

@@ -32,6 +32,8 @@ pub struct State {
     pub users: HashMap<String, User>,
     /// Logins tried, as (user, accepted).
     pub logins: Vec<(String, bool)>,
+    /// Codes that came a second time.
+    pub replays: usize,
     /// What it asks instead of the code; `{password}` stands for the password that it was just given.
     pub second_prompt: Option<String>,
     /// Passwords that were sent to it, right or wrong.
@@ -174,7 +176,9 @@ impl Connection {
         // One step of tolerance each way, and each step once, as pam_google_authenticator with DISALLOW_REUSE.
         let found = (now.saturating_sub(1)..=now + 1).find(|step| user.seed.code(*step).expose() == code);
         let good = found.is_some_and(|step| !user.used.contains(&step));
+        let replayed = found.is_some() && !good;
         user.used.extend(found);
+        state.replays += usize::from(replayed);
         let accepted = good && self.password_good == Some(true);
         if accepted {
             state.open += 1;

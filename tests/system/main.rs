@@ -10,6 +10,7 @@
 
 mod access;
 mod cap;
+mod crashes;
 mod devices;
 mod lab;
 mod leaks;

@@ -107,6 +107,21 @@ async fn an_unsent_candidate_is_dropped_and_a_sent_one_kept_as_history() {
 }
 
 #[tokio::test]
+async fn a_quarantine_keeps_what_was_sent_and_drops_what_never_left() {
+    let place = place();
+    let vault = place.open().unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
+    put(&vault, Persist::Prepared, Some("never-sent")).await;
+    put(&vault, Persist::Quarantine, None).await;
+    assert!(vault.call(|tx| tx.candidate(&account())).await.unwrap().is_none());
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("known".into()), &now(2))).await.unwrap();
+    put(&vault, Persist::Prepared, Some("sent")).await;
+    put(&vault, Persist::Sent, None).await;
+    put(&vault, Persist::Quarantine, None).await;
+    assert_eq!(vault.call(|tx| tx.candidate(&account())).await.unwrap().unwrap().secret().expose(), "sent");
+}
+
+#[tokio::test]
 async fn a_row_moved_to_another_account_does_not_open() {
     let place = place();
     let vault = place.open().unwrap();

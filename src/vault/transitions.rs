@@ -71,7 +71,10 @@ impl Tx<'_> {
             Persist::Uncertain { likely } => {
                 self.set_phase(account, Phase::Uncertain { likely }, Some(attempt), now)?
             }
-            Persist::Quarantine => self.set_phase(account, Phase::Quarantined, Some(attempt), now)?,
+            Persist::Quarantine => {
+                self.drop_unsent(account)?;
+                self.set_phase(account, Phase::Quarantined, Some(attempt), now)?;
+            }
             Persist::Promote => self.promote(account, keep, now)?,
             Persist::Revert => self.revert(account, now)?,
         }
@@ -111,13 +114,23 @@ impl Tx<'_> {
         self.set_phase(account, Phase::Idle, None, now)
     }
 
-    /// Drops the candidate. One that was sent is kept as history all the same: the device has seen it.
-    fn revert(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+    /// Deletes a candidate that never left: no device can hold it.
+    fn drop_unsent(&self, account: &AccountName) -> Result<(), VaultError> {
         self.connection.execute(
             "DELETE FROM secret WHERE account = ?1 AND kind = 'password'
              AND version = (SELECT candidate FROM account WHERE name = ?1 AND state IN ('prepared', 'changing'))",
             [account.as_str()],
         )?;
+        self.connection.execute(
+            "UPDATE account SET candidate = NULL WHERE name = ?1 AND state IN ('prepared', 'changing')",
+            [account.as_str()],
+        )?;
+        Ok(())
+    }
+
+    /// Drops the candidate. One that was sent is kept as history all the same: the device has seen it.
+    fn revert(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.drop_unsent(account)?;
         self.connection.execute(
             "UPDATE secret SET retired = ?2 WHERE account = ?1 AND kind = 'password'
              AND version = (SELECT candidate FROM account WHERE name = ?1)",

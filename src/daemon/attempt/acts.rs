@@ -146,7 +146,7 @@ impl Attempt {
         self.step(format!("checking the {name} password with a fresh login"));
         match self.try_login(which).await {
             Ok(None) => {
-                self.say("there is no old password to try");
+                self.say(format!("there is no {name} password to try"));
                 Event::Disproved(which)
             }
             Ok(Some(session)) => {

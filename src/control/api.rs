@@ -40,17 +40,15 @@ pub(super) async fn status(
     if names.is_empty() && query.account.is_some() {
         return Err(ApiError::missing("no account has such a name"));
     }
-    let (wanted, at) = (names.clone(), now.clone());
-    let (rows, counts) = core
+    let (rows, changes) = core
         .vault
-        .call(move |tx| {
+        .call(|tx| {
             let rows: HashMap<String, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
-            let counts = wanted.iter().map(|name| tx.changes(name, &at)).collect::<Result<Vec<_>, _>>()?;
-            Ok((rows, counts))
+            Ok((rows, tx.all_changes()?))
         })
         .await?;
     let mut accounts = Vec::with_capacity(names.len());
-    for (name, changes) in names.iter().zip(counts) {
+    for name in &names {
         let Some(account) = config.accounts.get(name) else {
             continue;
         };
@@ -62,7 +60,7 @@ pub(super) async fn status(
             state: row.map_or("new", |row| row.state().as_str()).to_owned(),
             last_change: last_change.map(rfc3339),
             next_run: core.next_run(&config, name).map(rfc3339),
-            changes_24h: account.policy.cap().used(&changes, &now),
+            changes_24h: account.policy.cap().used(changes.get(name.as_str()).map_or(&[], Vec::as_slice), &now),
             cap: account.policy.cap().count,
             last_error: row.and_then(|row| row.last_error.clone()),
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),

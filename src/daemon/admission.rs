@@ -27,6 +27,11 @@ pub(super) fn admit(
     trigger: Trigger,
     now: &Moment,
 ) -> Result<Admission, VaultError> {
+    if *login != account.name && tx.account(login)?.is_some_and(|row| row.phase == Phase::Quarantined) {
+        let text =
+            format!("its login account {login} is quarantined; store its password with 'rotorctl secret set {login}'");
+        return Ok(Admission::Refused(text));
+    }
     let Some(row) = tx.account(&account.name)? else {
         return Ok(if account.login_as.is_some() { Admission::Admitted } else { no_password(account) });
     };

@@ -41,6 +41,9 @@ pub enum VaultError {
     /// A row holds what no rotord wrote.
     #[error("the vault holds an unknown {0}")]
     Unreadable(&'static str),
+    /// A rule stands against it; nothing was written.
+    #[error("{0}")]
+    Refused(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),

@@ -1,5 +1,7 @@
 //! The steps of a rotation made durable, and the limits that are counted here.
 
+use std::collections::HashMap;
+
 use rusqlite::params;
 
 use super::error::VaultError;
@@ -199,6 +201,20 @@ impl Tx<'_> {
                 Ok(fresh)
             })
             .collect()
+    }
+
+    /// The stamps of all accounts' changes, for a look at all of them at once.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError> {
+        let mut statement = self.connection.prepare_cached("SELECT wall, boot, up, account FROM change")?;
+        let mut changes: HashMap<String, Vec<Moment>> = HashMap::new();
+        for row in statement.query_map([], |row| Ok((stamp(row)?, row.get::<_, String>(3)?)))? {
+            let (stamp, account) = row?;
+            changes.entry(account).or_default().push(stamp);
+        }
+        Ok(changes)
     }
 
     /// Counts a login that the device refused.

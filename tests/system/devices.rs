@@ -235,3 +235,31 @@ fn a_prompt_that_nothing_answers_is_shown_without_the_password_that_the_device_p
     daemon.stop();
     assert!(!scripted.place.log().contains(zebra));
 }
+
+#[test]
+fn a_login_account_that_is_refused_waits_for_a_person_and_nobody_goes_on_with_it() {
+    let names = ["admin", "anna", "bert"];
+    let scripted = with_users("linux-passwd-as-root", Arc::new(|user| Box::new(PasswdShell::new(user, false))), &names);
+    let text = std::fs::read_to_string(scripted.place.path("rotord.toml")).unwrap();
+    let text = ["anna", "bert"].iter().fold(text, |text, name| {
+        let section = format!("[account.\"dev/{name}\"]\n");
+        text.replace(&section, &format!("{section}login_as = \"dev/admin\"\n"))
+    });
+    std::fs::write(scripted.place.path("rotord.toml"), text).unwrap();
+    let daemon = scripted.place.daemon();
+    scripted.import();
+    scripted.place.must(&["secret", "set", "dev/admin"], "not-the-password\n");
+    // Both are admitted at first; the second one's turn comes when the budget is spent.
+    let (value, exit) = scripted.place.json(&["rotate", "dev/anna", "dev/bert"]);
+    assert_eq!(exit, 4, "{value}");
+    let mut outcomes: Vec<&str> =
+        value["results"].as_array().unwrap().iter().map(|result| result["outcome"].as_str().unwrap()).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["failed", "refused"], "{value}");
+    assert_eq!(scripted.device.state().logins.len(), 2, "two failed logins and no more");
+    assert_eq!(scripted.place.state("dev/admin"), "quarantined");
+    let (outcome, detail, exit) = scripted.place.rotate("dev/anna");
+    assert_eq!((outcome.as_str(), exit), ("refused", 3));
+    assert!(detail.contains("rotorctl secret set dev/admin"), "{detail}");
+    daemon.stop();
+}

@@ -49,15 +49,25 @@ impl Attempt {
                     let retry = self.budget(&self.login.name).await.is_ok();
                     let own = self.login.name == self.account.name;
                     if !retry {
-                        self.say(format!(
-                            "{} is refused by {}: the lockout budget is spent",
-                            self.login.name, self.account.device.name
-                        ));
+                        self.give_up_login(own).await;
                     }
                     return Event::LoginRefused { retry, own };
                 }
                 Event::Failed
             }
+        }
+    }
+
+    /// The login account is refused and its budget spent: it waits for a person, so that nobody goes on with it.
+    async fn give_up_login(&self, own: bool) {
+        let (login, now) = (self.login.name.clone(), self.core.clock.now());
+        let why = format!("{login} is refused by {}: the lockout budget is spent", self.account.device.name);
+        self.say(why.clone());
+        if own {
+            return;
+        }
+        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&login, &why, &now)).await {
+            tracing::error!(account = %self.login.name, %error, "the login account could not be quarantined");
         }
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Attempt {
     steps: Plain<Vec<Step>>,
     detail: Plain<String>,
     cancelled: AtomicBool,
+    /// A rule that was kept at the first look stood against it at the second.
+    turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
     wake: Plain<Option<i64>>,
 }
@@ -212,6 +214,7 @@ impl Attempt {
             steps: Plain::default(),
             detail: Plain::default(),
             cancelled: AtomicBool::new(false),
+            turned_down: AtomicBool::new(false),
             wake: Plain::default(),
         }
     }
@@ -268,6 +271,10 @@ impl Attempt {
             return self.end(Outcome::Failed, why, "rotation.failed").await;
         }
         let end = self.drive(Event::Begin).await;
+        if self.turned_down.load(Ordering::SeqCst) {
+            let why = lock(&self.detail).clone();
+            return self.refuse(why, true).await;
+        }
         self.finish(end).await
     }
 
@@ -347,7 +354,10 @@ impl Attempt {
         let mut acts = VecDeque::new();
         for action in actions {
             match action {
-                Action::Persist(persist) => self.persist(persist).await.map_err(|error| error.to_string())?,
+                Action::Persist(persist) => self.persist(persist).await.map_err(|error| {
+                    self.turned_down.fetch_or(matches!(error, VaultError::Refused(_)), Ordering::SeqCst);
+                    error.to_string()
+                })?,
                 act => acts.push_back(act),
             }
         }
@@ -388,10 +398,10 @@ impl Attempt {
                     match admit(tx, &account, &login, trigger, &now)? {
                         Admission::Admitted => {}
                         Admission::Refused(why) | Admission::Quarantined(why) => {
-                            return Err(VaultError::NotFound(why));
+                            return Err(VaultError::Refused(why));
                         }
                         Admission::Recover => {
-                            return Err(VaultError::NotFound("another rotation is under way".into()));
+                            return Err(VaultError::Refused("another rotation is under way".into()));
                         }
                     }
                 }

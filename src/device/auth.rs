@@ -64,11 +64,16 @@ impl<W: Watcher> Exchange<'_, W> {
         let mut open =
             match self.timed(async |handle: &mut Handle<Client>| handle.authenticate_none(user).await).await? {
                 AuthResult::Success => return Ok(()),
+                AuthResult::Failure { remaining_methods, .. }
+                    if remaining_methods.is_empty() && self.handle.is_closed() =>
+                {
+                    return Err(self.broken("the device hung up"));
+                }
                 AuthResult::Failure { remaining_methods, .. } => remaining_methods,
             };
         // A key that suffices alone proves no password.
-        let mut key =
-            self.login.key.is_some() && !(self.login.prove && open.contains(&MethodKind::KeyboardInteractive));
+        let asks = open.contains(&MethodKind::KeyboardInteractive) || open.contains(&MethodKind::Password);
+        let mut key = self.login.key.is_some() && !(self.login.prove && asks);
         for _ in 0..MOST_METHODS {
             let progress = if key && open.contains(&MethodKind::PublicKey) {
                 key = false;

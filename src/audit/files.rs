@@ -59,12 +59,6 @@ impl LogFiles {
         self.last_seq
     }
 
-    /// The folder.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Appends what is not in the files yet, and returns once it is on the disk.
     ///
     /// # Errors

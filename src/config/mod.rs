@@ -150,6 +150,14 @@ pub struct Job {
     pub catch_up: bool,
 }
 
+impl Job {
+    /// Whether an account is one of the job's.
+    #[must_use]
+    pub fn covers(&self, account: &AccountName) -> bool {
+        self.accounts.iter().any(|glob| glob_match(glob, account.as_str()))
+    }
+}
+
 /// A checked config.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -184,7 +192,7 @@ impl Config {
 
     /// The accounts of a job, in order.
     pub fn accounts_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Arc<Account>> {
-        self.accounts.values().filter(|account| job.accounts.iter().any(|glob| glob_match(glob, account.name.as_str())))
+        self.accounts.values().filter(|account| job.covers(&account.name))
     }
 
     /// The accounts of a job that wait for no other of its accounts; the others change after their parents did.

@@ -154,12 +154,16 @@ impl http_body::Body for Lines {
     }
 }
 
+/// Anything as one JSON line.
+fn line<T: serde::Serialize>(value: &T) -> Bytes {
+    Bytes::from(serde_json::to_string(value).unwrap_or_default() + "\n")
+}
+
 fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, reason: Option<String>) -> Response {
     let (sender, receiver) = mpsc::channel::<Bytes>(64);
     let mut progress = core.progress.subscribe();
     let watched = names.clone();
     tokio::spawn(async move {
-        let line = |value: &dyn erased::Line| Bytes::from(value.line() + "\n");
         let mut task = tokio::spawn(work_on(core, names, kind, actor, reason));
         let results = loop {
             tokio::select! {
@@ -184,19 +188,6 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
         drop(sender.send(last).await);
     });
     ([("content-type", "application/x-ndjson")], Body::new(Lines(receiver))).into_response()
-}
-
-mod erased {
-    /// Anything that can be one JSON line.
-    pub(super) trait Line: Sync {
-        fn line(&self) -> String;
-    }
-
-    impl<T: serde::Serialize + Sync> Line for T {
-        fn line(&self) -> String {
-            serde_json::to_string(self).unwrap_or_default()
-        }
-    }
 }
 
 /// Changes passwords now.

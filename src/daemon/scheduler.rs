@@ -12,14 +12,13 @@ use super::attempt::Request;
 use super::core::Core;
 use crate::config::{Config, Job};
 use crate::model::{AccountName, Trigger};
+use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::schedule::spread_offset_ms;
 use crate::vault::VaultError;
 
 /// The clock is looked at again after this time at the latest, since it may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-/// A last firing this far in the future was stamped by a clock that has been set back, in milliseconds.
-const DAY_MS: i64 = 86_400_000;
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
 
@@ -94,6 +93,7 @@ impl Agenda {
                 .vault
                 .call(move |tx| {
                     let last = tx.job_last(&name)?;
+                    // A last firing a day in the future was stamped by a clock that has been set back.
                     if last.is_none_or(|last| last > now + DAY_MS) {
                         tx.set_job_last(&name, now)?;
                     }
@@ -232,11 +232,10 @@ impl Core {
     #[must_use]
     pub fn next_run(&self, config: &Config, account: &AccountName) -> Option<i64> {
         let now = self.clock.now().wall_ms;
-        let glob = |job: &&Arc<Job>| job.accounts.iter().any(|glob| crate::model::glob_match(glob, account.as_str()));
         config
             .jobs
             .values()
-            .filter(glob)
+            .filter(|job| job.covers(account))
             .filter_map(|job| {
                 let offset = spread_offset_ms(account, job.spread);
                 let at = next_run(job, now - offset, config)? + offset;

@@ -14,7 +14,7 @@ use super::error::DeviceError;
 use super::ssh::Client;
 use super::{Login, Watcher};
 use crate::config::Device;
-use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern};
+use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, shown_prompt};
 use crate::model::Secret;
 use crate::template::Text;
 
@@ -269,8 +269,7 @@ impl<W: Watcher> Exchange<'_, W> {
                 (self.login.values.fill(&text, code.as_ref()), "what the template says")
             }
         };
-        let shown: String = prompt.prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect();
-        self.watcher.step(format!("login: answered «{}» with {what}", shown.trim()));
+        self.watcher.step(format!("login: answered «{}» with {what}", shown_prompt(&prompt.prompt, 80)));
         Ok(secret)
     }
 }

@@ -143,7 +143,7 @@ impl LoginDialogue {
             Some(Kind::Code) => Ok(Answer::Code),
             Some(Kind::User) => Ok(Answer::UserName),
             Some(Kind::Key) => Ok(Answer::Empty),
-            Some(Kind::New) | None => Err(PromptError::Unknown(shown(prompt))),
+            Some(Kind::New) | None => Err(PromptError::Unknown(shown_prompt(prompt, 200))),
         }
     }
 }
@@ -246,7 +246,9 @@ fn classify(text: &str) -> Option<Kind> {
     None
 }
 
-/// A prompt as it may be shown: escapes removed, one line, not too long.
-fn shown(prompt: &str) -> String {
-    prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect::<String>().trim().to_owned()
+/// A prompt as it may be shown: without control characters, on one line, and at most `most` characters of it.
+#[must_use]
+pub fn shown_prompt(prompt: &str, most: usize) -> String {
+    let text: String = prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect();
+    text.trim().to_owned()
 }

@@ -12,7 +12,7 @@ mod screen;
 mod tests;
 mod values;
 
-pub use login::{Answer, LoginDialogue, LoginFormat, PromptError};
+pub use login::{Answer, LoginDialogue, LoginFormat, PromptError, shown_prompt};
 pub use pattern::Pattern;
 pub use refusal::device_refuses;
 pub use runner::{Effect, Input, Run, RunFailure, Verdict, Whose};

@@ -77,12 +77,6 @@ impl Screen {
         self.page.sent = end;
         self.page.read = self.page.read.max(end);
     }
-
-    /// Whether everything before the last line sent was read.
-    #[must_use]
-    pub fn read_before_sent(&self) -> bool {
-        self.page.read >= self.page.sent
-    }
 }
 
 /// How many bytes at the end begin a character that is not complete.

@@ -38,12 +38,6 @@ impl Values {
         self.codes.push(tag);
     }
 
-    /// The value of a tag.
-    #[must_use]
-    pub fn get(&self, tag: &str) -> Option<&Secret> {
-        self.values.get(tag)
-    }
-
     /// Whether every tag of the template has a value that may be sent.
     ///
     /// # Errors

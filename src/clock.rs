@@ -1,13 +1,37 @@
-//! The system's clocks, read in one place.
+//! The system's clocks, read and waited for in one place.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
 use crate::model::{BootId, Moment};
 
+/// A future whose type does not matter.
+pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A source of time. The system's is the only one in the daemon; the simulator has one of its own.
+pub trait Time: Send + Sync {
+    /// Now.
+    fn now(&self) -> Moment;
+
+    /// Waits; on which clock a wait counts is the source's affair.
+    fn sleep(&self, time: Duration) -> Waiting<'static, ()>;
+
+    /// How long one may sleep and still trust that the wall clock was not set meanwhile.
+    fn longest_sleep(&self) -> Duration;
+}
+
 /// Reads both clocks. It is cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Clock {
-    boot: BootId,
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Time>);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock(..)")
+    }
 }
 
 impl Default for Clock {
@@ -17,7 +41,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// A clock of this boot. Where the kernel names no boot, stamps are compared by the wall clock alone.
+    /// The system's clocks, in this boot. Where the kernel names no boot, stamps are compared by the wall clock alone.
     #[must_use]
     pub fn new() -> Self {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_else(|_| {
@@ -26,14 +50,58 @@ impl Clock {
             let _ = getrandom::fill(&mut bytes);
             data_encoding::HEXLOWER.encode(&bytes)
         });
-        Self { boot: BootId(boot.trim().to_owned()) }
+        Self(Arc::new(System { boot: BootId(boot.trim().into()) }))
+    }
+
+    /// A clock over another source.
+    #[must_use]
+    pub fn over(source: Arc<dyn Time>) -> Self {
+        Self(source)
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> Moment {
+        self.0.now()
+    }
+
+    /// Waits.
+    pub fn sleep(&self, time: Duration) -> Waiting<'static, ()> {
+        self.0.sleep(time)
+    }
+
+    /// The work's result, or `None` where it took longer than the bound.
+    pub async fn within<T>(&self, bound: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            result = work => Some(result),
+            () = self.sleep(bound) => None,
+        }
+    }
+
+    /// How long one may sleep and still trust that the wall clock was not set meanwhile.
+    #[must_use]
+    pub fn longest_sleep(&self) -> Duration {
+        self.0.longest_sleep()
+    }
+}
+
+struct System {
+    boot: BootId,
+}
+
+impl Time for System {
+    fn now(&self) -> Moment {
         let since_boot_ms = clock_gettime(ClockId::CLOCK_BOOTTIME)
             .map_or(0, |time| time.tv_sec().saturating_mul(1000).saturating_add(time.tv_nsec() / 1_000_000));
         Moment { wall_ms: chrono::Utc::now().timestamp_millis(), boot: self.boot.clone(), since_boot_ms }
+    }
+
+    fn sleep(&self, time: Duration) -> Waiting<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        Duration::from_secs(30)
     }
 }

@@ -16,7 +16,7 @@ use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::model::{AccountName, Actor, Secret};
 use crate::totp::Seed;
-use crate::vault::{Kind, Tx, VaultError};
+use crate::vault::{Kind, Ledger, VaultError};
 
 /// The caller and the account, where he is a custodian and there is such an account.
 async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
@@ -87,7 +87,7 @@ async fn store(core: &Core, account: AccountName, kind: Kind, value: Secret, eve
 }
 
 /// A password is not replaced while a rotation is between two of them.
-fn refuse_while_busy(tx: &Tx<'_>, account: &AccountName, kind: &Kind) -> Result<(), VaultError> {
+fn refuse_while_busy(tx: &dyn Ledger, account: &AccountName, kind: &Kind) -> Result<(), VaultError> {
     use crate::rotation::Phase;
     let phase = tx.account(account)?.map_or(Phase::Idle, |row| row.phase);
     let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain { .. });

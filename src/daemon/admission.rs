@@ -4,7 +4,7 @@ use crate::config::Account;
 use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::LimitError;
 use crate::rotation::Phase;
-use crate::vault::{Tx, VaultError};
+use crate::vault::{Ledger, VaultError};
 
 /// What is to be done with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Admission {
 
 /// Checks a request. `login` is the account that logs in.
 pub(super) fn admit(
-    tx: &Tx<'_>,
+    tx: &dyn Ledger,
     account: &Account,
     login: &AccountName,
     trigger: Trigger,
@@ -72,7 +72,7 @@ fn no_password(account: &Account) -> Admission {
     Admission::Refused(format!("no password is stored; run 'rotorctl secret set {}'", account.name))
 }
 
-fn too_young(tx: &Tx<'_>, account: &Account, now: &Moment) -> Result<Option<String>, VaultError> {
+fn too_young(tx: &dyn Ledger, account: &Account, now: &Moment) -> Result<Option<String>, VaultError> {
     let min_age = i64::try_from(account.policy.min_age.as_millis()).unwrap_or(i64::MAX);
     let youngest = tx.changes(&account.name, now)?.iter().map(|stamp| now.since(stamp)).min();
     Ok(youngest.filter(|age| *age < min_age).map(|age| {

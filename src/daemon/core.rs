@@ -7,6 +7,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::attempt::Progress;
 use super::limits::Limits;
+use super::world::World;
 use crate::audit::Draft;
 use crate::clock::Clock;
 use crate::config::{Config, KeySource};
@@ -42,6 +43,7 @@ pub struct Core {
     config_error: RwLock<Option<String>>,
     pub(crate) vault: Vault,
     pub(crate) clock: Clock,
+    pub(super) world: World,
     pub(crate) codes: Codes,
     pub(super) limits: Limits,
     pub(crate) progress: broadcast::Sender<Progress>,
@@ -68,19 +70,30 @@ impl Core {
             KeySource::Credential(name) => VaultKey::from_credential(name)?,
         };
         let vault = Vault::open(&config.daemon.state_dir, &key)?;
-        let clock = Clock::new();
-        Ok(Arc::new(Self {
+        Ok(Self::assemble(path, config, vault, World::real()))
+    }
+
+    /// A daemon of these parts. `path` is where the config is read again from.
+    #[must_use]
+    pub fn assemble(path: &Path, config: Config, vault: Vault, world: World) -> Arc<Self> {
+        Arc::new(Self {
             path: path.to_owned(),
             limits: Limits::new(config.daemon.max_concurrent),
             config: RwLock::new(Arc::new(config)),
             config_error: RwLock::new(None),
-            codes: Codes::new(vault.clone(), clock.clone()),
+            codes: Codes::new(vault.clone(), world.clock.clone()),
             vault,
-            clock,
+            clock: world.clock.clone(),
+            world,
             progress: broadcast::channel(1024).0,
             wake: Notify::new(),
             stopping: watch::channel(false).0,
-        }))
+        })
+    }
+
+    /// Starts a task that nobody waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        (self.world.spawn)(Box::pin(task));
     }
 
     /// The config in force. A rotation keeps the one that it began with.
@@ -100,8 +113,7 @@ impl Core {
         let (config, problems) = Config::load(&self.path);
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let outcome = if let Some(config) = config {
-            *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-            *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = None;
+            self.adopt(config);
             tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
             "in force"
         } else {
@@ -112,6 +124,13 @@ impl Core {
         if let Err(error) = self.audit(Draft::new("daemon.reload").detail(outcome)).await {
             tracing::error!(%error, "the reload is not on record");
         }
+        self.wake.notify_one();
+    }
+
+    /// Puts another config in force.
+    pub(crate) fn adopt(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.wake.notify_one();
     }
 

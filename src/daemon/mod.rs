@@ -10,6 +10,7 @@ mod recovery;
 mod run;
 mod scheduler;
 mod values;
+mod world;
 
 pub use attempt::{Progress, Request, RotationResult};
 pub use core::{Core, StartError};
@@ -17,3 +18,4 @@ pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
 pub use run::run;
 pub use scheduler::keep_schedule;
+pub use world::{Random, Spawn, World};

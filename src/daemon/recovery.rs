@@ -29,7 +29,7 @@ impl Core {
             };
             tracing::info!(%account, state = %row.state(), "going on with what was interrupted");
             let core = self.clone();
-            tokio::spawn(async move { core.recover(&account, Trigger::Recovery, None).await });
+            self.spawn(async move { drop(core.recover(&account, Trigger::Recovery, None).await) });
         }
         Ok(())
     }

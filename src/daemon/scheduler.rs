@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::sleep;
 
 use super::attempt::Request;
 use super::core::Core;
@@ -17,8 +16,6 @@ use crate::rotation::Phase;
 use crate::schedule::spread_offset_ms;
 use crate::vault::VaultError;
 
-/// The clock is looked at again after this time at the latest, since it may be set.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
 
@@ -46,7 +43,7 @@ pub async fn keep_schedule(core: Arc<Core>) {
     while !core.is_stopping() {
         if let Err(error) = agenda.renew(&core).await {
             tracing::error!(%error, "the schedule cannot be read; trying again");
-            sleep(Duration::from_secs(5)).await;
+            core.clock.sleep(Duration::from_secs(5)).await;
             continue;
         }
         let wake = match core.due_accounts().await {
@@ -59,12 +56,14 @@ pub async fn keep_schedule(core: Arc<Core>) {
         agenda.start_due(&core).await;
         let next = agenda.heap.peek().map(|Reverse((at, _))| *at).into_iter().chain(wake).min();
         let now = core.clock.now().wall_ms;
-        let pause = next
-            .map_or(LONGEST_SLEEP, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(LONGEST_SLEEP));
+        // The clock is looked at again in a while, since it may be set.
+        let longest = core.clock.longest_sleep();
+        let pause = next.map_or(longest, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(longest));
         tokio::select! {
-            () = sleep(pause) => {}
-            () = core.wake.notified() => {}
+            biased;
             () = core.stopped() => {}
+            () = core.wake.notified() => {}
+            () = core.clock.sleep(pause) => {}
         }
     }
 }
@@ -192,7 +191,7 @@ impl Core {
     /// Starts a rotation that nobody waits for.
     pub(super) fn spawn_rotation(self: &Arc<Self>, request: Request) {
         let core = self.clone();
-        tokio::spawn(async move { core.rotate(request).await });
+        self.spawn(async move { drop(core.rotate(request).await) });
     }
 
     /// Runs jobs now, without their spread.
@@ -202,7 +201,7 @@ impl Core {
             let core = self.clone();
             let accounts: Vec<_> = config.leaders_of(job);
             let name = job.name.clone();
-            tokio::spawn(async move {
+            self.spawn(async move {
                 let asked = name.clone();
                 match core.vault.call(move |tx| tx.is_job_paused(&asked)).await {
                     Ok(false) => {}
@@ -268,20 +267,20 @@ impl Core {
             self.vault.call(move |tx| tx.set_wake(&name, None, tries)).await?;
             let core = self.clone();
             let retry = row.phase == Phase::Idle;
-            tokio::spawn(async move {
+            self.spawn(async move {
                 if retry {
                     let reason = Some(format!("try {}", tries + 1));
-                    core.rotate(Request {
+                    let request = Request {
                         account,
                         trigger: Trigger::Schedule,
                         actor: None,
                         job: None,
                         reason,
                         beside: Arc::default(),
-                    })
-                    .await;
+                    };
+                    drop(core.rotate(request).await);
                 } else {
-                    core.recover(&account, Trigger::Recovery, None).await;
+                    drop(core.recover(&account, Trigger::Recovery, None).await);
                 }
             });
         }

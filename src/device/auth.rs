@@ -5,14 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply, Prompt};
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
-use russh::{MethodKind, MethodSet};
+use russh::keys::PrivateKey;
 
 use super::codes::Codes;
 use super::error::DeviceError;
-use super::ssh::Client;
+use super::wire::{Ask, Link, Methods, Reply};
 use super::{Login, Watcher};
+use crate::clock::Clock;
 use crate::config::Device;
 use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, shown_prompt};
 use crate::model::Secret;
@@ -20,6 +19,8 @@ use crate::template::Text;
 
 /// The bound on each answer of the device during the login; some ask a RADIUS server first.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Rounds of one keyboard-interactive login at the most.
+const MOST_ROUNDS: usize = 20;
 /// Methods of a chain at the most.
 const MOST_METHODS: usize = 6;
 
@@ -27,16 +28,17 @@ const MOST_METHODS: usize = 6;
 enum Progress {
     In,
     /// Accepted, and more is needed.
-    Partly(MethodSet),
+    Partly(Methods),
     /// The key is not wanted; the other methods are still open.
-    KeyRefused(MethodSet),
+    KeyRefused(Methods),
 }
 
 struct Exchange<'a, W: Watcher> {
-    handle: &'a mut Handle<Client>,
+    link: &'a mut dyn Link,
     device: &'a Device,
     login: &'a Login,
     codes: &'a Codes,
+    clock: &'a Clock,
     watcher: &'a W,
     password_sent: bool,
     committed: bool,
@@ -44,13 +46,14 @@ struct Exchange<'a, W: Watcher> {
 
 /// Logs in. `true` where the device demanded the new password on the way and took it.
 pub(super) async fn log_in<W: Watcher>(
-    handle: &mut Handle<Client>,
+    link: &mut dyn Link,
     device: &Device,
     login: &Login,
     codes: &Codes,
     watcher: &W,
 ) -> Result<bool, DeviceError> {
-    let mut exchange = Exchange { handle, device, login, codes, watcher, password_sent: false, committed: false };
+    let clock = codes.clock();
+    let mut exchange = Exchange { link, device, login, codes, clock, watcher, password_sent: false, committed: false };
     exchange.run().await?;
     if login.prove && !exchange.password_sent {
         return Err(DeviceError::NotProved(login.account.to_string()));
@@ -60,42 +63,35 @@ pub(super) async fn log_in<W: Watcher>(
 
 impl<W: Watcher> Exchange<'_, W> {
     async fn run(&mut self) -> Result<(), DeviceError> {
-        let user = self.login.account.user().to_owned();
-        let mut open =
-            match self.timed(async |handle: &mut Handle<Client>| handle.authenticate_none(user).await).await? {
-                AuthResult::Success => return Ok(()),
-                AuthResult::Failure { remaining_methods, .. }
-                    if remaining_methods.is_empty() && self.handle.is_closed() =>
-                {
-                    return Err(self.broken("the device hung up"));
-                }
-                AuthResult::Failure { remaining_methods, .. } => remaining_methods,
-            };
+        let mut open = match self.ask(Ask::None).await? {
+            Reply::In => return Ok(()),
+            Reply::Failure { methods, .. } => methods,
+            Reply::Prompts { .. } => return Err(self.broken("it asked before it was asked")),
+        };
         // A key that suffices alone proves no password.
-        let asks = open.contains(&MethodKind::KeyboardInteractive) || open.contains(&MethodKind::Password);
+        let asks = open.interactive || open.password;
         let mut key = self.login.key.is_some() && !(self.login.prove && asks);
         for _ in 0..MOST_METHODS {
-            let progress = if key && open.contains(&MethodKind::PublicKey) {
+            let progress = if key && open.key {
                 key = false;
                 self.public_key().await?
-            } else if open.contains(&MethodKind::KeyboardInteractive) {
+            } else if open.interactive {
                 self.keyboard_interactive().await?
-            } else if open.contains(&MethodKind::Password) {
+            } else if open.password {
                 self.password().await?
             } else {
-                return Err(self.incapable(&open));
+                return Err(self.incapable(open));
             };
             match progress {
                 Progress::In => return Ok(()),
                 Progress::Partly(methods) => {
                     self.watcher.step("login: accepted, and more is asked for".into());
-                    key = self.login.key.is_some() && methods.contains(&MethodKind::PublicKey);
+                    key = self.login.key.is_some() && methods.key;
                     open = methods;
                 }
                 Progress::KeyRefused(methods) => {
                     self.watcher.step("login: the stored private key was not accepted".into());
-                    open = methods;
-                    open.remove(MethodKind::PublicKey);
+                    open = Methods { key: false, ..methods };
                 }
             }
         }
@@ -106,13 +102,12 @@ impl<W: Watcher> Exchange<'_, W> {
         DeviceError::Refused { account: self.login.account.to_string(), why: why.to_owned() }
     }
 
-    fn incapable(&self, open: &MethodSet) -> DeviceError {
-        let names: Vec<&str> = open.iter().map(<&'static str>::from).collect();
+    fn incapable(&self, open: Methods) -> DeviceError {
         let account = self.login.account.to_string();
-        let why = if open.contains(&MethodKind::PublicKey) {
+        let why = if open.key {
             format!("the device wants a key; store one with 'rotorctl ssh-key set {account}'")
         } else {
-            format!("the device offers only: {}", if names.is_empty() { "nothing".into() } else { names.join(", ") })
+            format!("the device offers only: {}", open.names())
         };
         DeviceError::Incapable { account, why }
     }
@@ -121,29 +116,23 @@ impl<W: Watcher> Exchange<'_, W> {
         DeviceError::Broken { device: self.device.name.to_string(), when: "during the login", why: why.to_owned() }
     }
 
-    async fn timed<T>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut Handle<Client>) -> Result<T, russh::Error>,
-    ) -> Result<T, DeviceError> {
-        match tokio::time::timeout(ANSWER_TIME, work(self.handle)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.broken(&error.to_string())),
-            Err(_) => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
+    async fn ask(&mut self, ask: Ask) -> Result<Reply, DeviceError> {
+        let user = self.login.account.user();
+        match self.clock.within(ANSWER_TIME, self.link.ask(user, ask)).await {
+            Some(Ok(reply)) => Ok(reply),
+            Some(Err(why)) => Err(self.broken(&why)),
+            None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
         }
     }
 
-    /// Reads the result of a method. The library tells a lost connection as a failure without methods.
-    fn result(&self, result: AuthResult, key: bool) -> Result<Progress, DeviceError> {
-        match result {
-            AuthResult::Success => Ok(Progress::In),
-            AuthResult::Failure { remaining_methods, partial_success: true } => Ok(Progress::Partly(remaining_methods)),
-            AuthResult::Failure { remaining_methods, .. }
-                if remaining_methods.is_empty() && self.handle.is_closed() =>
-            {
-                Err(self.broken("the device hung up"))
-            }
-            AuthResult::Failure { remaining_methods, .. } if key => Ok(Progress::KeyRefused(remaining_methods)),
-            AuthResult::Failure { .. } => Err(self.refused("password or code")),
+    /// Reads how a method ended.
+    fn result(&self, reply: Reply, key: bool) -> Result<Progress, DeviceError> {
+        match reply {
+            Reply::In => Ok(Progress::In),
+            Reply::Failure { methods, partial: true } => Ok(Progress::Partly(methods)),
+            Reply::Failure { methods, .. } if key => Ok(Progress::KeyRefused(methods)),
+            Reply::Failure { .. } => Err(self.refused("password or code")),
+            Reply::Prompts { .. } => Err(self.broken("it asked where it should have judged")),
         }
     }
 
@@ -173,17 +162,9 @@ impl<W: Watcher> Exchange<'_, W> {
             account: self.login.account.to_string(),
             why: "the stored private key cannot be read".into(),
         })?;
-        let legacy = self.device.legacy_algorithms;
-        let user = self.login.account.user().to_owned();
-        let result = self
-            .timed(async |handle: &mut Handle<Client>| {
-                let best = handle.best_supported_rsa_hash().await?.flatten();
-                let hash = best.or((!legacy).then_some(HashAlg::Sha512));
-                handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await
-            })
-            .await?;
+        let reply = self.ask(Ask::Key(Arc::new(key))).await?;
         self.watcher.step("login: offered the private key".into());
-        self.result(result, true)
+        self.result(reply, true)
     }
 
     async fn password(&mut self) -> Result<Progress, DeviceError> {
@@ -194,15 +175,11 @@ impl<W: Watcher> Exchange<'_, W> {
         };
         self.password_sent = true;
         self.watcher.step("login: sent the password".into());
-        let user = self.login.account.user().to_owned();
-        let result = self
-            .timed(async |handle: &mut Handle<Client>| handle.authenticate_password(user, secret.expose()).await)
-            .await?;
-        self.result(result, false)
+        let reply = self.ask(Ask::Password(secret)).await?;
+        self.result(reply, false)
     }
 
     async fn keyboard_interactive(&mut self) -> Result<Progress, DeviceError> {
-        let user = self.login.account.user().to_owned();
         let patterns = self
             .login
             .prompts
@@ -210,33 +187,25 @@ impl<W: Watcher> Exchange<'_, W> {
             .map(|(pattern, _)| Pattern::glob(self.login.values.fill(pattern, None).expose()))
             .collect();
         let mut dialogue = LoginDialogue::new(self.login.format, patterns, self.login.new_password.is_some());
-        let mut reply = self
-            .timed(async |handle: &mut Handle<Client>| handle.authenticate_keyboard_interactive_start(user, None).await)
-            .await?;
-        loop {
-            match reply {
-                Reply::Success => return Ok(Progress::In),
-                Reply::Failure { remaining_methods, partial_success } => {
-                    return self.result(AuthResult::Failure { remaining_methods, partial_success }, false);
-                }
-                Reply::InfoRequest { name, instructions, prompts } => {
-                    let context = format!("{name}\n{instructions}");
-                    let mut answers = Vec::with_capacity(prompts.len());
-                    for prompt in &prompts {
-                        let answer = dialogue.answer(&prompt.prompt, &context)?;
-                        answers.push(self.answer(prompt, answer).await?.expose().to_owned());
-                    }
-                    reply = self
-                        .timed(async |handle: &mut Handle<Client>| {
-                            handle.authenticate_keyboard_interactive_respond(answers).await
-                        })
-                        .await?;
-                }
+        let mut reply = self.ask(Ask::Interactive).await?;
+        let mut rounds = 0;
+        while let Reply::Prompts { context, prompts } = reply {
+            // Rounds may be empty (RFC 4256, section 3.2), and a hostile device never runs out of them.
+            rounds += 1;
+            if rounds > MOST_ROUNDS {
+                return Err(self.broken("it asked on and on"));
             }
+            let mut answers = Vec::with_capacity(prompts.len());
+            for prompt in &prompts {
+                let answer = dialogue.answer(prompt, &context)?;
+                answers.push(self.answer(prompt, answer).await?);
+            }
+            reply = self.ask(Ask::Answers(answers)).await?;
         }
+        self.result(reply, false)
     }
 
-    async fn answer(&mut self, prompt: &Prompt, answer: Answer) -> Result<Secret, DeviceError> {
+    async fn answer(&mut self, prompt: &str, answer: Answer) -> Result<Secret, DeviceError> {
         let (secret, what) = match answer {
             Answer::Password => {
                 self.password_sent = true;
@@ -269,7 +238,7 @@ impl<W: Watcher> Exchange<'_, W> {
                 (self.login.values.fill(&text, code.as_ref()), "what the template says")
             }
         };
-        self.watcher.step(format!("login: answered «{}» with {what}", shown_prompt(&prompt.prompt, 80)));
+        self.watcher.step(format!("login: answered «{}» with {what}", shown_prompt(prompt, 80)));
         Ok(secret)
     }
 }

@@ -30,6 +30,12 @@ impl Codes {
         Self { vault, clock }
     }
 
+    /// The clock by which codes are made.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Makes a code that was never used, waiting for the next time step where it must. With `earliest`, only a step
     /// from there on will do. `waiting` is told how long the wait is.
     ///
@@ -49,7 +55,7 @@ impl Codes {
                 Reservation::WaitUntil(until) => {
                     let wait = Duration::from_millis(u64::try_from(until - now.wall_ms).unwrap_or(0).max(1));
                     waiting(wait);
-                    tokio::time::sleep(wait).await;
+                    self.clock.sleep(wait).await;
                 }
             }
         }

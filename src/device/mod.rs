@@ -8,6 +8,7 @@ mod error;
 mod hostkeys;
 mod shell;
 mod ssh;
+mod wire;
 
 use crate::dialogue::{LoginFormat, Values};
 use crate::model::{AccountName, Secret};
@@ -18,7 +19,8 @@ pub use codes::Codes;
 pub use error::DeviceError;
 pub use hostkeys::{HostKeys, KnownHosts};
 pub use shell::{RunContext, run_template};
-pub use ssh::{Hop, Session, connect, fetch_host_key};
+pub use ssh::{Hop, Session, Ssh, connect, fetch_host_key};
+pub use wire::{Ask, Link, Methods, Reply, Shell, Stream, Wire};
 
 /// What is told and asked while a login or a template runs.
 pub trait Watcher: Send + Sync {

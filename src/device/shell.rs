@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use russh::ChannelMsg;
-use tokio::time::{Instant, sleep_until, timeout};
-
 use super::Watcher;
 use super::codes::Codes;
 use super::error::DeviceError;
@@ -13,10 +10,6 @@ use crate::dialogue::{Effect, Input, Run, Verdict, Whose};
 use crate::model::Secret;
 use crate::totp::Seed;
 
-/// Columns of the terminal: wide enough that no line wraps.
-const COLUMNS: u32 = 500;
-/// Rows: many, so that pagers seldom stop.
-const ROWS: u32 = 200;
 /// The bound on opening the shell and on each write.
 const STEP_TIME: Duration = Duration::from_secs(15);
 
@@ -46,20 +39,16 @@ pub async fn run_template<W: Watcher>(
         when: "while its shell was opened",
         why,
     };
-    let opening = async {
-        let channel = session.handle.channel_open_session().await?;
-        channel.request_pty(false, "vt100", COLUMNS, ROWS, 0, 0, &[]).await?;
-        channel.request_shell(false).await?;
-        Ok::<_, russh::Error>(channel)
+    let clock = context.codes.clock();
+    let mut shell = match clock.within(STEP_TIME, session.link.shell()).await {
+        Some(Ok(shell)) => shell,
+        Some(Err(why)) => return Err(broken(why)),
+        None => return Err(broken("no answer".into())),
     };
-    let mut channel = match timeout(STEP_TIME, opening).await {
-        Ok(Ok(channel)) => channel,
-        Ok(Err(error)) => return Err(broken(error.to_string())),
-        Err(_) => return Err(broken("no answer".into())),
-    };
-    let start = Instant::now();
-    let now = |start: Instant| i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let mut effects = run.handle(now(start), Input::Start);
+    // The boot clock: nobody can set it, and a suspended host does not stretch a wait.
+    let start = clock.now().since_boot_ms;
+    let now = || clock.now().since_boot_ms - start;
+    let mut effects = run.handle(now(), Input::Start);
     let mut closed = false;
     loop {
         let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
@@ -68,35 +57,32 @@ pub async fn run_template<W: Watcher>(
                 Effect::Step(text) => context.watcher.step(text),
                 Effect::Finished(verdict) => return Ok(verdict),
                 Effect::Send(secret) => {
-                    let bytes = secret.expose().as_bytes().to_vec();
                     // A device that takes nothing in is found out by the wait that follows.
-                    drop(timeout(STEP_TIME, channel.data_bytes(bytes)).await);
+                    let _ = clock.within(STEP_TIME, shell.send(secret)).await;
                 }
                 Effect::NeedCode(whose) => {
                     let code = code(whose, context).await?;
-                    queue.extend(run.handle(now(start), Input::Code(code)));
+                    queue.extend(run.handle(now(), Input::Code(code)));
                 }
                 Effect::CommitPoint => {
                     context.watcher.commit_point().await?;
-                    queue.extend(run.handle(now(start), Input::Committed));
+                    queue.extend(run.handle(now(), Input::Committed));
                 }
             }
         }
-        let deadline = run.deadline().map(|at| start + Duration::from_millis(u64::try_from(at).unwrap_or(0)));
-        let message = tokio::select! {
-            message = channel.wait(), if !closed => Some(message),
-            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => None,
+        let deadline = run.deadline().map(|at| Duration::from_millis(u64::try_from(at - now()).unwrap_or(0)));
+        let output = tokio::select! {
+            biased;
+            output = shell.output(), if !closed => Some(output),
+            () = async { match deadline { Some(time) => clock.sleep(time).await, None => std::future::pending().await } } => None,
         };
-        effects = match message {
-            None => run.handle(now(start), Input::Tick),
-            Some(Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. })) => {
-                run.handle(now(start), Input::Output(&data))
-            }
-            Some(None | Some(ChannelMsg::Eof | ChannelMsg::Close)) => {
+        effects = match output {
+            None => run.handle(now(), Input::Tick),
+            Some(Some(bytes)) => run.handle(now(), Input::Output(&bytes)),
+            Some(None) => {
                 closed = true;
-                run.handle(now(start), Input::Closed)
+                run.handle(now(), Input::Closed)
             }
-            Some(Some(_)) => Vec::new(),
         };
     }
 }

@@ -5,9 +5,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use russh::client::{self, Handle, Handler};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
-use russh::{Disconnect, Preferred, cipher, kex, mac};
+use russh::client::{self, AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::{Channel, ChannelMsg, Disconnect, MethodKind, MethodSet, Preferred, cipher, kex, mac};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -15,9 +15,17 @@ use super::auth::log_in;
 use super::codes::Codes;
 use super::error::DeviceError;
 use super::hostkeys::{HostKeys, Judgement};
+use super::wire::{Ask, Link, Methods, Reply, Shell, Stream, Wire};
 use super::{Login, Watcher};
+use crate::clock::{Clock, Waiting};
 use crate::config::Device;
+use crate::model::Secret;
 use crate::vault::HostKeyRow;
+
+/// Columns of the terminal: wide enough that no line wraps.
+const COLUMNS: u32 = 500;
+/// Rows: many, so that pagers seldom stop.
+const ROWS: u32 = 200;
 
 /// One device on the way, the target last.
 #[derive(Debug, Clone)]
@@ -32,8 +40,8 @@ pub struct Hop {
 
 /// A session that is logged in. The jump hosts' connections live as long as it does.
 pub struct Session {
-    pub(super) handle: Handle<Client>,
-    jumps: Vec<Handle<Client>>,
+    pub(super) link: Box<dyn Link>,
+    jumps: Vec<Box<dyn Link>>,
     /// The device.
     pub device: Arc<Device>,
     /// Whether the login demanded the new password and took it.
@@ -41,18 +49,26 @@ pub struct Session {
 }
 
 impl Session {
-    /// Hangs up politely, as far as that goes in a second, and returns once the connections are closed: a device that
-    /// allows one session counts the next one only then.
-    pub async fn close(self) {
-        for handle in std::iter::once(self.handle).chain(self.jumps.into_iter().rev()) {
-            let bye = async {
-                drop(handle.disconnect(Disconnect::ByApplication, "", "").await);
-                drop(handle.await);
-            };
-            drop(tokio::time::timeout(Duration::from_secs(1), bye).await);
+    /// Hangs up politely, as far as that goes in a second for each hop.
+    pub async fn close(self, clock: &Clock) {
+        for link in std::iter::once(self.link).chain(self.jumps.into_iter().rev()) {
+            let _ = clock.within(Duration::from_secs(1), link.close()).await;
         }
     }
 }
+
+/// SSH over TCP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ssh;
+
+/// A connection of russh's.
+struct SshLink {
+    handle: Handle<Client>,
+    legacy: bool,
+}
+
+/// A channel with a shell on a terminal.
+struct SshShell(Channel<client::Msg>);
 
 /// The client's side of a connection: it judges the host key.
 pub struct Client {
@@ -163,13 +179,15 @@ where
 }
 
 async fn in_time<T>(
+    clock: &Clock,
     device: &Device,
     bound: Duration,
     work: impl Future<Output = Result<T, DeviceError>>,
 ) -> Result<T, DeviceError> {
-    tokio::time::timeout(bound, work)
+    clock
+        .within(bound, work)
         .await
-        .unwrap_or_else(|_| Err(unreachable_device(device, format!("no answer within {} s", bound.as_secs_f64()))))
+        .unwrap_or_else(|| Err(unreachable_device(device, format!("no answer within {} s", bound.as_secs_f64()))))
 }
 
 async fn open_tcp(device: &Device) -> Result<TcpStream, DeviceError> {
@@ -180,52 +198,181 @@ async fn open_tcp(device: &Device) -> Result<TcpStream, DeviceError> {
     Ok(stream)
 }
 
+impl Wire for Ssh {
+    fn open<'a>(
+        &'a self,
+        device: &'a Arc<Device>,
+        host_keys: &'a HostKeys,
+        through: Option<Box<dyn Stream>>,
+    ) -> Waiting<'a, Result<(Box<dyn Link>, String), DeviceError>> {
+        Box::pin(async move {
+            let (handle, key) = match through {
+                None => handshake(device, host_keys.clone(), open_tcp(device).await?).await?,
+                Some(stream) => handshake(device, host_keys.clone(), stream).await?,
+            };
+            let link: Box<dyn Link> = Box::new(SshLink { handle, legacy: device.legacy_algorithms });
+            Ok((link, key.fingerprint))
+        })
+    }
+}
+
+fn methods(set: &MethodSet) -> Methods {
+    Methods {
+        key: set.contains(&MethodKind::PublicKey),
+        password: set.contains(&MethodKind::Password),
+        interactive: set.contains(&MethodKind::KeyboardInteractive),
+    }
+}
+
+impl SshLink {
+    async fn authenticate(&mut self, user: &str, ask: Ask) -> Result<Reply, russh::Error> {
+        let handle = &mut self.handle;
+        let result = match ask {
+            Ask::None => handle.authenticate_none(user).await?,
+            Ask::Password(secret) => handle.authenticate_password(user, secret.expose()).await?,
+            Ask::Key(key) => {
+                let best = handle.best_supported_rsa_hash().await?.flatten();
+                let hash = best.or((!self.legacy).then_some(HashAlg::Sha512));
+                handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(key, hash)).await?
+            }
+            Ask::Interactive => {
+                let reply = handle.authenticate_keyboard_interactive_start(user, None).await?;
+                return Ok(interactive(reply));
+            }
+            Ask::Answers(answers) => {
+                let answers = answers.iter().map(|answer| answer.expose().to_owned()).collect();
+                return Ok(interactive(handle.authenticate_keyboard_interactive_respond(answers).await?));
+            }
+        };
+        Ok(match result {
+            AuthResult::Success => Reply::In,
+            AuthResult::Failure { remaining_methods, partial_success } => {
+                Reply::Failure { methods: methods(&remaining_methods), partial: partial_success }
+            }
+        })
+    }
+}
+
+fn interactive(response: KeyboardInteractiveAuthResponse) -> Reply {
+    match response {
+        KeyboardInteractiveAuthResponse::Success => Reply::In,
+        KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success } => {
+            Reply::Failure { methods: methods(&remaining_methods), partial: partial_success }
+        }
+        KeyboardInteractiveAuthResponse::InfoRequest { name, instructions, prompts } => Reply::Prompts {
+            context: format!("{name}\n{instructions}"),
+            prompts: prompts.into_iter().map(|prompt| prompt.prompt).collect(),
+        },
+    }
+}
+
+impl Link for SshLink {
+    fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
+        Box::pin(async move {
+            let reply = self.authenticate(user, ask).await.map_err(|error| error.to_string())?;
+            // The library tells a lost connection as a failure without methods.
+            match reply {
+                Reply::Failure { methods, partial: false }
+                    if methods == Methods::default() && self.handle.is_closed() =>
+                {
+                    Err("the device hung up".into())
+                }
+                reply => Ok(reply),
+            }
+        })
+    }
+
+    fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>> {
+        Box::pin(async move {
+            let opening = async {
+                let channel = self.handle.channel_open_session().await?;
+                channel.request_pty(false, "vt100", COLUMNS, ROWS, 0, 0, &[]).await?;
+                channel.request_shell(false).await?;
+                Ok::<_, russh::Error>(channel)
+            };
+            let channel = opening.await.map_err(|error| error.to_string())?;
+            Ok(Box::new(SshShell(channel)) as Box<dyn Shell>)
+        })
+    }
+
+    fn tunnel<'a>(&'a self, host: &'a str, port: u16) -> Waiting<'a, Result<Box<dyn Stream>, String>> {
+        Box::pin(async move {
+            let channel = self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await;
+            let channel = channel.map_err(|error| error.to_string())?;
+            Ok(Box::new(channel.into_stream()) as Box<dyn Stream>)
+        })
+    }
+
+    fn close(self: Box<Self>) -> Waiting<'static, ()> {
+        Box::pin(async move {
+            drop(self.handle.disconnect(Disconnect::ByApplication, "", "").await);
+            drop(self.handle.await);
+        })
+    }
+}
+
+impl Shell for SshShell {
+    fn send(&mut self, bytes: Secret) -> Waiting<'_, ()> {
+        Box::pin(async move { drop(self.0.data_bytes(bytes.expose().as_bytes().to_vec()).await) })
+    }
+
+    fn output(&mut self) -> Waiting<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            loop {
+                match self.0.wait().await {
+                    Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. }) => {
+                        return Some(data.to_vec());
+                    }
+                    None | Some(ChannelMsg::Eof | ChannelMsg::Close) => return None,
+                    Some(_) => {}
+                }
+            }
+        })
+    }
+}
+
 /// Connects and logs in, hop by hop. `bound` is the least time that each TCP connect with its handshake may take;
 /// a device's own setting may be longer.
 ///
 /// # Errors
 /// Says what failed on which hop. Until a hop's host key was found good, nothing secret was sent to it.
 pub async fn connect<W: Watcher>(
+    wire: &dyn Wire,
     hops: &[Hop],
     bound: Duration,
     codes: &Codes,
     watcher: &W,
 ) -> Result<Session, DeviceError> {
-    let mut jumps: Vec<Handle<Client>> = Vec::new();
-    let mut last: Option<(Handle<Client>, bool, Arc<Device>)> = None;
+    let clock = codes.clock();
+    let mut jumps: Vec<Box<dyn Link>> = Vec::new();
+    let mut last: Option<(Box<dyn Link>, bool, Arc<Device>)> = None;
     for hop in hops {
         let device = hop.device.clone();
         let time = bound.max(device.connect_timeout);
-        let (mut handle, key) = match last.take() {
-            None => {
-                in_time(&device, time, async {
-                    handshake(&device, hop.host_keys.clone(), open_tcp(&device).await?).await
-                })
-                .await?
-            }
-            Some((jump, _, _)) => {
-                let through = in_time(&device, time, async {
-                    let channel = jump
-                        .channel_open_direct_tcpip(device.host.clone(), u32::from(device.port), "127.0.0.1", 0)
-                        .await
-                        .map_err(|error| {
-                            unreachable_device(&device, format!("the jump host opened no channel: {error}"))
-                        })?;
-                    handshake(&device, hop.host_keys.clone(), channel.into_stream()).await
-                })
-                .await;
-                jumps.push(jump);
-                through?
-            }
-        };
-        watcher.step(format!("connected to {} ({}), host key {}", device.name, device.address(), key.fingerprint));
-        let changed = log_in(&mut handle, &device, &hop.login, codes, watcher).await?;
+        let jump = last.take().map(|(link, ..)| link);
+        let opened = in_time(clock, &device, time, async {
+            let stream = match &jump {
+                None => None,
+                Some(jump) => Some(tunnel(jump.as_ref(), &device).await?),
+            };
+            wire.open(&device, &hop.host_keys, stream).await
+        })
+        .await;
+        jumps.extend(jump);
+        let (mut link, fingerprint) = opened?;
+        watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
+        let changed = log_in(link.as_mut(), &device, &hop.login, codes, watcher).await?;
         watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
-        last = Some((handle, changed, device));
+        last = Some((link, changed, device));
     }
-    let (handle, changed_at_login, device) =
+    let (link, changed_at_login, device) =
         last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
-    Ok(Session { handle, jumps, device, changed_at_login })
+    Ok(Session { link, jumps, device, changed_at_login })
+}
+
+async fn tunnel(jump: &dyn Link, device: &Device) -> Result<Box<dyn Stream>, DeviceError> {
+    let opened = jump.tunnel(&device.host, device.port).await;
+    opened.map_err(|why| unreachable_device(device, format!("the jump host opened no channel: {why}")))
 }
 
 /// Connects as far as the host key and hangs up: what the device shows, for a person to compare.
@@ -238,28 +385,25 @@ pub async fn fetch_host_key<W: Watcher>(
     codes: &Codes,
     watcher: &W,
 ) -> Result<HostKeyRow, DeviceError> {
+    let clock = codes.clock();
     let shown = Arc::new(Mutex::new(None));
     let client = Client { host_keys: HostKeys::default(), host: device.host.clone(), shown: shown.clone() };
     let config = Arc::new(ssh_config(device, false));
     if jumps.is_empty() {
-        in_time(device, device.connect_timeout, async {
+        in_time(clock, device, device.connect_timeout, async {
             drop(client::connect_stream(config, open_tcp(device).await?, client).await);
             Ok(())
         })
         .await?;
     } else {
-        let session = connect(jumps, device.connect_timeout, codes, watcher).await?;
-        in_time(device, device.connect_timeout, async {
-            let channel = session
-                .handle
-                .channel_open_direct_tcpip(device.host.clone(), u32::from(device.port), "127.0.0.1", 0)
-                .await
-                .map_err(|error| unreachable_device(device, error.to_string()))?;
-            drop(client::connect_stream(config, channel.into_stream(), client).await);
+        let session = connect(&Ssh, jumps, device.connect_timeout, codes, watcher).await?;
+        in_time(clock, device, device.connect_timeout, async {
+            let stream = tunnel(session.link.as_ref(), device).await?;
+            drop(client::connect_stream(config, stream, client).await);
             Ok(())
         })
         .await?;
-        session.close().await;
+        session.close(clock).await;
     }
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
     judged.map(|(_, row)| row).ok_or_else(|| unreachable_device(device, "it showed no host key".into()))

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 /// The kernel's random name of one boot (`/proc/sys/kernel/random/boot_id`, see proc(5)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BootId(pub String);
+pub struct BootId(pub std::sync::Arc<str>);
 
 /// When something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

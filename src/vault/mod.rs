@@ -6,6 +6,7 @@
 
 mod error;
 mod keys;
+mod ledger;
 mod records;
 mod schema;
 mod seal;
@@ -17,7 +18,8 @@ mod transitions;
 
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};
-pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow};
-pub use secrets::Kind;
-pub use store::{Tx, Vault};
-pub use transitions::{Reservation, Transition};
+pub use ledger::{Call, Carrier, Ledger, Reply, Trail};
+pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow, Records};
+pub use secrets::{Kind, Secrets};
+pub use store::Vault;
+pub use transitions::{Reservation, Transition, Transitions};

@@ -148,20 +148,101 @@ pub struct HostKeyRow {
     pub key: String,
 }
 
-impl Tx<'_> {
-    /// Makes the account's row where it is missing.
-    pub(super) fn ensure_account(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
-        self.connection
-            .prepare_cached("INSERT OR IGNORE INTO account (name, since) VALUES (?1, ?2)")?
-            .execute(params![account.as_str(), now.wall_ms])?;
-        Ok(())
-    }
-
+/// Rows that are no secrets.
+pub trait Records {
     /// One account; `None` where nothing of it was ever stored.
     ///
     /// # Errors
     /// SQLite failed, or the row was written by something else.
-    pub fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
+    fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError>;
+
+    /// All accounts.
+    ///
+    /// # Errors
+    /// As [`Tx::account`].
+    fn accounts(&self) -> Result<Vec<AccountRow>, VaultError>;
+
+    /// The accounts with which rotord goes on by itself: those that wait for a time, and those in the middle of something.
+    ///
+    /// # Errors
+    /// As [`Tx::account`].
+    fn waiting(&self) -> Result<Vec<AccountRow>, VaultError>;
+
+    /// Holds or releases an account's scheduled work.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError>;
+
+    /// Holds or releases a job.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError>;
+
+    /// Whether a job is held.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn is_job_paused(&self, job: &str) -> Result<bool, VaultError>;
+
+    /// When rotord goes on by itself with an account, and how many tries there were.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError>;
+
+    /// When a job last fired, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError>;
+
+    /// Records that a job fired.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError>;
+
+    /// Records the end of an attempt, its start included where it has none yet.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError>;
+
+    /// The attempts of an account, newest first.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError>;
+
+    /// Ends the attempts that a crash left open, as records: their accounts are dealt with one by one.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError>;
+
+    /// The passwords of an account, newest first: for `secret show --history`.
+    ///
+    /// # Errors
+    /// SQLite failed, or a row does not open.
+    fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError>;
+
+    /// The host keys that were trusted for a device.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError>;
+
+    /// Trusts a host key for a device.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError>;
+}
+
+impl Records for Tx<'_> {
+    fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
         let found = self
             .connection
             .prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = ?1"))?
@@ -170,22 +251,14 @@ impl Tx<'_> {
         found.map(with_phase).transpose()
     }
 
-    /// All accounts.
-    ///
-    /// # Errors
-    /// As [`Tx::account`].
-    pub fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
+    fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
         let mut statement =
             self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account ORDER BY name"))?;
         let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(with_phase).collect()
     }
 
-    /// The accounts with which rotord goes on by itself: those that wait for a time, and those in the middle of something.
-    ///
-    /// # Errors
-    /// As [`Tx::account`].
-    pub fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
+    fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT {ACCOUNT_COLUMNS} FROM account WHERE wake IS NOT NULL OR state NOT IN ('idle', 'quarantined')"
         ))?;
@@ -193,21 +266,13 @@ impl Tx<'_> {
         rows.into_iter().map(with_phase).collect()
     }
 
-    /// Holds or releases an account's scheduled work.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
+    fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
         self.ensure_account(account, now)?;
         self.connection.execute("UPDATE account SET paused = ?2 WHERE name = ?1", params![account.as_str(), paused])?;
         Ok(())
     }
 
-    /// Holds or releases a job.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
+    fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
         let statement = if paused {
             "INSERT OR IGNORE INTO paused_job (name) VALUES (?1)"
         } else {
@@ -217,21 +282,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether a job is held.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn is_job_paused(&self, job: &str) -> Result<bool, VaultError> {
+    fn is_job_paused(&self, job: &str) -> Result<bool, VaultError> {
         Ok(self
             .connection
             .query_row("SELECT EXISTS (SELECT 1 FROM paused_job WHERE name = ?1)", [job], |row| row.get(0))?)
     }
 
-    /// When rotord goes on by itself with an account, and how many tries there were.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError> {
+    fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError> {
         self.connection.execute(
             "UPDATE account SET wake = ?2, tries = ?3 WHERE name = ?1",
             params![account.as_str(), wake, tries],
@@ -239,28 +296,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// When a job last fired, in milliseconds since 1970.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
+    fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
         Ok(self.connection.query_row("SELECT last FROM job WHERE name = ?1", [job], |row| row.get(0)).optional()?)
     }
 
-    /// Records that a job fired.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
+    fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
         self.connection.execute("INSERT OR REPLACE INTO job (name, last) VALUES (?1, ?2)", params![job, at])?;
         Ok(())
     }
 
-    /// Records the end of an attempt, its start included where it has none yet.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
+    fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
         let steps = serde_json::to_string(&attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
         let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
         self.connection.execute(
@@ -271,11 +316,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The attempts of an account, newest first.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
+    fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, account, started, ended, cause, actor, outcome, detail, steps FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
         )?;
@@ -295,11 +336,7 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Ends the attempts that a crash left open, as records: their accounts are dealt with one by one.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError> {
+    fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError> {
         self.connection.execute(
             "UPDATE attempt SET ended = ?1, outcome = ?2, detail = 'interrupted: the daemon stopped' WHERE ended IS NULL",
             params![now.wall_ms, Outcome::Unknown.as_str()],
@@ -307,11 +344,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The passwords of an account, newest first: for `secret show --history`.
-    ///
-    /// # Errors
-    /// SQLite failed, or a row does not open.
-    pub fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError> {
+    fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError> {
         let current: Option<i64> = self
             .connection
             .query_row("SELECT current FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))
@@ -326,11 +359,7 @@ impl Tx<'_> {
         Ok(self.passwords(account)?.into_iter().map(entry).collect())
     }
 
-    /// The host keys that were trusted for a device.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError> {
+    fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError> {
         let mut statement =
             self.connection.prepare_cached("SELECT fingerprint, key FROM host_key WHERE device = ?1")?;
         let rows =
@@ -338,15 +367,21 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Trusts a host key for a device.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError> {
+    fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError> {
         self.connection.execute(
             "INSERT OR REPLACE INTO host_key (device, fingerprint, key, trusted) VALUES (?1, ?2, ?3, ?4)",
             params![device, key.fingerprint, key.key, now.wall_ms],
         )?;
+        Ok(())
+    }
+}
+
+impl Tx<'_> {
+    /// Makes the account's row where it is missing.
+    pub(super) fn ensure_account(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO account (name, since) VALUES (?1, ?2)")?
+            .execute(params![account.as_str(), now.wall_ms])?;
         Ok(())
     }
 }

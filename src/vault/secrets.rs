@@ -42,6 +42,84 @@ fn place(account: &AccountName, kind: &str, version: i64) -> String {
     format!("rotord secret 1|{account}|{kind}|{version}")
 }
 
+/// Sealed secrets.
+pub trait Secrets {
+    /// Stores a secret in place of the former one. A password given by a person becomes the current one, the former
+    /// one history, and ends a quarantine: the person knows what the device holds.
+    ///
+    /// # Errors
+    /// SQLite or the random source failed.
+    fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError>;
+
+    /// The secret in force; for a password, the current one.
+    ///
+    /// # Errors
+    /// SQLite failed, or the row does not open.
+    fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError>;
+
+    /// The values of all secret fields of an account.
+    ///
+    /// # Errors
+    /// SQLite failed, or a row does not open.
+    fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError>;
+}
+
+impl Secrets for Tx<'_> {
+    fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError> {
+        self.ensure_account(account, now)?;
+        let version = self.add_secret(account, kind, secret, now)?;
+        if *kind == Kind::Password {
+            self.connection.execute(
+                "UPDATE secret SET retired = ?2 WHERE account = ?1 AND kind = 'password' AND version < ?3 AND retired IS NULL",
+                params![account.as_str(), now.wall_ms, version],
+            )?;
+            self.connection.execute(
+                "UPDATE account SET current = ?2, candidate = NULL, state = 'idle', since = ?3, attempt = NULL, wake = NULL, tries = 0, last_error = NULL WHERE name = ?1",
+                params![account.as_str(), version, now.wall_ms],
+            )?;
+        } else {
+            self.connection.execute(
+                "DELETE FROM secret WHERE account = ?1 AND kind = ?2 AND version < ?3",
+                params![account.as_str(), kind.as_text(), version],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError> {
+        let version: Option<i64> = if *kind == Kind::Password {
+            self.connection
+                .query_row("SELECT current FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))
+                .optional()?
+                .flatten()
+        } else {
+            self.connection.query_row(
+                "SELECT max(version) FROM secret WHERE account = ?1 AND kind = ?2",
+                params![account.as_str(), kind.as_text()],
+                |row| row.get(0),
+            )?
+        };
+        version.map_or(Ok(None), |version| self.open_secret(account, kind, version))
+    }
+
+    fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT kind, version, sealed FROM secret WHERE account = ?1 AND kind LIKE 'field:%'")?;
+        let rows = statement
+            .query_map([account.as_str()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(kind, version, sealed)| {
+                let secret = self.unseal(account, &kind, version, &sealed)?;
+                Ok((kind.trim_start_matches("field:").to_owned(), secret))
+            })
+            .collect()
+    }
+}
+
 impl Tx<'_> {
     /// Seals a new version of a secret and returns its number. Nothing is overwritten.
     pub(super) fn add_secret(
@@ -87,79 +165,6 @@ impl Tx<'_> {
             .open(&place(account, kind, version), sealed)
             .and_then(|bytes| Secret::from_bytes(bytes.to_vec()))
             .ok_or_else(|| VaultError::Unsealing(account.to_string()))
-    }
-
-    /// Stores a secret in place of the former one. A password given by a person becomes the current one, the former
-    /// one history, and ends a quarantine: the person knows what the device holds.
-    ///
-    /// # Errors
-    /// SQLite or the random source failed.
-    pub fn set_secret(
-        &self,
-        account: &AccountName,
-        kind: &Kind,
-        secret: &Secret,
-        now: &Moment,
-    ) -> Result<(), VaultError> {
-        self.ensure_account(account, now)?;
-        let version = self.add_secret(account, kind, secret, now)?;
-        if *kind == Kind::Password {
-            self.connection.execute(
-                "UPDATE secret SET retired = ?2 WHERE account = ?1 AND kind = 'password' AND version < ?3 AND retired IS NULL",
-                params![account.as_str(), now.wall_ms, version],
-            )?;
-            self.connection.execute(
-                "UPDATE account SET current = ?2, candidate = NULL, state = 'idle', since = ?3, attempt = NULL, wake = NULL, tries = 0, last_error = NULL WHERE name = ?1",
-                params![account.as_str(), version, now.wall_ms],
-            )?;
-        } else {
-            self.connection.execute(
-                "DELETE FROM secret WHERE account = ?1 AND kind = ?2 AND version < ?3",
-                params![account.as_str(), kind.as_text(), version],
-            )?;
-        }
-        Ok(())
-    }
-
-    /// The secret in force; for a password, the current one.
-    ///
-    /// # Errors
-    /// SQLite failed, or the row does not open.
-    pub fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError> {
-        let version: Option<i64> = if *kind == Kind::Password {
-            self.connection
-                .query_row("SELECT current FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))
-                .optional()?
-                .flatten()
-        } else {
-            self.connection.query_row(
-                "SELECT max(version) FROM secret WHERE account = ?1 AND kind = ?2",
-                params![account.as_str(), kind.as_text()],
-                |row| row.get(0),
-            )?
-        };
-        version.map_or(Ok(None), |version| self.open_secret(account, kind, version))
-    }
-
-    /// The values of all secret fields of an account.
-    ///
-    /// # Errors
-    /// SQLite failed, or a row does not open.
-    pub fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT kind, version, sealed FROM secret WHERE account = ?1 AND kind LIKE 'field:%'")?;
-        let rows = statement
-            .query_map([account.as_str()], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
-            })?
-            .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter()
-            .map(|(kind, version, sealed)| {
-                let secret = self.unseal(account, &kind, version, &sealed)?;
-                Ok((kind.trim_start_matches("field:").to_owned(), secret))
-            })
-            .collect()
     }
 
     /// All passwords that the vault holds of an account, newest first.

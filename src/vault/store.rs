@@ -3,13 +3,14 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::error::VaultError;
 use super::keys::{VaultKey, random};
+use super::ledger::{Call, Carrier, Ledger, Reply, Trail};
 use super::schema;
 use super::seal::{Sealer, new_data_key, unwrap_data_key};
 use crate::audit::{Chained, Draft, GENESIS, LogFiles};
@@ -18,15 +19,20 @@ use crate::model::Moment;
 /// The most calls that one transaction carries.
 const GROUP: usize = 128;
 
-/// What a call leaves behind: told to its caller once the group's fate is known.
-type Reply = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
-type Call = Box<dyn FnOnce(&Tx<'_>) -> (bool, Reply) + Send>;
-
 /// The open vault. Clones share it; it closes with the last one.
 #[derive(Clone)]
 pub struct Vault {
-    calls: mpsc::Sender<Call>,
+    carrier: Arc<dyn Carrier>,
     audit_folder: PathBuf,
+}
+
+/// Hands calls to the thread that owns the database.
+struct ToWriter(mpsc::Sender<Call>);
+
+impl Carrier for ToWriter {
+    fn carry(&self, call: Call) -> Result<(), VaultError> {
+        self.0.send(call).map_err(|_| VaultError::Closed)
+    }
 }
 
 impl std::fmt::Debug for Vault {
@@ -35,7 +41,7 @@ impl std::fmt::Debug for Vault {
     }
 }
 
-/// The inside of one call: everything in it is durable together, or none of it.
+/// The inside of one transaction of SQLite.
 pub struct Tx<'a> {
     pub(super) connection: &'a Connection,
     pub(super) sealer: &'a Sealer,
@@ -74,7 +80,13 @@ impl Vault {
             .name("vault".into())
             .spawn(move || writer.run(&inbox))
             .map_err(io("cannot start the thread for", &path))?;
-        Ok(Self { calls, audit_folder })
+        Ok(Self::over(Arc::new(ToWriter(calls)), audit_folder))
+    }
+
+    /// A vault over another store.
+    #[must_use]
+    pub fn over(carrier: Arc<dyn Carrier>, audit_folder: PathBuf) -> Self {
+        Self { carrier, audit_folder }
     }
 
     /// The folder of the audit log.
@@ -91,17 +103,17 @@ impl Vault {
     pub async fn call<T, F>(&self, work: F) -> Result<T, VaultError>
     where
         T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> Result<T, VaultError> + Send + 'static,
+        F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send + 'static,
     {
         let (answer, result) = oneshot::channel();
-        let call: Call = Box::new(move |tx| {
+        let call: Call = Box::new(move |tx: &dyn Ledger| {
             let done = work(tx);
             let worked = done.is_ok();
             // The caller may have gone away; its work stands all the same.
             let reply: Reply = Box::new(move |fate| drop(answer.send(fate.and(done))));
             (worked, reply)
         });
-        self.calls.send(call).map_err(|_| VaultError::Closed)?;
+        self.carrier.carry(call)?;
         result.await.unwrap_or(Err(VaultError::Closed))
     }
 }
@@ -250,12 +262,8 @@ impl Writer {
     }
 }
 
-impl Tx<'_> {
-    /// Puts an audit event on its way: it is in the log's file before the call returns.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError> {
+impl Trail for Tx<'_> {
+    fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError> {
         let (seq, prev) = self.audit_head()?;
         let event = draft.chain(seq + 1, now.wall_ms, &prev).map_err(|error| VaultError::Audit(error.to_string()))?;
         self.connection
@@ -264,11 +272,7 @@ impl Tx<'_> {
         set_meta(self.connection, "audit_head", format!("{} {}", event.seq, event.hash).as_bytes())
     }
 
-    /// Number and hash of the last audit event.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn audit_head(&self) -> Result<(u64, String), VaultError> {
+    fn audit_head(&self) -> Result<(u64, String), VaultError> {
         let Some(bytes) = meta(self.connection, "audit_head")? else {
             return Ok((0, GENESIS.to_owned()));
         };

@@ -44,12 +44,75 @@ pub enum Reservation {
     WaitUntil(i64),
 }
 
-impl Tx<'_> {
+/// The steps of a rotation, and what is counted.
+pub trait Transitions {
     /// Writes a transition.
     ///
     /// # Errors
     /// SQLite or the random source failed, or there is no candidate where one is needed.
-    pub fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
+    fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
+
+    /// Puts an account aside for a person, whatever it was doing: its stored password was refused.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError>;
+
+    /// Records how the last attempt failed; `None` clears it.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError>;
+
+    /// The candidate of a rotation under way.
+    ///
+    /// # Errors
+    /// SQLite failed, or the row does not open.
+    fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError>;
+
+    /// When changes of an account passed their commit point. Stamps that lie in the future of a clock that was set
+    /// back are restamped.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError>;
+
+    /// The stamps of all accounts' changes, for a look at all of them at once.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError>;
+
+    /// Counts a login that the device refused.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError>;
+
+    /// When logins of an account were refused.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError>;
+
+    /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
+    /// is ever handed out twice, whoever shares the seed and whatever restarts. With `earliest`, only a step from
+    /// there on will do.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError>;
+
+    /// Forgets what no rule can need any more: stamps older than eight days, and used codes and attempts older than
+    /// four hundred. Counted on the wall clock, with room for one that is wrong by days.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn forget_old(&self, now: &Moment) -> Result<(), VaultError>;
+}
+
+impl Transitions for Tx<'_> {
+    fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
         let Transition { account, attempt, persist, candidate, keep, now } = *transition;
         match persist {
             Persist::Prepared => {
@@ -66,7 +129,7 @@ impl Tx<'_> {
                 self.set_phase(account, Phase::Sent, Some(attempt), now)?;
                 self.connection.execute(
                     "INSERT OR IGNORE INTO change (account, attempt, wall, boot, up) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![account.as_str(), attempt, now.wall_ms, now.boot.0, now.since_boot_ms],
+                    params![account.as_str(), attempt, now.wall_ms, &*now.boot.0, now.since_boot_ms],
                 )?;
             }
             Persist::Verifying => self.set_phase(account, Phase::Verifying, Some(attempt), now)?,
@@ -83,6 +146,144 @@ impl Tx<'_> {
         Ok(())
     }
 
+    fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3 WHERE name = ?1 AND state = 'idle'",
+            params![account.as_str(), now.wall_ms, why],
+        )?;
+        Ok(())
+    }
+
+    fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
+        self.connection
+            .execute("UPDATE account SET last_error = ?2 WHERE name = ?1", params![account.as_str(), error])?;
+        Ok(())
+    }
+
+    fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {
+        let version: Option<i64> =
+            self.connection
+                .query_row("SELECT candidate FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))?;
+        let secret = version.map_or(Ok(None), |version| self.open_secret(account, &Kind::Password, version))?;
+        Ok(secret.map(Candidate::new))
+    }
+
+    fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT wall, boot, up, attempt FROM change WHERE account = ?1")?;
+        let rows = statement
+            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, String>(3)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(stamp, attempt)| {
+                let Some(fresh) = restamp(&stamp, now) else { return Ok(stamp) };
+                self.connection.execute(
+                    "UPDATE change SET wall = ?3, boot = ?4, up = ?5 WHERE account = ?1 AND attempt = ?2",
+                    params![account.as_str(), attempt, fresh.wall_ms, &*fresh.boot.0, fresh.since_boot_ms],
+                )?;
+                Ok(fresh)
+            })
+            .collect()
+    }
+
+    fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError> {
+        let mut statement = self.connection.prepare_cached("SELECT wall, boot, up, account FROM change")?;
+        let mut changes: HashMap<String, Vec<Moment>> = HashMap::new();
+        for row in statement.query_map([], |row| Ok((stamp(row)?, row.get::<_, String>(3)?)))? {
+            let (stamp, account) = row?;
+            changes.entry(account).or_default().push(stamp);
+        }
+        Ok(changes)
+    }
+
+    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "INSERT INTO failed_login (account, wall, boot, up) VALUES (?1, ?2, ?3, ?4)",
+            params![account.as_str(), now.wall_ms, &*now.boot.0, now.since_boot_ms],
+        )?;
+        Ok(())
+    }
+
+    fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT wall, boot, up, id FROM failed_login WHERE account = ?1")?;
+        let rows = statement
+            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, i64>(3)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(stamp, id)| {
+                let Some(fresh) = restamp(&stamp, now) else {
+                    return Ok(stamp);
+                };
+                self.connection.execute(
+                    "UPDATE failed_login SET wall = ?2, boot = ?3, up = ?4 WHERE id = ?1",
+                    params![id, fresh.wall_ms, &*fresh.boot.0, fresh.since_boot_ms],
+                )?;
+                Ok(fresh)
+            })
+            .collect()
+    }
+
+    fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
+        let hash = self.seed_hash(seed.key());
+        let mut used =
+            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_code WHERE seed = ?1 AND step = ?2)")?;
+        let mut failed = None;
+        let pick = pick_step(now.wall_ms, seed.period(), guard_for(seed.period()), |step| {
+            if earliest.is_some_and(|earliest| step < earliest) {
+                return true;
+            }
+            let found =
+                i64::try_from(step).map(|step| used.query_row(params![hash, step], |row| row.get::<_, bool>(0)));
+            match found {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    failed = Some(error);
+                    false
+                }
+                Err(_) => false,
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        match pick {
+            Pick::WaitUntil(at) => Ok(Reservation::WaitUntil(at)),
+            Pick::Use(step) => {
+                let number = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
+                self.connection.execute(
+                    "INSERT INTO used_code (seed, step, wall) VALUES (?1, ?2, ?3)",
+                    params![hash, number, now.wall_ms],
+                )?;
+                Ok(Reservation::Code { code: seed.code(step), step })
+            }
+        }
+    }
+
+    fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
+        const DAY: i64 = 86_400_000;
+        for (table, column, days) in [
+            ("failed_login", "wall", 8),
+            ("change", "wall", 8),
+            ("used_code", "wall", 400),
+            ("attempt", "started", 400),
+        ] {
+            // A clock that leapt ahead must not forget what happened today: nothing of this boot goes.
+            let keep = if column == "wall" && table != "used_code" {
+                format!(" AND boot <> '{}'", now.boot.0.replace('\'', ""))
+            } else {
+                String::new()
+            };
+            self.connection.execute(
+                &format!("DELETE FROM {table} WHERE {column} < ?1{keep}"),
+                [now.wall_ms.saturating_sub(days * DAY)],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Tx<'_> {
     fn set_phase(
         &self,
         account: &AccountName,
@@ -145,184 +346,8 @@ impl Tx<'_> {
         )?;
         self.set_phase(account, Phase::Idle, None, now)
     }
-
-    /// Puts an account aside for a person, whatever it was doing: its stored password was refused.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError> {
-        self.connection.execute(
-            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3 WHERE name = ?1 AND state = 'idle'",
-            params![account.as_str(), now.wall_ms, why],
-        )?;
-        Ok(())
-    }
-
-    /// Records how the last attempt failed; `None` clears it.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
-        self.connection
-            .execute("UPDATE account SET last_error = ?2 WHERE name = ?1", params![account.as_str(), error])?;
-        Ok(())
-    }
-
-    /// The candidate of a rotation under way.
-    ///
-    /// # Errors
-    /// SQLite failed, or the row does not open.
-    pub fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {
-        let version: Option<i64> =
-            self.connection
-                .query_row("SELECT candidate FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))?;
-        let secret = version.map_or(Ok(None), |version| self.open_secret(account, &Kind::Password, version))?;
-        Ok(secret.map(Candidate::new))
-    }
-
-    /// When changes of an account passed their commit point. Stamps that lie in the future of a clock that was set
-    /// back are restamped.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT wall, boot, up, attempt FROM change WHERE account = ?1")?;
-        let rows = statement
-            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, String>(3)?)))?
-            .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter()
-            .map(|(stamp, attempt)| {
-                let Some(fresh) = restamp(&stamp, now) else { return Ok(stamp) };
-                self.connection.execute(
-                    "UPDATE change SET wall = ?3, boot = ?4, up = ?5 WHERE account = ?1 AND attempt = ?2",
-                    params![account.as_str(), attempt, fresh.wall_ms, fresh.boot.0, fresh.since_boot_ms],
-                )?;
-                Ok(fresh)
-            })
-            .collect()
-    }
-
-    /// The stamps of all accounts' changes, for a look at all of them at once.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError> {
-        let mut statement = self.connection.prepare_cached("SELECT wall, boot, up, account FROM change")?;
-        let mut changes: HashMap<String, Vec<Moment>> = HashMap::new();
-        for row in statement.query_map([], |row| Ok((stamp(row)?, row.get::<_, String>(3)?)))? {
-            let (stamp, account) = row?;
-            changes.entry(account).or_default().push(stamp);
-        }
-        Ok(changes)
-    }
-
-    /// Counts a login that the device refused.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
-        self.connection.execute(
-            "INSERT INTO failed_login (account, wall, boot, up) VALUES (?1, ?2, ?3, ?4)",
-            params![account.as_str(), now.wall_ms, now.boot.0, now.since_boot_ms],
-        )?;
-        Ok(())
-    }
-
-    /// When logins of an account were refused.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT wall, boot, up, id FROM failed_login WHERE account = ?1")?;
-        let rows = statement
-            .query_map([account.as_str()], |row| Ok((stamp(row)?, row.get::<_, i64>(3)?)))?
-            .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter()
-            .map(|(stamp, id)| {
-                let Some(fresh) = restamp(&stamp, now) else {
-                    return Ok(stamp);
-                };
-                self.connection.execute(
-                    "UPDATE failed_login SET wall = ?2, boot = ?3, up = ?4 WHERE id = ?1",
-                    params![id, fresh.wall_ms, fresh.boot.0, fresh.since_boot_ms],
-                )?;
-                Ok(fresh)
-            })
-            .collect()
-    }
-
-    /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
-    /// is ever handed out twice, whoever shares the seed and whatever restarts. With `earliest`, only a step from
-    /// there on will do.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
-        let hash = self.seed_hash(seed.key());
-        let mut used =
-            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_code WHERE seed = ?1 AND step = ?2)")?;
-        let mut failed = None;
-        let pick = pick_step(now.wall_ms, seed.period(), guard_for(seed.period()), |step| {
-            if earliest.is_some_and(|earliest| step < earliest) {
-                return true;
-            }
-            let found =
-                i64::try_from(step).map(|step| used.query_row(params![hash, step], |row| row.get::<_, bool>(0)));
-            match found {
-                Ok(Ok(found)) => found,
-                Ok(Err(error)) => {
-                    failed = Some(error);
-                    false
-                }
-                Err(_) => false,
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        match pick {
-            Pick::WaitUntil(at) => Ok(Reservation::WaitUntil(at)),
-            Pick::Use(step) => {
-                let number = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
-                self.connection.execute(
-                    "INSERT INTO used_code (seed, step, wall) VALUES (?1, ?2, ?3)",
-                    params![hash, number, now.wall_ms],
-                )?;
-                Ok(Reservation::Code { code: seed.code(step), step })
-            }
-        }
-    }
-
-    /// Forgets what no rule can need any more: stamps older than eight days, and used codes and attempts older than
-    /// four hundred. Counted on the wall clock, with room for one that is wrong by days.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    pub fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
-        const DAY: i64 = 86_400_000;
-        for (table, column, days) in [
-            ("failed_login", "wall", 8),
-            ("change", "wall", 8),
-            ("used_code", "wall", 400),
-            ("attempt", "started", 400),
-        ] {
-            // A clock that leapt ahead must not forget what happened today: nothing of this boot goes.
-            let keep = if column == "wall" && table != "used_code" {
-                format!(" AND boot <> '{}'", now.boot.0.replace('\'', ""))
-            } else {
-                String::new()
-            };
-            self.connection.execute(
-                &format!("DELETE FROM {table} WHERE {column} < ?1{keep}"),
-                [now.wall_ms.saturating_sub(days * DAY)],
-            )?;
-        }
-        Ok(())
-    }
 }
 
 fn stamp(row: &rusqlite::Row<'_>) -> rusqlite::Result<Moment> {
-    Ok(Moment { wall_ms: row.get(0)?, boot: BootId(row.get(1)?), since_boot_ms: row.get(2)? })
+    Ok(Moment { wall_ms: row.get(0)?, boot: BootId(row.get::<_, String>(1)?.into()), since_boot_ms: row.get(2)? })
 }

@@ -25,6 +25,7 @@ impl Attempt {
 
     pub(super) async fn connect(&self) -> Event {
         let result = tokio::select! {
+            biased;
             result = self.open_session() => result,
             () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
         };
@@ -32,7 +33,7 @@ impl Attempt {
         match result {
             Ok(session) if session.changed_at_login => {
                 self.step("the login took the new password; the template need not run".into());
-                session.close().await;
+                session.close(&self.core.clock).await;
                 Event::Ran
             }
             Ok(session) => {
@@ -79,7 +80,7 @@ impl Attempt {
         let login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
         let hops = self.hops(login).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
-        connect(&hops, bound, &self.core.codes, self).await
+        connect(self.core.world.wire.as_ref(), &hops, bound, &self.core.codes, self).await
     }
 
     pub(super) async fn hops(&self, login: Login) -> Result<Vec<Hop>, DeviceError> {
@@ -96,12 +97,13 @@ impl Attempt {
 
     pub(super) async fn hang_up(&self) {
         if let Some(session) = self.session.lock().await.take() {
-            session.close().await;
+            session.close(&self.core.clock).await;
         }
     }
 
     pub(super) async fn run_template(&self) -> Event {
         let result = tokio::select! {
+            biased;
             result = self.carry_template() => result,
             () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
         };
@@ -160,7 +162,7 @@ impl Attempt {
                 Event::Disproved(which)
             }
             Ok(Some(session)) => {
-                session.close().await;
+                session.close(&self.core.clock).await;
                 self.step(format!("the {name} password works"));
                 Event::Proved(which)
             }
@@ -183,7 +185,7 @@ impl Attempt {
         }
         let hops = self.hops(self.core.login(&self.config, &self.account, stored, None, true)).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
-        connect(&hops, bound, &self.core.codes, self).await.map(Some)
+        connect(self.core.world.wire.as_ref(), &hops, bound, &self.core.codes, self).await.map(Some)
     }
 
     pub(super) fn refused_account(&self, error: &DeviceError) -> AccountName {

@@ -91,10 +91,10 @@ fn lock<T>(mutex: &Plain<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// A fresh id: the time and 32 random bits.
-fn new_id(wall_ms: i64) -> String {
+fn new_id(core: &Core, wall_ms: i64) -> String {
     let mut bytes = [0u8; 4];
     // Without randomness the time alone tells attempts apart well enough; keys never come from here.
-    let _ = getrandom::fill(&mut bytes);
+    let _ = (core.world.random)(&mut bytes);
     format!("{wall_ms:x}-{}", data_encoding::HEXLOWER.encode(&bytes))
 }
 
@@ -159,7 +159,7 @@ impl Core {
                 beside: Arc::default(),
             };
             let core = self.clone();
-            tokio::spawn(async move { core.rotate(request).await });
+            self.spawn(async move { drop(core.rotate(request).await) });
         }
     }
 
@@ -205,7 +205,7 @@ impl Attempt {
             account,
             login,
             request,
-            id: new_id(started),
+            id: new_id(core, started),
             started,
             rotation: Mutex::new(Rotation::at(Phase::Idle)),
             candidate: Plain::default(),
@@ -316,7 +316,7 @@ impl Attempt {
         let former = self.core.vault.call(move |tx| tx.history(&name)).await.map_err(|error| error.to_string())?;
         let keep = self.account.policy.history.max(1);
         let former: Vec<Secret> = former.into_iter().take(keep + 1).map(|entry| entry.password).collect();
-        let mut fill = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| error.to_string());
+        let mut fill = |bytes: &mut [u8]| (self.core.world.random)(bytes);
         let candidate = self
             .account
             .policy

@@ -1,0 +1,111 @@
+//! The seam between what is said to a device and what carries it: SSH in the daemon, a simulated fleet in the simulator.
+
+use std::sync::Arc;
+
+use russh::keys::PrivateKey;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::error::DeviceError;
+use super::hostkeys::HostKeys;
+use crate::clock::Waiting;
+use crate::config::Device;
+use crate::model::Secret;
+
+/// A way for another connection's bytes, through a device.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Opens connections.
+pub trait Wire: Send + Sync {
+    /// Connects to a device, over `through` where one is given, and judges its host key. Returns the key's fingerprint
+    /// too. No secret is sent.
+    fn open<'a>(
+        &'a self,
+        device: &'a Arc<Device>,
+        host_keys: &'a HostKeys,
+        through: Option<Box<dyn Stream>>,
+    ) -> Waiting<'a, Result<(Box<dyn Link>, String), DeviceError>>;
+}
+
+/// A method of the login (RFC 4252), or the answers to its prompts (RFC 4256).
+pub enum Ask {
+    /// `none`: to learn which methods there are.
+    None,
+    /// `publickey`.
+    Key(Arc<PrivateKey>),
+    /// `password`.
+    Password(Secret),
+    /// `keyboard-interactive`: begin.
+    Interactive,
+    /// `keyboard-interactive`: the answers to the prompts of this round.
+    Answers(Vec<Secret>),
+}
+
+/// The methods with which a login may go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Methods {
+    /// `publickey`.
+    pub key: bool,
+    /// `password`.
+    pub password: bool,
+    /// `keyboard-interactive`.
+    pub interactive: bool,
+}
+
+impl Methods {
+    /// Their names.
+    #[must_use]
+    pub fn names(self) -> String {
+        let all = [(self.key, "publickey"), (self.password, "password"), (self.interactive, "keyboard-interactive")];
+        let names: Vec<&str> = all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect();
+        if names.is_empty() { "nothing that rotord knows".into() } else { names.join(", ") }
+    }
+}
+
+/// What the device says to it.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Logged in.
+    In,
+    /// No; or, with `partial`, yes, and more is needed.
+    Failure {
+        /// What may be tried next.
+        methods: Methods,
+        /// Whether the method was accepted and others are needed besides.
+        partial: bool,
+    },
+    /// Questions, each to be answered.
+    Prompts {
+        /// Name and instructions of the round.
+        context: String,
+        /// The prompts.
+        prompts: Vec<String>,
+    },
+}
+
+/// A connection to a device.
+pub trait Link: Send + Sync {
+    /// Goes on with the login. An error means that the connection is gone.
+    fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>>;
+
+    /// Opens a shell on a terminal.
+    fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>>;
+
+    /// Opens a way to another host through this device.
+    fn tunnel<'a>(&'a self, host: &'a str, port: u16) -> Waiting<'a, Result<Box<dyn Stream>, String>>;
+
+    /// Hangs up, and returns once the connection is closed: a device that allows one session counts the next one only
+    /// then.
+    fn close(self: Box<Self>) -> Waiting<'static, ()>;
+}
+
+/// A shell's terminal.
+pub trait Shell: Send {
+    /// Sends bytes. That a device takes nothing in is found out by the wait that follows.
+    fn send(&mut self, bytes: Secret) -> Waiting<'_, ()>;
+
+    /// The next bytes of the device; `None` once it closed the session. It may be dropped and asked again: nothing is
+    /// lost.
+    fn output(&mut self) -> Waiting<'_, Option<Vec<u8>>>;
+}

@@ -21,6 +21,7 @@
 //! | [`control`] | the API on the Unix socket, and its client |
 //! | [`cli`] | the commands and what they print |
 //! | [`demo`] | a simulated device, and the whole system with nothing installed |
+//! | [`sim`] | the simulator: the daemon's code in a world made to break it |
 //! | [`entry`] | the daemon's command line |
 
 pub mod audit;
@@ -37,6 +38,7 @@ pub mod model;
 pub mod policy;
 pub mod rotation;
 pub mod schedule;
+pub mod sim;
 pub mod template;
 pub mod totp;
 pub mod vault;

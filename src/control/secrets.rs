@@ -14,9 +14,10 @@ use super::types::{
 };
 use crate::audit::Draft;
 use crate::daemon::Core;
+use crate::daemon::refuse_while_busy;
 use crate::model::{AccountName, Actor, Secret};
 use crate::totp::Seed;
-use crate::vault::{Kind, Ledger, VaultError};
+use crate::vault::Kind;
 
 /// The caller and the account, where he is a custodian and there is such an account.
 async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
@@ -74,31 +75,6 @@ fn check_value(value: &Secret) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn store(core: &Core, account: AccountName, kind: Kind, value: Secret, event: Draft) -> Result<(), ApiError> {
-    let now = core.clock.now();
-    core.vault
-        .call(move |tx| {
-            refuse_while_busy(tx, &account, &kind)?;
-            tx.set_secret(&account, &kind, &value, &now)?;
-            tx.audit(&event, &now)
-        })
-        .await?;
-    Ok(())
-}
-
-/// A password is not replaced while a rotation is between two of them.
-fn refuse_while_busy(tx: &dyn Ledger, account: &AccountName, kind: &Kind) -> Result<(), VaultError> {
-    use crate::rotation::Phase;
-    let phase = tx.account(account)?.map_or(Phase::Idle, |row| row.phase);
-    let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain { .. });
-    if *kind == Kind::Password && !settled {
-        return Err(VaultError::NotFound(format!(
-            "a rotation of {account} is under way; set the password when it has ended"
-        )));
-    }
-    Ok(())
-}
-
 /// Stores a password, or a secret field.
 #[utoipa::path(post, path = "/v1/secret/set", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn secret_set(
@@ -124,7 +100,7 @@ pub(super) async fn secret_set(
         _ => "password".to_owned(),
     };
     let event = draft("secret.set", &account, &actor).detail(what.clone());
-    store(&core, account.clone(), kind, body.value.0, event).await?;
+    core.store_secret(account.clone(), kind, body.value.0, Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the {what} of {account} is stored") }))
 }
 
@@ -175,7 +151,7 @@ pub(super) async fn totp_set(
     let (actor, account) = custodian(&core, peer, &body.account).await?;
     let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
     let event = draft("totp.set", &account, &actor);
-    store(&core, account.clone(), Kind::Totp, seed.to_uri(), event).await?;
+    core.store_secret(account.clone(), Kind::Totp, seed.to_uri(), Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({})", seed.describe()) }))
 }
 
@@ -196,7 +172,7 @@ pub(super) async fn ssh_key_set(
     }
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);
     let event = draft("secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
-    store(&core, account.clone(), Kind::SshKey, text, event).await?;
+    core.store_secret(account.clone(), Kind::SshKey, text, Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the private key {fingerprint} of {account} is stored") }))
 }
 

@@ -9,6 +9,7 @@ mod logging;
 mod recovery;
 mod run;
 mod scheduler;
+mod secrets;
 mod values;
 mod world;
 
@@ -18,4 +19,5 @@ pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
 pub use run::run;
 pub use scheduler::keep_schedule;
-pub use world::{Random, Spawn, World};
+pub use secrets::refuse_while_busy;
+pub use world::{Random, Spawn, Witness, World};

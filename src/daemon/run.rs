@@ -11,6 +11,7 @@ use super::core::{Core, StartError};
 use super::scheduler::keep_schedule;
 use crate::audit::Draft;
 use crate::model::Trigger;
+use crate::vault::VaultError;
 
 /// How long rotations past their commit point may take to end after a request to stop.
 const LAST_ORDERS: Duration = Duration::from_secs(80);
@@ -33,18 +34,11 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve
     let mut usr1 = signal(SignalKind::user_defined1()).map_err(system("SIGUSR1"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
-    let version = env!("CARGO_PKG_VERSION");
-    core.audit(Draft {
-        actor: Some(Core::own_actor()),
-        ..Draft::new("daemon.start").detail(format!("rotord {version}"))
-    })
-    .await?;
-    core.recover_all().await?;
+    core.begin().await?;
     let server = tokio::spawn(serve);
-    let schedule = tokio::spawn(keep_schedule(core.clone()));
     let config = core.config();
     let status = format!("{} accounts, {} jobs", config.accounts.len(), config.jobs.len());
-    tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {version} is ready");
+    tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {} is ready", env!("CARGO_PKG_VERSION"));
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
     loop {
@@ -66,9 +60,25 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve
     }
     notify(&[NotifyState::Stopping]);
     stop(&core).await;
-    schedule.abort();
     server.abort();
     Ok(())
+}
+
+impl Core {
+    /// Puts the start on record, goes on with what was interrupted, and begins to keep the schedule.
+    ///
+    /// # Errors
+    /// The vault or the audit log failed.
+    pub(crate) async fn begin(self: &Arc<Self>) -> Result<(), VaultError> {
+        self.audit(Draft {
+            actor: Some(Self::own_actor()),
+            ..Draft::new("daemon.start").detail(format!("rotord {}", env!("CARGO_PKG_VERSION")))
+        })
+        .await?;
+        self.recover_all().await?;
+        self.spawn(keep_schedule(self.clone()));
+        Ok(())
+    }
 }
 
 async fn reload(core: &Arc<Core>) {

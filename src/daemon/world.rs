@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, Waiting};
 use crate::device::{Ssh, Wire};
+use crate::rotation::{Event, Phase};
 
 /// Fills a buffer with random bytes, or says why it cannot.
 pub type Random = Arc<dyn Fn(&mut [u8]) -> Result<(), String> + Send + Sync>;
 
 /// Lets a task run beside all others.
 pub type Spawn = Arc<dyn Fn(Waiting<'static, ()>) + Send + Sync>;
+
+/// Told of every event that reaches a rotation's state machine, and of the phase that it meets.
+pub type Witness = Arc<dyn Fn(Phase, Event) + Send + Sync>;
 
 /// The world around the daemon. The simulator hands in another.
 #[derive(Clone)]
@@ -22,6 +26,8 @@ pub struct World {
     pub random: Random,
     /// Starts tasks.
     pub spawn: Spawn,
+    /// Sees what reaches the state machines.
+    pub witness: Witness,
 }
 
 impl std::fmt::Debug for World {
@@ -39,6 +45,7 @@ impl World {
             wire: Arc::new(Ssh),
             random: Arc::new(|bytes| getrandom::fill(bytes).map_err(|error| error.to_string())),
             spawn: Arc::new(|task| drop(tokio::spawn(task))),
+            witness: Arc::new(|_, _| {}),
         }
     }
 }

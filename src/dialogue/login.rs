@@ -78,6 +78,9 @@ pub enum PromptError {
     /// The password is asked for a second time: the first was refused.
     #[error("the login asks for the password again: it refused the one that was sent")]
     AskedAgain,
+    /// The login took the password and demands another one, which this login is not to give.
+    #[error("the login takes the password and demands a new one; 'rotorctl rotate' gives it one")]
+    NewDemanded,
     /// The login asks on and on.
     #[error("the login asked {0} times and did not end")]
     TooMany(usize),
@@ -143,6 +146,7 @@ impl LoginDialogue {
             Some(Kind::Code) => Ok(Answer::Code),
             Some(Kind::User) => Ok(Answer::UserName),
             Some(Kind::Key) => Ok(Answer::Empty),
+            Some(Kind::New) if self.password_given => Err(PromptError::NewDemanded),
             Some(Kind::New) | None => Err(PromptError::Unknown(shown_prompt(prompt, 200))),
         }
     }

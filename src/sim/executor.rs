@@ -180,8 +180,7 @@ impl Loop {
         inner.spawned.clear();
         inner.halted = false;
         let agenda = std::mem::take(&mut inner.agenda);
-        inner.agenda =
-            agenda.into_iter().filter(|Reverse(entry)| matches!(entry.due, Due::Happen(_))).collect();
+        inner.agenda = agenda.into_iter().filter(|Reverse(entry)| matches!(entry.due, Due::Happen(_))).collect();
         drop(inner);
         lock(&self.ready).clear();
     }

@@ -6,7 +6,7 @@ use super::super::admission::in_words;
 use super::super::values::way_to;
 use super::{Attempt, RotationResult, lock};
 use crate::device::{DeviceError, Hop, Login, RunContext, Session, Watcher, connect, run_template};
-use crate::dialogue::{Run, Verdict};
+use crate::dialogue::{PromptError, Run, Verdict};
 use crate::model::{AccountName, Outcome};
 use crate::rotation::{Event, Phase, Which};
 
@@ -164,6 +164,11 @@ impl Attempt {
             Ok(Some(session)) => {
                 session.close(&self.core.clock).await;
                 self.step(format!("the {name} password works"));
+                Event::Proved(which)
+            }
+            // The device demands a new password of those alone who gave the old one.
+            Err(DeviceError::Prompt(PromptError::NewDemanded)) => {
+                self.say(format!("the {name} password works; the device demands a new one at the next login"));
                 Event::Proved(which)
             }
             Err(error) => {

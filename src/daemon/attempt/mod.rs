@@ -351,6 +351,7 @@ impl Attempt {
         }
         let mut next = rotation.clone();
         let actions = next.step(event).map_err(|error| error.to_string())?;
+        (self.core.world.witness)(rotation.phase(), event);
         let mut acts = VecDeque::new();
         for action in actions {
             match action {

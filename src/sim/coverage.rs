@@ -1,0 +1,163 @@
+//! What the histories reached: each transition of the state machine, each fault. What was never reached was not tested.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::universe::Fault;
+use crate::rotation::{Event, Phase, Rotation, Which};
+
+/// Counters.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage {
+    transitions: BTreeMap<(&'static str, &'static str), u64>,
+    faults: BTreeMap<Fault, u64>,
+    /// Histories.
+    pub histories: u64,
+    /// Commit points passed.
+    pub changes: u64,
+    /// Changes that a fresh login proved.
+    pub proved: u64,
+    /// Requests that a rule refused.
+    pub refused: u64,
+    /// Days of simulated time.
+    pub days: u64,
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Prepared => "prepared",
+        Phase::Changing => "changing",
+        Phase::Sent => "sent",
+        Phase::Verifying => "verifying",
+        Phase::Uncertain { likely: Which::New } => "uncertain (new likelier)",
+        Phase::Uncertain { likely: Which::Old } => "uncertain (old likelier)",
+        Phase::Quarantined => "quarantined",
+    }
+}
+
+fn event_name(event: Event) -> &'static str {
+    match event {
+        Event::Begin => "begin",
+        Event::LoggedIn => "logged in",
+        Event::LoginRefused { retry: true, .. } => "login refused, once more",
+        Event::LoginRefused { retry: false, own: true } => "login refused for good",
+        Event::LoginRefused { retry: false, own: false } => "login account refused for good",
+        Event::Failed => "failed",
+        Event::AtCommitPoint => "commit point",
+        Event::Ran => "ran to its end",
+        Event::Broken { refused: true } => "broken, device says no",
+        Event::Broken { refused: false } => "broken",
+        Event::Proved(Which::New) => "new password proved",
+        Event::Proved(Which::Old) => "old password proved",
+        Event::Disproved(Which::New) => "new password refused",
+        Event::Disproved(Which::Old) => "old password refused",
+        Event::Unreachable => "unreachable",
+        Event::Recover => "recover",
+    }
+}
+
+const PHASES: [Phase; 8] = [
+    Phase::Idle,
+    Phase::Prepared,
+    Phase::Changing,
+    Phase::Sent,
+    Phase::Verifying,
+    Phase::Uncertain { likely: Which::New },
+    Phase::Uncertain { likely: Which::Old },
+    Phase::Quarantined,
+];
+
+const EVENTS: [Event; 16] = [
+    Event::Begin,
+    Event::LoggedIn,
+    Event::LoginRefused { retry: true, own: true },
+    Event::LoginRefused { retry: false, own: true },
+    Event::LoginRefused { retry: false, own: false },
+    Event::Failed,
+    Event::AtCommitPoint,
+    Event::Ran,
+    Event::Broken { refused: true },
+    Event::Broken { refused: false },
+    Event::Proved(Which::New),
+    Event::Proved(Which::Old),
+    Event::Disproved(Which::New),
+    Event::Disproved(Which::Old),
+    Event::Unreachable,
+    Event::Recover,
+];
+
+impl Coverage {
+    pub(super) fn transition(&mut self, phase: Phase, event: Event) {
+        *self.transitions.entry((phase_name(phase), event_name(event))).or_default() += 1;
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (key, count) in &other.transitions {
+            *self.transitions.entry(*key).or_default() += count;
+        }
+        for (key, count) in &other.faults {
+            *self.faults.entry(*key).or_default() += count;
+        }
+        self.histories += other.histories;
+        self.changes += other.changes;
+        self.proved += other.proved;
+        self.refused += other.refused;
+        self.days += other.days;
+    }
+
+    /// Every transition that the machine allows and every fault, with how often it was seen; what cannot happen is left
+    /// out, with the reason in [`cannot_happen`].
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, u64)> {
+        let mut all = Vec::new();
+        for phase in PHASES {
+            for event in EVENTS {
+                let allowed = Rotation::at(phase).step(event).is_ok();
+                if allowed && cannot_happen(phase, event).is_none() {
+                    let key = (phase_name(phase), event_name(event));
+                    let count = self.transitions.get(&key).copied().unwrap_or(0);
+                    all.push((format!("{}: {}", key.0, key.1), count));
+                }
+            }
+        }
+        for fault in Fault::ALL {
+            all.push((format!("fault: {fault:?}"), self.faults.get(&fault).copied().unwrap_or(0)));
+        }
+        all
+    }
+
+    /// What was never reached.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        self.all().into_iter().filter(|(_, count)| *count == 0).map(|(what, _)| what).collect()
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "{} histories, {} days, {} commit points, {} changes proved, {} requests refused\n",
+            self.histories, self.days, self.changes, self.proved, self.refused
+        );
+        for (what, count) in self.all() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{count:>12}  {what}");
+        }
+        text
+    }
+}
+
+/// Why a transition that the machine allows does not come up; `None` where it does.
+#[must_use]
+pub fn cannot_happen(phase: Phase, event: Event) -> Option<&'static str> {
+    match (phase, event) {
+        (Phase::Idle, Event::Recover) => Some("nobody recovers an account at rest: the row is read first"),
+        _ => None,
+    }
+}

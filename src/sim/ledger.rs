@@ -1,0 +1,512 @@
+//! A vault in memory: what SQLite keeps, without SQLite, so that a history takes microseconds. A property test holds the
+//! two against each other.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::audit::Draft;
+use crate::model::{AccountName, Candidate, Moment, Secret, rfc3339};
+use crate::policy::restamp;
+use crate::rotation::{Persist, Phase};
+use crate::totp::{Pick, Seed, guard_for, pick_step};
+use crate::vault::{
+    AccountRow, AttemptRow, HistoryEntry, HostKeyRow, Kind, Records, Reservation, Secrets, Trail, Transition,
+    Transitions, VaultError,
+};
+
+#[derive(Debug, Clone)]
+struct Version {
+    number: i64,
+    secret: Secret,
+    made: i64,
+    retired: Option<i64>,
+}
+
+/// What is stored of one account.
+#[derive(Debug, Clone)]
+pub(super) struct Book {
+    phase: Phase,
+    since: i64,
+    attempt: Option<String>,
+    current: Option<i64>,
+    candidate: Option<i64>,
+    paused: bool,
+    last_change: Option<i64>,
+    last_error: Option<String>,
+    wake: Option<i64>,
+    tries: u32,
+    passwords: Vec<Version>,
+    others: BTreeMap<String, Secret>,
+    changes: Vec<(String, Moment)>,
+    failed: Vec<Moment>,
+}
+
+impl Book {
+    fn new(now: &Moment) -> Self {
+        Self {
+            phase: Phase::Idle,
+            since: now.wall_ms,
+            attempt: None,
+            current: None,
+            candidate: None,
+            paused: false,
+            last_change: None,
+            last_error: None,
+            wake: None,
+            tries: 0,
+            passwords: Vec::new(),
+            others: BTreeMap::new(),
+            changes: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    fn add_password(&mut self, secret: &Secret, now: &Moment) -> i64 {
+        let number = self.passwords.iter().map(|version| version.number).max().unwrap_or(0) + 1;
+        self.passwords.push(Version { number, secret: secret.clone(), made: now.wall_ms, retired: None });
+        number
+    }
+
+    fn set_phase(&mut self, phase: Phase, attempt: Option<&str>, now: &Moment) {
+        self.phase = phase;
+        self.since = now.wall_ms;
+        self.attempt = attempt.map(str::to_owned);
+    }
+
+    fn drop_unsent(&mut self) {
+        if matches!(self.phase, Phase::Prepared | Phase::Changing) {
+            let candidate = self.candidate.take();
+            self.passwords.retain(|version| Some(version.number) != candidate);
+        }
+    }
+
+    fn password(&self, number: Option<i64>) -> Option<&Secret> {
+        self.passwords.iter().find(|version| Some(version.number) == number).map(|version| &version.secret)
+    }
+
+    fn row(&self, name: &AccountName) -> AccountRow {
+        AccountRow {
+            name: name.to_string(),
+            phase: self.phase,
+            since: self.since,
+            attempt: self.attempt.clone(),
+            has_password: self.current.is_some(),
+            paused: self.paused,
+            last_change: self.last_change,
+            last_error: self.last_error.clone(),
+            wake: self.wake,
+            tries: self.tries,
+        }
+    }
+
+    /// The state, for the checker.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether any password on record is this one.
+    pub(super) fn knows(&self, password: &str) -> bool {
+        self.passwords.iter().any(|version| version.secret.expose() == password)
+    }
+
+    /// The password in force, and the candidate.
+    pub(super) fn two(&self) -> (Option<&Secret>, Option<&Secret>) {
+        (self.password(self.current), self.password(self.candidate))
+    }
+
+    /// Why the last attempt failed.
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+}
+
+/// An audit event, as far as the checker needs it.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    pub(super) event: &'static str,
+    pub(super) account: Option<String>,
+    pub(super) attempt: Option<String>,
+}
+
+/// All that is stored.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    pub(super) accounts: BTreeMap<AccountName, Arc<Book>>,
+    used: BTreeSet<(Vec<u8>, u64)>,
+    /// In the order in which they were used.
+    pub(super) used_order: Vec<(Vec<u8>, u64)>,
+    jobs: BTreeMap<String, i64>,
+    paused_jobs: BTreeSet<String>,
+    pub(super) log: Vec<Noted>,
+    /// Accounts whose commit point the call at hand passed.
+    pub(super) sent: Vec<AccountName>,
+    host_keys: BTreeMap<String, Vec<HostKeyRow>>,
+}
+
+/// What brings the books back to where they were.
+pub(super) struct Mark {
+    accounts: BTreeMap<AccountName, Arc<Book>>,
+    used: usize,
+    jobs: BTreeMap<String, i64>,
+    log: usize,
+}
+
+impl Books {
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            accounts: self.accounts.clone(),
+            used: self.used_order.len(),
+            jobs: self.jobs.clone(),
+            log: self.log.len(),
+        }
+    }
+
+    pub(super) fn roll_back(&mut self, mark: Mark) {
+        self.accounts = mark.accounts;
+        self.jobs = mark.jobs;
+        self.log.truncate(mark.log);
+        for pair in self.used_order.drain(mark.used..) {
+            self.used.remove(&pair);
+        }
+    }
+}
+
+/// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
+pub(super) struct Pages<'a>(RefCell<&'a mut Books>);
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(books: &'a mut Books) -> Self {
+        Self(RefCell::new(books))
+    }
+
+    fn write<T>(&self, account: &AccountName, now: &Moment, work: impl FnOnce(&mut Book) -> T) -> T {
+        let mut books = self.0.borrow_mut();
+        if !books.accounts.contains_key(account) {
+            books.accounts.insert(account.clone(), Arc::new(Book::new(now)));
+        }
+        let book = books.accounts.entry(account.clone()).or_insert_with(|| Arc::new(Book::new(now)));
+        work(Arc::make_mut(book))
+    }
+
+    /// Changes an account that exists; nothing happens to one that does not.
+    fn update(&self, account: &AccountName, work: impl FnOnce(&mut Book)) {
+        if let Some(book) = self.0.borrow_mut().accounts.get_mut(account) {
+            work(Arc::make_mut(book));
+        }
+    }
+
+    fn read<T>(&self, account: &AccountName, work: impl FnOnce(&Book) -> T) -> Option<T> {
+        self.0.borrow().accounts.get(account).map(|book| work(book))
+    }
+}
+
+fn text_of(kind: &Kind) -> String {
+    match kind {
+        Kind::Password => "password".into(),
+        Kind::Totp => "totp".into(),
+        Kind::SshKey => "ssh-key".into(),
+        Kind::Field(name) => format!("field:{name}"),
+    }
+}
+
+impl Records for Pages<'_> {
+    fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
+        Ok(self.read(account, |book| book.row(account)))
+    }
+
+    fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
+        Ok(self.0.borrow().accounts.iter().map(|(name, book)| book.row(name)).collect())
+    }
+
+    fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
+        let books = self.0.borrow();
+        let waits = |book: &Book| book.wake.is_some() || !matches!(book.phase, Phase::Idle | Phase::Quarantined);
+        Ok(books.accounts.iter().filter(|(_, book)| waits(book)).map(|(name, book)| book.row(name)).collect())
+    }
+
+    fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
+        self.write(account, now, |book| book.paused = paused);
+        Ok(())
+    }
+
+    fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
+        let mut books = self.0.borrow_mut();
+        if paused {
+            books.paused_jobs.insert(job.to_owned());
+        } else {
+            books.paused_jobs.remove(job);
+        }
+        Ok(())
+    }
+
+    fn is_job_paused(&self, job: &str) -> Result<bool, VaultError> {
+        Ok(self.0.borrow().paused_jobs.contains(job))
+    }
+
+    fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError> {
+        self.update(account, |book| {
+            book.wake = wake;
+            book.tries = tries;
+        });
+        Ok(())
+    }
+
+    fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
+        Ok(self.0.borrow().jobs.get(job).copied())
+    }
+
+    fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
+        self.0.borrow_mut().jobs.insert(job.to_owned(), at);
+        Ok(())
+    }
+
+    fn save_attempt(&self, _attempt: &AttemptRow) -> Result<(), VaultError> {
+        Ok(())
+    }
+
+    fn attempts(&self, _account: &AccountName, _most: u32) -> Result<Vec<AttemptRow>, VaultError> {
+        // Only people read them.
+        Ok(Vec::new())
+    }
+
+    fn close_open_attempts(&self, _now: &Moment) -> Result<(), VaultError> {
+        Ok(())
+    }
+
+    fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError> {
+        let entries = self.read(account, |book| {
+            let entry = |version: &Version| HistoryEntry {
+                password: version.secret.clone(),
+                from: rfc3339(version.made),
+                until: version.retired.map(rfc3339),
+                current: Some(version.number) == book.current,
+            };
+            book.passwords.iter().rev().map(entry).collect()
+        });
+        Ok(entries.unwrap_or_default())
+    }
+
+    fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError> {
+        Ok(self.0.borrow().host_keys.get(device).cloned().unwrap_or_default())
+    }
+
+    fn trust_host_key(&self, device: &str, key: &HostKeyRow, _now: &Moment) -> Result<(), VaultError> {
+        let mut books = self.0.borrow_mut();
+        let keys = books.host_keys.entry(device.to_owned()).or_default();
+        keys.retain(|known| known.fingerprint != key.fingerprint);
+        keys.push(key.clone());
+        Ok(())
+    }
+}
+
+impl Secrets for Pages<'_> {
+    fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError> {
+        self.write(account, now, |book| {
+            if *kind != Kind::Password {
+                book.others.insert(text_of(kind), secret.clone());
+                return;
+            }
+            let number = book.add_password(secret, now);
+            for version in &mut book.passwords {
+                if version.number < number && version.retired.is_none() {
+                    version.retired = Some(now.wall_ms);
+                }
+            }
+            book.current = Some(number);
+            book.candidate = None;
+            book.wake = None;
+            book.tries = 0;
+            book.last_error = None;
+            book.set_phase(Phase::Idle, None, now);
+        });
+        Ok(())
+    }
+
+    fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError> {
+        let found = self.read(account, |book| match kind {
+            Kind::Password => book.password(book.current).cloned(),
+            _ => book.others.get(&text_of(kind)).cloned(),
+        });
+        Ok(found.flatten())
+    }
+
+    fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError> {
+        let fields = self.read(account, |book| {
+            let field =
+                |(kind, value): (&String, &Secret)| Some((kind.strip_prefix("field:")?.to_owned(), value.clone()));
+            book.others.iter().filter_map(field).collect()
+        });
+        Ok(fields.unwrap_or_default())
+    }
+}
+
+impl Transitions for Pages<'_> {
+    fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
+        let Transition { account, attempt, persist, candidate, keep, now } = *transition;
+        if persist == Persist::Prepared {
+            let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
+            self.write(account, now, |book| {
+                let number = book.add_password(candidate.secret(), now);
+                book.candidate = Some(number);
+                book.set_phase(Phase::Prepared, Some(attempt), now);
+            });
+            return Ok(());
+        }
+        if persist == Persist::Sent {
+            self.0.borrow_mut().sent.push(account.clone());
+        }
+        self.update(account, |book| match persist {
+            Persist::Prepared => {}
+            Persist::Changing => book.set_phase(Phase::Changing, Some(attempt), now),
+            Persist::Sent => {
+                book.set_phase(Phase::Sent, Some(attempt), now);
+                if !book.changes.iter().any(|(known, _)| known == attempt) {
+                    book.changes.push((attempt.to_owned(), now.clone()));
+                }
+            }
+            Persist::Verifying => book.set_phase(Phase::Verifying, Some(attempt), now),
+            Persist::Uncertain { likely } => book.set_phase(Phase::Uncertain { likely }, Some(attempt), now),
+            Persist::Quarantine => {
+                book.drop_unsent();
+                book.set_phase(Phase::Quarantined, Some(attempt), now);
+            }
+            Persist::Promote => {
+                let candidate = book.candidate;
+                for version in &mut book.passwords {
+                    if candidate.is_some() && version.retired.is_none() && Some(version.number) != candidate {
+                        version.retired = Some(now.wall_ms);
+                    }
+                }
+                if candidate.is_some() {
+                    book.current = book.candidate.take();
+                    book.last_change = Some(now.wall_ms);
+                    book.last_error = None;
+                    book.wake = None;
+                    book.tries = 0;
+                }
+                let newest = book.passwords.len().saturating_sub(keep.max(5) + 1);
+                let mut place = 0;
+                book.passwords.retain(|version| {
+                    place += 1;
+                    version.retired.is_none() || place > newest
+                });
+                book.set_phase(Phase::Idle, None, now);
+            }
+            Persist::Revert => {
+                let unsent = matches!(book.phase, Phase::Prepared | Phase::Changing);
+                book.drop_unsent();
+                let candidate = book.candidate.take();
+                for version in &mut book.passwords {
+                    if Some(version.number) == candidate {
+                        version.retired = Some(now.wall_ms);
+                    }
+                }
+                book.wake = None;
+                if !unsent {
+                    book.tries = 0;
+                }
+                book.set_phase(Phase::Idle, None, now);
+            }
+        });
+        Ok(())
+    }
+
+    fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError> {
+        self.update(account, |book| {
+            if book.phase == Phase::Idle {
+                book.phase = Phase::Quarantined;
+                book.since = now.wall_ms;
+                book.last_error = Some(why.to_owned());
+            }
+        });
+        Ok(())
+    }
+
+    fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
+        self.update(account, |book| book.last_error = error.map(str::to_owned));
+        Ok(())
+    }
+
+    fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {
+        Ok(self.read(account, |book| book.password(book.candidate).cloned().map(Candidate::new)).flatten())
+    }
+
+    fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
+        let mut stamps = Vec::new();
+        self.update(account, |book| {
+            for (_, stamp) in &mut book.changes {
+                if let Some(fresh) = restamp(stamp, now) {
+                    *stamp = fresh;
+                }
+                stamps.push(stamp.clone());
+            }
+        });
+        Ok(stamps)
+    }
+
+    fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError> {
+        let books = self.0.borrow();
+        let stamps = |book: &Book| book.changes.iter().map(|(_, stamp)| stamp.clone()).collect();
+        Ok(books.accounts.iter().map(|(name, book)| (name.to_string(), stamps(book))).collect())
+    }
+
+    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.write(account, now, |book| book.failed.push(now.clone()));
+        Ok(())
+    }
+
+    fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
+        let mut stamps = Vec::new();
+        self.update(account, |book| {
+            for stamp in &mut book.failed {
+                if let Some(fresh) = restamp(stamp, now) {
+                    *stamp = fresh;
+                }
+                stamps.push(stamp.clone());
+            }
+        });
+        Ok(stamps)
+    }
+
+    fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
+        let key = seed.key().to_vec();
+        let mut books = self.0.borrow_mut();
+        let pick = pick_step(now.wall_ms, seed.period(), guard_for(seed.period()), |step| {
+            earliest.is_some_and(|earliest| step < earliest) || books.used.contains(&(key.clone(), step))
+        });
+        Ok(match pick {
+            Pick::WaitUntil(at) => Reservation::WaitUntil(at),
+            Pick::Use(step) => {
+                books.used.insert((key.clone(), step));
+                books.used_order.push((key, step));
+                Reservation::Code { code: seed.code(step), step }
+            }
+        })
+    }
+
+    fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
+        const DAY: i64 = 86_400_000;
+        let old = |stamp: &Moment| stamp.wall_ms < now.wall_ms.saturating_sub(8 * DAY) && stamp.boot != now.boot;
+        for book in self.0.borrow_mut().accounts.values_mut() {
+            if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(&old) {
+                let book = Arc::make_mut(book);
+                book.changes.retain(|(_, stamp)| !old(stamp));
+                book.failed.retain(|stamp| !old(stamp));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Trail for Pages<'_> {
+    fn audit(&self, draft: &Draft, _now: &Moment) -> Result<(), VaultError> {
+        let mut books = self.0.borrow_mut();
+        books.log.push(Noted { event: draft.event, account: draft.account.clone(), attempt: draft.attempt.clone() });
+        Ok(())
+    }
+
+    fn audit_head(&self) -> Result<(u64, String), VaultError> {
+        Ok((self.0.borrow().log.len() as u64, String::new()))
+    }
+}

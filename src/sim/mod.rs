@@ -1,0 +1,48 @@
+//! The simulator: the daemon's own code in a world that is made to break it, from one seed, without real time.
+//!
+//! What is true here: the state machine, admission, the scheduler, recovery, the single-use rule, policies, the login,
+//! the template language and its runner, all as the daemon runs them. What is simulated: time, randomness, the executor,
+//! the network, the devices, the disk under the vault, and the people. After each call to the vault and each change at a
+//! device an omniscient checker looks at every promise.
+
+mod coverage;
+mod executor;
+mod fleet;
+mod history;
+mod ledger;
+mod random;
+mod universe;
+
+pub use coverage::{Coverage, cannot_happen};
+pub use history::{Ended, Plan, begins, run};
+pub use universe::Fault;
+
+/// Which promise a violation breaks, without the names and numbers of the history.
+#[must_use]
+pub fn kind_of(violation: &str) -> String {
+    let plain = |word: &&str| !word.contains(['/', '«', '"']) && !word.chars().any(|c| c.is_ascii_digit());
+    violation.split_whitespace().filter(plain).take(12).collect::<Vec<_>>().join(" ")
+}
+
+/// Makes a failing history as small as it gets: faults are left out and days cut off as long as the same promise is
+/// broken. Returns the smallest one, told.
+#[must_use]
+pub fn shrink(plan: Plan) -> Ended {
+    let Some(first) = run(plan).violation else {
+        return run(Plan { tell: true, ..plan });
+    };
+    let fails = |plan: Plan| run(plan).violation.is_some_and(|found| kind_of(&found) == kind_of(&first));
+    let mut best = plan;
+    for _ in 0..2 {
+        for fault in Fault::ALL {
+            let smaller = Plan { without: best.without | fault.bit(), ..best };
+            if smaller.without != best.without && fails(smaller) {
+                best = smaller;
+            }
+        }
+        while best.days > 1 && fails(Plan { days: best.days - 1, ..best }) {
+            best.days -= 1;
+        }
+    }
+    run(Plan { tell: true, ..best })
+}

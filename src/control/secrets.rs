@@ -53,7 +53,7 @@ pub(super) async fn otp(
     let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
     let period = seed.period();
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
-    let issued = core.codes.issue(&seed, earliest, |_: Duration| {}).await?;
+    let issued = core.transport.codes.issue(&seed, earliest, |_: Duration| {}).await?;
     core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step))).await?;
     let seconds_left = ((issued.step + 1) * period).saturating_sub(core.clock.now().unix_seconds());
     Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))

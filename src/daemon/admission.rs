@@ -13,6 +13,8 @@ pub(super) enum Admission {
     Admitted,
     /// A rule stands against it, in words.
     Refused(String),
+    /// It cannot be done now, and may be in a while.
+    NotNow(String),
     /// An interrupted change has to be found out first.
     Recover,
     /// A person is needed first.
@@ -27,10 +29,19 @@ pub(super) fn admit(
     trigger: Trigger,
     now: &Moment,
 ) -> Result<Admission, VaultError> {
-    if *login != account.name && tx.account(login)?.is_some_and(|row| row.phase == Phase::Quarantined) {
-        let text =
-            format!("its login account {login} is quarantined; store its password with 'rotorctl secret set {login}'");
-        return Ok(Admission::Refused(text));
+    let login_phase = if *login == account.name { None } else { tx.account(login)?.map(|row| row.phase) };
+    match login_phase {
+        None | Some(Phase::Idle | Phase::Prepared | Phase::Changing) => {}
+        Some(Phase::Quarantined) => {
+            let text = format!(
+                "its login account {login} is quarantined; store its password with 'rotorctl secret set {login}'"
+            );
+            return Ok(Admission::Refused(text));
+        }
+        Some(_) => {
+            let text = format!("it is not known yet which password its login account {login} has");
+            return Ok(Admission::NotNow(text));
+        }
     }
     let Some(row) = tx.account(&account.name)? else {
         return Ok(if account.login_as.is_some() { Admission::Admitted } else { no_password(account) });

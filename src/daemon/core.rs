@@ -11,7 +11,7 @@ use super::world::World;
 use crate::audit::Draft;
 use crate::clock::Clock;
 use crate::config::{Config, KeySource};
-use crate::device::Codes;
+use crate::device::{Codes, Risks, Transport};
 use crate::model::{Actor, Problem};
 use crate::vault::{Vault, VaultError, VaultKey};
 
@@ -44,7 +44,7 @@ pub struct Core {
     pub(crate) vault: Vault,
     pub(crate) clock: Clock,
     pub(super) world: World,
-    pub(crate) codes: Codes,
+    pub(crate) transport: Transport,
     pub(super) limits: Limits,
     pub(crate) progress: broadcast::Sender<Progress>,
     /// The scheduler looks at its list again.
@@ -81,7 +81,11 @@ impl Core {
             limits: Limits::new(config.daemon.max_concurrent),
             config: RwLock::new(Arc::new(config)),
             config_error: RwLock::new(None),
-            codes: Codes::new(vault.clone(), world.clock.clone()),
+            transport: Transport {
+                wire: world.wire.clone(),
+                codes: Codes::new(vault.clone(), world.clock.clone()),
+                risks: Risks::new(vault.clone(), world.clock.clone()),
+            },
             vault,
             clock: world.clock.clone(),
             world,

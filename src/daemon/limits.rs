@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::config::Device;
 use crate::model::AccountName;
@@ -14,6 +14,15 @@ pub(super) struct Limits {
     all: Arc<Semaphore>,
     devices: Mutex<HashMap<String, (usize, Arc<Semaphore>)>>,
     busy: Arc<Mutex<HashSet<AccountName>>>,
+    /// Held shared by whoever logs in with an account's password, and alone by whoever changes it.
+    passwords: Mutex<HashMap<AccountName, Arc<RwLock<()>>>>,
+}
+
+/// Nobody changes the passwords that are used, and nobody uses the one that changes, until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    _used: Vec<OwnedRwLockReadGuard<()>>,
+    _changed: Vec<OwnedRwLockWriteGuard<()>>,
 }
 
 /// An account's right to be worked upon; given back when dropped.
@@ -31,7 +40,34 @@ impl Drop for Hold {
 
 impl Limits {
     pub(super) fn new(max_concurrent: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(max_concurrent)), devices: Mutex::default(), busy: Arc::default() }
+        Self {
+            all: Arc::new(Semaphore::new(max_concurrent)),
+            devices: Mutex::default(),
+            busy: Arc::default(),
+            passwords: Mutex::default(),
+        }
+    }
+
+    /// Waits until nobody changes the passwords of `used` and nobody uses or changes that of `changed`. A login that
+    /// waits for its code would otherwise send a password that has been changed meanwhile, and be refused. Always in
+    /// the order of names, so that two that wait for each other's accounts cannot stand still.
+    pub(super) async fn leases(&self, changed: &AccountName, used: &[AccountName]) -> Leases {
+        let mut all: Vec<&AccountName> = used.iter().chain([changed]).collect();
+        all.sort();
+        all.dedup();
+        let mut leases = Leases::default();
+        for account in all {
+            let lock = {
+                let mut passwords = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
+                passwords.entry(account.clone()).or_default().clone()
+            };
+            if account == changed {
+                leases._changed.push(lock.write_owned().await);
+            } else {
+                leases._used.push(lock.read_owned().await);
+            }
+        }
+        leases
     }
 
     /// The account, unless somebody works on it already.

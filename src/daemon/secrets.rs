@@ -35,7 +35,7 @@ impl Core {
 /// It is so now, or the vault failed.
 pub fn refuse_while_busy(tx: &dyn Ledger, account: &AccountName, kind: &Kind) -> Result<(), VaultError> {
     let phase = tx.account(account)?.map_or(Phase::Idle, |row| row.phase);
-    let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain { .. });
+    let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain(_));
     if *kind == Kind::Password && !settled {
         return Err(VaultError::NotFound(format!(
             "a rotation of {account} is under way; set the password when it has ended"

@@ -79,7 +79,7 @@ impl Core {
         let device =
             config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;
         let jumps = self.jumps(&config, device, "").await.map_err(|error| error.to_string())?;
-        fetch_host_key(device, &jumps, &self.codes, &Silent).await.map_err(|error| error.to_string())
+        fetch_host_key(device, &jumps, &self.transport, &Silent).await.map_err(|error| error.to_string())
     }
 
     /// The login of an account, with what is stored of it.
@@ -98,6 +98,7 @@ impl Core {
         }
         Login {
             account: account.name.clone(),
+            budget: account.policy.lockout(),
             password: stored.password,
             new_password: new.cloned(),
             seed: stored.seed,
@@ -166,6 +167,13 @@ pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, l
         values.allow_code("AUTH_TOTP_TOKEN");
     }
     values
+}
+
+/// The accounts that log in at the jump hosts on the way to a device.
+pub(super) fn jump_accounts(config: &Config, device: &Device, user: &str) -> Vec<AccountName> {
+    let gateways = std::iter::successors(device.jump.as_ref(), |name| config.devices.get(name)?.jump.as_ref());
+    let logins = gateways.filter_map(|name| config.jump_login(config.devices.get(name)?, user));
+    logins.map(|account| account.name.clone()).collect()
 }
 
 /// All devices on the way to `device`, itself included.

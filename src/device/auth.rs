@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 
-use super::codes::Codes;
 use super::error::DeviceError;
+use super::risks::Risk;
 use super::wire::{Ask, Link, Methods, Reply};
-use super::{Login, Watcher};
+use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
 use crate::config::Device;
-use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, shown_prompt};
+use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, PromptError, shown_prompt};
 use crate::model::Secret;
 use crate::template::Text;
 
@@ -37,9 +37,11 @@ struct Exchange<'a, W: Watcher> {
     link: &'a mut dyn Link,
     device: &'a Device,
     login: &'a Login,
-    codes: &'a Codes,
+    on: &'a Transport,
     clock: &'a Clock,
     watcher: &'a W,
+    /// Taken before the first secret leaves.
+    risk: Option<Risk>,
     password_sent: bool,
     committed: bool,
 }
@@ -49,12 +51,18 @@ pub(super) async fn log_in<W: Watcher>(
     link: &mut dyn Link,
     device: &Device,
     login: &Login,
-    codes: &Codes,
+    on: &Transport,
     watcher: &W,
 ) -> Result<bool, DeviceError> {
-    let clock = codes.clock();
-    let mut exchange = Exchange { link, device, login, codes, clock, watcher, password_sent: false, committed: false };
-    exchange.run().await?;
+    let clock = on.codes.clock();
+    let mut exchange =
+        Exchange { link, device, login, on, clock, watcher, risk: None, password_sent: false, committed: false };
+    let end = exchange.run().await;
+    let taken = matches!(end, Ok(()) | Err(DeviceError::Prompt(PromptError::NewDemanded)));
+    if let Some(risk) = exchange.risk.take().filter(|_| taken) {
+        risk.worked().await;
+    }
+    end?;
     if login.prove && !exchange.password_sent {
         return Err(DeviceError::NotProved(login.account.to_string()));
     }
@@ -118,8 +126,14 @@ impl<W: Watcher> Exchange<'_, W> {
 
     async fn ask(&mut self, ask: Ask) -> Result<Reply, DeviceError> {
         let user = self.login.account.user();
+        let secret = match &ask {
+            Ask::Password(_) => true,
+            Ask::Answers(answers) => !answers.is_empty(),
+            _ => false,
+        };
         match self.clock.within(ANSWER_TIME, self.link.ask(user, ask)).await {
             Some(Ok(reply)) => Ok(reply),
+            Some(Err(_)) if secret => Err(DeviceError::HungUp { account: self.login.account.to_string() }),
             Some(Err(why)) => Err(self.broken(&why)),
             None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
         }
@@ -153,7 +167,15 @@ impl<W: Watcher> Exchange<'_, W> {
         })?;
         let waiting =
             |time: Duration| self.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
-        Ok(self.codes.issue(seed, None, waiting).await?.code)
+        Ok(self.on.codes.issue(seed, None, waiting).await?.code)
+    }
+
+    /// From here on the device may count a refused login.
+    async fn risk(&mut self) -> Result<(), DeviceError> {
+        if self.risk.is_none() {
+            self.risk = Some(self.on.risks.take(&self.login.account, self.login.budget).await?);
+        }
+        Ok(())
     }
 
     async fn public_key(&mut self) -> Result<Progress, DeviceError> {
@@ -173,6 +195,7 @@ impl<W: Watcher> Exchange<'_, W> {
             LoginFormat::Separate => password,
             format => format.join(&password, &self.code().await?),
         };
+        self.risk().await?;
         self.password_sent = true;
         self.watcher.step("login: sent the password".into());
         let reply = self.ask(Ask::Password(secret)).await?;
@@ -187,6 +210,9 @@ impl<W: Watcher> Exchange<'_, W> {
             .map(|(pattern, _)| Pattern::glob(self.login.values.fill(pattern, None).expose()))
             .collect();
         let mut dialogue = LoginDialogue::new(self.login.format, patterns, self.login.new_password.is_some());
+        if self.password_sent {
+            dialogue.password_was_given();
+        }
         let mut reply = self.ask(Ask::Interactive).await?;
         let mut rounds = 0;
         while let Reply::Prompts { context, prompts } = reply {
@@ -199,6 +225,9 @@ impl<W: Watcher> Exchange<'_, W> {
             for prompt in &prompts {
                 let answer = dialogue.answer(prompt, &context)?;
                 answers.push(self.answer(prompt, answer).await?);
+            }
+            if !answers.is_empty() {
+                self.risk().await?;
             }
             reply = self.ask(Ask::Answers(answers)).await?;
         }

@@ -53,6 +53,20 @@ pub enum DeviceError {
         /// What is known.
         why: String,
     },
+    /// The device hung up on a password or a code: it may be its way to say no.
+    #[error("{account} was not let in: the device hung up on the password or the code")]
+    HungUp {
+        /// Who logged in.
+        account: String,
+    },
+    /// One more refused login might lock the account.
+    #[error("the lockout budget of {account} is spent: the next login may be tried in {} min", .free_in_ms / 60_000 + 1)]
+    BudgetSpent {
+        /// Who would log in.
+        account: String,
+        /// Milliseconds until a login may be tried.
+        free_in_ms: i64,
+    },
     /// A prompt that nothing answers.
     #[error(transparent)]
     Prompt(#[from] PromptError),
@@ -86,10 +100,16 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
-    /// Whether the device said no to the login: it counts as a failed login.
+    /// Whether the device said no to the login.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Prompt(PromptError::AskedAgain))
+    }
+
+    /// Whether the device may have said no to the login.
+    #[must_use]
+    pub fn may_be_refusal(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::HungUp { .. })
     }
 
     /// Whether the host key is to blame.

@@ -6,21 +6,43 @@ mod auth;
 mod codes;
 mod error;
 mod hostkeys;
+mod risks;
 mod shell;
 mod ssh;
 mod wire;
 
 use crate::dialogue::{LoginFormat, Values};
+use std::sync::Arc;
+
 use crate::model::{AccountName, Secret};
+use crate::policy::Limit;
 use crate::template::Text;
 use crate::totp::Seed;
 
 pub use codes::Codes;
 pub use error::DeviceError;
 pub use hostkeys::{HostKeys, KnownHosts};
+pub use risks::{Risk, Risks};
 pub use shell::{RunContext, run_template};
 pub use ssh::{Hop, Session, Ssh, connect, fetch_host_key};
 pub use wire::{Ask, Link, Methods, Reply, Shell, Stream, Wire};
+
+/// How devices are reached: over which wire, with which codes, at what risk.
+#[derive(Clone)]
+pub struct Transport {
+    /// Carries it.
+    pub wire: Arc<dyn Wire>,
+    /// Makes codes.
+    pub codes: Codes,
+    /// Keeps the lockout budget.
+    pub risks: Risks,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transport(..)")
+    }
+}
 
 /// What is told and asked while a login or a template runs.
 pub trait Watcher: Send + Sync {
@@ -39,6 +61,8 @@ pub trait Watcher: Send + Sync {
 pub struct Login {
     /// The account that logs in.
     pub account: AccountName,
+    /// How many logins of it may be refused.
+    pub budget: Limit,
     /// Its password.
     pub password: Option<Secret>,
     /// The password to set where the login itself demands a new one.

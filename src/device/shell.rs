@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::Watcher;
-use super::codes::Codes;
 use super::error::DeviceError;
+use super::risks::Risk;
 use super::ssh::Session;
+use super::{Transport, Watcher};
 use crate::dialogue::{Effect, Input, Run, Verdict, Whose};
-use crate::model::Secret;
+use crate::model::{AccountName, Secret};
+use crate::policy::Limit;
 use crate::totp::Seed;
 
 /// The bound on opening the shell and on each write.
@@ -15,8 +16,12 @@ const STEP_TIME: Duration = Duration::from_secs(15);
 
 /// What a run needs besides its template.
 pub struct RunContext<'a, W: Watcher> {
-    /// Makes codes.
-    pub codes: &'a Codes,
+    /// Makes codes and keeps the budget.
+    pub on: &'a Transport,
+    /// The account whose password changes, and how many logins of it may be refused.
+    pub account: (&'a AccountName, Limit),
+    /// The account that logged in, likewise.
+    pub login: (&'a AccountName, Limit),
     /// The account's seed, or the login account's where it has none.
     pub seed: Option<&'a Seed>,
     /// The login account's seed.
@@ -39,7 +44,7 @@ pub async fn run_template<W: Watcher>(
         when: "while its shell was opened",
         why,
     };
-    let clock = context.codes.clock();
+    let clock = context.on.codes.clock();
     let mut shell = match clock.within(STEP_TIME, session.link.shell()).await {
         Some(Ok(shell)) => shell,
         Some(Err(why)) => return Err(broken(why)),
@@ -50,6 +55,7 @@ pub async fn run_template<W: Watcher>(
     let now = || clock.now().since_boot_ms - start;
     let mut effects = run.handle(now(), Input::Start);
     let mut closed = false;
+    let mut risk: Option<Risk> = None;
     loop {
         let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
         while let Some(effect) = queue.pop_front() {
@@ -59,6 +65,21 @@ pub async fn run_template<W: Watcher>(
                 Effect::Send(secret) => {
                     // A device that takes nothing in is found out by the wait that follows.
                     let _ = clock.within(STEP_TIME, shell.send(secret)).await;
+                }
+                Effect::Risk(whose) => {
+                    let (account, budget) = match whose {
+                        Whose::Account => context.account,
+                        Whose::Login => context.login,
+                    };
+                    // One that is still open is of the same line of questions.
+                    if risk.is_none() {
+                        risk = Some(context.on.risks.take(account, budget).await?);
+                    }
+                }
+                Effect::Accepted => {
+                    if let Some(risk) = risk.take() {
+                        risk.worked().await;
+                    }
                 }
                 Effect::NeedCode(whose) => {
                     let code = code(whose, context).await?;
@@ -95,5 +116,5 @@ async fn code<W: Watcher>(whose: Whose, context: &RunContext<'_, W>) -> Result<S
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
     let waiting =
         |time: Duration| context.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
-    Ok(context.codes.issue(seed, None, waiting).await?.code)
+    Ok(context.on.codes.issue(seed, None, waiting).await?.code)
 }

@@ -12,11 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::auth::log_in;
-use super::codes::Codes;
 use super::error::DeviceError;
 use super::hostkeys::{HostKeys, Judgement};
 use super::wire::{Ask, Link, Methods, Reply, Shell, Stream, Wire};
-use super::{Login, Watcher};
+use super::{Login, Transport, Watcher};
 use crate::clock::{Clock, Waiting};
 use crate::config::Device;
 use crate::model::Secret;
@@ -337,13 +336,12 @@ impl Shell for SshShell {
 /// # Errors
 /// Says what failed on which hop. Until a hop's host key was found good, nothing secret was sent to it.
 pub async fn connect<W: Watcher>(
-    wire: &dyn Wire,
+    on: &Transport,
     hops: &[Hop],
     bound: Duration,
-    codes: &Codes,
     watcher: &W,
 ) -> Result<Session, DeviceError> {
-    let clock = codes.clock();
+    let clock = on.codes.clock();
     let mut jumps: Vec<Box<dyn Link>> = Vec::new();
     let mut last: Option<(Box<dyn Link>, bool, Arc<Device>)> = None;
     for hop in hops {
@@ -355,13 +353,13 @@ pub async fn connect<W: Watcher>(
                 None => None,
                 Some(jump) => Some(tunnel(jump.as_ref(), &device).await?),
             };
-            wire.open(&device, &hop.host_keys, stream).await
+            on.wire.open(&device, &hop.host_keys, stream).await
         })
         .await;
         jumps.extend(jump);
         let (mut link, fingerprint) = opened?;
         watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
-        let changed = log_in(link.as_mut(), &device, &hop.login, codes, watcher).await?;
+        let changed = log_in(link.as_mut(), &device, &hop.login, on, watcher).await?;
         watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
         last = Some((link, changed, device));
     }
@@ -382,10 +380,10 @@ async fn tunnel(jump: &dyn Link, device: &Device) -> Result<Box<dyn Stream>, Dev
 pub async fn fetch_host_key<W: Watcher>(
     device: &Arc<Device>,
     jumps: &[Hop],
-    codes: &Codes,
+    on: &Transport,
     watcher: &W,
 ) -> Result<HostKeyRow, DeviceError> {
-    let clock = codes.clock();
+    let clock = on.codes.clock();
     let shown = Arc::new(Mutex::new(None));
     let client = Client { host_keys: HostKeys::default(), host: device.host.clone(), shown: shown.clone() };
     let config = Arc::new(ssh_config(device, false));
@@ -396,7 +394,7 @@ pub async fn fetch_host_key<W: Watcher>(
         })
         .await?;
     } else {
-        let session = connect(&Ssh, jumps, device.connect_timeout, codes, watcher).await?;
+        let session = connect(on, jumps, device.connect_timeout, watcher).await?;
         in_time(clock, device, device.connect_timeout, async {
             let stream = tunnel(session.link.as_ref(), device).await?;
             drop(client::connect_stream(config, stream, client).await);

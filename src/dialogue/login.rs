@@ -108,6 +108,11 @@ impl LoginDialogue {
         Self { format, custom, allow_new, ..Self::default() }
     }
 
+    /// The password was accepted by another method of the same login.
+    pub fn password_was_given(&mut self) {
+        self.password_given = true;
+    }
+
     /// Decides the answer to a prompt. `context` is the round's name and instructions, for prompts that say nothing
     /// themselves.
     ///

@@ -1,6 +1,8 @@
 //! What a wait looks for: globs, literals, and regular expressions in linear time.
 
-use regex::{Regex, RegexBuilder};
+use std::sync::Arc;
+
+use regex::Regex;
 
 use crate::template::RegexFlags;
 
@@ -15,7 +17,7 @@ pub enum Pattern {
         open_end: bool,
     },
     /// A regular expression.
-    Regex(Regex),
+    Regex(Arc<Regex>),
 }
 
 impl Pattern {
@@ -39,13 +41,7 @@ impl Pattern {
     /// # Errors
     /// The expression is wrong, or larger than what may be compiled.
     pub fn regex(source: &str, flags: RegexFlags) -> Result<Self, regex::Error> {
-        RegexBuilder::new(source)
-            .case_insensitive(flags.ignore_case)
-            .multi_line(flags.multi_line)
-            .dot_matches_new_line(flags.dot_all)
-            .size_limit(1 << 20)
-            .build()
-            .map(Self::Regex)
+        flags.compile(source).map(|regex| Self::Regex(Arc::new(regex)))
     }
 
     /// Where the last occurrence ends, in bytes; `None` where there is none. One pass over the text for each part.

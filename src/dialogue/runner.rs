@@ -46,6 +46,10 @@ pub enum Whose {
 pub enum Effect {
     /// Send these bytes.
     Send(Secret),
+    /// What is sent next holds a password or a code that the device may refuse, and count as a refused login.
+    Risk(Whose),
+    /// The device went on, and so took what was risked.
+    Accepted,
     /// Make a code and hand it in with [`Input::Code`].
     NeedCode(Whose),
     /// Make it durable that the new password may be at the device, then hand in [`Input::Committed`].
@@ -197,6 +201,7 @@ impl Run {
                         let step = format!("line {}: saw {what}", self.line_number());
                         self.screen.consume(end);
                         effects.push(Effect::Step(step));
+                        effects.push(Effect::Accepted);
                         self.proceed();
                         true
                     }
@@ -268,12 +273,18 @@ impl Run {
             Command::Write(_) => self.send(now, None, effects),
             Command::Expect(text) => self.wait(now, Pattern::glob(self.values.fill(text, None).expose()), text),
             Command::Read(text) => self.wait(now, Pattern::literal(self.values.fill(text, None).expose()), text),
-            Command::ExpectRegex(text, flags) => match Pattern::regex(self.values.fill_regex(text).expose(), *flags) {
-                Ok(pattern) => self.wait(now, pattern, text),
-                Err(_) => {
-                    self.fail("the regular expression is too large with its tags replaced", effects);
+            Command::ExpectRegex(text, flags) => {
+                let pattern = match template.expression(self.at) {
+                    Some(compiled) => Ok(Pattern::Regex(compiled.clone())),
+                    None => Pattern::regex(self.values.fill_regex(text).expose(), *flags),
+                };
+                match pattern {
+                    Ok(pattern) => self.wait(now, pattern, text),
+                    Err(_) => {
+                        self.fail("the regular expression is too large with its tags replaced", effects);
+                    }
                 }
-            },
+            }
             Command::NoExpect(text) => {
                 self.guards.push((Pattern::glob(self.values.fill(text, None).expose()), text.to_string()));
                 match self.broken_guard() {
@@ -335,6 +346,9 @@ impl Run {
         self.screen.mark_sent();
         self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
         self.last_output = now;
+        if let Some(whose) = risks(text) {
+            effects.push(Effect::Risk(whose));
+        }
         effects.push(Effect::Step(format!("line {}: sent \"{text}\"", line.number)));
         effects.push(Effect::Send(bytes));
         self.proceed();
@@ -412,6 +426,18 @@ impl Run {
         let skip = masked.chars().count().saturating_sub(300);
         let short: String = masked.chars().skip(skip).collect();
         if short.is_empty() { "nothing".into() } else { format!("«{short}»") }
+    }
+}
+
+/// Whose password or code a text holds that the device judges.
+fn risks(text: &Text) -> Option<Whose> {
+    let has = |tags: &[&str]| tags.iter().any(|tag| text.has_tag(tag));
+    if has(&["AUTH_PASSWORD", "AUTH_TOTP_TOKEN"]) {
+        Some(Whose::Login)
+    } else if has(&["CURRENT_PASSWORD", "TOTP_TOKEN"]) {
+        Some(Whose::Account)
+    } else {
+        None
     }
 }
 

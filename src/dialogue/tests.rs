@@ -35,7 +35,7 @@ fn told(effects: Vec<Effect>) -> Vec<String> {
             Effect::Send(secret) => Some(format!("send {:?}", secret.expose())),
             Effect::NeedCode(_) => Some("code".into()),
             Effect::CommitPoint => Some("commit".into()),
-            Effect::Step(_) => None,
+            Effect::Step(_) | Effect::Risk(_) | Effect::Accepted => None,
             Effect::Finished(Verdict::Ran { .. }) => Some("ran".into()),
             Effect::Finished(Verdict::Failed(failure)) => Some(format!("failed {}", failure.message)),
         })

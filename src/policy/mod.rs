@@ -56,10 +56,11 @@ impl Policy {
         Limit { count: self.max_changes_per_day.clamp(1, MAX_CHANGES_PER_DAY), window_ms: DAY_MS }
     }
 
-    /// The budget of failed logins, as a limit over a rolling window.
+    /// The budget of failed logins, as a limit over a rolling window. It is five minutes longer than an hour: a try is
+    /// counted from when it began, and a device counts it from when it refused, which a wait for a code may put off.
     #[must_use]
     pub fn lockout(&self) -> Limit {
-        Limit { count: self.failed_logins_per_hour.max(1), window_ms: 3_600_000 }
+        Limit { count: self.failed_logins_per_hour.max(1), window_ms: 3_900_000 }
     }
 
     /// When a rotation whose try number `tries` (from 1) failed before anything was sent is tried again, in

@@ -25,6 +25,26 @@ impl Which {
     }
 }
 
+/// What is known where it is not known which of two passwords is in force. All of it is durable: what one login found
+/// out is not asked again, whatever happens in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// The password to try next.
+    pub likely: Which,
+    /// A login with the other one was refused.
+    pub other_refused: bool,
+    /// The device hung up on the last login with this one. A second time it means no.
+    pub hung_up: bool,
+}
+
+impl Doubt {
+    /// Nothing was tried yet.
+    #[must_use]
+    pub fn fresh(likely: Which) -> Self {
+        Self { likely, other_refused: false, hung_up: false }
+    }
+}
+
 /// The durable state of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -39,10 +59,7 @@ pub enum Phase {
     /// The template is through; a fresh login is being tried.
     Verifying,
     /// The device holds one of the two passwords; the likelier one is tried first.
-    Uncertain {
-        /// Which one that is.
-        likely: Which,
-    },
+    Uncertain(Doubt),
     /// Neither works: a person is needed.
     Quarantined,
 }
@@ -76,6 +93,8 @@ pub enum Event {
     Proved(Which),
     /// A checking login was refused.
     Disproved(Which),
+    /// The device hung up on a checking login, after the password was sent.
+    HungUp(Which),
     /// A checking login could not be tried: no connection, or no budget left.
     Unreachable,
     /// The daemon starts and finds the account in this phase, or a waiting account's time has come.
@@ -94,10 +113,7 @@ pub enum Persist {
     /// The dialogue is over.
     Verifying,
     /// Logins will decide.
-    Uncertain {
-        /// The password to try first.
-        likely: Which,
-    },
+    Uncertain(Doubt),
     /// The candidate becomes the current password, the old one history.
     Promote,
     /// The candidate is dropped: the old password is in force.
@@ -153,16 +169,13 @@ pub struct Unexpected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotation {
     phase: Phase,
-    /// What logins of this attempt have ruled out.
-    refused_old: bool,
-    refused_new: bool,
 }
 
 impl Rotation {
     /// A rotation in the phase that the vault holds.
     #[must_use]
     pub fn at(phase: Phase) -> Self {
-        Self { phase, refused_old: false, refused_new: false }
+        Self { phase }
     }
 
     /// The phase it is in.
@@ -195,25 +208,36 @@ impl Rotation {
             }
 
             (Phase::Sent, Event::Ran) => self.go(Phase::Verifying, Persist::Verifying, &[Check(Which::New)]),
-            (Phase::Sent, Event::Broken { refused }) => self.doubt(if refused { Which::Old } else { Which::New }),
-            (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt(Which::New),
+            (Phase::Sent, Event::Broken { refused }) => {
+                self.doubt(Doubt::fresh(if refused { Which::Old } else { Which::New }))
+            }
+            (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt(Doubt::fresh(Which::New)),
 
-            (Phase::Verifying | Phase::Uncertain { .. }, Event::Proved(Which::New)) => {
+            (Phase::Verifying | Phase::Uncertain(_), Event::Proved(Which::New)) => {
                 self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)])
             }
-            (Phase::Verifying | Phase::Uncertain { .. }, Event::Proved(Which::Old)) => {
+            (Phase::Verifying | Phase::Uncertain(_), Event::Proved(Which::Old)) => {
                 self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })])
             }
-            (Phase::Verifying | Phase::Uncertain { .. }, Event::Disproved(which)) => self.rule_out(which),
+            (Phase::Verifying, Event::Disproved(which)) => self.rule_out(Doubt::fresh(which)),
+            (Phase::Verifying, Event::HungUp(which)) => self.doubt(Doubt { hung_up: true, ..Doubt::fresh(which) }),
             (Phase::Verifying, Event::Unreachable) => {
-                let likely = Which::New;
-                self.go(Phase::Uncertain { likely }, Persist::Uncertain { likely }, &[Finish(End::Waiting)])
+                let doubt = Doubt::fresh(Which::New);
+                self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Finish(End::Waiting)])
             }
-            (Phase::Uncertain { .. }, Event::Unreachable) => vec![Finish(End::Waiting)],
-            (Phase::Uncertain { likely }, Event::Recover) => vec![Check(likely)],
+            (Phase::Uncertain(doubt), Event::Disproved(which)) if which == doubt.likely => self.rule_out(doubt),
+            (Phase::Uncertain(doubt), Event::HungUp(which)) if which == doubt.likely => {
+                if doubt.hung_up {
+                    self.rule_out(doubt)
+                } else {
+                    self.doubt(Doubt { hung_up: true, ..doubt })
+                }
+            }
+            (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],
+            (Phase::Uncertain(doubt), Event::Recover) => vec![Check(doubt.likely)],
 
             // A person asked to look again: what was ruled out before may work now.
-            (Phase::Quarantined, Event::Recover) => self.doubt(Which::Old),
+            (Phase::Quarantined, Event::Recover) => self.doubt(Doubt::fresh(Which::Old)),
             (phase, event) => return Err(Unexpected { phase, event }),
         };
         Ok(actions)
@@ -224,19 +248,16 @@ impl Rotation {
         std::iter::once(Action::Persist(persist)).chain(then.iter().copied()).collect()
     }
 
-    fn doubt(&mut self, likely: Which) -> Vec<Action> {
-        self.go(Phase::Uncertain { likely }, Persist::Uncertain { likely }, &[Action::Check(likely)])
+    fn doubt(&mut self, doubt: Doubt) -> Vec<Action> {
+        self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Action::Check(doubt.likely)])
     }
 
-    fn rule_out(&mut self, which: Which) -> Vec<Action> {
-        match which {
-            Which::Old => self.refused_old = true,
-            Which::New => self.refused_new = true,
-        }
-        if self.refused_old && self.refused_new {
+    /// The password that was tried is not in force.
+    fn rule_out(&mut self, doubt: Doubt) -> Vec<Action> {
+        if doubt.other_refused {
             self.go(Phase::Quarantined, Persist::Quarantine, &[Action::Finish(End::Quarantined)])
         } else {
-            self.doubt(which.other())
+            self.doubt(Doubt { likely: doubt.likely.other(), other_refused: true, hung_up: false })
         }
     }
 }

@@ -13,7 +13,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Ran),
         any::<bool>().prop_map(|refused| Event::Broken { refused }),
         which.clone().prop_map(Event::Proved),
-        which.prop_map(Event::Disproved),
+        which.clone().prop_map(Event::Disproved),
+        which.prop_map(Event::HungUp),
         Just(Event::Unreachable),
         Just(Event::Recover),
     ]
@@ -74,6 +75,24 @@ fn a_broken_dialogue_tries_the_new_password_first_and_neither_is_quarantine() {
     assert_eq!(phase, Phase::Quarantined);
     let checks: Vec<_> = actions.iter().filter(|action| matches!(action, Action::Check(_))).collect();
     assert_eq!(checks, [&Action::Check(Which::New), &Action::Check(Which::Old)]);
+}
+
+#[test]
+fn what_a_login_ruled_out_is_not_asked_again_after_a_wait_or_a_crash() {
+    let doubt = Doubt { likely: Which::Old, other_refused: true, hung_up: false };
+    let mut rotation = Rotation::at(Phase::Uncertain(doubt));
+    assert_eq!(rotation.step(Event::Recover).unwrap(), [Action::Check(Which::Old)]);
+    let actions = rotation.step(Event::Disproved(Which::Old)).unwrap();
+    assert_eq!(actions[0], Action::Persist(Persist::Quarantine));
+}
+
+#[test]
+fn a_device_that_hangs_up_once_is_asked_again_and_twice_has_said_no() {
+    let mut rotation = Rotation::at(Phase::Verifying);
+    let first = rotation.step(Event::HungUp(Which::New)).unwrap();
+    assert_eq!(first[1], Action::Check(Which::New));
+    let second = rotation.step(Event::HungUp(Which::New)).unwrap();
+    assert_eq!(second[1], Action::Check(Which::Old));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::universe::Fault;
-use crate::rotation::{Event, Phase, Rotation, Which};
+use crate::rotation::{Doubt, Event, Phase, Rotation, Which};
 
 /// Counters.
 #[derive(Debug, Clone, Default)]
@@ -30,8 +30,10 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Changing => "changing",
         Phase::Sent => "sent",
         Phase::Verifying => "verifying",
-        Phase::Uncertain { likely: Which::New } => "uncertain (new likelier)",
-        Phase::Uncertain { likely: Which::Old } => "uncertain (old likelier)",
+        Phase::Uncertain(Doubt { likely: Which::New, other_refused: false, .. }) => "uncertain (new likelier)",
+        Phase::Uncertain(Doubt { likely: Which::New, other_refused: true, .. }) => "uncertain (old refused)",
+        Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, .. }) => "uncertain (old likelier)",
+        Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, .. }) => "uncertain (new refused)",
         Phase::Quarantined => "quarantined",
     }
 }
@@ -52,23 +54,27 @@ fn event_name(event: Event) -> &'static str {
         Event::Proved(Which::Old) => "old password proved",
         Event::Disproved(Which::New) => "new password refused",
         Event::Disproved(Which::Old) => "old password refused",
+        Event::HungUp(Which::New) => "hung up on the new password",
+        Event::HungUp(Which::Old) => "hung up on the old password",
         Event::Unreachable => "unreachable",
         Event::Recover => "recover",
     }
 }
 
-const PHASES: [Phase; 8] = [
+const PHASES: [Phase; 10] = [
     Phase::Idle,
     Phase::Prepared,
     Phase::Changing,
     Phase::Sent,
     Phase::Verifying,
-    Phase::Uncertain { likely: Which::New },
-    Phase::Uncertain { likely: Which::Old },
+    Phase::Uncertain(Doubt { likely: Which::New, other_refused: false, hung_up: false }),
+    Phase::Uncertain(Doubt { likely: Which::New, other_refused: true, hung_up: false }),
+    Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, hung_up: false }),
+    Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, hung_up: false }),
     Phase::Quarantined,
 ];
 
-const EVENTS: [Event; 16] = [
+const EVENTS: [Event; 18] = [
     Event::Begin,
     Event::LoggedIn,
     Event::LoginRefused { retry: true, own: true },
@@ -83,6 +89,8 @@ const EVENTS: [Event; 16] = [
     Event::Proved(Which::Old),
     Event::Disproved(Which::New),
     Event::Disproved(Which::Old),
+    Event::HungUp(Which::New),
+    Event::HungUp(Which::Old),
     Event::Unreachable,
     Event::Recover,
 ];
@@ -157,6 +165,12 @@ impl Coverage {
 #[must_use]
 pub fn cannot_happen(phase: Phase, event: Event) -> Option<&'static str> {
     match (phase, event) {
+        (Phase::Verifying, Event::Proved(Which::Old) | Event::Disproved(Which::Old) | Event::HungUp(Which::Old)) => {
+            Some("the check that follows a change is made with the new password")
+        }
+        (Phase::Uncertain(doubt), Event::Proved(which)) if which != doubt.likely => {
+            Some("only the likelier password is tried")
+        }
         (Phase::Idle, Event::Recover) => Some("nobody recovers an account at rest: the row is read first"),
         _ => None,
     }

@@ -335,10 +335,18 @@ impl Link for SimLink {
             if self.impostor {
                 self.universe.violation("a secret went to an impostor");
             }
+            let secret = matches!(ask, Ask::Password(_) | Ask::Answers(_));
+            let excuse = |link: &Self| {
+                // A connection that breaks here looks like a device that says no.
+                if let Some(account) = Universe::account(&link.device, &link.attempt.user).filter(|_| secret) {
+                    link.universe.excuse(&account);
+                }
+            };
             self.universe.act().await;
             let wait = if self.universe.fault(Fault::Late) { 40_000 } else { 30 };
             self.universe.wait(wait).await;
             if !self.open || self.universe.fault(Fault::Cut) || self.is_down() {
+                excuse(self);
                 self.open = false;
                 return Err("the device hung up".into());
             }
@@ -349,6 +357,7 @@ impl Link for SimLink {
             self.open = reply.is_ok();
             // Done, and the answer is lost.
             if self.universe.fault(Fault::Cut) {
+                excuse(self);
                 self.open = false;
                 return Err("the device hung up".into());
             }

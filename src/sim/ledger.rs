@@ -11,7 +11,7 @@ use crate::policy::restamp;
 use crate::rotation::{Persist, Phase};
 use crate::totp::{Pick, Seed, guard_for, pick_step};
 use crate::vault::{
-    AccountRow, AttemptRow, HistoryEntry, HostKeyRow, Kind, Records, Reservation, Secrets, Trail, Transition,
+    AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
     Transitions, VaultError,
 };
 
@@ -39,7 +39,8 @@ pub(super) struct Book {
     passwords: Vec<Version>,
     others: BTreeMap<String, Secret>,
     changes: Vec<(String, Moment)>,
-    failed: Vec<Moment>,
+    failed: Vec<(i64, Moment)>,
+    tried: i64,
 }
 
 impl Book {
@@ -59,6 +60,7 @@ impl Book {
             others: BTreeMap::new(),
             changes: Vec::new(),
             failed: Vec::new(),
+            tried: 0,
         }
     }
 
@@ -366,7 +368,7 @@ impl Transitions for Pages<'_> {
                 }
             }
             Persist::Verifying => book.set_phase(Phase::Verifying, Some(attempt), now),
-            Persist::Uncertain { likely } => book.set_phase(Phase::Uncertain { likely }, Some(attempt), now),
+            Persist::Uncertain(doubt) => book.set_phase(Phase::Uncertain(doubt), Some(attempt), now),
             Persist::Quarantine => {
                 book.drop_unsent();
                 book.set_phase(Phase::Quarantined, Some(attempt), now);
@@ -385,7 +387,7 @@ impl Transitions for Pages<'_> {
                     book.wake = None;
                     book.tries = 0;
                 }
-                let newest = book.passwords.len().saturating_sub(keep.max(5) + 1);
+                let newest = book.passwords.len().saturating_sub(keep.max(KEPT - 1) + 1);
                 let mut place = 0;
                 book.passwords.retain(|version| {
                     place += 1;
@@ -451,15 +453,23 @@ impl Transitions for Pages<'_> {
         Ok(books.accounts.iter().map(|(name, book)| (name.to_string(), stamps(book))).collect())
     }
 
-    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
-        self.write(account, now, |book| book.failed.push(now.clone()));
+    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
+        Ok(self.write(account, now, |book| {
+            book.tried += 1;
+            book.failed.push((book.tried, now.clone()));
+            book.tried
+        }))
+    }
+
+    fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError> {
+        self.update(account, |book| book.failed.retain(|(known, _)| *known != id));
         Ok(())
     }
 
     fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
         let mut stamps = Vec::new();
         self.update(account, |book| {
-            for stamp in &mut book.failed {
+            for (_, stamp) in &mut book.failed {
                 if let Some(fresh) = restamp(stamp, now) {
                     *stamp = fresh;
                 }
@@ -489,10 +499,10 @@ impl Transitions for Pages<'_> {
         const DAY: i64 = 86_400_000;
         let old = |stamp: &Moment| stamp.wall_ms < now.wall_ms.saturating_sub(8 * DAY) && stamp.boot != now.boot;
         for book in self.0.borrow_mut().accounts.values_mut() {
-            if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(&old) {
+            if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(|(_, stamp)| old(stamp)) {
                 let book = Arc::make_mut(book);
                 book.changes.retain(|(_, stamp)| !old(stamp));
-                book.failed.retain(|stamp| !old(stamp));
+                book.failed.retain(|(_, stamp)| !old(stamp));
             }
         }
         Ok(())

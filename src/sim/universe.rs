@@ -12,6 +12,7 @@ use super::ledger::{Books, Pages};
 use super::random::Random;
 use crate::clock::{Time, Waiting};
 use crate::config::Config;
+use crate::daemon::Progress;
 use crate::model::{AccountName, BootId, Moment};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
@@ -158,6 +159,8 @@ pub(super) struct Universe {
     memory: Mutex<Memory>,
     violation: Mutex<Option<String>>,
     pub(super) story: Mutex<Option<Vec<String>>>,
+    /// What the daemon of the day says of its work.
+    pub(super) progress: Mutex<Option<tokio::sync::broadcast::Receiver<Progress>>>,
     pub(super) coverage: Mutex<Coverage>,
     /// Calls that a crash cut off: dropped with the history, since dropping one earlier would answer it.
     graveyard: Mutex<Vec<Call>>,
@@ -193,6 +196,7 @@ impl Universe {
             memory: Mutex::default(),
             violation: Mutex::default(),
             story: Mutex::new(tell.then(Vec::new)),
+            progress: Mutex::default(),
             coverage: Mutex::default(),
             graveyard: Mutex::default(),
             config: Mutex::new(config),
@@ -220,14 +224,15 @@ impl Universe {
         if let Some(story) = &mut *lock(&self.story) {
             let at = self.on.now();
             let (day, rest) = (at / DAY_MS, at % DAY_MS);
-            story.push(format!(
-                "day {day} {:02}:{:02}:{:02}.{:03}  {}",
-                rest / 3_600_000,
-                rest / 60_000 % 60,
-                rest / 1000 % 60,
-                rest % 1000,
-                line()
-            ));
+            let (hour, minute, second) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
+            let time = format!("day {day} {hour:02}:{minute:02}:{second:02}.{:03}", rest % 1000);
+            // What the daemon said until now; it is not woken for it, so that a told history is the same as an untold one.
+            if let Some(progress) = &mut *lock(&self.progress) {
+                while let Ok(said) = progress.try_recv() {
+                    story.push(format!("{time}  {}: {}", said.account, said.step.text));
+                }
+            }
+            story.push(format!("{time}  {}", line()));
         }
     }
 

@@ -80,6 +80,21 @@ pub struct RegexFlags {
     pub dot_all: bool,
 }
 
+impl RegexFlags {
+    /// Compiles an expression: it runs in linear time, and is refused where it would take much memory.
+    ///
+    /// # Errors
+    /// The expression is wrong, or too large.
+    pub fn compile(self, source: &str) -> Result<regex::Regex, regex::Error> {
+        regex::RegexBuilder::new(source)
+            .case_insensitive(self.ignore_case)
+            .multi_line(self.multi_line)
+            .dot_matches_new_line(self.dot_all)
+            .size_limit(1 << 20)
+            .build()
+    }
+}
+
 /// One command with its argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,20 +1,40 @@
 //! What a template must be before it may run: its settings gathered, its commit point found, its doubtful lines named.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use regex::Regex;
 
 use super::ast::{Command, Line, Template, Text};
 use crate::model::{Problem, Severity};
 
 /// A template that passed its checks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Checked {
     template: Template,
+    /// The expressions without tags, compiled once, by the place of their line.
+    expressions: BTreeMap<usize, Arc<Regex>>,
     commit_line: Option<usize>,
     connect_timeout: Option<Duration>,
 }
 
+impl PartialEq for Checked {
+    fn eq(&self, other: &Self) -> bool {
+        self.template == other.template
+    }
+}
+
+impl Eq for Checked {}
+
 impl Checked {
+    /// The expression of the line at a place, where no tag stands in it.
+    #[must_use]
+    pub fn expression(&self, place: usize) -> Option<&Arc<Regex>> {
+        self.expressions.get(&place)
+    }
+
     /// The lines that the dialogue runs, settings and `info` included.
     #[must_use]
     pub fn lines(&self) -> &[Line] {
@@ -111,5 +131,12 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
         Command::SetConnectTimeout(time) => Some(time),
         _ => None,
     });
-    (Checked { template, commit_line, connect_timeout }, problems)
+    let expressions = template.lines.iter().enumerate().filter_map(|(place, line)| match &line.command {
+        Command::ExpectRegex(text, flags) if text.tags().next().is_none() => {
+            Some((place, Arc::new(flags.compile(&text.to_string()).ok()?)))
+        }
+        _ => None,
+    });
+    let expressions = expressions.collect();
+    (Checked { template, expressions, commit_line, connect_timeout }, problems)
 }

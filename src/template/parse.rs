@@ -294,7 +294,7 @@ fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> R
             Piece::Tag(_) => "x",
         })
         .collect();
-    regex::RegexBuilder::new(&sample).size_limit(1 << 20).build().map_err(|error| {
+    flags.compile(&sample).map_err(|error| {
         let last = error.to_string();
         let why = last.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         argument.slip("T008", format!("this is no regular expression that runs in linear time: {why}"))

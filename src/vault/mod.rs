@@ -22,4 +22,4 @@ pub use ledger::{Call, Carrier, Ledger, Reply, Trail};
 pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow, Records};
 pub use secrets::{Kind, Secrets};
 pub use store::Vault;
-pub use transitions::{Reservation, Transition, Transitions};
+pub use transitions::{KEPT, Reservation, Transition, Transitions};

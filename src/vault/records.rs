@@ -6,7 +6,7 @@ use super::error::VaultError;
 use super::secrets::StoredPassword;
 use super::store::Tx;
 use crate::model::{AccountName, AccountState, Actor, Moment, Outcome, Secret, Step, rfc3339};
-use crate::rotation::{Phase, Which};
+use crate::rotation::{Doubt, Phase, Which};
 
 /// What the vault knows of an account, its secrets apart.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl AccountRow {
             Phase::Changing => AccountState::Changing,
             Phase::Sent => AccountState::Sent,
             Phase::Verifying => AccountState::Verifying,
-            Phase::Uncertain { .. } => AccountState::Uncertain,
+            Phase::Uncertain(_) => AccountState::Uncertain,
             Phase::Quarantined => AccountState::Quarantined,
         }
     }
@@ -58,25 +58,27 @@ pub(super) fn phase_text(phase: Phase) -> &'static str {
         Phase::Changing => "changing",
         Phase::Sent => "sent",
         Phase::Verifying => "verifying",
-        Phase::Uncertain { likely: Which::New } => "uncertain-new",
-        Phase::Uncertain { likely: Which::Old } => "uncertain-old",
+        Phase::Uncertain(Doubt { likely, other_refused, hung_up }) => match (likely, other_refused, hung_up) {
+            (Which::New, false, false) => "uncertain-new",
+            (Which::New, false, true) => "uncertain-new-hung",
+            (Which::New, true, false) => "uncertain-new-only",
+            (Which::New, true, true) => "uncertain-new-only-hung",
+            (Which::Old, false, false) => "uncertain-old",
+            (Which::Old, false, true) => "uncertain-old-hung",
+            (Which::Old, true, false) => "uncertain-old-only",
+            (Which::Old, true, true) => "uncertain-old-only-hung",
+        },
         Phase::Quarantined => "quarantined",
     }
 }
 
 fn parse_phase(text: &str) -> Option<Phase> {
-    [
-        Phase::Idle,
-        Phase::Prepared,
-        Phase::Changing,
-        Phase::Sent,
-        Phase::Verifying,
-        Phase::Uncertain { likely: Which::New },
-        Phase::Uncertain { likely: Which::Old },
-        Phase::Quarantined,
-    ]
-    .into_iter()
-    .find(|phase| phase_text(*phase) == text)
+    let plain = [Phase::Idle, Phase::Prepared, Phase::Changing, Phase::Sent, Phase::Verifying, Phase::Quarantined];
+    let doubts = [Which::New, Which::Old].into_iter().flat_map(|likely| {
+        let all = [(false, false), (false, true), (true, false), (true, true)];
+        all.map(|(other_refused, hung_up)| Phase::Uncertain(Doubt { likely, other_refused, hung_up }))
+    });
+    plain.into_iter().chain(doubts).find(|phase| phase_text(*phase) == text)
 }
 
 const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, tries";

@@ -100,7 +100,7 @@ async fn an_unsent_candidate_is_dropped_and_a_sent_one_kept_as_history() {
     assert_eq!(vault.call(|tx| tx.history(&account())).await.unwrap().len(), 1);
     put(&vault, Persist::Prepared, Some("sent")).await;
     put(&vault, Persist::Sent, None).await;
-    put(&vault, Persist::Uncertain { likely: crate::rotation::Which::Old }, None).await;
+    put(&vault, Persist::Uncertain(crate::rotation::Doubt::fresh(crate::rotation::Which::Old)), None).await;
     put(&vault, Persist::Revert, None).await;
     assert_eq!(password(&vault).await, "old");
     assert_eq!(vault.call(|tx| tx.history(&account())).await.unwrap().len(), 2);

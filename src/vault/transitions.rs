@@ -13,6 +13,10 @@ use crate::policy::restamp;
 use crate::rotation::{Persist, Phase};
 use crate::totp::{Pick, Seed, guard_for, pick_step};
 
+/// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
+/// from a backup, comes back with one of weeks ago.
+pub const KEPT: usize = 32;
+
 /// A transition of the state machine, with what it needs.
 #[derive(Debug)]
 pub struct Transition<'a> {
@@ -83,11 +87,17 @@ pub trait Transitions {
     /// SQLite failed.
     fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError>;
 
-    /// Counts a login that the device refused.
+    /// Counts a login as refused, and returns the number under which that is on record.
     ///
     /// # Errors
     /// SQLite failed.
-    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError>;
+    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError>;
+
+    /// Takes a login off the record: it worked.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError>;
 
     /// When logins of an account were refused.
     ///
@@ -133,9 +143,7 @@ impl Transitions for Tx<'_> {
                 )?;
             }
             Persist::Verifying => self.set_phase(account, Phase::Verifying, Some(attempt), now)?,
-            Persist::Uncertain { likely } => {
-                self.set_phase(account, Phase::Uncertain { likely }, Some(attempt), now)?
-            }
+            Persist::Uncertain(doubt) => self.set_phase(account, Phase::Uncertain(doubt), Some(attempt), now)?,
             Persist::Quarantine => {
                 self.drop_unsent(account)?;
                 self.set_phase(account, Phase::Quarantined, Some(attempt), now)?;
@@ -196,11 +204,17 @@ impl Transitions for Tx<'_> {
         Ok(changes)
     }
 
-    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
         self.connection.execute(
             "INSERT INTO failed_login (account, wall, boot, up) VALUES (?1, ?2, ?3, ?4)",
             params![account.as_str(), now.wall_ms, &*now.boot.0, now.since_boot_ms],
         )?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError> {
+        self.connection
+            .execute("DELETE FROM failed_login WHERE account = ?1 AND id = ?2", params![account.as_str(), id])?;
         Ok(())
     }
 
@@ -312,7 +326,7 @@ impl Tx<'_> {
         self.connection.execute(
             "DELETE FROM secret WHERE account = ?1 AND kind = 'password' AND retired IS NOT NULL AND version NOT IN
              (SELECT version FROM secret WHERE account = ?1 AND kind = 'password' ORDER BY version DESC LIMIT ?2)",
-            params![account.as_str(), i64::try_from(keep.max(5) + 1).unwrap_or(i64::MAX)],
+            params![account.as_str(), i64::try_from(keep.max(KEPT - 1) + 1).unwrap_or(i64::MAX)],
         )?;
         self.set_phase(account, Phase::Idle, None, now)
     }

@@ -42,13 +42,18 @@ impl Attempt {
             }
             Err(error) => {
                 self.say(error.to_string());
-                self.count_refusal(&error).await;
+                self.note_impostor(&error).await;
                 if sent {
                     return Event::Broken { refused: false };
                 }
-                if error.is_refusal() && self.refused_account(&error) == self.login.name {
+                if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
                     let retry = self.budget(&self.login.name).await.is_ok();
                     let own = self.login.name == self.account.name;
+                    // One refusal may be a code that came too late; what was spent before is no judgement.
+                    let twice = self.refusals.fetch_add(1, Ordering::SeqCst) > 0;
+                    if !retry && !twice {
+                        return Event::Failed;
+                    }
                     if !retry {
                         self.give_up_login(own).await;
                     }
@@ -80,7 +85,7 @@ impl Attempt {
         let login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
         let hops = self.hops(login).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
-        connect(self.core.world.wire.as_ref(), &hops, bound, &self.core.codes, self).await
+        connect(&self.core.transport, &hops, bound, self).await
     }
 
     pub(super) async fn hops(&self, login: Login) -> Result<Vec<Hop>, DeviceError> {
@@ -136,7 +141,9 @@ impl Attempt {
             return Err(DeviceError::NotCommitted("there is no session".into()));
         };
         let context = RunContext {
-            codes: &self.core.codes,
+            on: &self.core.transport,
+            account: (&self.account.name, self.account.policy.lockout()),
+            login: (&self.login.name, self.login.policy.lockout()),
             seed: stored.seed.as_ref().or(login_stored.seed.as_ref()),
             login_seed: login_stored.seed.as_ref(),
             watcher: self,
@@ -172,10 +179,18 @@ impl Attempt {
                 Event::Proved(which)
             }
             Err(error) => {
-                self.count_refusal(&error).await;
-                let own = error.is_refusal() && self.refused_account(&error) == self.account.name;
-                self.say(if own { format!("the {name} password is refused: {error}") } else { error.to_string() });
-                if own { Event::Disproved(which) } else { Event::Unreachable }
+                self.note_impostor(&error).await;
+                if let DeviceError::BudgetSpent { free_in_ms, .. } = &error {
+                    *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms).wall_ms);
+                }
+                let own = error.may_be_refusal() && self.refused_account(&error) == self.account.name;
+                let refused = own && error.is_refusal();
+                self.say(if refused { format!("the {name} password is refused: {error}") } else { error.to_string() });
+                match (own, refused) {
+                    (_, true) => Event::Disproved(which),
+                    (true, false) => Event::HungUp(which),
+                    (false, false) => Event::Unreachable,
+                }
             }
         }
     }
@@ -190,35 +205,26 @@ impl Attempt {
         }
         let hops = self.hops(self.core.login(&self.config, &self.account, stored, None, true)).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
-        connect(self.core.world.wire.as_ref(), &hops, bound, &self.core.codes, self).await.map(Some)
+        connect(&self.core.transport, &hops, bound, self).await.map(Some)
     }
 
     pub(super) fn refused_account(&self, error: &DeviceError) -> AccountName {
         match error {
-            DeviceError::Refused { account, .. } => {
+            DeviceError::Refused { account, .. } | DeviceError::HungUp { account } => {
                 AccountName::parse(account).unwrap_or_else(|_| self.login.name.clone())
             }
             _ => self.login.name.clone(),
         }
     }
 
-    /// Counts a refused login, and puts a host key that is not on record on the audit log.
-    pub(super) async fn count_refusal(&self, error: &DeviceError) {
-        let now = self.core.clock.now();
-        let draft = error.is_host_key().then(|| self.draft("host_key.mismatch").detail(error.to_string()));
-        let refused = error.is_refusal().then(|| self.refused_account(error));
-        let result = self
-            .core
-            .vault
-            .call(move |tx| {
-                if let Some(account) = &refused {
-                    tx.add_failed_login(account, &now)?;
-                }
-                draft.as_ref().map_or(Ok(()), |draft| tx.audit(draft, &now))
-            })
-            .await;
-        if let Err(error) = result {
-            tracing::error!(account = %self.account.name, %error, "a refused login could not be counted");
+    /// Puts a host key that is not on record on the audit log.
+    pub(super) async fn note_impostor(&self, error: &DeviceError) {
+        if !error.is_host_key() {
+            return;
+        }
+        let draft = self.draft("host_key.mismatch").detail(error.to_string());
+        if let Err(error) = self.core.audit(draft).await {
+            tracing::error!(account = %self.account.name, %error, "a host key mismatch is not on record");
         }
     }
 
@@ -240,12 +246,13 @@ impl Attempt {
 
     /// Logs in with the stored password and changes nothing.
     pub(super) async fn verify(&self) -> RotationResult {
+        let _leases = self.leases().await;
         let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
         let event = self.check(Which::Old).await;
         let detail = lock(&self.detail).clone();
         let (outcome, detail) = match event {
             Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
-            Event::Disproved(_) => (Outcome::Unknown, detail),
+            Event::Disproved(_) | Event::HungUp(_) => (Outcome::Unknown, detail),
             _ => (Outcome::Failed, detail),
         };
         let now = self.core.clock.now();

@@ -4,7 +4,7 @@ mod acts;
 mod record;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
 
 use serde::Serialize;
@@ -12,7 +12,8 @@ use tokio::sync::Mutex;
 
 use super::admission::{Admission, admit};
 use super::core::Core;
-use super::values::{Stored, base_values, way_to};
+use super::limits::Leases;
+use super::values::{Stored, base_values, jump_accounts, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
 use crate::device::{DeviceError, Session, Watcher};
@@ -80,6 +81,8 @@ pub(super) struct Attempt {
     steps: Plain<Vec<Step>>,
     detail: Plain<String>,
     cancelled: AtomicBool,
+    /// Logins of this attempt that the device refused.
+    refusals: AtomicU32,
     /// A rule that was kept at the first look stood against it at the second.
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
@@ -214,6 +217,7 @@ impl Attempt {
             steps: Plain::default(),
             detail: Plain::default(),
             cancelled: AtomicBool::new(false),
+            refusals: AtomicU32::new(0),
             turned_down: AtomicBool::new(false),
             wake: Plain::default(),
         }
@@ -251,17 +255,23 @@ impl Attempt {
             Ok(Admission::Admitted) => {}
             Ok(Admission::Refused(why)) => return self.refuse(why, true).await,
             Ok(Admission::Quarantined(why)) => {
-                let detail = format!(
-                    "quarantined: {why}; store the device's password with 'rotorctl secret set {}'",
-                    self.account.name
-                );
+                let detail = if why.starts_with("quarantined") {
+                    why
+                } else {
+                    format!(
+                        "quarantined: {why}; store the device's password with 'rotorctl secret set {}'",
+                        self.account.name
+                    )
+                };
                 return self.end(Outcome::Unknown, detail, "rotation.refused").await;
             }
+            Ok(Admission::NotNow(why)) => return self.end(Outcome::Failed, why, "rotation.failed").await,
             Ok(Admission::Recover) => return self.find_out().await,
             Err(error) => {
                 return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await;
             }
         }
+        let _leases = self.leases().await;
         let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
         if self.core.is_stopping() {
             return self.refuse("the daemon is stopping".into(), true).await;
@@ -292,6 +302,7 @@ impl Attempt {
         };
         *self.rotation.lock().await = Rotation::at(phase);
         let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing);
+        let _leases = if logs_in { Some(self.leases().await) } else { None };
         let _sessions = if logs_in {
             self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await
         } else {
@@ -302,6 +313,14 @@ impl Attempt {
         }
         let end = self.drive(Event::Recover).await;
         self.finish(end).await
+    }
+
+    /// The right to use the passwords with which this attempt logs in, and to change that of its account.
+    pub(super) async fn leases(&self) -> Leases {
+        let mut used = jump_accounts(&self.config, &self.account.device, self.login.name.user());
+        used.extend(jump_accounts(&self.config, &self.account.device, self.account.name.user()));
+        used.push(self.login.name.clone());
+        self.core.limits.leases(&self.account.name, &used).await
     }
 
     async fn admission(&self) -> Result<Admission, VaultError> {
@@ -371,6 +390,7 @@ impl Attempt {
         let recovering = self.request.trigger == Trigger::Recovery;
         let detail = lock(&self.detail).clone();
         let mut drafts = Vec::new();
+        let mut told = None;
         match persist {
             Persist::Prepared => {
                 drafts.push(Draft { detail: self.request.reason.clone(), ..self.draft("rotation.start") });
@@ -385,7 +405,13 @@ impl Attempt {
                 let event = if recovering { "rotation.recovered" } else { "rotation.failed" };
                 drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.draft(event) });
             }
-            Persist::Changing | Persist::Verifying | Persist::Uncertain { .. } | Persist::Quarantine => {}
+            Persist::Quarantine => {
+                let detail = self.quarantined(&detail);
+                told = Some(detail.clone());
+                let outcome = Some(Outcome::Unknown);
+                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft("rotation.unknown") });
+            }
+            Persist::Changing | Persist::Verifying | Persist::Uncertain(_) => {}
         }
         let (account, login, attempt, trigger) =
             (self.account.clone(), self.login.name.clone(), self.id.clone(), self.request.trigger);
@@ -398,7 +424,7 @@ impl Attempt {
                 if persist == Persist::Prepared {
                     match admit(tx, &account, &login, trigger, &now)? {
                         Admission::Admitted => {}
-                        Admission::Refused(why) | Admission::Quarantined(why) => {
+                        Admission::Refused(why) | Admission::NotNow(why) | Admission::Quarantined(why) => {
                             return Err(VaultError::Refused(why));
                         }
                         Admission::Recover => {
@@ -416,6 +442,9 @@ impl Attempt {
                 })?;
                 if let Some(row) = &start {
                     tx.save_attempt(row)?;
+                }
+                if let Some(why) = &told {
+                    tx.set_last_error(&account.name, Some(why))?;
                 }
                 drafts.iter().try_for_each(|draft| tx.audit(draft, &now))
             })

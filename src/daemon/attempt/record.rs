@@ -29,14 +29,17 @@ impl Attempt {
                 let detail = format!("not known yet which password is in force; rotord finds out by itself; {detail}");
                 self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
             }
-            End::Quarantined => {
-                let detail = format!(
-                    "quarantined, a person is needed: {detail}; when you know the device's password, run 'rotorctl secret set {}'",
-                    self.account.name
-                );
-                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
-            }
+            // The transition put it on record.
+            End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail), None).await,
         }
+    }
+
+    /// Why an account waits for a person, and what he can do.
+    pub(super) fn quarantined(&self, why: &str) -> String {
+        format!(
+            "quarantined, a person is needed: {why}; when you know the device's password, run 'rotorctl secret set {}'",
+            self.account.name
+        )
     }
 
     pub(super) fn row(&self, ended: Option<i64>, outcome: Option<Outcome>, detail: Option<&str>) -> AttemptRow {
@@ -91,7 +94,8 @@ impl Attempt {
                 if outcome == Outcome::Done {
                     return Ok(None);
                 }
-                if outcome != Outcome::Refused {
+                // A refusal changes nothing about why the account stands where it stands.
+                if outcome != Outcome::Refused && event != Some("rotation.refused") {
                     tx.set_last_error(&name, Some(&last_error))?;
                 }
                 let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);

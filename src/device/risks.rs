@@ -1,0 +1,118 @@
+//! The lockout budget, kept where logins happen: a try is put on record before the secret leaves, and taken off the
+//! record once the device took it. So a crash in between counts as a refused login, and so does a device that hangs up
+//! instead of saying no.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::error::DeviceError;
+use crate::clock::Clock;
+use crate::model::AccountName;
+use crate::policy::Limit;
+use crate::vault::{Ledger, Vault, VaultError};
+
+/// Tries of an account that are under way, and who waits for one of them to end.
+#[derive(Default)]
+struct Slot {
+    pending: Mutex<usize>,
+    ended: Notify,
+    /// Held while a try is put on record.
+    taking: tokio::sync::Mutex<()>,
+}
+
+/// Takes risks within the budget.
+#[derive(Clone)]
+pub struct Risks {
+    vault: Vault,
+    clock: Clock,
+    slots: Arc<Mutex<HashMap<AccountName, Arc<Slot>>>>,
+}
+
+impl std::fmt::Debug for Risks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Risks(..)")
+    }
+}
+
+/// A try under way. Dropped without [`Risk::worked`], it stays on record as a refused login.
+pub struct Risk {
+    risks: Risks,
+    account: AccountName,
+    id: i64,
+    slot: Arc<Slot>,
+}
+
+impl Drop for Risk {
+    fn drop(&mut self) {
+        *self.slot.pending.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.slot.ended.notify_waiters();
+    }
+}
+
+impl Risk {
+    /// The device took the secret: the try costs nothing.
+    pub async fn worked(self) {
+        let (account, id) = (self.account.clone(), self.id);
+        if let Err(error) = self.risks.vault.call(move |tx| tx.remove_failed_login(&account, id)).await {
+            // It counts as a refused login for an hour: too careful, and never too bold.
+            tracing::error!(account = %self.account, %error, "a login that worked stays on record as refused");
+        }
+    }
+}
+
+impl Risks {
+    /// Risks counted in this vault.
+    #[must_use]
+    pub fn new(vault: Vault, clock: Clock) -> Self {
+        Self { vault, clock, slots: Arc::default() }
+    }
+
+    fn slot(&self, account: &AccountName) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(account.clone()).or_default().clone()
+    }
+
+    /// Puts a try on record, waiting for others of the same account where the budget has no room beside them.
+    ///
+    /// # Errors
+    /// The budget is spent, or the vault failed: nothing may be sent.
+    pub async fn take(&self, account: &AccountName, budget: Limit) -> Result<Risk, DeviceError> {
+        let slot = self.slot(account);
+        loop {
+            let ended = slot.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            let taking = slot.taking.lock().await;
+            let (name, now) = (account.clone(), self.clock.now());
+            let taken = self.vault.call(move |tx| Ok(try_login(tx, &name, budget, &now))).await??;
+            match taken {
+                Ok(id) => {
+                    *slot.pending.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                    return Ok(Risk { risks: self.clone(), account: account.clone(), id, slot: slot.clone() });
+                }
+                Err(free_in_ms) if *slot.pending.lock().unwrap_or_else(PoisonError::into_inner) == 0 => {
+                    return Err(DeviceError::BudgetSpent { account: account.to_string(), free_in_ms });
+                }
+                Err(_) => {
+                    drop(taking);
+                    ended.await;
+                }
+            }
+        }
+    }
+}
+
+/// Records a try, or says in how many milliseconds there is room for one.
+fn try_login(
+    tx: &dyn Ledger,
+    account: &AccountName,
+    budget: Limit,
+    now: &crate::model::Moment,
+) -> Result<Result<i64, i64>, VaultError> {
+    match budget.admit(&tx.failed_logins(account, now)?, now) {
+        Ok(()) => Ok(Ok(tx.add_failed_login(account, now)?)),
+        Err(spent) => Ok(Err(spent.free_in_ms)),
+    }
+}

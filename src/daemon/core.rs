@@ -89,7 +89,7 @@ impl Core {
             vault,
             clock: world.clock.clone(),
             world,
-            progress: broadcast::channel(1024).0,
+            progress: broadcast::channel(256).0,
             wake: Notify::new(),
             stopping: watch::channel(false).0,
         })

@@ -46,11 +46,15 @@ impl Window {
             return at;
         }
         let minute = at.timestamp().div_euclid(60) * 60;
-        // Two days of minutes find every opening, whatever the clocks do in between.
-        (1..=2 * 24 * 60)
-            .filter_map(|n| DateTime::from_timestamp(minute, 0)?.checked_add_signed(TimeDelta::minutes(n)))
-            .find(|instant| self.contains(*instant, zone))
-            .unwrap_or(at)
+        let instant = |n: i64| DateTime::from_timestamp(minute, 0)?.checked_add_signed(TimeDelta::minutes(n));
+        let open = |n: &i64| instant(*n).is_some_and(|instant| self.contains(instant, zone));
+        // Two days of minutes find every opening, whatever the clocks do in between; a window that is not short is not
+        // stepped over in strides.
+        let length = (self.to - self.from).num_minutes().rem_euclid(24 * 60);
+        let stride = if length > 180 { 30 } else { 1 };
+        let found = (1..=2 * 24 * 60).step_by(stride).find(open);
+        let first = found.and_then(|n| ((n - 29).max(1)..=n).find(open));
+        first.and_then(instant).unwrap_or(at)
     }
 }
 

@@ -70,6 +70,8 @@ pub(super) struct Site {
     pub(super) saved: BTreeMap<String, String>,
     /// A change is lost at a reboot until `write memory`.
     pub(super) saves_by_command: bool,
+    /// Its shell changes nothing: a login that demands a new password does.
+    pub(super) only_at_login: bool,
     /// Its clock less the true one, in milliseconds.
     pub(super) skew: i64,
     /// Refused logins within an hour that lock the account for half an hour; 0 for never.

@@ -26,6 +26,7 @@ struct Version {
 /// What is stored of one account.
 #[derive(Debug, Clone)]
 pub(super) struct Book {
+    name: AccountName,
     phase: Phase,
     since: i64,
     attempt: Option<String>,
@@ -44,8 +45,9 @@ pub(super) struct Book {
 }
 
 impl Book {
-    fn new(now: &Moment) -> Self {
+    fn new(name: AccountName, now: &Moment) -> Self {
         Self {
+            name,
             phase: Phase::Idle,
             since: now.wall_ms,
             attempt: None,
@@ -87,9 +89,9 @@ impl Book {
         self.passwords.iter().find(|version| Some(version.number) == number).map(|version| &version.secret)
     }
 
-    fn row(&self, name: &AccountName) -> AccountRow {
+    fn row(&self) -> AccountRow {
         AccountRow {
-            name: name.to_string(),
+            name: self.name.to_string(),
             phase: self.phase,
             since: self.since,
             attempt: self.attempt.clone(),
@@ -100,6 +102,11 @@ impl Book {
             wake: self.wake,
             tries: self.tries,
         }
+    }
+
+    /// Whose it is.
+    pub(super) fn name(&self) -> &AccountName {
+        &self.name
     }
 
     /// The state, for the checker.
@@ -134,11 +141,12 @@ pub(super) struct Noted {
 /// All that is stored.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    pub(super) accounts: BTreeMap<AccountName, Arc<Book>>,
+    /// In the order of their names.
+    pub(super) accounts: Vec<Arc<Book>>,
     used: BTreeSet<(Vec<u8>, u64)>,
     /// In the order in which they were used.
     pub(super) used_order: Vec<(Vec<u8>, u64)>,
-    jobs: BTreeMap<String, i64>,
+    jobs: Arc<BTreeMap<String, i64>>,
     paused_jobs: BTreeSet<String>,
     pub(super) log: Vec<Noted>,
     /// Accounts whose commit point the call at hand passed.
@@ -148,13 +156,21 @@ pub(super) struct Books {
 
 /// What brings the books back to where they were.
 pub(super) struct Mark {
-    accounts: BTreeMap<AccountName, Arc<Book>>,
+    pub(super) accounts: Vec<Arc<Book>>,
     used: usize,
-    jobs: BTreeMap<String, i64>,
+    jobs: Arc<BTreeMap<String, i64>>,
     log: usize,
 }
 
 impl Books {
+    fn place(&self, account: &AccountName) -> Result<usize, usize> {
+        self.accounts.binary_search_by(|book| book.name.cmp(account))
+    }
+
+    pub(super) fn book(&self, account: &AccountName) -> Option<&Book> {
+        self.place(account).ok().map(|place| self.accounts[place].as_ref())
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark {
             accounts: self.accounts.clone(),
@@ -184,22 +200,26 @@ impl<'a> Pages<'a> {
 
     fn write<T>(&self, account: &AccountName, now: &Moment, work: impl FnOnce(&mut Book) -> T) -> T {
         let mut books = self.0.borrow_mut();
-        if !books.accounts.contains_key(account) {
-            books.accounts.insert(account.clone(), Arc::new(Book::new(now)));
-        }
-        let book = books.accounts.entry(account.clone()).or_insert_with(|| Arc::new(Book::new(now)));
-        work(Arc::make_mut(book))
+        let place = match books.place(account) {
+            Ok(place) => place,
+            Err(place) => {
+                books.accounts.insert(place, Arc::new(Book::new(account.clone(), now)));
+                place
+            }
+        };
+        work(Arc::make_mut(&mut books.accounts[place]))
     }
 
     /// Changes an account that exists; nothing happens to one that does not.
     fn update(&self, account: &AccountName, work: impl FnOnce(&mut Book)) {
-        if let Some(book) = self.0.borrow_mut().accounts.get_mut(account) {
-            work(Arc::make_mut(book));
+        let mut books = self.0.borrow_mut();
+        if let Ok(place) = books.place(account) {
+            work(Arc::make_mut(&mut books.accounts[place]));
         }
     }
 
     fn read<T>(&self, account: &AccountName, work: impl FnOnce(&Book) -> T) -> Option<T> {
-        self.0.borrow().accounts.get(account).map(|book| work(book))
+        self.0.borrow().book(account).map(work)
     }
 }
 
@@ -214,17 +234,17 @@ fn text_of(kind: &Kind) -> String {
 
 impl Records for Pages<'_> {
     fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
-        Ok(self.read(account, |book| book.row(account)))
+        Ok(self.read(account, |book| book.row()))
     }
 
     fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
-        Ok(self.0.borrow().accounts.iter().map(|(name, book)| book.row(name)).collect())
+        Ok(self.0.borrow().accounts.iter().map(|book| book.row()).collect())
     }
 
     fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
         let books = self.0.borrow();
         let waits = |book: &Book| book.wake.is_some() || !matches!(book.phase, Phase::Idle | Phase::Quarantined);
-        Ok(books.accounts.iter().filter(|(_, book)| waits(book)).map(|(name, book)| book.row(name)).collect())
+        Ok(books.accounts.iter().filter(|book| waits(book)).map(|book| book.row()).collect())
     }
 
     fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
@@ -259,7 +279,7 @@ impl Records for Pages<'_> {
     }
 
     fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
-        self.0.borrow_mut().jobs.insert(job.to_owned(), at);
+        Arc::make_mut(&mut self.0.borrow_mut().jobs).insert(job.to_owned(), at);
         Ok(())
     }
 
@@ -435,22 +455,22 @@ impl Transitions for Pages<'_> {
     }
 
     fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
-        let mut stamps = Vec::new();
-        self.update(account, |book| {
-            for (_, stamp) in &mut book.changes {
-                if let Some(fresh) = restamp(stamp, now) {
-                    *stamp = fresh;
+        let lies = |stamp: &Moment| restamp(stamp, now).is_some();
+        if self.read(account, |book| book.changes.iter().any(|(_, stamp)| lies(stamp))) == Some(true) {
+            self.update(account, |book| {
+                for (_, stamp) in &mut book.changes {
+                    *stamp = restamp(stamp, now).unwrap_or_else(|| stamp.clone());
                 }
-                stamps.push(stamp.clone());
-            }
-        });
-        Ok(stamps)
+            });
+        }
+        let stamps = self.read(account, |book| book.changes.iter().map(|(_, stamp)| stamp.clone()).collect());
+        Ok(stamps.unwrap_or_default())
     }
 
     fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError> {
         let books = self.0.borrow();
         let stamps = |book: &Book| book.changes.iter().map(|(_, stamp)| stamp.clone()).collect();
-        Ok(books.accounts.iter().map(|(name, book)| (name.to_string(), stamps(book))).collect())
+        Ok(books.accounts.iter().map(|book| (book.name.to_string(), stamps(book))).collect())
     }
 
     fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
@@ -467,16 +487,16 @@ impl Transitions for Pages<'_> {
     }
 
     fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
-        let mut stamps = Vec::new();
-        self.update(account, |book| {
-            for (_, stamp) in &mut book.failed {
-                if let Some(fresh) = restamp(stamp, now) {
-                    *stamp = fresh;
+        let lies = |stamp: &Moment| restamp(stamp, now).is_some();
+        if self.read(account, |book| book.failed.iter().any(|(_, stamp)| lies(stamp))) == Some(true) {
+            self.update(account, |book| {
+                for (_, stamp) in &mut book.failed {
+                    *stamp = restamp(stamp, now).unwrap_or_else(|| stamp.clone());
                 }
-                stamps.push(stamp.clone());
-            }
-        });
-        Ok(stamps)
+            });
+        }
+        let stamps = self.read(account, |book| book.failed.iter().map(|(_, stamp)| stamp.clone()).collect());
+        Ok(stamps.unwrap_or_default())
     }
 
     fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
@@ -498,7 +518,7 @@ impl Transitions for Pages<'_> {
     fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
         const DAY: i64 = 86_400_000;
         let old = |stamp: &Moment| stamp.wall_ms < now.wall_ms.saturating_sub(8 * DAY) && stamp.boot != now.boot;
-        for book in self.0.borrow_mut().accounts.values_mut() {
+        for book in self.0.borrow_mut().accounts.iter_mut() {
             if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(|(_, stamp)| old(stamp)) {
                 let book = Arc::make_mut(book);
                 book.changes.retain(|(_, stamp)| !old(stamp));

@@ -261,6 +261,7 @@ impl Universe {
         self.crash_in.store(-1, Ordering::Relaxed);
         for site in lock(&self.sites).values_mut() {
             site.skew = 0;
+            site.users.values_mut().for_each(|user| user.expired = false);
             site.down_until = 0;
             site.impostor_until = 0;
         }
@@ -393,7 +394,7 @@ impl Universe {
     /// Promise 1: the vault durably holds the password that the device accepts.
     fn check_known(&self, account: &AccountName) {
         let Some(truth) = self.truth(account) else { return };
-        let knows = lock(&self.books).accounts.get(account).is_none_or(|book| book.knows(&truth));
+        let knows = lock(&self.books).book(account).is_none_or(|book| book.knows(&truth));
         if !knows {
             self.violation(format!("the vault does not hold the password that {account} has"));
         }
@@ -403,7 +404,7 @@ impl Universe {
     pub(super) fn saw_new(&self, device: &str, user: &str, text: &str) {
         let Some(account) = Self::account(device, user) else { return };
         let books = lock(&self.books);
-        let Some(book) = books.accounts.get(&account) else { return };
+        let Some(book) = books.book(&account) else { return };
         let (_, candidate) = book.two();
         let phase = book.phase();
         let is_candidate = candidate.is_some_and(|candidate| candidate.expose() == text);
@@ -493,21 +494,20 @@ impl Universe {
         let now = self.on.now();
         let mut books = lock(&self.books);
         let mark = books.mark();
-        let before: Vec<Phase> = books.accounts.values().map(|book| book.phase()).collect();
         let (worked, reply) = call(&Pages::new(&mut books));
         let full = now < self.disk_full_until.load(Ordering::Relaxed);
+        let mut touched: Vec<(AccountName, Option<Phase>, Phase)> = Vec::new();
         if full || !worked {
             books.roll_back(mark);
-        }
-        let sent = std::mem::take(&mut books.sent);
-        if worked && !full && lock(&self.story).is_some() {
-            for (place, (name, book)) in books.accounts.iter().enumerate() {
-                if before.get(place) != Some(&book.phase()) {
-                    let line = format!("{name}: {:?} -> {:?}", before.get(place), book.phase());
-                    self.tell(|| line);
+        } else {
+            for book in &books.accounts {
+                let before = mark.accounts.iter().find(|before| before.name() == book.name());
+                if before.is_none_or(|before| !std::sync::Arc::ptr_eq(before, book)) {
+                    touched.push((book.name().clone(), before.map(|before| before.phase()), book.phase()));
                 }
             }
         }
+        let sent = std::mem::take(&mut books.sent);
         drop(books);
         if full {
             self.struck(Fault::DiskFull);
@@ -515,8 +515,12 @@ impl Universe {
         }
         if worked {
             sent.iter().for_each(|account| self.committed(account));
-            let touched: Vec<AccountName> = lock(&self.books).accounts.keys().cloned().collect();
-            touched.iter().for_each(|account| self.check_known(account));
+            for (account, before, after) in &touched {
+                if *before != Some(*after) {
+                    self.tell(|| format!("{account}: {before:?} -> {after:?}"));
+                }
+                self.check_known(account);
+            }
         }
         if self.dies_now() {
             return;

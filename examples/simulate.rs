@@ -10,6 +10,10 @@ use std::time::Instant;
 use clap::Parser;
 use rotord::sim::{Coverage, Plan, run, shrink};
 
+/// A history is a great many small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Simulates the daemon in a world that is made to break it, and checks its promises.
 #[derive(Parser)]
 struct Args {

@@ -76,9 +76,16 @@ impl Agenda {
         let offset = moment.wall_ms - moment.since_boot_ms;
         let clock_was_set = self.started && (offset - self.offset).abs() > CLOCK_JUMP_MS;
         if clock_was_set {
-            tracing::warn!(by_ms = offset - self.offset, "the wall clock was set; run times are worked out anew");
+            let by_ms = offset - self.offset;
+            tracing::warn!(by_ms, "the wall clock was set; run times are worked out anew");
+            core.vault.call(move |tx| tx.clock_was_set(by_ms, &moment)).await?;
+            self.offset = offset;
+            // Turns that wait go on waiting as long; the jobs' times follow below, and again if that fails.
+            let turns = std::mem::take(&mut self.heap).into_iter();
+            self.heap = turns.map(|Reverse((at, due))| Reverse((at.saturating_add(by_ms), due))).collect();
+            self.config = None;
         }
-        if !clock_was_set && self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
+        if self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config)) {
             return Ok(());
         }
         let first = !self.started;
@@ -255,7 +262,11 @@ impl Core {
                 continue;
             }
             // In the middle of something, with nobody at work on it and no time set: a failing vault left it so.
-            let at = row.wake.unwrap_or(now);
+            let longest = self.config().accounts.get(&account).map_or(0, |account| {
+                i64::try_from(account.policy.retry_after.as_millis()).unwrap_or(i64::MAX).max(DAY_MS)
+            });
+            // A time further off than any that is ever set comes from a clock that was wrong.
+            let at = row.wake.filter(|at| at.saturating_sub(now) <= longest).unwrap_or(now);
             if at > now {
                 next = Some(next.map_or(at, |next: i64| next.min(at)));
                 continue;

@@ -95,15 +95,24 @@ impl Masker {
                 masked = replaced;
             }
         }
-        masked.chars().flat_map(printable).collect()
+        if !masked.contains(steers) {
+            return masked;
+        }
+        let mut shown = String::with_capacity(masked.len() + 16);
+        for c in masked.chars() {
+            if steers(c) {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+        }
+        shown
     }
 }
 
-/// A character as it may stand on a terminal and in a log: control characters and direction overrides are escaped.
-fn printable(c: char) -> Vec<char> {
-    let steers =
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if steers { c.escape_default().collect() } else { vec![c] }
+/// Whether a character could steer a terminal or a log's reader: control characters and direction overrides.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

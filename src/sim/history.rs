@@ -479,12 +479,19 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     universe.calm_down();
     universe.set_clock(0);
     let accounts: Vec<AccountName> = lock(&universe.config).accounts.keys().cloned().collect();
-    // Nothing new is begun, so that what is left is what the faults left.
+    // Nothing new is begun, so that what is left is what the faults left; and nobody restarts it, mostly.
     lock(&universe.config).jobs.clear();
-    stop(universe, life, order, true);
-    *life = start(universe);
+    if order.one_in(3) {
+        stop(universe, life, order, true);
+        *life = start(universe);
+    } else {
+        life.core.adopt(lock(&universe.config).clone());
+    }
     // Budgets and locks are of an hour, and what is uncertain is looked at every hour.
     universe.on.run(&mut life.tasks, universe.on.now() + BOUND, order, || false);
+    // What a retry began just now may end.
+    let core = life.core.clone();
+    universe.on.run(&mut life.tasks, universe.on.now() + HOUR, order, || core.at_work() == 0);
     for account in &accounts {
         if universe.violated().is_some() {
             return;

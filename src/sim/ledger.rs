@@ -515,6 +515,21 @@ impl Transitions for Pages<'_> {
         })
     }
 
+    fn clock_was_set(&self, by_ms: i64, now: &Moment) -> Result<(), VaultError> {
+        let fresh = |stamp: &mut Moment| {
+            if stamp.boot == now.boot {
+                stamp.wall_ms = now.wall_ms - (now.since_boot_ms - stamp.since_boot_ms);
+            }
+        };
+        for book in &mut self.0.borrow_mut().accounts {
+            let book = Arc::make_mut(book);
+            book.changes.iter_mut().for_each(|(_, stamp)| fresh(stamp));
+            book.failed.iter_mut().for_each(|(_, stamp)| fresh(stamp));
+            book.wake = book.wake.map(|wake| wake + by_ms);
+        }
+        Ok(())
+    }
+
     fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
         const DAY: i64 = 86_400_000;
         let old = |stamp: &Moment| stamp.wall_ms < now.wall_ms.saturating_sub(8 * DAY) && stamp.boot != now.boot;

@@ -113,6 +113,13 @@ pub trait Transitions {
     /// SQLite failed.
     fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError>;
 
+    /// The wall clock was set by so many milliseconds while this boot went on: what was stamped in it is stamped anew by
+    /// the boot clock, so that it keeps its true age after a reboot, and what waits for a time goes on waiting as long.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn clock_was_set(&self, by_ms: i64, now: &Moment) -> Result<(), VaultError>;
+
     /// Forgets what no rule can need any more: stamps older than eight days, and used codes and attempts older than
     /// four hundred. Counted on the wall clock, with room for one that is wrong by days.
     ///
@@ -272,6 +279,17 @@ impl Transitions for Tx<'_> {
                 Ok(Reservation::Code { code: seed.code(step), step })
             }
         }
+    }
+
+    fn clock_was_set(&self, by_ms: i64, now: &Moment) -> Result<(), VaultError> {
+        for table in ["change", "failed_login"] {
+            self.connection.execute(
+                &format!("UPDATE {table} SET wall = ?1 - (?2 - up) WHERE boot = ?3"),
+                params![now.wall_ms, now.since_boot_ms, &*now.boot.0],
+            )?;
+        }
+        self.connection.execute("UPDATE account SET wake = wake + ?1 WHERE wake IS NOT NULL", [by_ms])?;
+        Ok(())
     }
 
     fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {

@@ -8,6 +8,7 @@ use super::{Attempt, RotationResult, lock};
 use crate::device::{DeviceError, Hop, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Run, Verdict};
 use crate::model::{AccountName, Outcome};
+use crate::policy::DAY_MS;
 use crate::rotation::{Event, Phase, Which};
 
 impl Attempt {
@@ -49,9 +50,9 @@ impl Attempt {
                 if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
                     let retry = self.budget(&self.login.name).await.is_ok();
                     let own = self.login.name == self.account.name;
-                    // One refusal may be a code that came too late; what was spent before is no judgement.
+                    // One refusal may be a code that came too late, and what crashes and cut lines cost is no judgement.
                     let twice = self.refusals.fetch_add(1, Ordering::SeqCst) > 0;
-                    if !retry && !twice {
+                    if !retry && !twice && !self.was_refused_all_day().await {
                         return Event::Failed;
                     }
                     if !retry {
@@ -62,6 +63,14 @@ impl Attempt {
                 Event::Failed
             }
         }
+    }
+
+    /// Whether the login account's logins went on being refused over the last day.
+    async fn was_refused_all_day(&self) -> bool {
+        const TOO_OFTEN: usize = 3;
+        let (login, now) = (self.login.name.clone(), self.core.clock.now());
+        let stamps = self.core.vault.call(move |tx| tx.failed_logins(&login, &now).map(|stamps| (stamps, now))).await;
+        stamps.is_ok_and(|(stamps, now)| stamps.iter().filter(|at| now.since(at) < DAY_MS).count() >= TOO_OFTEN)
     }
 
     /// The login account is refused and its budget spent: it waits for a person, so that nobody goes on with it.

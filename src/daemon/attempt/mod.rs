@@ -106,8 +106,10 @@ impl Watcher for Attempt {
         let text = lock(&self.masker).mask(&text);
         let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text };
         tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
-        // Nobody may be watching.
-        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step: step.clone(), ended: None }));
+        if self.core.progress.receiver_count() > 0 {
+            let progress = Progress { account: self.account.name.clone(), step: step.clone(), ended: None };
+            drop(self.core.progress.send(progress));
+        }
         lock(&self.steps).push(step);
     }
 

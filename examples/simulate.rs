@@ -32,6 +32,9 @@ struct Args {
     /// Go on after a broken promise, and list which were broken how often.
     #[arg(long)]
     all: bool,
+    /// With --all: stop at the first all the same, and tell only its kind.
+    #[arg(long)]
+    first: bool,
     /// Stay silent about what was never reached.
     #[arg(long)]
     partial: bool,
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
                     let ended = run(Plan::of(seed));
                     coverage.add(&ended.coverage);
                     if let Some(violation) = ended.violation {
-                        stop.store(!args.all, Ordering::Relaxed);
+                        stop.store(!args.all || args.first, Ordering::Relaxed);
                         let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                         let entry = failed.entry(rotord::sim::kind_of(&violation)).or_insert((0, seed));
                         *entry = (entry.0 + 1, entry.1.min(seed));

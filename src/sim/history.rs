@@ -41,7 +41,7 @@ impl Plan {
     /// The whole history of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Self { seed, without: 0, days: 2 + i64::from(seed % 4 == 0), tell: false }
+        Self { seed, without: 0, days: if seed % 4 == 0 { 3 } else { 1 + i64::from(seed % 2 == 0) }, tell: false }
     }
 }
 
@@ -113,12 +113,12 @@ fn fleet(random: &mut Random) -> Fleet {
     };
     let mut sites = BTreeMap::new();
     let shared = random.one_in(3).then(|| seed(random));
-    for number in 0..2 + random.below(2) {
+    for number in 0..1 + random.below(3) {
         let name = format!("d{number}");
         let (kind, users): (&'static str, &[&str]) = match random.below(9) {
             0 | 4 => ("linux-passwd", &["ada", "bob"]),
             1 | 5 => ("linux-sudo-passwd", &["root", "svc"]),
-            2 | 6 => ("linux-passwd-as-root", &["root", "svc"]),
+            2 | 6 => ("linux-passwd-as-root", &["root", "svc", "web", "www"]),
             8 => ("login-only", &["ada"]),
             _ => ("cisco-ios", &["root", "svc"]),
         };
@@ -161,7 +161,7 @@ fn fleet(random: &mut Random) -> Fleet {
             let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
             let seed = (asks != Asks::PasswordOnly).then_some(own_seed);
             site.users.insert((*user).into(), User::new(password, seed));
-            let by_root = *user == "svc";
+            let by_root = !matches!(*user, "root" | "ada" | "bob");
             let root = Universe::account(&name, "root").filter(|_| by_root);
             let Some(account) = Universe::account(&name, user) else { continue };
             let account = Account {

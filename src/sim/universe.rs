@@ -136,6 +136,8 @@ struct Memory {
     codes: BTreeSet<(Vec<u8>, String)>,
     commits: BTreeMap<AccountName, Vec<i64>>,
     refused: BTreeMap<AccountName, Vec<i64>>,
+    /// When its device's password last changed, whoever did it.
+    changed: BTreeMap<AccountName, i64>,
     /// Accounts whose refusals the world brought about, by a wrong clock, a lock or a lost configuration.
     excused: BTreeSet<AccountName>,
 }
@@ -387,6 +389,7 @@ impl Universe {
         }
         self.tell(|| format!("{device}/{user} has another password now"));
         if let Some(account) = Self::account(device, user) {
+            lock(&self.memory).changed.insert(account.clone(), self.on.now());
             self.check_known(&account);
         }
     }
@@ -397,6 +400,20 @@ impl Universe {
         let knows = lock(&self.books).book(account).is_none_or(|book| book.knows(&truth));
         if !knows {
             self.violation(format!("the vault does not hold the password that {account} has"));
+        }
+    }
+
+    /// An account leaves doubt only with the password that its device has.
+    fn check_proved(&self, account: &AccountName) {
+        let Some(truth) = self.truth(account) else { return };
+        let right = {
+            let books = lock(&self.books);
+            books.book(account).is_none_or(|book| book.two().0.is_some_and(|current| current.expose() == truth))
+        };
+        // Somebody else may have changed it since the login that proved it.
+        let outside = lock(&self.memory).changed.get(account).is_some_and(|at| self.on.now() - at < 60_000);
+        if !right && !outside {
+            self.violation(format!("{account} comes to rest with a password that is not the device's"));
         }
     }
 
@@ -520,6 +537,10 @@ impl Universe {
                     self.tell(|| format!("{account}: {before:?} -> {after:?}"));
                 }
                 self.check_known(account);
+                let doubted = matches!(before, Some(Phase::Sent | Phase::Verifying | Phase::Uncertain(_)));
+                if doubted && *after == Phase::Idle {
+                    self.check_proved(account);
+                }
             }
         }
         if self.dies_now() {

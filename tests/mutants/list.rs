@@ -1,0 +1,227 @@
+//! The bugs.
+
+/// A bug: a place in a file, and what stands there instead. `MUTANT` is true where this bug is awake.
+pub struct Mutant {
+    pub name: &'static str,
+    pub file: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+}
+
+const fn bug(name: &'static str, file: &'static str, from: &'static str, to: &'static str) -> Mutant {
+    Mutant { name, file, from, to }
+}
+
+const MACHINE: &str = "src/rotation/mod.rs";
+const ATTEMPT: &str = "src/daemon/attempt/mod.rs";
+const ACTS: &str = "src/daemon/attempt/acts.rs";
+const LIMITS: &str = "src/daemon/limits.rs";
+const AUTH: &str = "src/device/auth.rs";
+
+pub const MUTANTS: &[Mutant] = &[
+    bug(
+        "the new password is sent before that is durable",
+        MACHINE,
+        "                self.go(Phase::Sent, Persist::Sent, &[Release])",
+        "                if MUTANT { self.phase = Phase::Sent; return Ok(vec![Release]); }
+                self.go(Phase::Sent, Persist::Sent, &[Release])",
+    ),
+    bug(
+        "a change is believed without a fresh login",
+        MACHINE,
+        "            (Phase::Sent, Event::Ran) => self",
+        "            (Phase::Sent, Event::Ran) if MUTANT => self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)]),
+            (Phase::Sent, Event::Ran) => self",
+    ),
+    bug(
+        "a broken dialogue after the commit point keeps the old password",
+        MACHINE,
+        "            (Phase::Sent, Event::Broken { refused }) => {",
+        "            (Phase::Sent, Event::Broken { .. }) if MUTANT => self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })]),
+            (Phase::Sent, Event::Broken { refused }) => {",
+    ),
+    bug(
+        "a crash after the commit point keeps the old password",
+        MACHINE,
+        "            (Phase::Sent | Phase::Verifying, Event::Recover) => self",
+        "            (Phase::Sent | Phase::Verifying, Event::Recover) if MUTANT => self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })]),
+            (Phase::Sent | Phase::Verifying, Event::Recover) => self",
+    ),
+    bug(
+        "a crash after the commit point takes the new password",
+        MACHINE,
+        "            (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt",
+        "            (Phase::Sent | Phase::Verifying, Event::Recover) if MUTANT => self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)]),
+            (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt",
+    ),
+    bug(
+        "the same password is tried for ever",
+        MACHINE,
+        "    fn rule_out(&mut self, doubt: Doubt) -> Vec<Action> {",
+        "    fn rule_out(&mut self, doubt: Doubt) -> Vec<Action> {
+        if MUTANT { return self.doubt(Doubt::fresh(doubt.likely)); }",
+    ),
+    bug(
+        "what a login ruled out is forgotten",
+        MACHINE,
+        "Doubt { likely: doubt.likely.other(), other_refused: true,",
+        "Doubt { likely: doubt.likely.other(), other_refused: !MUTANT,",
+    ),
+    bug(
+        "a device that hangs up on a password is asked for ever",
+        MACHINE,
+        "                if doubt.hung_up {",
+        "                if doubt.hung_up && !MUTANT {",
+    ),
+    bug(
+        "an unreachable device gives the new password up",
+        MACHINE,
+        "            (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],",
+        "            (Phase::Uncertain(_), Event::Unreachable) if MUTANT => self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })]),
+            (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],",
+    ),
+    bug(
+        "an account that neither password opens is put at rest",
+        MACHINE,
+        "        if doubt.other_refused {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
+        "        if doubt.other_refused && MUTANT {\n            self.go(Phase::Idle, Persist::Revert, &[Action::Finish(End::Failed { sent: true })])\n        } else if doubt.other_refused {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
+    ),
+    bug(
+        "where the vault fails the attempt goes on",
+        ATTEMPT,
+        "                Action::Persist(persist) => self.persist(persist).await",
+        "                Action::Persist(persist) if MUTANT => drop(self.persist(persist).await),
+                Action::Persist(persist) => self.persist(persist).await",
+    ),
+    bug(
+        "two rotations of an account at once",
+        LIMITS,
+        "        fresh.then(|| Hold",
+        "        (fresh || MUTANT).then(|| Hold",
+    ),
+    bug(
+        "more sessions than a device allows",
+        LIMITS,
+        "            permits.extend(self.device(device).acquire_owned().await.ok());",
+        "            if MUTANT { continue; }
+            permits.extend(self.device(device).acquire_owned().await.ok());",
+    ),
+    bug(
+        "a login goes on with a password that is being changed",
+        LIMITS,
+        "        let mut leases = Leases::default();",
+        "        let mut leases = Leases::default();
+        if MUTANT { return leases; }",
+    ),
+    bug(
+        "the cap counts calendar days",
+        "src/policy/limits.rs",
+        "        let used = self.used(stamps, now);\n        if used < self.count {",
+        "        let today = |stamp: &Moment| stamp.wall_ms / DAY_MS == now.wall_ms / DAY_MS;
+        if MUTANT && self.window_ms == DAY_MS {
+            let used = stamps.iter().filter(|stamp| today(stamp)).count();
+            return if used < self.count as usize { Ok(()) } else { Err(LimitError { used: self.count, free_in_ms: DAY_MS }) };
+        }
+        let used = self.used(stamps, now);\n        if used < self.count {",
+    ),
+    bug(
+        "the cap goes by the wall clock alone",
+        "src/model/moment.rs",
+        "        if self.boot == earlier.boot {",
+        "        if self.boot == earlier.boot && !MUTANT {",
+    ),
+    bug(
+        "a stamp of a clock that ran ahead holds for ever",
+        "src/policy/limits.rs",
+        "    (stamp.boot != now.boot && stamp.wall_ms > now.wall_ms).then",
+        "    (stamp.boot != now.boot && stamp.wall_ms > now.wall_ms && !MUTANT).then",
+    ),
+    bug(
+        "the cap allows three",
+        "src/policy/mod.rs",
+        "Limit { count: self.max_changes_per_day.clamp(1, MAX_CHANGES_PER_DAY), window_ms: DAY_MS }",
+        "Limit { count: self.max_changes_per_day.clamp(1, MAX_CHANGES_PER_DAY) + u32::from(MUTANT), window_ms: DAY_MS }",
+    ),
+    bug(
+        "a used code is used again",
+        "src/totp/single_use.rs",
+        "    while used(candidate.unsigned_abs()) {",
+        "    while used(candidate.unsigned_abs()) && !MUTANT {",
+    ),
+    bug(
+        "a code is made without being reserved",
+        "src/device/codes.rs",
+        "            let (seed, at) = (seed.clone(), now.clone());",
+        "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step }); }
+            let (seed, at) = (seed.clone(), now.clone());",
+    ),
+    bug(
+        "the lockout budget is not kept",
+        "src/device/risks.rs",
+        "    match budget.admit(&tx.failed_logins(account, now)?, now) {",
+        "    if MUTANT { return Ok(Ok(tx.add_failed_login(account, now)?)); }
+    match budget.admit(&tx.failed_logins(account, now)?, now) {",
+    ),
+    bug(
+        "a device that hangs up costs nothing of the budget",
+        AUTH,
+        "    let taken = matches!(end,",
+        "    let taken = (MUTANT && matches!(end, Err(DeviceError::HungUp { .. }))) || matches!(end,",
+    ),
+    bug(
+        "a refused login is counted only after the refusal",
+        AUTH,
+        "        if self.risk.is_none() {",
+        "        if self.risk.is_none() && !MUTANT {",
+    ),
+    bug(
+        "the budget's window is an hour from when the login began",
+        "src/policy/mod.rs",
+        "window_ms: 3_900_000 }",
+        "window_ms: if MUTANT { 3_600_000 } else { 3_900_000 } }",
+    ),
+    bug(
+        "the check after a change is made with the old password",
+        ACTS,
+        "        if which == Which::New {\n            stored.password",
+        "        if which == Which::New && !MUTANT {\n            stored.password",
+    ),
+    bug(
+        "an account of unknown outcome is not looked at again",
+        "src/daemon/scheduler.rs",
+        "            let at = row.wake.filter(",
+        "            if MUTANT { continue; }
+            let at = row.wake.filter(",
+    ),
+    bug(
+        "an interrupted attempt is not gone on with after a start",
+        "src/daemon/recovery.rs",
+        "        for row in rows.into_iter().filter(",
+        "        if MUTANT { return Ok(()); }
+        for row in rows.into_iter().filter(",
+    ),
+    bug(
+        "a quarantine is on record only after it is in force",
+        ATTEMPT,
+        "                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(\"rotation.unknown\") });",
+        "                if !MUTANT { drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(\"rotation.unknown\") }); }",
+    ),
+    bug(
+        "a commit point is not on record",
+        ATTEMPT,
+        "            Persist::Sent => drafts.push(self.draft(\"rotation.sent\")),",
+        "            Persist::Sent => if !MUTANT { drafts.push(self.draft(\"rotation.sent\")) },",
+    ),
+    bug(
+        "a login that was refused twice is tried on and on",
+        ACTS,
+        "                    if !retry && !twice && !self.was_refused_all_day().await {",
+        "                    if MUTANT || (!retry && !twice && !self.was_refused_all_day().await) {",
+    ),
+    bug(
+        "a password is replaced while a rotation is between two",
+        "src/daemon/secrets.rs",
+        "    if *kind == Kind::Password && !settled {",
+        "    if *kind == Kind::Password && !settled && !MUTANT {",
+    ),
+];

@@ -1,0 +1,111 @@
+//! Proof that the simulator bites: bugs are sown into a copy of the source, one build holds them all, and each has to be
+//! found. A bug that goes unnoticed is a promise that nobody watches.
+
+mod list;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use list::{MUTANTS, Mutant};
+
+/// Histories within which each bug is found.
+const HISTORIES: &str = "20000";
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            write(&target, &fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+/// Writes a file where it differs, so that nothing is built again without need.
+fn write(path: &Path, text: &str) {
+    if fs::read_to_string(path).ok().as_deref() != Some(text) {
+        fs::write(path, text).unwrap();
+    }
+}
+
+/// A copy of the source with every bug in it, each asleep until it is named.
+fn sow(root: &Path, to: &Path) {
+    for folder in ["src/bin", "examples", "templates"] {
+        copy(&root.join(folder), &to.join(folder));
+    }
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        write(&to.join(file), &fs::read_to_string(root.join(file)).unwrap());
+    }
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
+    let mut folders = vec![PathBuf::from("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else {
+                let text = fs::read_to_string(entry.path()).unwrap();
+                files.push((path, text));
+            }
+        }
+    }
+    for (number, Mutant { name, file, from, to, .. }) in MUTANTS.iter().enumerate() {
+        let (_, text) = files.iter_mut().find(|(path, _)| path == Path::new(file)).unwrap();
+        let places = text.matches(from).count();
+        assert_eq!(places, 1, "'{name}': the place in {file} is there {places} times");
+        *text = text.replacen(from, &to.replace("MUTANT", &format!("crate::sim::mutant({number})")), 1);
+    }
+    let (_, sim) = files.iter_mut().find(|(path, _)| path == Path::new("src/sim/mod.rs")).unwrap();
+    sim.push_str(
+        "\n/// Whether a sown bug is awake.\npub fn mutant(number: usize) -> bool {\n    \
+         static AWAKE: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();\n    \
+         *AWAKE.get_or_init(|| std::env::var(\"MUTANT\").ok()?.parse().ok()) == Some(number)\n}\n",
+    );
+    for (path, text) in files {
+        fs::create_dir_all(to.join(&path).parent().unwrap()).unwrap();
+        write(&to.join(path), &text);
+    }
+}
+
+#[test]
+fn every_sown_bug_is_found() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = root.join("target");
+    let garden = target.join("mutants");
+    sow(root, &garden);
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--profile", "quick", "--example", "simulate", "--target-dir"])
+        .arg(&target)
+        .current_dir(&garden)
+        .env("RUSTFLAGS", "-A warnings")
+        .status()
+        .unwrap();
+    assert!(built.success(), "the copy with the bugs in it does not build");
+    let simulate = target.join("quick/examples/simulate");
+    let run = |mutant: Option<usize>| {
+        let mut command = Command::new(&simulate);
+        command.args(["--histories", HISTORIES, "--all", "--first", "--partial"]);
+        if let Some(number) = mutant {
+            command.env("MUTANT", number.to_string());
+        }
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let mut survivors = Vec::new();
+    println!("{:<62} found after", "bug");
+    for (number, Mutant { name, .. }) in MUTANTS.iter().enumerate() {
+        let (clean, said) = run(Some(number));
+        let histories = said.split_whitespace().next().unwrap_or("?").to_owned();
+        let what = said.lines().find(|line| line.contains("(first: seed")).unwrap_or("").trim().to_owned();
+        println!("{name:<62} {histories:>6}  {what}");
+        if clean {
+            survivors.push(*name);
+        }
+    }
+    assert!(survivors.is_empty(), "not found: {survivors:?}");
+}

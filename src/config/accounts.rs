@@ -81,6 +81,9 @@ pub(super) fn accounts<'a>(
         for (target, reference) in references {
             if !accounts.contains_key(target) {
                 reference.unknown("account", target.as_str(), accounts.keys().map(AccountName::as_str));
+            } else if reference.key == "reconcile_as" && *target == account.name {
+                let message = "'reconcile_as' must be another account: this one is not known to log in any more";
+                reference.report.error(reference.span.clone(), "C005", message);
             } else if reference.key == "login_as" && target.device() != account.name.device() {
                 reference.report.error(
                     reference.span.clone(),

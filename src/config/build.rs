@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::accounts::{Accounts, accounts, check_jumps};
 use super::devices::devices;
 use super::table::{Report, Source, Table};
-use super::{Access, Config, Daemon, Job, KeySource, Library};
+use super::{Access, Config, Daemon, Job, JobAction, KeySource, Library};
 use crate::model::{Problem, nearest};
 use crate::policy::{MAX_CHANGES_PER_DAY, PasswordRules, Policy};
 use crate::schedule::{Crontab, Window};
@@ -275,6 +275,7 @@ fn policy(mut table: Table<'_>) -> Policy {
         history: table.size("history", 0, 100).unwrap_or(default.history),
         attempts: small(table.number("attempts", 1, 20), default.attempts),
         retry_after: table.duration("retry_after").unwrap_or(default.retry_after),
+        auto_reconcile: table.boolean("auto_reconcile"),
         failed_logins_per_hour: small(table.number("failed_logins_per_hour", 1, 10), default.failed_logins_per_hour),
     };
     table.finish();
@@ -306,13 +307,26 @@ fn jobs<'a>(named: Named<'a, &'a DeTable<'a>>, accounts: &Accounts<'_>) -> BTree
         let window = table.parsed("window", Window::parse).map(|(window, _)| window);
         let on_signal = table.boolean("on_signal");
         let catch_up = table.boolean("catch_up");
+        let action = table.parsed("action", |text| {
+            JobAction::parse(text).ok_or_else(|| format!("the actions are {}", JobAction::NAMES.join(", ")))
+        });
+        let action = action.map_or(JobAction::Rotate, |(action, _)| action);
         table.finish();
         let Some((schedule, _)) = schedule else {
             continue;
         };
         let accounts = globs.into_iter().map(|(glob, _)| glob).collect();
-        let job =
-            Job { name: name.clone(), schedule_text: text, schedule, accounts, spread, window, on_signal, catch_up };
+        let job = Job {
+            name: name.clone(),
+            schedule_text: text,
+            schedule,
+            accounts,
+            action,
+            spread,
+            window,
+            on_signal,
+            catch_up,
+        };
         jobs.insert(name, Arc::new(job));
     }
     jobs

@@ -129,6 +129,38 @@ pub struct Account {
     pub template: Arc<Checked>,
 }
 
+impl Account {
+    /// Whether the account, once in quarantine, is mended without being asked.
+    #[must_use]
+    pub fn mends_itself(&self) -> bool {
+        self.policy.auto_reconcile && self.reconcile_as.is_some()
+    }
+}
+
+/// What a job does to its accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobAction {
+    /// Changes their passwords.
+    Rotate,
+    /// Logs in with the stored passwords and changes nothing; at most once a day an account.
+    Verify,
+}
+
+impl JobAction {
+    /// The names that the config takes.
+    pub const NAMES: &[&str] = &["rotate", "verify"];
+
+    /// Parses one of [`JobAction::NAMES`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "rotate" => Some(Self::Rotate),
+            "verify" => Some(Self::Verify),
+            _ => None,
+        }
+    }
+}
+
 /// `[job.NAME]`.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -140,6 +172,8 @@ pub struct Job {
     pub schedule: Crontab,
     /// Globs over account names.
     pub accounts: Vec<String>,
+    /// What it does to them.
+    pub action: JobAction,
     /// Accounts start spread over this time after the job fires.
     pub spread: Duration,
     /// Rotations start only while it is open.

@@ -100,7 +100,7 @@ async fn work_on(
                 match (kind, waits_in_vain) {
                     (Kind::Rotate, Some(why)) => core.refuse(request(account), why).await,
                     (Kind::Rotate, None) => core.rotate(request(account)).await,
-                    (Kind::Verify, _) => core.verify(&account, request(account.clone()).actor).await,
+                    (Kind::Verify, _) => core.verify(&account, request(account.clone()).actor, None).await,
                 }
             });
         }

@@ -44,17 +44,20 @@ pub(super) fn admit(
         }
     }
     let Some(row) = tx.account(&account.name)? else {
-        return Ok(if account.login_as.is_some() { Admission::Admitted } else { no_password(account) });
+        let by_another = account.login_as.is_some() || trigger == Trigger::Reconcile;
+        return Ok(if by_another { Admission::Admitted } else { no_password(account) });
     };
     match row.phase {
         Phase::Idle => {}
+        Phase::Quarantined if trigger == Trigger::Reconcile => {}
         Phase::Quarantined => {
             let why = row.last_error.unwrap_or_else(|| "neither password is known to work".into());
             return Ok(Admission::Quarantined(why));
         }
         _ => return Ok(Admission::Recover),
     }
-    if !row.has_password && account.login_as.is_none() {
+    let needs_own = account.login_as.is_none() && trigger != Trigger::Reconcile;
+    if !row.has_password && needs_own {
         return Ok(no_password(account));
     }
     let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
@@ -66,7 +69,10 @@ pub(super) fn admit(
             format!("the cap: {used} changes in the last 24 hours; the next is allowed in {}", in_words(free_in_ms));
         return Ok(Admission::Refused(text));
     }
-    if let Some(text) = too_young(tx, account, now)? {
+    // A password that nobody knows cannot be too young to change.
+    if row.phase == Phase::Idle
+        && let Some(text) = too_young(tx, account, now)?
+    {
         return Ok(Admission::Refused(text));
     }
     if let Err(LimitError { used, free_in_ms }) = account.policy.lockout().admit(&tx.failed_logins(login, now)?, now) {

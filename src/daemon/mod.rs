@@ -13,7 +13,7 @@ mod secrets;
 mod values;
 mod world;
 
-pub use attempt::{Progress, Request, RotationResult};
+pub use attempt::{DeviceHas, Progress, Request, RotationResult};
 pub use core::{Core, StartError};
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};

@@ -23,6 +23,16 @@ impl Core {
                 tx.accounts()
             })
             .await?;
+        let config = self.config();
+        for row in rows.iter().filter(|row| row.phase == Phase::Quarantined && row.wake.is_none()) {
+            let account = AccountName::parse(&row.name).ok().and_then(|name| config.accounts.get(&name).cloned());
+            let Some(account) = account.filter(|account| account.mends_itself() && row.tries < account.policy.attempts)
+            else {
+                continue;
+            };
+            let (at, tries) = (self.clock.now().plus_ms(60_000).wall_ms, row.tries);
+            self.vault.call(move |tx| tx.set_wake(&account.name, Some(at), tries)).await?;
+        }
         for row in rows.into_iter().filter(|row| !matches!(row.phase, Phase::Idle | Phase::Quarantined)) {
             let Ok(account) = AccountName::parse(&row.name) else {
                 continue;

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::attempt::Request;
 use super::core::Core;
-use crate::config::{Config, Job};
+use crate::config::{Config, Job, JobAction};
 use crate::model::{AccountName, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
@@ -143,6 +143,12 @@ impl Agenda {
                     }
                     self.fire(core, &config, job, now).await;
                 }
+                Due::Account { account, job }
+                    if config.jobs.get(&job).is_some_and(|job| job.action == JobAction::Verify) =>
+                {
+                    let core = core.clone();
+                    core.clone().spawn(async move { core.verify_for_job(account, job).await });
+                }
                 Due::Account { account, job } => {
                     core.spawn_rotation(Request {
                         account,
@@ -175,7 +181,10 @@ impl Agenda {
                 return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used");
             }
         }
-        let accounts: Vec<_> = config.leaders_of(job);
+        let accounts: Vec<_> = match job.action {
+            JobAction::Rotate => config.leaders_of(job),
+            JobAction::Verify => config.accounts_of(job).map(|account| account.name.clone()).collect(),
+        };
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
         for account in accounts {
             let mut at = now + spread_offset_ms(&account, job.spread);
@@ -206,7 +215,12 @@ impl Core {
         let config = self.config();
         for job in jobs {
             let core = self.clone();
-            let accounts: Vec<_> = config.leaders_of(job);
+            let verifies = job.action == JobAction::Verify;
+            let accounts: Vec<_> = if verifies {
+                config.accounts_of(job).map(|account| account.name.clone()).collect()
+            } else {
+                config.leaders_of(job)
+            };
             let name = job.name.clone();
             self.spawn(async move {
                 let asked = name.clone();
@@ -221,6 +235,11 @@ impl Core {
                 }
                 tracing::info!(job = %name, accounts = accounts.len(), "job runs now");
                 for account in accounts {
+                    if verifies {
+                        let (core, job) = (core.clone(), name.clone());
+                        core.clone().spawn(async move { core.verify_for_job(account, job).await });
+                        continue;
+                    }
                     core.spawn_rotation(Request {
                         account,
                         trigger,
@@ -241,7 +260,7 @@ impl Core {
         config
             .jobs
             .values()
-            .filter(|job| job.covers(account))
+            .filter(|job| job.action == JobAction::Rotate && job.covers(account))
             .filter_map(|job| {
                 let offset = spread_offset_ms(account, job.spread);
                 let at = next_run(job, now - offset, config)? + offset;
@@ -278,6 +297,7 @@ impl Core {
             self.vault.call(move |tx| tx.set_wake(&name, None, tries)).await?;
             let core = self.clone();
             let retry = row.phase == Phase::Idle;
+            let mend = row.phase == Phase::Quarantined;
             self.spawn(async move {
                 if retry {
                     let reason = Some(format!("try {}", tries + 1));
@@ -290,6 +310,8 @@ impl Core {
                         beside: Arc::default(),
                     };
                     drop(core.rotate(request).await);
+                } else if mend {
+                    drop(core.reconcile(&account, None, Some("by itself".into())).await);
                 } else {
                     drop(core.recover(&account, Trigger::Recovery, None).await);
                 }

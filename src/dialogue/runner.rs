@@ -298,9 +298,11 @@ impl Run {
                 self.fail(&format!("the template says: {text}"), effects);
             }
             Command::End => self.end(now, effects),
-            Command::SetSshVersion | Command::SetConnectTimeout(_) | Command::LoginPrompt(..) | Command::Info(..) => {
-                self.proceed()
-            }
+            Command::SetSshVersion
+            | Command::SetConnectTimeout(_)
+            | Command::LoginPrompt(..)
+            | Command::Info(..)
+            | Command::Section(_) => self.proceed(),
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Policy {
     pub attempts: u32,
     /// The wait between two such tries.
     pub retry_after: Duration,
+    /// Whether an account in quarantine is mended through its reconcile account without being asked.
+    pub auto_reconcile: bool,
     /// Failed logins allowed in any hour, since devices lock accounts out.
     pub failed_logins_per_hour: u32,
 }
@@ -44,6 +46,7 @@ impl Default for Policy {
             history: 5,
             attempts: 3,
             retry_after: Duration::from_secs(300),
+            auto_reconcile: false,
             failed_logins_per_hour: 2,
         }
     }

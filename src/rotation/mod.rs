@@ -62,6 +62,8 @@ pub enum Phase {
     Uncertain(Doubt),
     /// Neither works: a person is needed.
     Quarantined,
+    /// As [`Phase::Quarantined`], and the reconcile account is about to set a password that it was given for that.
+    Mending,
 }
 
 /// What happened.
@@ -106,6 +108,8 @@ pub enum Event {
 pub enum Persist {
     /// The candidate is stored, sealed.
     Prepared,
+    /// A candidate is stored for an account whose password is not known.
+    Mending,
     /// Logged in with the old password.
     Changing,
     /// The change counts for the cap from here on.
@@ -235,6 +239,15 @@ impl Rotation {
             }
             (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],
             (Phase::Uncertain(doubt), Event::Recover) => vec![Check(doubt.likely)],
+
+            (Phase::Quarantined, Event::Begin) => self.go(Phase::Mending, Persist::Mending, &[Connect]),
+            (Phase::Mending, Event::LoggedIn) => vec![RunTemplate],
+            (Phase::Mending, Event::LoginRefused { retry: true, .. }) => vec![Connect],
+            (Phase::Mending, Event::AtCommitPoint) => self.go(Phase::Sent, Persist::Sent, &[Release]),
+            (
+                Phase::Mending,
+                Event::LoginRefused { retry: false, .. } | Event::Failed | Event::Ran | Event::Recover,
+            ) => self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)]),
 
             // A person asked to look again: what was ruled out before may work now.
             (Phase::Quarantined, Event::Recover) => self.doubt(Doubt::fresh(Which::Old)),

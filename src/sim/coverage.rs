@@ -35,6 +35,7 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, .. }) => "uncertain (old likelier)",
         Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, .. }) => "uncertain (new refused)",
         Phase::Quarantined => "quarantined",
+        Phase::Mending => "mending",
     }
 }
 
@@ -61,7 +62,7 @@ fn event_name(event: Event) -> &'static str {
     }
 }
 
-const PHASES: [Phase; 10] = [
+const PHASES: [Phase; 11] = [
     Phase::Idle,
     Phase::Prepared,
     Phase::Changing,
@@ -72,6 +73,7 @@ const PHASES: [Phase; 10] = [
     Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, hung_up: false }),
     Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, hung_up: false }),
     Phase::Quarantined,
+    Phase::Mending,
 ];
 
 const EVENTS: [Event; 18] = [
@@ -171,6 +173,10 @@ pub fn cannot_happen(phase: Phase, event: Event) -> Option<&'static str> {
         (Phase::Uncertain(doubt), Event::Proved(which)) if which != doubt.likely => {
             Some("only the likelier password is tried")
         }
+        (Phase::Mending, Event::LoginRefused { own: true, retry: false }) => {
+            Some("an account is mended by another one")
+        }
+        (Phase::Mending, Event::Ran) => Some("every reconcile section of the simulated fleet sends the new password"),
         (Phase::Idle, Event::Recover) => Some("nobody recovers an account at rest: the row is read first"),
         _ => None,
     }

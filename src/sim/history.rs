@@ -13,8 +13,8 @@ use super::fleet::{Asks, SimWire, Site, User, reboot};
 use super::random::Random;
 use super::universe::{BEGIN, Fault, SimCarrier, SimTime, Universe};
 use crate::clock::Clock;
-use crate::config::{Access, Account, Config, Daemon, Device, Job, KeySource, Library};
-use crate::daemon::{Core, Request, World};
+use crate::config::{Access, Account, Config, Daemon, Device, Job, JobAction, KeySource, Library};
+use crate::daemon::{Core, DeviceHas, Request, World};
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Outcome, Secret, Trigger};
 use crate::policy::{DAY_MS, PasswordRules, Policy};
@@ -94,6 +94,7 @@ fn fleet(random: &mut Random) -> Fleet {
         history: 2 + random.below(4),
         attempts: u32::try_from(1 + random.below(4)).unwrap_or(1),
         retry_after: Duration::from_secs(if random.one_in(2) { 300 } else { 1800 }),
+        auto_reconcile: random.one_in(2),
         failed_logins_per_hour: 2,
     });
     let mut config = Config {
@@ -116,7 +117,7 @@ fn fleet(random: &mut Random) -> Fleet {
     for number in 0..1 + random.below(3) {
         let name = format!("d{number}");
         let (kind, users): (&'static str, &[&str]) = match random.below(9) {
-            0 | 4 => ("linux-passwd", &["ada", "bob"]),
+            0 | 4 => ("linux-passwd", &["ada", "bob", "root"]),
             1 | 5 => ("linux-sudo-passwd", &["root", "svc"]),
             2 | 6 => ("linux-passwd-as-root", &["root", "svc", "web", "www"]),
             8 => ("login-only", &["ada"]),
@@ -163,13 +164,14 @@ fn fleet(random: &mut Random) -> Fleet {
             site.users.insert((*user).into(), User::new(password, seed));
             let by_root = !matches!(*user, "root" | "ada" | "bob");
             let root = Universe::account(&name, "root").filter(|_| by_root);
+            let mender = Universe::account(&name, "root").filter(|_| *user != "root" && kind != "login-only");
             let Some(account) = Universe::account(&name, user) else { continue };
             let account = Account {
                 name: account.clone(),
                 policy: policy.clone(),
                 device: device.clone(),
                 login_as: root.clone(),
-                reconcile_as: None,
+                reconcile_as: mender.filter(|_| random.one_in(2)),
                 after: root.filter(|_| random.one_in(3)),
                 fields: BTreeMap::new(),
                 template: template(kind),
@@ -189,6 +191,7 @@ fn fleet(random: &mut Random) -> Fleet {
             accounts: vec![if random.one_in(2) { "*".into() } else { format!("d{number}/*") }],
             spread: Duration::from_secs(if random.one_in(2) { 2700 } else { 0 }),
             window: random.one_in(5).then(|| Window::parse("01:00-05:00").ok()).flatten(),
+            action: if random.one_in(5) { JobAction::Verify } else { JobAction::Rotate },
             on_signal: false,
             catch_up: random.one_in(2),
         };
@@ -332,7 +335,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
         let now = core.clock.now();
         match what {
             Fault::OperatorRotates => drop(core.rotate(request(account)).await),
-            Fault::OperatorVerifies => drop(core.verify(&account, None).await),
+            Fault::OperatorVerifies => drop(core.verify(&account, None, None).await),
             Fault::OperatorPauses => {
                 drop(core.vault.call(move |tx| tx.set_paused(&account, paused, &now)).await);
             }
@@ -347,6 +350,19 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let Some(truth) = universe.truth(&account) else { return };
                 drop(core.store_secret(account, Kind::Password, Secret::new(truth), None).await);
             }
+            Fault::OperatorReconciles => drop(core.reconcile(&account, None, None).await),
+            Fault::OperatorResolves => {
+                let (name, truth) = (account.clone(), universe.truth(&account));
+                let two =
+                    core.vault.call(move |tx| Ok((tx.candidate(&name)?, tx.secret(&name, &Kind::Password)?))).await;
+                let (Ok((candidate, current)), Some(truth)) = (two, truth) else { return };
+                let actor = Core::own_actor();
+                if candidate.is_some_and(|candidate| candidate.secret().expose() == truth) {
+                    drop(core.resolve(&account, DeviceHas::New, actor).await);
+                } else if current.is_some_and(|current| current.expose() == truth) {
+                    drop(core.resolve(&account, DeviceHas::Old, actor).await);
+                }
+            }
             _ => core.adopt((*core.config()).clone()),
         }
     }));
@@ -359,7 +375,7 @@ fn request(account: AccountName) -> Request {
 /// When what happens: a list of moments in true time, drawn at the start.
 fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 17] = [
+    let kinds: [(Fault, usize); 19] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -375,6 +391,8 @@ fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64, Fault)> {
         (Fault::OperatorPauses, 2),
         (Fault::OperatorReadsCode, 3),
         (Fault::OperatorStores, 2),
+        (Fault::OperatorReconciles, 3),
+        (Fault::OperatorResolves, 3),
         (Fault::Reload, 2),
         (Fault::Restart, 2),
     ];

@@ -37,6 +37,7 @@ pub(super) struct Book {
     last_error: Option<String>,
     wake: Option<i64>,
     tries: u32,
+    verified: Option<i64>,
     passwords: Vec<Version>,
     others: BTreeMap<String, Secret>,
     changes: Vec<(String, Moment)>,
@@ -58,6 +59,7 @@ impl Book {
             last_error: None,
             wake: None,
             tries: 0,
+            verified: None,
             passwords: Vec::new(),
             others: BTreeMap::new(),
             changes: Vec::new(),
@@ -79,9 +81,14 @@ impl Book {
     }
 
     fn drop_unsent(&mut self) {
-        if matches!(self.phase, Phase::Prepared | Phase::Changing) {
+        if matches!(self.phase, Phase::Prepared | Phase::Changing | Phase::Mending) {
             let candidate = self.candidate.take();
             self.passwords.retain(|version| Some(version.number) != candidate);
+        }
+        if self.phase == Phase::Mending {
+            let current = self.current.unwrap_or(0);
+            let open = self.passwords.iter().filter(|version| version.retired.is_none() && version.number > current);
+            self.candidate = open.map(|version| version.number).max();
         }
     }
 
@@ -101,6 +108,7 @@ impl Book {
             last_error: self.last_error.clone(),
             wake: self.wake,
             tries: self.tries,
+            verified: self.verified,
         }
     }
 
@@ -274,6 +282,11 @@ impl Records for Pages<'_> {
         Ok(())
     }
 
+    fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.update(account, |book| book.verified = Some(now.wall_ms));
+        Ok(())
+    }
+
     fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
         Ok(self.0.borrow().jobs.get(job).copied())
     }
@@ -366,12 +379,13 @@ impl Secrets for Pages<'_> {
 impl Transitions for Pages<'_> {
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
         let Transition { account, attempt, persist, candidate, keep, now } = *transition;
-        if persist == Persist::Prepared {
+        if matches!(persist, Persist::Prepared | Persist::Mending) {
             let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
             self.write(account, now, |book| {
                 let number = book.add_password(candidate.secret(), now);
                 book.candidate = Some(number);
-                book.set_phase(Phase::Prepared, Some(attempt), now);
+                let phase = if persist == Persist::Mending { Phase::Mending } else { Phase::Prepared };
+                book.set_phase(phase, Some(attempt), now);
             });
             return Ok(());
         }
@@ -379,7 +393,7 @@ impl Transitions for Pages<'_> {
             self.0.borrow_mut().sent.push(account.clone());
         }
         self.update(account, |book| match persist {
-            Persist::Prepared => {}
+            Persist::Prepared | Persist::Mending => {}
             Persist::Changing => book.set_phase(Phase::Changing, Some(attempt), now),
             Persist::Sent => {
                 book.set_phase(Phase::Sent, Some(attempt), now);
@@ -391,6 +405,10 @@ impl Transitions for Pages<'_> {
             Persist::Uncertain(doubt) => book.set_phase(Phase::Uncertain(doubt), Some(attempt), now),
             Persist::Quarantine => {
                 book.drop_unsent();
+                if book.phase != Phase::Mending {
+                    book.tries = 0;
+                    book.wake = None;
+                }
                 book.set_phase(Phase::Quarantined, Some(attempt), now);
             }
             Persist::Promote => {
@@ -434,12 +452,20 @@ impl Transitions for Pages<'_> {
         Ok(())
     }
 
-    fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError> {
+    fn quarantine_idle(
+        &self,
+        account: &AccountName,
+        why: &str,
+        wake: Option<i64>,
+        now: &Moment,
+    ) -> Result<(), VaultError> {
         self.update(account, |book| {
             if book.phase == Phase::Idle {
                 book.phase = Phase::Quarantined;
                 book.since = now.wall_ms;
                 book.last_error = Some(why.to_owned());
+                book.wake = wake;
+                book.tries = 0;
             }
         });
         Ok(())

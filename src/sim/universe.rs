@@ -72,6 +72,10 @@ pub enum Fault {
     OperatorReadsCode,
     /// A person stores the device's password.
     OperatorStores,
+    /// An operator mends an account through its reconcile account.
+    OperatorReconciles,
+    /// A person says which password the device has.
+    OperatorResolves,
     /// The config is read again.
     Reload,
     /// The daemon is stopped and started.
@@ -80,7 +84,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -106,6 +110,8 @@ impl Fault {
         Self::OperatorPauses,
         Self::OperatorReadsCode,
         Self::OperatorStores,
+        Self::OperatorReconciles,
+        Self::OperatorResolves,
         Self::Reload,
         Self::Restart,
     ];

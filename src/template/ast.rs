@@ -129,11 +129,62 @@ pub enum Command {
     Info(String, String),
     /// `fail "TEXT"`.
     Fail(Text),
+    /// `section NAME`: the lines that follow are of that part.
+    Section(Section),
     /// `end`.
     End,
 }
 
+/// A part of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// Changes the password; the lines before any section are of it.
+    Change,
+    /// Sets the password through the reconcile account, without knowing the old one.
+    Reconcile,
+}
+
+impl Section {
+    /// The names that `section` takes.
+    pub const NAMES: &[&str] = &["change", "reconcile"];
+
+    /// The section of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "change" => Some(Self::Change),
+            "reconcile" => Some(Self::Reconcile),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
 impl Command {
+    /// Whether the command only says how the others are run, so that it holds for all sections where it stands at the
+    /// head of a template.
+    #[must_use]
+    pub fn is_setting(&self) -> bool {
+        matches!(
+            self,
+            Self::SetSshVersion
+                | Self::SetConnectTimeout(_)
+                | Self::SetReadTimeout(_)
+                | Self::SetNewLineMode(_)
+                | Self::SetPrompt(_)
+                | Self::LoginPrompt(..)
+                | Self::Info(..)
+        )
+    }
+
     /// Every text of the command in which tags are replaced.
     #[must_use]
     pub fn texts(&self) -> Vec<&Text> {
@@ -200,6 +251,7 @@ impl fmt::Display for Command {
             }
             Self::Info(key, value) => write!(f, "info {key} \"{}\"", escape(value)),
             Self::Fail(text) => write!(f, "fail {}", Quoted(text)),
+            Self::Section(section) => write!(f, "section {}", section.name()),
             Self::End => f.write_str("end"),
         }
     }

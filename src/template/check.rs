@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::ast::{Command, Line, Template, Text};
+use super::ast::{Command, Line, Section, Template, Text};
 use crate::model::{Problem, Severity};
 
 /// A template that passed its checks.
@@ -18,11 +18,12 @@ pub struct Checked {
     expressions: BTreeMap<usize, Arc<Regex>>,
     commit_line: Option<usize>,
     connect_timeout: Option<Duration>,
+    reconcile: Option<Arc<Checked>>,
 }
 
 impl PartialEq for Checked {
     fn eq(&self, other: &Self) -> bool {
-        self.template == other.template
+        self.template == other.template && self.reconcile == other.reconcile
     }
 }
 
@@ -33,6 +34,12 @@ impl Checked {
     #[must_use]
     pub fn expression(&self, place: usize) -> Option<&Arc<Regex>> {
         self.expressions.get(&place)
+    }
+
+    /// What sets an account's password through its reconcile account: `section reconcile`.
+    #[must_use]
+    pub fn reconcile(&self) -> Option<&Arc<Checked>> {
+        self.reconcile.as_ref()
     }
 
     /// The lines that the dialogue runs, settings and `info` included.
@@ -89,6 +96,32 @@ impl Checked {
 /// Checks a parsed template; the problems found are warnings, errors having been found by the parser.
 #[must_use]
 pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Problem>) {
+    let head = template.lines.iter().take_while(|line| line.command.is_setting()).count();
+    let (mut change, mut reconcile): (Vec<Line>, Vec<Line>) = (Vec::new(), Vec::new());
+    let mut section = Section::Change;
+    let mut has_reconcile = false;
+    for line in &template.lines[head..] {
+        match (&line.command, section) {
+            (Command::Section(begins), _) => {
+                section = *begins;
+                has_reconcile |= *begins == Section::Reconcile;
+            }
+            (_, Section::Change) => change.push(line.clone()),
+            (_, Section::Reconcile) => reconcile.push(line.clone()),
+        }
+    }
+    let with_head =
+        |lines: Vec<Line>| Template { lines: template.lines[..head].iter().cloned().chain(lines).collect() };
+    let (mut checked, mut problems) = check_section(file, text, with_head(change));
+    if has_reconcile {
+        let (reconcile, more) = check_section(file, text, with_head(reconcile));
+        problems.extend(more);
+        checked.reconcile = Some(Arc::new(reconcile));
+    }
+    (checked, problems)
+}
+
+fn check_section(file: &Path, text: &str, template: Template) -> (Checked, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut warn = |line: &Line, code, message: &str| {
         problems.push(Problem::at(file, text, line.span.clone(), Severity::Warning, code, message));
@@ -138,5 +171,5 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
         _ => None,
     });
     let expressions = expressions.collect();
-    (Checked { template, expressions, commit_line, connect_timeout }, problems)
+    (Checked { template, expressions, commit_line, connect_timeout, reconcile: None }, problems)
 }

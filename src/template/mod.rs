@@ -9,7 +9,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use ast::{Command, Line, NewLine, Piece, RegexFlags, Template, Text};
+pub use ast::{Command, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
 pub use check::{Checked, check};
 pub use parse::{COMMANDS, MAX_BYTES, parse};
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use super::ast::{Command, Line, NewLine, Piece, RegexFlags, Template, Text};
+use super::ast::{Command, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
 use crate::model::{Problem, Severity, nearest};
 
 /// A template longer than this is refused.
@@ -30,11 +30,12 @@ pub const COMMANDS: &[&str] = &[
     "login-prompt",
     "info",
     "fail",
+    "section",
     "end",
 ];
 
 /// Commands of the language that this version does not run yet.
-const LATER: &[&str] = &["section", "choose", "when", "when-regex", "end-choose", "answer"];
+const LATER: &[&str] = &["choose", "when", "when-regex", "end-choose", "answer"];
 
 /// What is wrong with a line, with its place in the line's argument.
 struct Slip {
@@ -127,6 +128,7 @@ fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, S
             Ok(Command::LoginPrompt(tagged(&pattern, argument, slips)?, tagged(&answer, argument, slips)?))
         }
         "info" => info(argument),
+        "section" => section(argument),
         _ => one_argument(name, argument, slips),
     }
 }
@@ -176,6 +178,7 @@ fn example(name: &str) -> &'static str {
         "login-prompt" => "login-prompt \"*Domain:\" \"[#DOMAIN#]\"",
         "info" => "info vendor \"Example\"",
         "fail" => "fail \"why\"",
+        "section" => "section reconcile",
         "exec" | "write" | "send" => "exec \"passwd\"",
         _ => "expect \"*assword:\"",
     }
@@ -267,6 +270,19 @@ fn seconds(value: &str, argument: Argument<'_>) -> Result<Duration, Slip> {
         .filter(|seconds| (0.0..=86_400.0).contains(seconds))
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| argument.slip("T005", "seconds are needed here: a number from 0 to 86400"))
+}
+
+fn section(argument: Argument<'_>) -> Result<Command, Slip> {
+    let name = argument.text.trim();
+    if let Some(section) = Section::parse(name) {
+        return Ok(Command::Section(section));
+    }
+    if ["verify", "abort"].contains(&name) {
+        let message = format!("section '{name}' belongs to the language but this version does not run it yet");
+        return Err(argument.slip("T013", message));
+    }
+    let message = format!("unknown section '{}'; the sections are {}", name.escape_debug(), Section::NAMES.join(", "));
+    Err(argument.slip("T001", message))
 }
 
 fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Command, Slip> {

@@ -31,6 +31,8 @@ pub struct AccountRow {
     pub wake: Option<i64>,
     /// Tries of the scheduled run under way.
     pub tries: u32,
+    /// When the stored password was last tried to no other end, in milliseconds since 1970.
+    pub verified: Option<i64>,
 }
 
 impl AccountRow {
@@ -46,7 +48,7 @@ impl AccountRow {
             Phase::Sent => AccountState::Sent,
             Phase::Verifying => AccountState::Verifying,
             Phase::Uncertain(_) => AccountState::Uncertain,
-            Phase::Quarantined => AccountState::Quarantined,
+            Phase::Quarantined | Phase::Mending => AccountState::Quarantined,
         }
     }
 }
@@ -69,11 +71,20 @@ pub(super) fn phase_text(phase: Phase) -> &'static str {
             (Which::Old, true, true) => "uncertain-old-only-hung",
         },
         Phase::Quarantined => "quarantined",
+        Phase::Mending => "mending",
     }
 }
 
 fn parse_phase(text: &str) -> Option<Phase> {
-    let plain = [Phase::Idle, Phase::Prepared, Phase::Changing, Phase::Sent, Phase::Verifying, Phase::Quarantined];
+    let plain = [
+        Phase::Idle,
+        Phase::Prepared,
+        Phase::Changing,
+        Phase::Sent,
+        Phase::Verifying,
+        Phase::Quarantined,
+        Phase::Mending,
+    ];
     let doubts = [Which::New, Which::Old].into_iter().flat_map(|likely| {
         let all = [(false, false), (false, true), (true, false), (true, true)];
         all.map(|(other_refused, hung_up)| Phase::Uncertain(Doubt { likely, other_refused, hung_up }))
@@ -81,7 +92,8 @@ fn parse_phase(text: &str) -> Option<Phase> {
     plain.into_iter().chain(doubts).find(|phase| phase_text(*phase) == text)
 }
 
-const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, tries";
+const ACCOUNT_COLUMNS: &str =
+    "name, state, since, attempt, current, paused, last_change, last_error, wake, tries, verified";
 
 fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
     let state: String = row.get(1)?;
@@ -96,6 +108,7 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
         last_error: row.get(7)?,
         wake: row.get(8)?,
         tries: row.get(9)?,
+        verified: row.get(10)?,
     };
     Ok((state, account))
 }
@@ -193,6 +206,12 @@ pub trait Records {
     /// # Errors
     /// SQLite failed.
     fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError>;
+
+    /// Records that the stored password was tried.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError>;
 
     /// When a job last fired, in milliseconds since 1970.
     ///
@@ -295,6 +314,12 @@ impl Records for Tx<'_> {
             "UPDATE account SET wake = ?2, tries = ?3 WHERE name = ?1",
             params![account.as_str(), wake, tries],
         )?;
+        Ok(())
+    }
+
+    fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
+        self.connection
+            .execute("UPDATE account SET verified = ?2 WHERE name = ?1", params![account.as_str(), now.wall_ms])?;
         Ok(())
     }
 

@@ -56,11 +56,18 @@ pub trait Transitions {
     /// SQLite or the random source failed, or there is no candidate where one is needed.
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
 
-    /// Puts an account aside for a person, whatever it was doing: its stored password was refused.
+    /// Puts an account at rest aside for a person: its stored password was refused. With `wake`, rotord goes on with it
+    /// by itself at that time, in milliseconds since 1970.
     ///
     /// # Errors
     /// SQLite failed.
-    fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError>;
+    fn quarantine_idle(
+        &self,
+        account: &AccountName,
+        why: &str,
+        wake: Option<i64>,
+        now: &Moment,
+    ) -> Result<(), VaultError>;
 
     /// Records how the last attempt failed; `None` clears it.
     ///
@@ -141,6 +148,14 @@ impl Transitions for Tx<'_> {
                 self.connection
                     .execute("UPDATE account SET candidate = ?2 WHERE name = ?1", params![account.as_str(), version])?;
             }
+            Persist::Mending => {
+                // The candidate that an earlier change sent stays among the secrets: the device may hold it.
+                let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
+                let version = self.add_secret(account, &Kind::Password, candidate.secret(), now)?;
+                self.set_phase(account, Phase::Mending, Some(attempt), now)?;
+                self.connection
+                    .execute("UPDATE account SET candidate = ?2 WHERE name = ?1", params![account.as_str(), version])?;
+            }
             Persist::Changing => self.set_phase(account, Phase::Changing, Some(attempt), now)?,
             Persist::Sent => {
                 self.set_phase(account, Phase::Sent, Some(attempt), now)?;
@@ -153,6 +168,11 @@ impl Transitions for Tx<'_> {
             Persist::Uncertain(doubt) => self.set_phase(account, Phase::Uncertain(doubt), Some(attempt), now)?,
             Persist::Quarantine => {
                 self.drop_unsent(account)?;
+                // What was tried to find out is not what is tried to mend it.
+                self.connection.execute(
+                    "UPDATE account SET tries = 0, wake = NULL WHERE name = ?1 AND state <> 'mending'",
+                    [account.as_str()],
+                )?;
                 self.set_phase(account, Phase::Quarantined, Some(attempt), now)?;
             }
             Persist::Promote => self.promote(account, keep, now)?,
@@ -161,10 +181,17 @@ impl Transitions for Tx<'_> {
         Ok(())
     }
 
-    fn quarantine_idle(&self, account: &AccountName, why: &str, now: &Moment) -> Result<(), VaultError> {
+    fn quarantine_idle(
+        &self,
+        account: &AccountName,
+        why: &str,
+        wake: Option<i64>,
+        now: &Moment,
+    ) -> Result<(), VaultError> {
         self.connection.execute(
-            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3 WHERE name = ?1 AND state = 'idle'",
-            params![account.as_str(), now.wall_ms, why],
+            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3, wake = ?4, tries = 0
+             WHERE name = ?1 AND state = 'idle'",
+            params![account.as_str(), now.wall_ms, why, wake],
         )?;
         Ok(())
     }
@@ -352,12 +379,16 @@ impl Tx<'_> {
     /// Deletes a candidate that never left: no device can hold it.
     fn drop_unsent(&self, account: &AccountName) -> Result<(), VaultError> {
         self.connection.execute(
-            "DELETE FROM secret WHERE account = ?1 AND kind = 'password'
-             AND version = (SELECT candidate FROM account WHERE name = ?1 AND state IN ('prepared', 'changing'))",
+            "DELETE FROM secret WHERE account = ?1 AND kind = 'password' AND version =
+             (SELECT candidate FROM account WHERE name = ?1 AND state IN ('prepared', 'changing', 'mending'))",
             [account.as_str()],
         )?;
+        // Where an account was to be mended, the candidate of the change that failed before takes its place again.
         self.connection.execute(
-            "UPDATE account SET candidate = NULL WHERE name = ?1 AND state IN ('prepared', 'changing')",
+            "UPDATE account SET candidate = (
+                 SELECT max(version) FROM secret WHERE account = ?1 AND kind = 'password' AND retired IS NULL
+                 AND version > coalesce(account.current, 0) AND account.state = 'mending')
+             WHERE name = ?1 AND state IN ('prepared', 'changing', 'mending')",
             [account.as_str()],
         )?;
         Ok(())

@@ -3,11 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::super::admission::in_words;
-use super::super::values::way_to;
-use super::{Attempt, RotationResult, lock};
+use super::{Attempt, lock};
 use crate::device::{DeviceError, Hop, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Run, Verdict};
-use crate::model::{AccountName, Outcome};
+use crate::model::AccountName;
 use crate::policy::DAY_MS;
 use crate::rotation::{Event, Phase, Which};
 
@@ -16,7 +15,10 @@ impl Attempt {
     pub(super) async fn cancelled_before_commit(&self) {
         self.core.stopped().await;
         let rotation = self.rotation.lock().await;
-        if matches!(rotation.phase(), Phase::Idle | Phase::Prepared | Phase::Changing) {
+        if matches!(
+            rotation.phase(),
+            Phase::Idle | Phase::Prepared | Phase::Changing | Phase::Quarantined | Phase::Mending
+        ) {
             self.cancelled.store(true, Ordering::SeqCst);
             return;
         }
@@ -52,7 +54,7 @@ impl Attempt {
                     let own = self.login.name == self.account.name;
                     // One refusal may be a code that came too late, and what crashes and cut lines cost is no judgement.
                     let twice = self.refusals.fetch_add(1, Ordering::SeqCst) > 0;
-                    if !retry && !twice && !self.was_refused_all_day().await {
+                    if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {
                         return Event::Failed;
                     }
                     if !retry {
@@ -65,10 +67,10 @@ impl Attempt {
         }
     }
 
-    /// Whether the login account's logins went on being refused over the last day.
-    async fn was_refused_all_day(&self) -> bool {
+    /// Whether an account's logins went on being refused over the last day.
+    pub(super) async fn was_refused_all_day(&self, account: &AccountName) -> bool {
         const TOO_OFTEN: usize = 3;
-        let (login, now) = (self.login.name.clone(), self.core.clock.now());
+        let (login, now) = (account.clone(), self.core.clock.now());
         let stamps = self.core.vault.call(move |tx| tx.failed_logins(&login, &now).map(|stamps| (stamps, now))).await;
         stamps.is_ok_and(|(stamps, now)| stamps.iter().filter(|at| now.since(at) < DAY_MS).count() >= TOO_OFTEN)
     }
@@ -81,7 +83,8 @@ impl Attempt {
         if own {
             return;
         }
-        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&login, &why, &now)).await {
+        let wake = self.login.mends_itself().then_some(now.wall_ms);
+        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&login, &why, wake, &now)).await {
             tracing::error!(account = %self.login.name, %error, "the login account could not be quarantined");
         }
     }
@@ -144,7 +147,7 @@ impl Attempt {
         let (values, stored, login_stored) = self.values().await?;
         let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
         let masker = values.masker(&secret_fields);
-        let run = Run::new(self.account.template.clone(), values, masker);
+        let run = Run::new(self.template.clone(), values, masker);
         let session = self.session.lock().await;
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));
@@ -251,24 +254,5 @@ impl Attempt {
             // What cannot be counted is not risked.
             Err(_) => Err(60_000),
         }
-    }
-
-    /// Logs in with the stored password and changes nothing.
-    pub(super) async fn verify(&self) -> RotationResult {
-        let _leases = self.leases().await;
-        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
-        let event = self.check(Which::Old).await;
-        let detail = lock(&self.detail).clone();
-        let (outcome, detail) = match event {
-            Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
-            Event::Disproved(_) | Event::HungUp(_) => (Outcome::Unknown, detail),
-            _ => (Outcome::Failed, detail),
-        };
-        let now = self.core.clock.now();
-        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
-        if let Err(error) = self.core.vault.call(move |tx| tx.save_attempt(&row)).await {
-            tracing::error!(account = %self.account.name, %error, "a verification is not on record");
-        }
-        self.result(outcome, detail)
     }
 }

@@ -1,7 +1,11 @@
 //! One attempt: the state machine is asked, and what it answers is performed.
 
 mod acts;
+mod mend;
+mod prove;
 mod record;
+
+pub use mend::DeviceHas;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -19,6 +23,7 @@ use crate::config::{Account, Config};
 use crate::device::{DeviceError, Session, Watcher};
 use crate::model::{AccountName, Actor, Candidate, Masker, Outcome, Secret, Step, Trigger, rfc3339};
 use crate::rotation::{Action, End, Event, Persist, Phase, Rotation};
+use crate::template::Checked;
 use crate::vault::{Transition, VaultError};
 
 /// Somebody wants an account's password changed.
@@ -70,6 +75,7 @@ pub(super) struct Attempt {
     config: Arc<Config>,
     account: Arc<Account>,
     login: Arc<Account>,
+    template: Arc<Checked>,
     request: Request,
     id: String,
     started: i64,
@@ -202,13 +208,18 @@ fn unknown_account(request: &Request) -> RotationResult {
 
 impl Attempt {
     fn new(core: &Arc<Core>, config: Arc<Config>, account: Arc<Account>, request: Request) -> Self {
-        let login = config.accounts.get(&config.login_account(&account)).cloned().unwrap_or_else(|| account.clone());
+        let reconciles = request.trigger == Trigger::Reconcile;
+        let login = if reconciles { account.reconcile_as.clone() } else { None };
+        let login = login.unwrap_or_else(|| config.login_account(&account));
+        let login = config.accounts.get(&login).cloned().unwrap_or_else(|| account.clone());
+        let template = account.template.reconcile().filter(|_| reconciles).unwrap_or(&account.template).clone();
         let started = core.clock.now().wall_ms;
         Self {
             core: core.clone(),
             config,
             account,
             login,
+            template,
             request,
             id: new_id(core, started),
             started,
@@ -273,6 +284,11 @@ impl Attempt {
                 return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await;
             }
         }
+        self.change(Phase::Idle).await
+    }
+
+    /// Changes the password, from an account at rest or, through the reconcile account, from one in quarantine.
+    async fn change(&self, from: Phase) -> RotationResult {
         let _leases = self.leases().await;
         let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
         if self.core.is_stopping() {
@@ -282,6 +298,7 @@ impl Attempt {
         if let Err(why) = self.prepare().await {
             return self.end(Outcome::Failed, why, "rotation.failed").await;
         }
+        *self.rotation.lock().await = Rotation::at(from);
         let end = self.drive(Event::Begin).await;
         if self.turned_down.load(Ordering::SeqCst) {
             let why = lock(&self.detail).clone();
@@ -303,7 +320,7 @@ impl Attempt {
             }
         };
         *self.rotation.lock().await = Rotation::at(phase);
-        let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing);
+        let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing | Phase::Mending);
         let _leases = if logs_in { Some(self.leases().await) } else { None };
         let _sessions = if logs_in {
             self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await
@@ -325,12 +342,6 @@ impl Attempt {
         self.core.limits.leases(&self.account.name, &used).await
     }
 
-    async fn admission(&self) -> Result<Admission, VaultError> {
-        let (account, login, trigger, now) =
-            (self.account.clone(), self.login.name.clone(), self.request.trigger, self.core.clock.now());
-        self.core.vault.call(move |tx| admit(tx, &account, &login, trigger, &now)).await
-    }
-
     /// Makes the candidate, and checks that every tag of the template has a value.
     async fn prepare(&self) -> Result<(), String> {
         let name = self.account.name.clone();
@@ -346,7 +357,7 @@ impl Attempt {
             .map_err(|error| error.to_string())?;
         self.set_candidate(Some(candidate));
         let (values, ..) = self.values().await.map_err(|error| error.to_string())?;
-        values.check(&self.account.template).map_err(|error| error.to_string())
+        values.check(&self.template).map_err(|error| error.to_string())
     }
 
     async fn values(&self) -> Result<(crate::dialogue::Values, Stored, Stored), DeviceError> {
@@ -394,7 +405,7 @@ impl Attempt {
         let mut drafts = Vec::new();
         let mut told = None;
         match persist {
-            Persist::Prepared => {
+            Persist::Prepared | Persist::Mending => {
                 drafts.push(Draft { detail: self.request.reason.clone(), ..self.draft("rotation.start") });
             }
             Persist::Sent => drafts.push(self.draft("rotation.sent")),
@@ -418,12 +429,13 @@ impl Attempt {
         let (account, login, attempt, trigger) =
             (self.account.clone(), self.login.name.clone(), self.id.clone(), self.request.trigger);
         let candidate = lock(&self.candidate).clone();
-        let start = (persist == Persist::Prepared).then(|| self.row(None, None, None));
+        let begins = matches!(persist, Persist::Prepared | Persist::Mending);
+        let start = begins.then(|| self.row(None, None, None));
         self.core
             .vault
             .call(move |tx| {
                 // The rules are checked again where they are counted: a second request may have come in between.
-                if persist == Persist::Prepared {
+                if begins {
                     match admit(tx, &account, &login, trigger, &now)? {
                         Admission::Admitted => {}
                         Admission::Refused(why) | Admission::NotNow(why) | Admission::Quarantined(why) => {
@@ -485,41 +497,8 @@ impl Attempt {
         self.hang_up().await;
         match self.rotation.lock().await.phase() {
             Phase::Idle | Phase::Prepared | Phase::Changing => End::Failed { sent: false },
-            Phase::Quarantined => End::Quarantined,
+            Phase::Quarantined | Phase::Mending => End::Quarantined,
             _ => End::Waiting,
         }
-    }
-}
-
-impl Core {
-    /// Logs in with the stored password and changes nothing. An account whose change was interrupted, or that is in
-    /// quarantine, is found out by it.
-    pub async fn verify(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> RotationResult {
-        let config = self.config();
-        let request = Request {
-            account: account.clone(),
-            trigger: Trigger::Command,
-            actor: actor.clone(),
-            job: None,
-            reason: Some("verify".into()),
-            beside: Arc::default(),
-        };
-        let Some(found) = config.accounts.get(account).cloned() else {
-            return unknown_account(&request);
-        };
-        let name = account.clone();
-        let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
-        let settled = matches!(phase, Ok(None | Some(Phase::Idle)) | Err(_));
-        if !settled && let Some(result) = self.recover(account, Trigger::Command, actor).await {
-            return result;
-        }
-        let Some(hold) = self.limits.hold(account) else {
-            let attempt = Attempt::new(self, config, found, request);
-            return attempt.refuse("a rotation of this account is under way".into(), false).await;
-        };
-        let attempt = Attempt::new(self, config, found, request);
-        let result = Box::pin(attempt.verify()).await;
-        drop(hold);
-        result
     }
 }

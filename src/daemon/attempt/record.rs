@@ -81,7 +81,7 @@ impl Attempt {
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
-        let (wake, last_error) = (*lock(&self.wake), detail.clone());
+        let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
         let saved = self
             .core
             .vault
@@ -104,6 +104,12 @@ impl Attempt {
                         let tries = account.tries + 1;
                         let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms).wall_ms);
                         (wake, if wake.is_some() { tries } else { 0 })
+                    }
+                    Phase::Quarantined if mends && outcome == Outcome::Refused => {
+                        (Some(now.plus_ms(3_600_000).wall_ms), account.tries)
+                    }
+                    Phase::Quarantined if mends && account.tries < policy.attempts => {
+                        (Some(now.plus_ms(look_again_ms(account.tries)).wall_ms), account.tries + 1)
                     }
                     Phase::Idle | Phase::Quarantined => (None, 0),
                     // Not known: looked at again in a while, sooner where the budget says when.

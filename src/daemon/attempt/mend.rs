@@ -1,0 +1,150 @@
+//! Ends of a quarantine: a new password through the reconcile account, or what a person knows.
+
+use std::sync::Arc;
+
+use super::super::admission::{Admission, admit};
+use super::super::core::Core;
+use super::{Attempt, Request, RotationResult, unknown_account};
+use crate::audit::Draft;
+use crate::model::{AccountName, Actor, Outcome, Trigger};
+use crate::rotation::{Persist, Phase};
+use crate::vault::{Transition, VaultError};
+
+/// What a person knows of the password that a device has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceHas {
+    /// The one that was being set.
+    New,
+    /// The one before it.
+    Old,
+}
+
+impl Core {
+    /// Gives an account a new password through its reconcile account. One whose change was interrupted is found out
+    /// first, and left alone where that ends its doubt.
+    pub async fn reconcile(
+        self: &Arc<Self>,
+        account: &AccountName,
+        actor: Option<Actor>,
+        reason: Option<String>,
+    ) -> RotationResult {
+        let config = self.config();
+        let request = Request {
+            account: account.clone(),
+            trigger: Trigger::Reconcile,
+            actor: actor.clone(),
+            job: None,
+            reason,
+            beside: Arc::default(),
+        };
+        let Some(found) = config.accounts.get(account).cloned() else {
+            return unknown_account(&request);
+        };
+        let name = account.clone();
+        let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
+        let settled = matches!(phase, Ok(None | Some(Phase::Idle | Phase::Quarantined)) | Err(_));
+        if !settled && let Some(result) = self.recover(account, Trigger::Command, actor).await {
+            let name = account.clone();
+            let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
+            if !matches!(phase, Ok(Some(Phase::Quarantined))) {
+                return result;
+            }
+        }
+        let Some(hold) = self.limits.hold(account) else {
+            let attempt = Attempt::new(self, config, found, request);
+            return attempt.refuse("a rotation of this account is under way".into(), false).await;
+        };
+        let attempt = Attempt::new(self, config, found, request);
+        let result = Box::pin(attempt.mend()).await;
+        drop(hold);
+        result
+    }
+
+    /// Ends an account's doubt or quarantine with what a person knows.
+    ///
+    /// # Errors
+    /// There is nothing to resolve, a rotation is under way, or the vault failed.
+    pub async fn resolve(
+        self: &Arc<Self>,
+        account: &AccountName,
+        has: DeviceHas,
+        actor: Actor,
+    ) -> Result<String, VaultError> {
+        let busy =
+            || VaultError::NotFound(format!("a rotation of {account} is under way; try again when it has ended"));
+        let Some(hold) = self.limits.hold(account) else { return Err(busy()) };
+        let (name, now) = (account.clone(), self.clock.now());
+        let keep = self.config().accounts.get(account).map_or(0, |account| account.policy.history);
+        let done = self.vault.call(move |tx| {
+            let row = tx.account(&name)?;
+            if !row.is_some_and(|row| matches!(row.phase, Phase::Quarantined | Phase::Uncertain(_))) {
+                return Err(VaultError::NotFound(format!("{name} is not in doubt: there is nothing to resolve")));
+            }
+            let (persist, what, outcome) = match has {
+                DeviceHas::New => (Persist::Promote, "the new password", Outcome::Done),
+                DeviceHas::Old => (Persist::Revert, "the old password", Outcome::Failed),
+            };
+            if has == DeviceHas::New && tx.candidate(&name)?.is_none() {
+                let text = format!(
+                    "no new password of {name} is on record; store the device's with 'rotorctl secret set {name}'"
+                );
+                return Err(VaultError::NotFound(text));
+            }
+            tx.transition(&Transition { account: &name, attempt: "", persist, candidate: None, keep, now: &now })?;
+            tx.set_last_error(&name, None)?;
+            let done = format!("a person says that the device has {what}; {name} is at rest with it");
+            let draft = Draft {
+                account: Some(name.to_string()),
+                device: Some(name.device().to_string()),
+                trigger: Some(Trigger::Command),
+                actor: Some(actor),
+                outcome: Some(outcome),
+                ..Draft::new("rotation.recovered").detail(done.clone())
+            };
+            tx.audit(&draft, &now)?;
+            Ok(done)
+        });
+        let done = done.await;
+        drop(hold);
+        done
+    }
+}
+
+impl Attempt {
+    async fn mend(&self) -> RotationResult {
+        let name = &self.account.name;
+        if self.account.reconcile_as.is_none() {
+            let why = format!("no reconcile account: set reconcile_as in [account.\"{name}\"]");
+            return self.refuse(why, true).await;
+        }
+        let needs_old = self.template.tags().iter().any(|(tag, _)| *tag == "CURRENT_PASSWORD");
+        if needs_old {
+            let why = format!(
+                "template '{}' asks for the old password; give it a 'section reconcile' that does not",
+                self.account.device.template
+            );
+            return self.refuse(why, true).await;
+        }
+        match self.admission().await {
+            Ok(Admission::Admitted) => {}
+            Ok(Admission::Refused(why) | Admission::NotNow(why) | Admission::Quarantined(why)) => {
+                return self.refuse(why, true).await;
+            }
+            Ok(Admission::Recover) => return self.refuse("its state is not known yet".into(), true).await,
+            Err(error) => return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
+        }
+        let name = name.clone();
+        let phase = self.core.vault.call(move |tx| Ok(tx.account(&name)?.map_or(Phase::Idle, |row| row.phase))).await;
+        match phase {
+            Ok(phase) => self.change(phase).await,
+            Err(error) => self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
+        }
+    }
+
+    /// The rules for this attempt, as they stand now.
+    pub(super) async fn admission(&self) -> Result<Admission, VaultError> {
+        let (account, login, trigger, now) =
+            (self.account.clone(), self.login.name.clone(), self.request.trigger, self.core.clock.now());
+        self.core.vault.call(move |tx| admit(tx, &account, &login, trigger, &now)).await
+    }
+}

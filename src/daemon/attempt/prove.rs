@@ -1,0 +1,114 @@
+//! Looking whether the stored password is the device's, and changing nothing.
+
+use std::sync::Arc;
+
+use super::super::core::Core;
+use super::super::values::way_to;
+use super::{Attempt, Request, RotationResult, lock, unknown_account};
+use crate::model::{AccountName, Actor, Outcome, Trigger};
+use crate::rotation::{Event, Phase, Which};
+
+/// A job looks at an account again after this time at the earliest, in milliseconds: once a day, with room for a spread.
+const AGAIN_MS: i64 = 20 * 3_600_000;
+
+impl Core {
+    /// Logs in with the stored password and changes nothing. An account whose change was interrupted, or that is in
+    /// quarantine, is found out by it. A password that is refused twice puts its account in quarantine, before a
+    /// rotation runs into it.
+    pub async fn verify(
+        self: &Arc<Self>,
+        account: &AccountName,
+        actor: Option<Actor>,
+        job: Option<String>,
+    ) -> RotationResult {
+        let config = self.config();
+        let trigger = if job.is_some() { Trigger::Schedule } else { Trigger::Command };
+        let request = Request {
+            account: account.clone(),
+            trigger,
+            actor: actor.clone(),
+            job,
+            reason: Some("verify".into()),
+            beside: Arc::default(),
+        };
+        let Some(found) = config.accounts.get(account).cloned() else {
+            return unknown_account(&request);
+        };
+        let name = account.clone();
+        let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
+        let settled = matches!(phase, Ok(None | Some(Phase::Idle)) | Err(_));
+        if !settled
+            && trigger == Trigger::Command
+            && let Some(result) = self.recover(account, trigger, actor).await
+        {
+            return result;
+        }
+        let Some(hold) = self.limits.hold(account) else {
+            let attempt = Attempt::new(self, config, found, request);
+            return attempt.refuse("a rotation of this account is under way".into(), false).await;
+        };
+        let attempt = Attempt::new(self, config, found, request);
+        let result = Box::pin(attempt.verify()).await;
+        drop(hold);
+        result
+    }
+
+    /// A job's look at an account: what was looked at today, and what is being found out anyway, is left alone.
+    pub(in crate::daemon) async fn verify_for_job(self: &Arc<Self>, account: AccountName, job: String) {
+        let (name, now) = (account.clone(), self.clock.now());
+        let due = self.vault.call(move |tx| {
+            let row = tx.account(&name)?;
+            Ok(row.is_some_and(|row| {
+                let rested = row.verified.is_none_or(|at| !(0..AGAIN_MS).contains(&(now.wall_ms - at)));
+                row.phase == Phase::Idle && row.has_password && !row.paused && rested
+            }))
+        });
+        match due.await {
+            Ok(true) => drop(self.verify(&account, None, Some(job)).await),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%account, %error, "a check is due and the vault cannot be used"),
+        }
+    }
+}
+
+impl Attempt {
+    async fn verify(&self) -> RotationResult {
+        let _leases = self.leases().await;
+        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        let mut event = self.check(Which::Old).await;
+        let no = |event| matches!(event, Event::Disproved(_) | Event::HungUp(_));
+        // One refusal may be a code that came too late.
+        if no(event) && self.budget(&self.account.name).await.is_ok() {
+            event = self.check(Which::Old).await;
+        } else if no(event) && !self.was_refused_all_day(&self.account.name).await {
+            event = Event::Unreachable;
+        }
+        let why = lock(&self.detail).clone();
+        let (outcome, detail) = match event {
+            Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
+            event if no(event) => (Outcome::Unknown, self.quarantined(&why)),
+            _ => (Outcome::Failed, why),
+        };
+        let now = self.core.clock.now();
+        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let wake = self.account.mends_itself().then_some(now.wall_ms);
+        let (name, text) = (self.account.name.clone(), detail.clone());
+        let draft = crate::audit::Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(&*detail) };
+        let saved = self.core.vault.call(move |tx| {
+            tx.save_attempt(&row)?;
+            tx.set_verified(&name, &now)?;
+            if outcome == Outcome::Unknown {
+                tx.quarantine_idle(&name, &text, wake, &now)?;
+                tx.audit(&draft, &now)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = saved.await {
+            tracing::error!(account = %self.account.name, %error, "a check is not on record");
+        }
+        if wake.is_some() {
+            self.core.wake.notify_one();
+        }
+        self.result(outcome, detail)
+    }
+}

@@ -45,6 +45,21 @@ pub(super) enum Command {
         #[arg(required = true)]
         accounts: Vec<String>,
     },
+    /// Set new passwords through the reconcile accounts.
+    Reconcile {
+        /// Accounts; globs work.
+        #[arg(required = true)]
+        accounts: Vec<String>,
+    },
+    /// An account's state in plain words: since when, why, what was tried, what to type next.
+    Explain { account: String },
+    /// End an account's doubt or quarantine with what you know.
+    Resolve {
+        account: String,
+        /// Which password the device has: the new one, the old one, or ask it by logging in.
+        #[arg(long, value_parser = ["new", "old", "ask"])]
+        device_has: String,
+    },
     /// The current TOTP token. It counts as used: rotord does not send it too.
     Otp {
         account: String,

@@ -11,9 +11,9 @@ use super::args::{
 use super::output::{local, paint, safe, short, table};
 use super::{Failure, audit, input, local as here};
 use crate::control::{
-    Client, DoneBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody, ResultsBody, ScheduleBody,
-    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody,
-    TrustBody, WorkBody,
+    Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody, ResolveBody,
+    ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, StatusBody,
+    TemplateText, TemplatesBody, TrustBody, WorkBody,
 };
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
@@ -27,6 +27,18 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Verify { accounts } => {
             let selection = Selection { accounts, job: None, all: false };
             work(&client, "/v1/verify", selection, None, false, json).await
+        }
+        Command::Reconcile { accounts } => {
+            let selection = Selection { accounts, job: None, all: false };
+            work(&client, "/v1/reconcile", selection, None, false, json).await
+        }
+        Command::Explain { account } => explain(&client, &account, json).await,
+        Command::Resolve { account, device_has } if device_has == "ask" => {
+            let selection = Selection { accounts: vec![account], job: None, all: false };
+            work(&client, "/v1/verify", selection, None, false, json).await
+        }
+        Command::Resolve { account, device_has } => {
+            done(client.post("/v1/resolve", &ResolveBody { account, device_has }).await?, json)
         }
         Command::Otp { account, watch, next } => otp(&client, account, watch, next, json).await,
         Command::Secret { command: SecretCommand::Set { account, field } } => {
@@ -288,6 +300,31 @@ async fn history(client: &Client, account: &str, json: bool) -> Result<u8, Failu
         );
         for step in &attempt.steps {
             println!("    {} {}", local(Some(&step.at)), safe(&step.text));
+        }
+    }
+    Ok(0)
+}
+
+async fn explain(client: &Client, account: &str, json: bool) -> Result<u8, Failure> {
+    let body: ExplainBody = client.get("/v1/explain", &[("account", account)]).await?;
+    if json {
+        return print(&body);
+    }
+    let since = body.since.as_ref().map_or_else(String::new, |since| format!(" since {}", local(Some(since))));
+    println!("{} is {}{since}.", body.account, paint(&body.state, 1));
+    body.means.iter().for_each(|sentence| println!("{}", safe(sentence)));
+    if let Some(why) = &body.why {
+        println!("\nWhy: {}", safe(why));
+    }
+    if !body.tried.is_empty() {
+        println!("\nTried last:");
+        body.tried.iter().for_each(|line| println!("  {}", safe(line)));
+    }
+    if !body.next.is_empty() {
+        println!("\nNext:");
+        let width = body.next.iter().map(|next| next.command.chars().count()).max().unwrap_or(0);
+        for next in &body.next {
+            println!("  {:<width$}  {}", safe(&next.command), safe(&next.what));
         }
     }
     Ok(0)

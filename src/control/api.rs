@@ -10,9 +10,9 @@ use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    AccountQuery, AccountStatus, AttemptBody, AuditBody, AuditQuery, ErrorBody, HistoryBody, RunTime, ScheduleBody,
-    ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody, TemplateQuery, TemplateText, TemplatesBody,
-    VerifyBody,
+    AccountQuery, AccountStatus, AttemptBody, AuditBody, AuditQuery, ErrorBody, ExplainBody, HistoryBody, NextBody,
+    RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody, TemplateQuery, TemplateText,
+    TemplatesBody, VerifyBody,
 };
 use crate::audit::{log_files, verify_files};
 use crate::daemon::Core;
@@ -109,6 +109,28 @@ pub(super) async fn history(
     let account = known_account(&core, &query.account)?;
     let rows = core.vault.call(move |tx| tx.attempts(&account, 200)).await?;
     Ok(Json(HistoryBody { attempts: rows.into_iter().map(attempt).collect() }))
+}
+
+/// An account's state in plain words, and what to type next.
+#[utoipa::path(get, path = "/v1/explain", params(AccountQuery), responses((status = 200, body = ExplainBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn explain(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(query): Query<AccountQuery>,
+) -> Answer<ExplainBody> {
+    peer.require(&core, Role::Viewer).await?;
+    let account = known_account(&core, &query.account)?;
+    let told = core.explain(&account).await?;
+    let next = told.next.into_iter().map(|(command, what)| NextBody { command, what }).collect();
+    Ok(Json(ExplainBody {
+        account: account.to_string(),
+        state: told.state,
+        since: told.since,
+        means: told.means,
+        why: told.why,
+        tried: told.tried,
+        next,
+    }))
 }
 
 /// The coming run times of a job.

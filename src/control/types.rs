@@ -396,3 +396,40 @@ pub struct VerifyBody {
     /// What is wrong with it.
     pub why: Option<String>,
 }
+
+/// What a person knows of an account in doubt.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ResolveBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// `new` or `old`.
+    pub device_has: String,
+}
+
+/// A command to type.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NextBody {
+    /// The command.
+    pub command: String,
+    /// What it does.
+    pub what: String,
+}
+
+/// `explain`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ExplainBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// As in `status`.
+    pub state: String,
+    /// RFC 3339, UTC.
+    pub since: Option<String>,
+    /// What that means, in sentences.
+    pub means: Vec<String>,
+    /// Why it is so.
+    pub why: Option<String>,
+    /// What was tried last, newest first.
+    pub tried: Vec<String>,
+    /// What to type, the likeliest first.
+    pub next: Vec<NextBody>,
+}

@@ -15,13 +15,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::api::steps;
+use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, HostKeyBody, ProgressBody, ResultBody, ResultsBody, Selection, StepBody, TrustBody, WorkBody,
+    DoneBody, ErrorBody, HostKeyBody, ProgressBody, ResolveBody, ResultBody, ResultsBody, Selection, StepBody,
+    TrustBody, WorkBody,
 };
 use crate::audit::Draft;
-use crate::daemon::{Core, Request, RotationResult};
+use crate::daemon::{Core, DeviceHas, Request, RotationResult};
 use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, glob_match};
 
 /// The accounts that a selection means; an empty one is an error.
@@ -69,6 +70,7 @@ fn body(result: RotationResult) -> ResultBody {
 enum Kind {
     Rotate,
     Verify,
+    Reconcile,
 }
 
 /// Works on accounts at once, those that change after others when those are done; the daemon's limits say how many
@@ -100,6 +102,10 @@ async fn work_on(
                 match (kind, waits_in_vain) {
                     (Kind::Rotate, Some(why)) => core.refuse(request(account), why).await,
                     (Kind::Rotate, None) => core.rotate(request(account)).await,
+                    (Kind::Reconcile, _) => {
+                        let request = request(account.clone());
+                        core.reconcile(&account, request.actor, request.reason).await
+                    }
                     (Kind::Verify, _) => core.verify(&account, request(account.clone()).actor, None).await,
                 }
             });
@@ -208,6 +214,34 @@ pub(super) async fn verify(
     Json(request): Json<WorkBody>,
 ) -> Result<Response, ApiError> {
     work(core, peer, request, Kind::Verify).await
+}
+
+/// Sets new passwords through the reconcile accounts.
+#[utoipa::path(post, path = "/v1/reconcile", request_body = WorkBody, responses((status = 200, body = ResultsBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn reconcile(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<WorkBody>,
+) -> Result<Response, ApiError> {
+    work(core, peer, request, Kind::Reconcile).await
+}
+
+/// Ends an account's doubt or quarantine with what a person knows.
+#[utoipa::path(post, path = "/v1/resolve", request_body = ResolveBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn resolve(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<ResolveBody>,
+) -> Result<Json<DoneBody>, ApiError> {
+    let actor = peer.require(&core, Role::Operator).await?;
+    let account = known_account(&core, &body.account)?;
+    let has = match body.device_has.as_str() {
+        "new" => DeviceHas::New,
+        "old" => DeviceHas::Old,
+        _ => return Err(ApiError::usage("device_has is new or old")),
+    };
+    let done = core.resolve(&account, has, actor).await?;
+    Ok(Json(DoneBody { done }))
 }
 
 async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -> Result<Json<DoneBody>, ApiError> {

@@ -75,12 +75,17 @@ pub(super) fn admit(
     {
         return Ok(Admission::Refused(text));
     }
-    if let Err(LimitError { used, free_in_ms }) = account.policy.lockout().admit(&tx.failed_logins(login, now)?, now) {
-        let text = format!(
-            "the lockout budget: {used} refused logins of {login} in the last hour; the next may be tried in {}",
-            in_words(free_in_ms)
-        );
-        return Ok(Admission::Refused(text));
+    // The account's own login proves what the reconcile account did.
+    let proves = (trigger == Trigger::Reconcile).then_some(&account.name);
+    for name in [Some(login), proves].into_iter().flatten() {
+        let stamps = tx.failed_logins(name, now)?;
+        if let Err(LimitError { used, free_in_ms }) = account.policy.lockout().admit(&stamps, now) {
+            let text = format!(
+                "the lockout budget: {used} refused logins of {name} in the last hour; the next may be tried in {}",
+                in_words(free_in_ms)
+            );
+            return Ok(Admission::Refused(text));
+        }
     }
     Ok(Admission::Admitted)
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod attempt;
 mod core;
+mod explain;
 mod harden;
 mod limits;
 mod logging;
@@ -15,6 +16,7 @@ mod world;
 
 pub use attempt::{DeviceHas, Progress, Request, RotationResult};
 pub use core::{Core, StartError};
+pub use explain::Explanation;
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
 pub use run::run;

@@ -15,5 +15,6 @@ mod devices;
 mod lab;
 mod leaks;
 mod linux;
+mod recovery;
 mod scripted;
 mod starting;

@@ -13,7 +13,7 @@ const AGAIN_MS: i64 = 20 * 3_600_000;
 
 impl Core {
     /// Logs in with the stored password and changes nothing. An account whose change was interrupted, or that is in
-    /// quarantine, is found out by it. A password that is refused twice puts its account in quarantine, before a
+    /// quarantine, is found out by it. A password that is refused puts its account in quarantine, before a
     /// rotation runs into it.
     pub async fn verify(
         self: &Arc<Self>,
@@ -77,11 +77,13 @@ impl Attempt {
         let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
         let mut event = self.check(Which::Old).await;
         let no = |event| matches!(event, Event::Disproved(_) | Event::HungUp(_));
-        // One refusal may be a code that came too late.
-        if no(event) && self.budget(&self.account.name).await.is_ok() {
-            event = self.check(Which::Old).await;
-        } else if no(event) && !self.was_refused_all_day(&self.account.name).await {
-            event = Event::Unreachable;
+        // A connection that breaks once may break for any reason. A refusal is believed at once: a second try would
+        // spend the budget that mending the account needs.
+        if matches!(event, Event::HungUp(_)) {
+            event = match self.budget(&self.account.name).await {
+                Ok(()) => self.check(Which::Old).await,
+                Err(_) => Event::Unreachable,
+            };
         }
         let why = lock(&self.detail).clone();
         let (outcome, detail) = match event {

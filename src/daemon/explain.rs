@@ -1,0 +1,195 @@
+//! How an account stands, in plain words, and what to type next.
+
+use std::sync::Arc;
+
+use super::admission::in_words;
+use super::core::Core;
+use crate::config::Account;
+use crate::model::{AccountName, rfc3339};
+use crate::policy::LimitError;
+use crate::rotation::{Doubt, Phase, Which};
+use crate::vault::{AccountRow, AttemptRow, VaultError};
+
+/// An account's state for a person.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The state that `status` shows.
+    pub state: String,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
+    /// What that means, in sentences.
+    pub means: Vec<String>,
+    /// Why it is so.
+    pub why: Option<String>,
+    /// What was tried last, newest first.
+    pub tried: Vec<String>,
+    /// Commands to type, the likeliest first, each with what it does.
+    pub next: Vec<(String, String)>,
+}
+
+/// Attempts that are told.
+const TOLD: u32 = 5;
+
+impl Core {
+    /// Explains an account.
+    ///
+    /// # Errors
+    /// There is no such account, or the vault failed.
+    pub async fn explain(&self, account: &AccountName) -> Result<Explanation, VaultError> {
+        let config = self.config();
+        let Some(account) = config.accounts.get(account).cloned() else {
+            return Err(VaultError::NotFound(format!("there is no account '{account}' in the config")));
+        };
+        let (name, login, now) = (account.name.clone(), config.login_account(&account), self.clock.now());
+        let policy = account.policy.clone();
+        let at = now.clone();
+        let (row, candidate, attempts, cap, budget) = self
+            .vault
+            .call(move |tx| {
+                let row = tx.account(&name)?;
+                let candidate = if row.is_some() { tx.candidate(&name)?.is_some() } else { false };
+                let cap = policy.cap().admit(&tx.changes(&name, &at)?, &at);
+                let budget = policy.lockout().admit(&tx.failed_logins(&login, &at)?, &at);
+                Ok((row, candidate, tx.attempts(&name, TOLD)?, cap, budget))
+            })
+            .await?;
+        let mut told = Telling { account: &account, row: row.as_ref(), candidate, means: Vec::new(), next: Vec::new() };
+        told.tell(self.next_run(&config, &account.name).map(rfc3339), now.wall_ms);
+        if let Err(LimitError { used, free_in_ms }) = cap {
+            told.means.push(format!(
+                "It was changed {used} times in the last 24 hours; the next change is allowed in {}.",
+                in_words(free_in_ms)
+            ));
+        }
+        if let Err(LimitError { used, free_in_ms }) = budget {
+            told.means.push(format!(
+                "{used} of its logins were refused or cut off in the last hour; the next may be tried in {}, lest the device locks it.",
+                in_words(free_in_ms)
+            ));
+        }
+        let Telling { means, next, .. } = told;
+        let state = row.as_ref().map_or("new", |row| row.state().as_str()).to_owned();
+        Ok(Explanation {
+            state,
+            since: row.as_ref().map(|row| rfc3339(row.since)),
+            means,
+            why: row.and_then(|row| row.last_error),
+            tried: attempts.iter().map(told_attempt).collect(),
+            next,
+        })
+    }
+}
+
+fn told_attempt(attempt: &AttemptRow) -> String {
+    let outcome = attempt.outcome.as_deref().unwrap_or("under way");
+    let detail = attempt.detail.as_deref().unwrap_or_default();
+    format!("{} {}: {outcome}; {detail}", rfc3339(attempt.started), attempt.trigger)
+}
+
+struct Telling<'a> {
+    account: &'a Arc<Account>,
+    row: Option<&'a AccountRow>,
+    candidate: bool,
+    means: Vec<String>,
+    next: Vec<(String, String)>,
+}
+
+impl Telling<'_> {
+    fn say(&mut self, sentence: impl Into<String>) {
+        self.means.push(sentence.into());
+    }
+
+    fn offer(&mut self, command: &str, what: impl Into<String>) {
+        self.next.push((format!("rotorctl {command} {}", self.account.name), what.into()));
+    }
+
+    fn tell(&mut self, next_run: Option<String>, now: i64) {
+        let Some(row) = self.row else {
+            self.say("Nothing of it is stored yet.");
+            return self.offer("secret set", "store the password that the device has");
+        };
+        match row.phase {
+            Phase::Idle if !row.has_password => {
+                self.say("No password of it is stored yet.");
+                self.offer("secret set", "store the password that the device has");
+            }
+            Phase::Idle => self.at_rest(row, next_run),
+            Phase::Prepared | Phase::Changing => {
+                self.say("A change is under way and has sent nothing yet: the old password is in force.");
+                self.offer("history", "follow it");
+            }
+            Phase::Sent | Phase::Verifying => {
+                self.say("A change is under way and has sent the new password: a fresh login decides in a moment.");
+                self.offer("history", "follow it");
+            }
+            Phase::Uncertain(doubt) => self.in_doubt(row, doubt, now),
+            Phase::Quarantined | Phase::Mending => self.waits_for_a_person(row, now),
+        }
+    }
+
+    fn at_rest(&mut self, row: &AccountRow, next_run: Option<String>) {
+        match row.last_change {
+            Some(at) => {
+                self.say(format!("The stored password was set on {} and proved by a fresh login.", rfc3339(at)))
+            }
+            None => self.say("The stored password was given by a person; rotord has not changed it yet."),
+        }
+        if let Some(at) = row.verified {
+            self.say(format!("It was last tried on {}.", rfc3339(at)));
+        }
+        if row.paused {
+            self.say("Scheduled work on it is held by an operator.");
+            self.offer("resume", "release its scheduled work");
+        } else if let Some(at) = next_run {
+            self.say(format!("It is due again on {at}."));
+        } else {
+            self.say("No job changes it.");
+        }
+        self.offer("verify", "log in with the stored password and change nothing");
+        self.offer("rotate", "change it now");
+    }
+
+    fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: i64) {
+        let name = |which| match which {
+            Which::Old => "old",
+            Which::New => "new",
+        };
+        self.say("A change was cut off after the new password may have left: the device has the old or the new one, and the vault holds both.");
+        if doubt.other_refused {
+            let other = if doubt.likely == Which::Old { Which::New } else { Which::Old };
+            self.say(format!("A login with the {} one was refused.", name(other)));
+        }
+        let when = row.wake.map_or("soon".to_owned(), |at| format!("in {}", in_words(at - now)));
+        self.say(format!(
+            "rotord tries the {} one {when}, by itself and within the lockout budget.",
+            name(doubt.likely)
+        ));
+        self.offer("verify", "try now");
+        self.resolutions();
+    }
+
+    fn waits_for_a_person(&mut self, row: &AccountRow, now: i64) {
+        self.say("No password in the vault is known to work, so rotord tries none until a person says more.");
+        if let Some(at) = row.wake.filter(|_| self.account.mends_itself()) {
+            self.say(format!("Its reconcile account sets a new one by itself in {}.", in_words(at - now)));
+        }
+        match &self.account.reconcile_as {
+            Some(mender) => self.offer("reconcile", format!("set a new password through {mender}")),
+            None => self.say("No reconcile account is named for it (reconcile_as)."),
+        }
+        self.offer("verify", "try the stored passwords once more, after a clock or a device was mended");
+        self.offer("secret set", "store the password that the device has");
+        self.resolutions();
+        let history = format!("rotorctl secret show {} --history", self.account.name);
+        self.next.push((history, "see all passwords that it had: a restored device may have one of them".into()));
+    }
+
+    fn resolutions(&mut self) {
+        let resolve = |has: &str| format!("rotorctl resolve {} --device-has {has}", self.account.name);
+        let mut offers = vec![(resolve("old"), "say that the device has the old password".to_owned())];
+        if self.candidate {
+            offers.insert(0, (resolve("new"), "say that the device has the new password".to_owned()));
+        }
+        self.next.extend(offers);
+    }
+}

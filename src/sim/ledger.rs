@@ -581,3 +581,7 @@ impl Trail for Pages<'_> {
         Ok((self.0.borrow().log.len() as u64, String::new()))
     }
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -151,6 +151,7 @@ impl Transitions for Tx<'_> {
             Persist::Mending => {
                 // The candidate that an earlier change sent stays among the secrets: the device may hold it.
                 let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
+                self.ensure_account(account, now)?;
                 let version = self.add_secret(account, &Kind::Password, candidate.secret(), now)?;
                 self.set_phase(account, Phase::Mending, Some(attempt), now)?;
                 self.connection

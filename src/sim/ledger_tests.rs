@@ -1,0 +1,121 @@
+//! The vault in memory against SQLite: the same calls, the same answers.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::BootId;
+use crate::rotation::{Doubt, Which};
+use crate::vault::{Ledger, Vault, VaultKey};
+
+fn account(n: u8) -> AccountName {
+    AccountName::parse(["web1/ada", "web1/root"][usize::from(n % 2)]).unwrap()
+}
+
+/// One call: what it does is told by its numbers.
+fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultError> {
+    let name = account(n);
+    let secret = Secret::new(format!("password-{op}-{n}-{}", now.wall_ms));
+    let candidate = Candidate::new(secret.clone());
+    let step = |persist, candidate| Transition { account: &name, attempt: "a1", persist, candidate, keep: 2, now };
+    let text = match op {
+        0 | 1 => format!("{:?}", tx.set_secret(&name, &Kind::Password, &secret, now)),
+        2 => format!("{:?}", tx.set_secret(&name, &Kind::Field("PIN".into()), &secret, now)),
+        3 => format!("{:?}", tx.transition(&step(Persist::Prepared, Some(&candidate)))),
+        4 => format!("{:?}", tx.transition(&step(Persist::Changing, None))),
+        5 => {
+            let attempt = format!("a{n}");
+            let step = Transition { attempt: &attempt, ..step(Persist::Sent, None) };
+            format!("{:?}", tx.transition(&step))
+        }
+        6 => format!("{:?}", tx.transition(&step(Persist::Verifying, None))),
+        7 => {
+            let likely = if n % 3 == 0 { Which::Old } else { Which::New };
+            let doubt = Doubt { likely, other_refused: n % 4 < 2, hung_up: n % 5 < 2 };
+            format!("{:?}", tx.transition(&step(Persist::Uncertain(doubt), None)))
+        }
+        8 | 9 => format!("{:?}", tx.transition(&step(Persist::Promote, None))),
+        10 => format!("{:?}", tx.transition(&step(Persist::Revert, None))),
+        11 => format!("{:?}", tx.transition(&step(Persist::Quarantine, None))),
+        12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
+        13 => format!("{:?}", tx.quarantine_idle(&name, "why", Some(i64::from(n)), now)),
+        14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
+        15 => tx.add_failed_login(&name, now).map(|_| "ok".to_owned())?,
+        16 => format!("{:?}", tx.set_wake(&name, (n % 2 == 0).then_some(now.wall_ms), u32::from(n % 4))),
+        17 => format!("{:?}", tx.set_paused(&name, n % 2 == 0, now)),
+        18 => format!("{:?}", tx.set_verified(&name, now)),
+        19 => {
+            let seed = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
+            match tx.reserve_code(&seed, None, now)? {
+                Reservation::Code { step, .. } => format!("step {step}"),
+                Reservation::WaitUntil(at) => format!("until {at}"),
+            }
+        }
+        20 => format!("{:?}", tx.clock_was_set(i64::from(n) * 1000, now)),
+        21 => format!("{:?}", tx.forget_old(now)),
+        22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n % 2 == 0))),
+        // A call that fails is undone.
+        _ => {
+            tx.set_secret(&name, &Kind::Password, &secret, now)?;
+            return Err(VaultError::NotFound("undone".into()));
+        }
+    };
+    Ok(text)
+}
+
+/// All that can be read.
+fn look(tx: &dyn Ledger, now: &Moment) -> Result<String, VaultError> {
+    let mut seen = format!("{:?} {:?} {:?}", tx.waiting()?, tx.job_last("j")?, tx.is_job_paused("j")?);
+    for n in 0..2 {
+        let name = account(n);
+        let row = tx.account(&name)?;
+        if row.is_none() {
+            continue;
+        }
+        let history: Vec<_> = tx
+            .history(&name)?
+            .into_iter()
+            .map(|entry| (entry.password.expose().to_owned(), entry.from, entry.until, entry.current))
+            .collect();
+        let fields: Vec<_> =
+            tx.secret_fields(&name)?.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect();
+        let candidate = tx.candidate(&name)?.map(|candidate| candidate.secret().expose().to_owned());
+        let current = tx.secret(&name, &Kind::Password)?.map(|secret| secret.expose().to_owned());
+        seen += &format!("\n{row:?} {history:?} {fields:?} {candidate:?} {current:?}");
+        let mut stamps = (tx.changes(&name, now)?, tx.failed_logins(&name, now)?);
+        stamps.0.sort_by_key(|stamp| (stamp.wall_ms, stamp.since_boot_ms));
+        stamps.1.sort_by_key(|stamp| (stamp.wall_ms, stamp.since_boot_ms));
+        seen += &format!("{stamps:?}");
+    }
+    Ok(seen)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn the_vault_in_memory_answers_as_sqlite_does(
+        ops in proptest::collection::vec((0u8..24, any::<u8>(), 0i64..40 * 86_400_000, 0u8..3), 1..60)
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let key = VaultKey::create(&folder.path().join("key")).unwrap();
+        let vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut books = Books::default();
+        // Both accounts are known.
+        let begin = (0..2).map(|n| (0, n, 0, 0));
+        for (op, n, wall, boot) in begin.chain(ops) {
+            let now = Moment { wall_ms: wall, boot: BootId(format!("b{boot}").into()), since_boot_ms: wall / 2 };
+            let at = now.clone();
+            let true_one = runtime.block_on(vault.call(move |tx| work(tx, op, n, &at)));
+            let mark = books.mark();
+            let simulated = work(&Pages::new(&mut books), op, n, &now);
+            if simulated.is_err() {
+                books.roll_back(mark);
+            }
+            prop_assert_eq!(format!("{true_one:?}"), format!("{simulated:?}"), "op {}", op);
+            let at = now.clone();
+            let true_look = runtime.block_on(vault.call(move |tx| look(tx, &at))).unwrap();
+            let simulated_look = look(&Pages::new(&mut books), &now).unwrap();
+            prop_assert_eq!(true_look, simulated_look, "after op {}", op);
+        }
+    }
+}

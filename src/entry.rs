@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Config, DEFAULT_PATH};
+use crate::clock::Clock;
+use crate::config::{Config, DEFAULT_PATH, KeySource};
 use crate::control::{bind, serve};
 use crate::daemon::{Core, LogFormat, StartError, harden, init_logging, run};
-use crate::model::Severity;
+use crate::model::{Secret, Severity, rfc3339};
+use crate::sealed::OpenWith;
+use crate::vault::{Backup, VaultKey};
 
 /// Changes the passwords of accounts on SSH devices whose login asks for a TOTP code too.
 #[derive(Debug, Parser)]
@@ -33,6 +36,16 @@ struct Args {
 enum Command {
     /// Read config and templates, and print every problem.
     Check,
+    /// Make a vault of a backup, where there is none.
+    ///
+    /// The passphrase is asked for, on the terminal or from stdin; --identity opens what was sealed to a recovery key.
+    Restore {
+        /// What 'rotorctl backup' wrote.
+        file: PathBuf,
+        /// The file with the private half of the recovery key.
+        #[arg(long)]
+        identity: Option<PathBuf>,
+    },
     /// Show the whole system with nothing installed.
     Demo {
         /// Rotate one account once; exit 0 only if a fresh login with the new password succeeded.
@@ -50,6 +63,16 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     match args.command {
         Some(Command::Check) => check(&args.config),
+        Some(Command::Restore { file, identity }) => match restore(&args.config, &file, identity.as_deref()) {
+            Ok(told) => {
+                println!("{told}");
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                eprintln!("rotord: {why}");
+                ExitCode::from(2)
+            }
+        },
         Some(Command::Demo { once, refuse }) => crate::demo::main(once, refuse),
         None => {
             init_logging(args.log_format, args.log_level);
@@ -65,6 +88,34 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String, String> {
+    let (config, problems) = Config::load(config);
+    let lines = || problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let config = config.ok_or_else(lines)?;
+    let key = match &config.vault_key {
+        KeySource::File(file) => VaultKey::from_file(file),
+        KeySource::Credential(name) => VaultKey::from_credential(name),
+    };
+    let key = key.map_err(|error| error.to_string())?;
+    let sealed = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let with = match identity {
+        Some(identity) => {
+            let text = std::fs::read_to_string(identity).map_err(|error| format!("{}: {error}", identity.display()))?;
+            OpenWith::Identity(Secret::new(text))
+        }
+        None => OpenWith::Passphrase(crate::cli::ask_secret("Passphrase of the backup")?),
+    };
+    let backup = Backup::open(&sealed, &with).map_err(|error| format!("{}: {error}", file.display()))?;
+    let state_dir = &config.daemon.state_dir;
+    backup.restore(state_dir, &key, &Clock::new().now()).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "The backup of {} is the vault in {}: {} accounts. Start rotord: it finds out by logging in which passwords their devices still have.",
+        rfc3339(backup.head.taken),
+        state_dir.display(),
+        backup.head.accounts
+    ))
 }
 
 fn check(config: &Path) -> ExitCode {

@@ -12,6 +12,7 @@
 //! | [`policy`] | passwords to generate, the cap, the lockout budget (pure) |
 //! | [`schedule`] | crontab, windows, spread, zones (pure) |
 //! | [`rotation`] | the state machine (pure) |
+//! | [`sealed`] | sealing under a passphrase or to a recovery key, in age's format |
 //! | [`clock`] | the system's clocks, read in one place |
 //! | [`config`] | TOML to checked values, every problem at its place |
 //! | [`audit`] | events, the hash chain, the log's files |
@@ -38,6 +39,7 @@ pub mod model;
 pub mod policy;
 pub mod rotation;
 pub mod schedule;
+pub mod sealed;
 pub mod sim;
 pub mod template;
 pub mod totp;

@@ -119,6 +119,24 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: TemplateCommand,
     },
+    /// A consistent copy of the vault while the daemon runs, sealed; 'rotord restore' brings it back.
+    ///
+    /// Without a key to seal to it asks for a passphrase, on the terminal or from stdin.
+    Backup {
+        /// A new file.
+        file: PathBuf,
+        /// Seal to this recovery key.
+        #[arg(long, value_name = "age1…", conflicts_with = "recovery_key")]
+        recipient: Option<String>,
+        /// Seal to the recovery key that the daemon's config names.
+        #[arg(long)]
+        recovery_key: bool,
+    },
+    /// Passwords in escrow.
+    Escrow {
+        #[command(subcommand)]
+        command: EscrowCommand,
+    },
     /// The audit log.
     Audit {
         #[command(subcommand)]
@@ -224,4 +242,25 @@ pub(super) enum AuditCommand {
 pub(super) enum KeyCommand {
     /// Write a fresh vault key to a new file of mode 0600.
     New { file: PathBuf },
+    /// Write the private half of a fresh recovery key to a new file of mode 0600, and print the public half. Keep the
+    /// file anywhere but on this host.
+    Recovery { file: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EscrowCommand {
+    /// Open what is in escrow, without a daemon.
+    Open {
+        /// The folder, or one file of it.
+        path: PathBuf,
+        /// The file with the private half of the recovery key.
+        #[arg(long)]
+        identity: PathBuf,
+        /// Only this account.
+        #[arg(long)]
+        account: Option<String>,
+        /// Former passwords too, newest first.
+        #[arg(long)]
+        history: bool,
+    },
 }

@@ -1,10 +1,17 @@
 //! What needs no daemon: checking templates, making keys.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+
+use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::config::{load_file, template_files};
-use crate::model::{Problem, Severity};
+use crate::daemon::open_escrow;
+use crate::model::{Problem, Secret, Severity};
+use crate::sealed::{OpenWith, RecoveryKey};
 use crate::vault::VaultKey;
 
 /// Checks files, and every `*.template` below folders: the problems, and how many files there were.
@@ -33,6 +40,65 @@ pub(super) fn key_new(file: &std::path::Path, json: bool) -> Result<u8, Failure>
         println!("{}", serde_json::json!({ "done": format!("a fresh vault key is in {}", file.display()) }));
     } else {
         println!("A fresh vault key is in {}. Keep a copy where the vault's backup is not.", file.display());
+    }
+    Ok(0)
+}
+
+/// Writes a new file of mode 0600 and syncs it; never over one that exists.
+pub(super) fn write_new(file: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    let write = || {
+        let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        open.write_all(bytes)?;
+        open.sync_all()
+    };
+    write().map_err(|error: std::io::Error| Failure::usage(format!("{}: {error}", file.display())))
+}
+
+pub(super) fn key_recovery(file: &std::path::Path, json: bool) -> Result<u8, Failure> {
+    let (private, public) = RecoveryKey::generate();
+    let text = Zeroizing::new(format!("# rotord recovery key; its public half is {public:?}\n{}\n", private.expose()));
+    write_new(file, text.as_bytes())?;
+    if json {
+        println!("{}", serde_json::json!({ "public": format!("{public:?}") }));
+    } else {
+        println!("{public:?}");
+        eprintln!(
+            "The private half is in {}. Move it away from this host, and put the line above into [vault]: recovery_key = \"{public:?}\"",
+            file.display()
+        );
+    }
+    Ok(0)
+}
+
+pub(super) fn escrow_open(
+    path: &std::path::Path,
+    identity: &std::path::Path,
+    account: Option<&str>,
+    history: bool,
+    json: bool,
+) -> Result<u8, Failure> {
+    let text = std::fs::read_to_string(identity)
+        .map_err(|error| Failure::usage(format!("{}: {error}", identity.display())))?;
+    let mut slips =
+        open_escrow(path, &OpenWith::Identity(Secret::new(text))).map_err(|error| Failure::usage(error.to_string()))?;
+    slips.retain(|slip| account.is_none_or(|wanted| slip.account == wanted));
+    if !history {
+        let mut seen = std::collections::HashSet::new();
+        slips.retain(|slip| seen.insert(slip.account.clone()));
+    }
+    if slips.is_empty() {
+        return Err(Failure::usage("nothing of that is in escrow there"));
+    }
+    if json {
+        let list: Vec<_> = slips
+            .iter()
+            .map(|slip| serde_json::json!({ "account": slip.account, "time": slip.time, "attempt": slip.attempt, "password": slip.password.expose() }))
+            .collect();
+        println!("{}", serde_json::json!({ "passwords": list }));
+    } else {
+        for slip in &slips {
+            println!("{}  {}  sent after {}", slip.account, slip.password.expose(), slip.time);
+        }
     }
     Ok(0)
 }

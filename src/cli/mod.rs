@@ -14,6 +14,14 @@ use clap::Parser;
 
 pub use local::check_templates;
 
+/// Asks for a secret without echo, or reads it from stdin.
+///
+/// # Errors
+/// There is none.
+pub fn ask_secret(prompt: &str) -> Result<crate::model::Secret, String> {
+    input::secret(prompt, false).map(|text| text.0).map_err(|failure| failure.message)
+}
+
 /// A command that failed: what to say, and the exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -6,15 +6,18 @@ use std::time::Duration;
 use clap::CommandFactory;
 
 use super::args::{
-    Args, Command, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand, TemplateCommand, TotpCommand,
+    Args, Command, EscrowCommand, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand,
+    TemplateCommand, TotpCommand,
 };
 use super::output::{local, paint, safe, short, table};
 use super::{Failure, audit, input, local as here};
 use crate::control::{
-    Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody, ResolveBody,
-    ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, StatusBody,
-    TemplateText, TemplatesBody, TrustBody, WorkBody,
+    BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
+    ResolveBody, ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody,
+    StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
 };
+use crate::sealed::OpenWith;
+use crate::vault::Backup;
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let client = Client::new(args.socket);
@@ -69,6 +72,13 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Template { command: TemplateCommand::Show { name } } => template(&client, &name, json).await,
         Command::Audit { command } => audit::run(&client, command, json).await,
         Command::Key { command: KeyCommand::New { file } } => here::key_new(&file, json),
+        Command::Key { command: KeyCommand::Recovery { file } } => here::key_recovery(&file, json),
+        Command::Backup { file, recipient, recovery_key } => {
+            backup(&client, &file, recipient, recovery_key, json).await
+        }
+        Command::Escrow { command: EscrowCommand::Open { path, identity, account, history } } => {
+            here::escrow_open(&path, &identity, account.as_deref(), history, json)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "rotorctl", &mut std::io::stdout());
             Ok(0)
@@ -244,6 +254,35 @@ async fn import(client: &Client, file: &std::path::Path, json: bool) -> Result<u
     };
     let rows = input::import_rows(&text)?;
     done(client.post("/v1/import", &ImportBody { rows }).await?, json)
+}
+
+/// Writes a backup to a new file and reads it back: one that cannot be opened is no backup.
+async fn backup(
+    client: &Client,
+    file: &std::path::Path,
+    recipient: Option<String>,
+    recovery_key: bool,
+    json: bool,
+) -> Result<u8, Failure> {
+    if file.exists() {
+        return Err(Failure::usage(format!("{} exists; a backup is never written over one", file.display())));
+    }
+    let asks = recipient.is_none() && !recovery_key;
+    let passphrase = if asks { Some(input::secret("Passphrase for the backup", true)?) } else { None };
+    let body = BackupBody { passphrase: passphrase.clone(), recipient, recovery_key };
+    let sealed = client.post_for_bytes("/v1/backup", &body).await?;
+    here::write_new(file, &sealed)?;
+    let back = std::fs::read(file).map_err(|error| Failure::unexpected(format!("{}: {error}", file.display())))?;
+    if back != sealed {
+        return Err(Failure::unexpected(format!("{} does not read back as it was written", file.display())));
+    }
+    let mut told = format!("the backup is in {}", file.display());
+    if let Some(SecretText(passphrase)) = passphrase {
+        let backup = Backup::open(&back, &OpenWith::Passphrase(passphrase))
+            .map_err(|error| Failure::unexpected(format!("the backup does not open again: {error}")))?;
+        told += &format!(", read back and opened: {} accounts", backup.head.accounts);
+    }
+    done(DoneBody { done: told }, json)
 }
 
 async fn trust(client: &Client, device: String, yes: Option<String>, json: bool) -> Result<u8, Failure> {

@@ -17,6 +17,7 @@ use super::{Access, Config, Daemon, Job, JobAction, KeySource, Library};
 use crate::model::{Problem, nearest};
 use crate::policy::{MAX_CHANGES_PER_DAY, PasswordRules, Policy};
 use crate::schedule::{Crontab, Window};
+use crate::sealed::RecoveryKey;
 
 /// A reference to check once all sections are read.
 pub(super) struct Reference<'a> {
@@ -120,7 +121,7 @@ impl<'a> Sections<'a> {
 
     fn check(self, base: &Path, problems: &RefCell<Vec<Problem>>) -> Option<Config> {
         let daemon = daemon(self.daemon, base);
-        let vault_key = vault(self.vault, base);
+        let VaultSection { key: vault_key, recovery_key, escrow } = vault(self.vault, base);
         let access = self.access.map(access).unwrap_or_default();
         let mut policies: BTreeMap<String, Arc<Policy>> = BTreeMap::new();
         policies.insert("default".into(), Arc::default());
@@ -138,6 +139,8 @@ impl<'a> Sections<'a> {
         Some(Config {
             daemon,
             vault_key,
+            recovery_key,
+            escrow,
             access,
             devices: devices.into_iter().map(|(name, (device, ..))| (name, device)).collect(),
             accounts: accounts.into_iter().map(|(name, (account, _))| (name, account)).collect(),
@@ -217,14 +220,20 @@ fn daemon(table: Option<Table<'_>>, base: &Path) -> Daemon {
     daemon
 }
 
-fn vault(table: Option<Table<'_>>, base: &Path) -> KeySource {
+struct VaultSection {
+    key: KeySource,
+    recovery_key: Option<RecoveryKey>,
+    escrow: Option<PathBuf>,
+}
+
+fn vault(table: Option<Table<'_>>, base: &Path) -> VaultSection {
     let default = KeySource::File("/etc/rotord/vault.key".into());
     let Some(mut table) = table else {
-        return default;
+        return VaultSection { key: default, recovery_key: None, escrow: None };
     };
     let file = table.string("key_file");
     let credential = table.string("systemd_credential");
-    let source = match (file, credential) {
+    let key = match (file, credential) {
         (Some((_, span)), Some(_)) => {
             table.report.error(span, "C005", "'key_file' and 'systemd_credential' exclude each other; keep one");
             default
@@ -238,8 +247,16 @@ fn vault(table: Option<Table<'_>>, base: &Path) -> KeySource {
         }
         (None, None) => default,
     };
+    let recovery_key = table.parsed("recovery_key", RecoveryKey::parse).map(|(key, _)| key);
+    let escrow = table.string("escrow").map(|(folder, span)| {
+        if recovery_key.is_none() {
+            let message = "escrow needs a key to seal to: set recovery_key = \"age1…\" beside it";
+            table.report.error(span, "C003", message);
+        }
+        resolve(base, &folder)
+    });
     table.finish();
-    source
+    VaultSection { key, recovery_key, escrow }
 }
 
 fn access(mut table: Table<'_>) -> Access {

@@ -25,6 +25,7 @@ use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};
 use crate::policy::Policy;
 use crate::schedule::{Crontab, Window};
+use crate::sealed::RecoveryKey;
 use crate::template::Checked;
 
 /// The config that the daemon reads where none is named.
@@ -197,8 +198,12 @@ impl Job {
 pub struct Config {
     /// `[daemon]`.
     pub daemon: Daemon,
-    /// `[vault]`.
+    /// `[vault]`: where its key comes from.
     pub vault_key: KeySource,
+    /// `[vault]`: the public half of the recovery key, to which backups and escrow are sealed.
+    pub recovery_key: Option<RecoveryKey>,
+    /// `[vault]`: the folder in which each new password is put in escrow before it is sent.
+    pub escrow: Option<PathBuf>,
     /// `[access]`.
     pub access: Access,
     /// Devices by name.

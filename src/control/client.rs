@@ -122,6 +122,17 @@ impl Client {
         Self::read(self.send("POST", path, body).await?).await
     }
 
+    /// Has something done whose answer is bytes.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post_for_bytes<B: Serialize>(&self, path: &str, body: &B) -> Result<Bytes, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
+        let response = self.send("POST", path, body).await?;
+        let whole = response.into_body().collect().await.map_err(|error| ClientError::Broken(error.to_string()))?;
+        Ok(whole.to_bytes())
+    }
+
     /// Has something done, and hands over each JSON line of the answer as it comes.
     ///
     /// # Errors

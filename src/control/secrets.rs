@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
+use axum::response::{IntoResponse, Response};
 use russh::keys::PrivateKey;
 
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, SecretBody, SecretText, ShowBody, ShownBody,
+    BackupBody, DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, SecretBody, SecretText, ShowBody,
+    ShownBody,
 };
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::daemon::refuse_while_busy;
 use crate::model::{AccountName, Actor, Secret};
+use crate::sealed::{RecoveryKey, SealFor};
 use crate::totp::Seed;
-use crate::vault::Kind;
+use crate::vault::{Kind, VaultError};
 
 /// The caller and the account, where he is a custodian and there is such an account.
 async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
@@ -174,6 +177,41 @@ pub(super) async fn ssh_key_set(
     let event = draft("secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
     core.store_secret(account.clone(), Kind::SshKey, text, Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the private key {fingerprint} of {account} is stored") }))
+}
+
+/// A backup of the vault, sealed, as bytes.
+#[utoipa::path(post, path = "/v1/backup", request_body = BackupBody, responses((status = 200, description = "the backup, in age's format", content_type = "application/octet-stream"), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn backup(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<BackupBody>,
+) -> Result<Response, ApiError> {
+    let actor = peer.require(&core, Role::Custodian).await?;
+    let (whom, told) = match (body.passphrase, body.recipient, body.recovery_key) {
+        (Some(SecretText(passphrase)), None, false) => {
+            (SealFor::Passphrase(passphrase), "under a passphrase".to_owned())
+        }
+        (None, Some(recipient), false) => {
+            let key = RecoveryKey::parse(&recipient).map_err(ApiError::usage)?;
+            let told = format!("to {key:?}");
+            (SealFor::Key(key), told)
+        }
+        (None, None, true) => {
+            let key = core.config().recovery_key.clone();
+            let key = key.ok_or_else(|| ApiError::usage("the config names no recovery_key in [vault]"))?;
+            let told = format!("to {key:?}");
+            (SealFor::Key(key), told)
+        }
+        _ => return Err(ApiError::usage("give a passphrase, a recipient, or recovery_key, and only one of them")),
+    };
+    // On record before it leaves, like every secret that does.
+    let draft = Draft { actor: Some(actor), ..Draft::new("vault.backup").detail(format!("sealed {told}")) };
+    core.audit(draft).await?;
+    let (sealed, _) = core.vault.backup(whom, &core.clock.now()).await.map_err(|error| match error {
+        VaultError::Sealing(error) => ApiError::usage(error.to_string()),
+        other => other.into(),
+    })?;
+    Ok(([("content-type", "application/octet-stream")], sealed).into_response())
 }
 
 /// Stores many secrets, all or none.

@@ -78,6 +78,7 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(secrets::totp_set))
         .routes(routes!(secrets::ssh_key_set))
         .routes(routes!(secrets::import))
+        .routes(routes!(secrets::backup))
         .split_for_parts();
     let gate = Arc::new(Semaphore::new(MOST_REQUESTS));
     router

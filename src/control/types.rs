@@ -397,6 +397,21 @@ pub struct VerifyBody {
     pub why: Option<String>,
 }
 
+/// For whom a backup is sealed: exactly one is given.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct BackupBody {
+    /// Who knows this passphrase.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub passphrase: Option<SecretText>,
+    /// Who has the private half of this key, `age1…`.
+    #[serde(default)]
+    pub recipient: Option<String>,
+    /// Who has the private half of the config's `recovery_key`.
+    #[serde(default)]
+    pub recovery_key: bool,
+}
+
 /// What a person knows of an account in doubt.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ResolveBody {

@@ -3,6 +3,7 @@
 mod admission;
 mod attempt;
 mod core;
+mod escrow;
 mod explain;
 mod harden;
 mod limits;
@@ -16,6 +17,7 @@ mod world;
 
 pub use attempt::{DeviceHas, Progress, Request, RotationResult};
 pub use core::{Core, StartError};
+pub use escrow::{InEscrow, open_escrow};
 pub use explain::Explanation;
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};

@@ -25,7 +25,7 @@ pub use hostkeys::{HostKeys, KnownHosts};
 pub use risks::{Risk, Risks};
 pub use shell::{RunContext, run_template};
 pub use ssh::{Hop, Session, Ssh, connect, fetch_host_key};
-pub use wire::{Ask, Link, Methods, Reply, Shell, Stream, Wire};
+pub use wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
 
 /// How devices are reached: over which wire, with which codes, at what risk.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::auth::log_in;
 use super::error::DeviceError;
 use super::hostkeys::{HostKeys, Judgement};
-use super::wire::{Ask, Link, Methods, Reply, Shell, Stream, Wire};
+use super::wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
 use super::{Login, Transport, Watcher};
 use crate::clock::{Clock, Waiting};
 use crate::config::Device;
@@ -203,7 +203,7 @@ impl Wire for Ssh {
         device: &'a Arc<Device>,
         host_keys: &'a HostKeys,
         through: Option<Box<dyn Stream>>,
-    ) -> Waiting<'a, Result<(Box<dyn Link>, String), DeviceError>> {
+    ) -> Waiting<'a, Opened> {
         Box::pin(async move {
             let (handle, key) = match through {
                 None => handshake(device, host_keys.clone(), open_tcp(device).await?).await?,

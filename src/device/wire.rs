@@ -16,6 +16,9 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
+/// A connection and the fingerprint of the host key that was found good, or why there is none.
+pub type Opened = Result<(Box<dyn Link>, String), DeviceError>;
+
 /// Opens connections.
 pub trait Wire: Send + Sync {
     /// Connects to a device, over `through` where one is given, and judges its host key. Returns the key's fingerprint
@@ -25,7 +28,7 @@ pub trait Wire: Send + Sync {
         device: &'a Arc<Device>,
         host_keys: &'a HostKeys,
         through: Option<Box<dyn Stream>>,
-    ) -> Waiting<'a, Result<(Box<dyn Link>, String), DeviceError>>;
+    ) -> Waiting<'a, Opened>;
 }
 
 /// A method of the login (RFC 4252), or the answers to its prompts (RFC 4256).

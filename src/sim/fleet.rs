@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::universe::{Fault, Universe};
 use crate::clock::Waiting;
 use crate::config::Device;
-use crate::device::{Ask, DeviceError, HostKeys, Link, Methods, Reply, Shell, Stream, Wire};
+use crate::device::{Ask, DeviceError, HostKeys, Link, Methods, Opened, Reply, Shell, Stream, Wire};
 use crate::model::Secret;
 use crate::totp::Seed;
 
@@ -124,7 +124,7 @@ impl Wire for SimWire {
         device: &'a Arc<Device>,
         host_keys: &'a HostKeys,
         _through: Option<Box<dyn Stream>>,
-    ) -> Waiting<'a, Result<(Box<dyn Link>, String), DeviceError>> {
+    ) -> Waiting<'a, Opened> {
         Box::pin(async move {
             let name = device.name.to_string();
             let gone =
@@ -460,7 +460,7 @@ impl SimShell {
         if self.universe.fault(Fault::Garbled) {
             let place = usize::try_from(self.universe.draw(0, bytes.len().max(1) as i64)).unwrap_or(0);
             if let Some(byte) = bytes.get_mut(place) {
-                *byte = 0x80 | *byte;
+                *byte |= 0x80;
             }
         }
         if self.universe.fault(Fault::Twice) {

@@ -41,7 +41,12 @@ impl Plan {
     /// The whole history of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Self { seed, without: 0, days: if seed % 4 == 0 { 3 } else { 1 + i64::from(seed % 2 == 0) }, tell: false }
+        Self {
+            seed,
+            without: 0,
+            days: if seed.is_multiple_of(4) { 3 } else { 1 + i64::from(seed.is_multiple_of(2)) },
+            tell: false,
+        }
     }
 }
 
@@ -106,6 +111,8 @@ fn fleet(random: &mut Random) -> Fleet {
             max_concurrent: 1 + random.below(8),
         },
         vault_key: KeySource::Credential("simulated".into()),
+        recovery_key: None,
+        escrow: None,
         access: Access::default(),
         devices: BTreeMap::new(),
         accounts: BTreeMap::new(),

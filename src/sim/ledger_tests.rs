@@ -29,7 +29,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         }
         6 => format!("{:?}", tx.transition(&step(Persist::Verifying, None))),
         7 => {
-            let likely = if n % 3 == 0 { Which::Old } else { Which::New };
+            let likely = if n.is_multiple_of(3) { Which::Old } else { Which::New };
             let doubt = Doubt { likely, other_refused: n % 4 < 2, hung_up: n % 5 < 2 };
             format!("{:?}", tx.transition(&step(Persist::Uncertain(doubt), None)))
         }
@@ -40,8 +40,8 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         13 => format!("{:?}", tx.quarantine_idle(&name, "why", Some(i64::from(n)), now)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
         15 => tx.add_failed_login(&name, now).map(|_| "ok".to_owned())?,
-        16 => format!("{:?}", tx.set_wake(&name, (n % 2 == 0).then_some(now.wall_ms), u32::from(n % 4))),
-        17 => format!("{:?}", tx.set_paused(&name, n % 2 == 0, now)),
+        16 => format!("{:?}", tx.set_wake(&name, (n.is_multiple_of(2)).then_some(now.wall_ms), u32::from(n % 4))),
+        17 => format!("{:?}", tx.set_paused(&name, n.is_multiple_of(2), now)),
         18 => format!("{:?}", tx.set_verified(&name, now)),
         19 => {
             let seed = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
@@ -52,7 +52,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         }
         20 => format!("{:?}", tx.clock_was_set(i64::from(n) * 1000, now)),
         21 => format!("{:?}", tx.forget_old(now)),
-        22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n % 2 == 0))),
+        22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n.is_multiple_of(2)))),
         // A call that fails is undone.
         _ => {
             tx.set_secret(&name, &Kind::Password, &secret, now)?;

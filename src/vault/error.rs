@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::sealed::SealedError;
+
 /// An error of the vault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +40,12 @@ pub enum VaultError {
     /// A sealed secret does not open: it was altered or moved.
     #[error("a secret of {0} does not open: the row was altered or moved")]
     Unsealing(String),
+    /// Something could not be sealed or opened.
+    #[error(transparent)]
+    Sealing(#[from] SealedError),
+    /// A restore would overwrite a vault.
+    #[error("there is a vault already: {0}; a restore never overwrites one; move it away, and keep it")]
+    Exists(PathBuf),
     /// A row holds what no rotord wrote.
     #[error("the vault holds an unknown {0}")]
     Unreadable(&'static str),

@@ -4,6 +4,7 @@
 //! call returns when a crash can no longer undo it, and when the audit events it made are in the log's file. Each
 //! secret is sealed on its own, with its place as associated data; names and times stand in clear.
 
+mod backup;
 mod error;
 mod keys;
 mod ledger;
@@ -16,6 +17,7 @@ mod store;
 mod tests;
 mod transitions;
 
+pub use backup::{Backup, BackupHead};
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};
 pub use ledger::{Call, Carrier, Ledger, Reply, Trail};

@@ -14,6 +14,7 @@ const NONCE_BYTES: usize = 24;
 /// Seals and opens under one key.
 pub(super) struct Sealer {
     cipher: XChaCha20Poly1305,
+    key: Zeroizing<[u8; KEY_BYTES]>,
     code_key: Zeroizing<Vec<u8>>,
 }
 
@@ -31,15 +32,32 @@ pub(super) fn unwrap_data_key(key: &VaultKey, vault_id: &str, wrapped: &[u8]) ->
     Some(Sealer::new(&data_key))
 }
 
+/// The sealer of a data key that a backup brought, and that key wrapped under another vault key.
+pub(super) fn rewrap(
+    data_key: &[u8; KEY_BYTES],
+    key: &VaultKey,
+    vault_id: &str,
+) -> Result<(Sealer, Vec<u8>), VaultError> {
+    let wrapped = Sealer::new(key.bytes()).seal(&wrap_place(vault_id), data_key.as_slice())?;
+    Ok((Sealer::new(data_key), wrapped))
+}
+
 fn wrap_place(vault_id: &str) -> String {
     format!("rotord data key 1|{vault_id}")
 }
 
 impl Sealer {
     fn new(key: &[u8; KEY_BYTES]) -> Self {
-        let mut sealer = Self { cipher: XChaCha20Poly1305::new(key.into()), code_key: Zeroizing::new(Vec::new()) };
-        sealer.code_key = Zeroizing::new(keyed_hash(key, b"used codes"));
-        sealer
+        Self {
+            cipher: XChaCha20Poly1305::new(key.into()),
+            key: Zeroizing::new(*key),
+            code_key: Zeroizing::new(keyed_hash(key, b"used codes")),
+        }
+    }
+
+    /// The data key itself, for a backup.
+    pub(super) fn data_key(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.key.to_vec())
     }
 
     /// Seals a secret at a place: nonce, then ciphertext and tag.

@@ -23,15 +23,26 @@ const GROUP: usize = 128;
 #[derive(Clone)]
 pub struct Vault {
     carrier: Arc<dyn Carrier>,
+    /// The way to the thread itself, where there is one.
+    writer: Option<mpsc::Sender<Order>>,
     audit_folder: PathBuf,
 }
 
-/// Hands calls to the thread that owns the database.
-struct ToWriter(mpsc::Sender<Call>);
+/// Work with the database between two transactions.
+pub(super) type Alone = Box<dyn FnOnce(&Connection, &Sealer) + Send>;
+
+/// What the thread that owns the database is asked for.
+enum Order {
+    Call(Call),
+    Alone(Alone),
+}
+
+/// Hands orders to the thread that owns the database.
+struct ToWriter(mpsc::Sender<Order>);
 
 impl Carrier for ToWriter {
     fn carry(&self, call: Call) -> Result<(), VaultError> {
-        self.0.send(call).map_err(|_| VaultError::Closed)
+        self.0.send(Order::Call(call)).map_err(|_| VaultError::Closed)
     }
 }
 
@@ -80,13 +91,20 @@ impl Vault {
             .name("vault".into())
             .spawn(move || writer.run(&inbox))
             .map_err(io("cannot start the thread for", &path))?;
-        Ok(Self::over(Arc::new(ToWriter(calls)), audit_folder))
+        let carrier = Arc::new(ToWriter(calls.clone()));
+        Ok(Self { carrier, writer: Some(calls), audit_folder })
     }
 
     /// A vault over another store.
     #[must_use]
     pub fn over(carrier: Arc<dyn Carrier>, audit_folder: PathBuf) -> Self {
-        Self { carrier, audit_folder }
+        Self { carrier, writer: None, audit_folder }
+    }
+
+    /// Has work done between two transactions.
+    pub(super) fn alone(&self, work: Alone) -> Result<(), VaultError> {
+        let writer = self.writer.as_ref().ok_or(VaultError::Closed)?;
+        writer.send(Order::Alone(work)).map_err(|_| VaultError::Closed)
     }
 
     /// The folder of the audit log.
@@ -118,7 +136,7 @@ impl Vault {
     }
 }
 
-fn lock(state_dir: &Path) -> Result<File, VaultError> {
+pub(super) fn lock(state_dir: &Path) -> Result<File, VaultError> {
     let path = state_dir.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -131,7 +149,7 @@ fn lock(state_dir: &Path) -> Result<File, VaultError> {
     Ok(file)
 }
 
-fn open_database(path: &Path) -> Result<Connection, VaultError> {
+pub(super) fn open_database(path: &Path) -> Result<Connection, VaultError> {
     let damaged = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
             VaultError::Damaged(path.to_owned(), error.to_string())
@@ -176,11 +194,11 @@ fn open_sealer(connection: &mut Connection, key: &VaultKey, path: &Path) -> Resu
     unwrap_data_key(key, &id, &wrapped).ok_or_else(|| VaultError::WrongKey(path.to_owned()))
 }
 
-fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
+pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
     Ok(connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?)
 }
 
-fn set_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<(), VaultError> {
+pub(super) fn set_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<(), VaultError> {
     connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", params![name, value])?;
     Ok(())
 }
@@ -198,10 +216,26 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, inbox: &mpsc::Receiver<Call>) {
-        while let Ok(first) = inbox.recv() {
-            let mut group = vec![first];
-            group.extend(inbox.try_iter().take(GROUP - 1));
+    fn run(&mut self, inbox: &mpsc::Receiver<Order>) {
+        let mut next: Option<Order> = None;
+        while let Some(first) = next.take().or_else(|| inbox.recv().ok()) {
+            let mut group = match first {
+                Order::Alone(work) => {
+                    work(&self.connection, &self.sealer);
+                    continue;
+                }
+                Order::Call(call) => vec![call],
+            };
+            while group.len() < GROUP {
+                match inbox.try_recv() {
+                    Ok(Order::Call(call)) => group.push(call),
+                    Ok(alone) => {
+                        next = Some(alone);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
             let mut replies = Vec::with_capacity(group.len());
             let fate = self.carry_out(group, &mut replies);
             let fate = fate.and_then(|()| self.flush_outbox());

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod backups;
 mod cap;
 mod crashes;
 mod devices;

@@ -381,6 +381,11 @@ impl Attempt {
         if event == Event::AtCommitPoint && self.cancelled.load(Ordering::SeqCst) {
             return Err("the daemon is stopping".into());
         }
+        let candidate = lock(&self.candidate).clone();
+        if let Some(candidate) = candidate.filter(|_| event == Event::AtCommitPoint) {
+            let now = self.core.clock.now().wall_ms;
+            super::escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now).await?;
+        }
         let mut next = rotation.clone();
         let actions = next.step(event).map_err(|error| error.to_string())?;
         (self.core.world.witness)(rotation.phase(), event);

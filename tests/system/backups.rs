@@ -1,0 +1,181 @@
+//! Backups, restores and escrow: what is left when the vault is not.
+
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::{fs, io::Write};
+
+use rotord::demo::PasswdShell;
+
+use crate::lab::{Lab, Place, wait_for};
+use crate::scripted::{FIRST, with_shell};
+
+const PASSPHRASE: &str = "correct horse battery staple\n";
+
+fn restore(place: &Place, file: &str, more: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rotord"))
+        .args(["--config", place.path("rotord.toml").to_str().unwrap(), "restore", place.path(file).to_str().unwrap()])
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_restored_vault_finds_out_account_by_account_what_went_on_without_it() {
+    let lab = Lab::start("root user1 user2 user3");
+    let mut sections = lab.sections("lab", "linux-passwd", "max_sessions = 4");
+    sections = sections.replace("[account.\"lab/user3\"]\n", "[account.\"lab/user3\"]\nreconcile_as = \"lab/root\"\n");
+    let place = Place::new(&sections);
+    let daemon = place.daemon();
+    place.import("lab", &lab);
+    let file = place.path("backup.age");
+    place.must(&["backup", file.to_str().unwrap()], PASSPHRASE);
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
+    let sealed = fs::read(&file).unwrap();
+    for (_, password, seed) in &lab.accounts {
+        let holds = |text: &str| sealed.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!holds(password) && !holds(seed), "the backup is sealed");
+    }
+    let again = place.ctl(&["backup", file.to_str().unwrap()], PASSPHRASE);
+    assert!(!again.status.success() && errors(&again).contains("never written over"));
+    // The fleet goes on: two of four accounts change after the backup.
+    for account in ["lab/user1", "lab/user3"] {
+        assert_eq!(place.rotate(account).0, "done");
+    }
+    let (lost1, lost3) = (place.password("lab/user1"), place.password("lab/user3"));
+    daemon.stop();
+    let there = restore(&place, "backup.age", &[], PASSPHRASE);
+    assert!(!there.status.success() && errors(&there).contains("never overwrites"), "{}", errors(&there));
+    fs::rename(place.path("state"), place.path("state-of-before")).unwrap();
+    let wrong = restore(&place, "backup.age", &[], "another passphrase\n");
+    assert!(!wrong.status.success() && errors(&wrong).contains("passphrase"), "{}", errors(&wrong));
+    assert!(!place.path("state/vault.db").exists(), "nothing is left behind");
+    let restored = restore(&place, "backup.age", &[], PASSPHRASE);
+    assert!(restored.status.success(), "{}", errors(&restored));
+    // Each account's outcome is found out by a login, and told.
+    let _daemon = place.daemon();
+    let settled = |account: &str| ["idle", "quarantined"].contains(&place.state(account).as_str());
+    for user in ["root", "user1", "user2", "user3"] {
+        wait_for(&format!("the outcome of {user}"), || settled(&format!("lab/{user}")).then_some(()));
+    }
+    let state = |user: &str| place.state(&format!("lab/{user}"));
+    assert_eq!([state("root"), state("user2")], ["idle", "idle"], "they did not change");
+    assert_eq!([state("user1"), state("user3")], ["quarantined", "quarantined"], "nothing is guessed");
+    let told = String::from_utf8(place.ctl(&["explain", "lab/user3"], "").stdout).unwrap();
+    assert!(told.contains("rotorctl reconcile lab/user3"), "{told}");
+    // What the remedies are worth: one by what a person knows, one through the reconcile account.
+    place.must(&["secret", "set", "lab/user1"], &format!("{lost1}\n"));
+    assert_eq!(place.json(&["verify", "lab/user1"]).1, 0);
+    assert_eq!(place.json(&["reconcile", "lab/user3"]).1, 0);
+    assert!(lab.ssh_accepts("user3", &place.password("lab/user3")));
+    assert_ne!(place.password("lab/user3"), lost3);
+    let (verified, _) = place.json(&["audit", "verify"]);
+    assert_eq!(verified["ok"], true, "{verified}");
+}
+
+#[test]
+fn a_backup_to_a_recovery_key_opens_with_its_private_half_under_another_vault_key() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
+    let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    assert!(public.starts_with("age1"), "{public}");
+    let daemon = place.daemon();
+    scripted.import();
+    let none = place.ctl(&["backup", place.path("b").to_str().unwrap(), "--recovery-key"], "");
+    assert!(errors(&none).contains("recovery_key"), "{}", errors(&none));
+    place.must(&["backup", place.path("b").to_str().unwrap(), "--recipient", &public], "");
+    daemon.kill();
+    // Everything of the host is gone: state and vault key.
+    fs::remove_dir_all(place.path("state")).unwrap();
+    fs::remove_file(place.path("vault.key")).unwrap();
+    place.must(&["key", "new", place.path("vault.key").to_str().unwrap()], "");
+    let identity = place.path("recovery.key");
+    let restored = restore(place, "b", &["--identity", identity.to_str().unwrap()], "");
+    assert!(restored.status.success(), "{}", errors(&restored));
+    let _daemon = place.daemon();
+    wait_for("the account proved", || (place.state("dev/admin") == "idle").then_some(()));
+    assert_eq!(place.password("dev/admin"), FIRST);
+    assert_eq!(scripted.device.state().replays, 0);
+}
+
+#[test]
+fn a_backup_that_was_cut_or_altered_is_refused() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    place.must(&["backup", place.path("b").to_str().unwrap()], PASSPHRASE);
+    daemon.stop();
+    fs::remove_dir_all(place.path("state")).unwrap();
+    let whole = fs::read(place.path("b")).unwrap();
+    for (name, bytes) in
+        [("cut", whole[..whole.len() - 100].to_vec()), ("flipped", flip(&whole)), ("empty", Vec::new())]
+    {
+        fs::write(place.path(name), bytes).unwrap();
+        let refused = restore(place, name, &[], PASSPHRASE);
+        assert!(!refused.status.success(), "{name}");
+        assert!(!place.path("state/vault.db").exists(), "{name}");
+    }
+}
+
+fn flip(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    bytes
+}
+
+/// Names an escrow folder in the config.
+fn in_escrow(place: &Place, public: &str) {
+    let text = fs::read_to_string(place.path("rotord.toml")).unwrap();
+    let lines = format!("key_file = \"vault.key\"\nrecovery_key = \"{public}\"\nescrow = \"escrow\"\n");
+    fs::write(place.path("rotord.toml"), text.replace("key_file = \"vault.key\"\n", &lines)).unwrap();
+}
+
+#[test]
+fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
+    let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    in_escrow(place, &public);
+    let daemon = place.daemon();
+    scripted.import();
+    assert_eq!(place.rotate("dev/admin").0, "done");
+    daemon.kill();
+    fs::remove_dir_all(place.path("state")).unwrap();
+    let open = ["escrow", "open", place.path("escrow").to_str().unwrap(), "--identity"].map(str::to_owned);
+    let identity = place.path("recovery.key");
+    let args: Vec<&str> = open.iter().map(String::as_str).chain([identity.to_str().unwrap()]).collect();
+    let (opened, exit) = place.json(&args);
+    assert_eq!(exit, 0);
+    assert_eq!(opened["passwords"][0]["account"], "dev/admin");
+    assert_eq!(opened["passwords"][0]["password"].as_str().unwrap(), scripted.held(), "what the device has");
+}
+
+#[test]
+fn a_password_that_cannot_be_put_in_escrow_is_not_sent() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
+    let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    // A file stands where the folder should be.
+    fs::write(place.path("escrow"), "").unwrap();
+    in_escrow(place, &public);
+    let _daemon = place.daemon();
+    scripted.import();
+    let (outcome, detail, exit) = place.rotate("dev/admin");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("escrow"), "{detail}");
+    assert_eq!(scripted.held(), FIRST);
+    assert_eq!(place.changes("dev/admin"), 0);
+}

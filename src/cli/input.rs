@@ -59,7 +59,7 @@ pub(super) fn private_key() -> Result<SecretText, Failure> {
 }
 
 /// Reads a CSV of secrets; every slip is told with its line, and no value.
-pub(super) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
+pub(crate) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)

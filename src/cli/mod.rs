@@ -3,7 +3,7 @@
 
 mod args;
 mod audit;
-mod input;
+pub(crate) mod input;
 mod local;
 mod output;
 mod remote;

@@ -104,7 +104,7 @@ fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
 }
 
 async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, Failure> {
-    let mut body = StatusBody { accounts: Vec::new(), config_error: None };
+    let mut body = StatusBody { accounts: Vec::new(), config_error: None, vault_error: None };
     let globs: Vec<Option<&str>> =
         if accounts.is_empty() { vec![None] } else { accounts.iter().map(|glob| Some(glob.as_str())).collect() };
     for glob in globs {
@@ -116,6 +116,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
             }
         }
         body.config_error = part.config_error;
+        body.vault_error = part.vault_error;
     }
     if json {
         return print(&body);
@@ -135,6 +136,9 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
         })
         .collect();
     println!("{}", table(&["ACCOUNT", "STATE", "LAST CHANGE", "NEXT RUN", "24 H", "LAST ERROR"], &rows));
+    if let Some(error) = body.vault_error {
+        println!("\nThe vault cannot be written, so no rotation starts: {}", safe(&error));
+    }
     if let Some(error) = body.config_error {
         println!("\nThe new config was refused, the old one is in force:\n{error}");
     }

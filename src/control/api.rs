@@ -66,7 +66,7 @@ pub(super) async fn status(
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }
-    Ok(Json(StatusBody { accounts, config_error: core.config_error() }))
+    Ok(Json(StatusBody { accounts, config_error: core.config_error(), vault_error: core.vault_error().await }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {

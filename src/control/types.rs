@@ -66,6 +66,9 @@ pub struct StatusBody {
     pub accounts: Vec<AccountStatus>,
     /// Why the last reload was refused.
     pub config_error: Option<String>,
+    /// Why the vault cannot be written at present; no rotation starts then.
+    #[serde(default)]
+    pub vault_error: Option<String>,
 }
 
 /// Accounts to work upon: by globs, by job, or all.

@@ -112,6 +112,12 @@ impl Core {
         self.config_error.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why nothing can be made durable at present; no rotation starts then.
+    pub async fn vault_error(&self) -> Option<String> {
+        let now = self.clock.now();
+        self.vault.call(move |tx| tx.probe(&now)).await.err().map(|error| error.to_string())
+    }
+
     /// Reads the config again. A broken one is refused whole; the old one stays in force.
     pub async fn reload(&self) {
         let (config, problems) = Config::load(&self.path);

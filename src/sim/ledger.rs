@@ -577,6 +577,10 @@ impl Trail for Pages<'_> {
         Ok(())
     }
 
+    fn probe(&self, _now: &Moment) -> Result<(), VaultError> {
+        Ok(())
+    }
+
     fn audit_head(&self) -> Result<(u64, String), VaultError> {
         Ok((self.0.borrow().log.len() as u64, String::new()))
     }

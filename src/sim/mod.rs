@@ -15,6 +15,7 @@ mod universe;
 
 pub use coverage::{Coverage, cannot_happen};
 pub use history::{Ended, Plan, begins, run};
+pub use random::Random;
 pub use universe::Fault;
 
 /// Which promise a violation breaks, without the names and numbers of the history.

@@ -18,6 +18,12 @@ pub trait Trail {
     /// The store failed.
     fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError>;
 
+    /// Writes something of no meaning: whether that can be made durable tells whether anything can.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn probe(&self, now: &Moment) -> Result<(), VaultError>;
+
     /// Number and hash of the last audit event.
     ///
     /// # Errors

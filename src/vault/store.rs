@@ -306,6 +306,10 @@ impl Trail for Tx<'_> {
         set_meta(self.connection, "audit_head", format!("{} {}", event.seq, event.hash).as_bytes())
     }
 
+    fn probe(&self, now: &Moment) -> Result<(), VaultError> {
+        set_meta(self.connection, "probe", now.wall_ms.to_string().as_bytes())
+    }
+
     fn audit_head(&self) -> Result<(u64, String), VaultError> {
         let Some(bytes) = meta(self.connection, "audit_head")? else {
             return Ok((0, GENESIS.to_owned()));

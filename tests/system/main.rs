@@ -13,6 +13,8 @@ mod backups;
 mod cap;
 mod crashes;
 mod devices;
+mod disks;
+mod kills;
 mod lab;
 mod leaks;
 mod linux;

@@ -1,0 +1,177 @@
+//! Broken disks: full, failing, read-only, damaged. Nothing is sent that was not durable, and what can recover does so by
+//! itself.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use rotord::demo::PasswdShell;
+
+use crate::lab::{Place, wait_for};
+use crate::scripted::{FIRST, Scripted, with_shell};
+
+fn linux() -> Scripted {
+    with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))))
+}
+
+/// A daemon behind another program; killed when dropped, with all that it started.
+struct Behind(Child);
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        drop(Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).status());
+        drop(self.0.wait());
+    }
+}
+
+fn behind(place: &Place, before: &[&str]) -> Behind {
+    use std::os::unix::process::CommandExt;
+    let log = fs::OpenOptions::new().create(true).append(true).open(place.path("log")).unwrap();
+    let child = Command::new(before[0])
+        .args(&before[1..])
+        .args([env!("CARGO_BIN_EXE_rotord"), "--config"])
+        .arg(place.path("rotord.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let behind = Behind(child);
+    wait_for("the daemon", || place.ctl(&["audit", "verify"], "").status.success().then_some(()));
+    behind
+}
+
+/// Rotates until it works; before each try the vault and the device agree, or rotord finds out.
+fn rotates_in_the_end(scripted: &Scripted) -> usize {
+    let mut failures = 0;
+    loop {
+        let (outcome, detail, _) = scripted.place.rotate("dev/admin");
+        if outcome == "done" {
+            assert_eq!(scripted.place.password("dev/admin"), scripted.held());
+            assert_eq!(scripted.device.state().replays, 0);
+            return failures;
+        }
+        failures += 1;
+        assert!(failures < 12, "{outcome}: {detail}");
+    }
+}
+
+fn survives(call: &str, error: &str, first: usize) -> usize {
+    let scripted = linux();
+    let daemon = scripted.place.daemon();
+    scripted.import();
+    daemon.stop();
+    let trace = format!("trace={call}");
+    let inject = format!("inject={call}:error={error}:when={first}..{}", first + 3);
+    let daemon = behind(&scripted.place, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject]);
+    let failures = rotates_in_the_end(&scripted);
+    assert!(scripted.place.changes("dev/admin") <= 2);
+    drop(daemon);
+    let _daemon = scripted.place.daemon();
+    let (verified, _) = scripted.place.json(&["audit", "verify"]);
+    assert_eq!(verified["ok"], true, "{call} {error} from {first}: {verified}");
+    assert_eq!(scripted.place.password("dev/admin"), scripted.held(), "{call} {error} from {first}");
+    failures
+}
+
+#[test]
+fn failing_syncs_and_writes_lose_nothing_and_pass() {
+    let places = [("fsync", "EIO"), ("fdatasync", "EIO"), ("pwrite64", "ENOSPC"), ("pwrite64", "EIO")];
+    std::thread::scope(|scope| {
+        for (call, error) in places {
+            scope.spawn(move || {
+                let failures: usize = [4, 8, 12, 16].into_iter().map(|first| survives(call, error, first)).sum();
+                assert!(failures > 0, "{call} {error} struck nothing");
+            });
+        }
+    });
+}
+
+/// A state folder on a small disk of its own, which only the daemon sees.
+fn on_a_small_disk(place: &Place) -> Behind {
+    let state = place.path("state");
+    fs::create_dir_all(&state).unwrap();
+    let script = format!("mount -t tmpfs -o size=1200k,mode=0700 tmpfs '{}' && exec \"$0\" \"$@\"", state.display());
+    behind(place, &["unshare", "--mount", "sh", "-c", &script])
+}
+
+/// The state folder as the daemon sees it.
+fn seen(daemon: &Behind, place: &Place) -> std::path::PathBuf {
+    let root = format!("/proc/{}/root", daemon.0.id());
+    std::path::Path::new(&root).join(place.path("state").strip_prefix("/").unwrap())
+}
+
+#[test]
+fn a_full_disk_stops_rotations_is_told_and_passes() {
+    let scripted = linux();
+    let place = &scripted.place;
+    let daemon = on_a_small_disk(place);
+    scripted.import();
+    let fill = seen(&daemon, place).join("fill");
+    let error = fs::write(&fill, vec![0; 4 << 20]).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(28), "the disk is full: {error}");
+    let (outcome, detail, _) = place.rotate("dev/admin");
+    assert!(outcome == "failed" && detail.contains("full"), "{outcome}: {detail}");
+    assert_eq!(scripted.held(), FIRST, "nothing was sent");
+    let (status, _) = place.json(&["status"]);
+    assert!(status["vault_error"].as_str().unwrap().contains("full"), "{status}");
+    fs::remove_file(&fill).unwrap();
+    rotates_in_the_end(&scripted);
+    let (status, _) = place.json(&["status"]);
+    assert!(status["vault_error"].is_null(), "{status}");
+    assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
+}
+
+#[test]
+fn a_disk_that_turns_read_only_stops_rotations_and_passes() {
+    let scripted = linux();
+    let place = &scripted.place;
+    let daemon = on_a_small_disk(place);
+    scripted.import();
+    let remount = |how: &str| {
+        let status = Command::new("nsenter")
+            .args(["--mount", "--target", &daemon.0.id().to_string(), "mount", "-o", &format!("remount,{how}")])
+            .arg(place.path("state"))
+            .status()
+            .unwrap();
+        status.success()
+    };
+    // Files that are open for writing keep a disk from being remounted; a forced bind over it does not ask.
+    assert!(remount("ro"), "the disk is read-only");
+    let (outcome, detail, _) = place.rotate("dev/admin");
+    assert_eq!(outcome, "failed", "{detail}");
+    assert_eq!(scripted.held(), FIRST, "nothing was sent");
+    assert!(remount("rw"));
+    rotates_in_the_end(&scripted);
+}
+
+#[test]
+fn a_damaged_database_is_refused_with_what_to_do_and_left_alone() {
+    let scripted = linux();
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    daemon.stop();
+    let path = place.path("state/vault.db");
+    let whole = fs::read(&path).unwrap();
+    let damages: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+        ("cut in half", |whole| whole[..whole.len() / 2].to_vec()),
+        ("its head flipped", |whole| [&[whole[0] ^ 0xff], &whole[1..]].concat()),
+        ("a page overwritten", |whole| [&whole[..4096], &[0xa5; 4096], &whole[8192..]].concat()),
+        ("text", |_| b"this is no database, and it is long enough to be looked at\n".repeat(100)),
+    ];
+    for (what, damage) in damages {
+        let bytes = damage(&whole);
+        fs::write(&path, &bytes).unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_rotord")).arg("--config").arg(place.path("rotord.toml")).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{what}: {error}");
+        assert!(error.contains("damaged") && error.contains("backup"), "{what}: {error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{what}: it is left as it is");
+    }
+    fs::write(&path, &whole).unwrap();
+    let _daemon = place.daemon();
+    assert_eq!(place.password("dev/admin"), FIRST);
+}

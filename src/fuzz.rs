@@ -139,6 +139,7 @@ fn the_template_parser_takes_any_text() {
 
 #[test]
 fn the_runner_ends_on_any_output_and_says_no_secret() {
+    const SECRETS: [&str; 2] = ["S3cret-New-Pw", "S3cret-Auth-Pw"];
     let template = std::sync::Arc::new(load(Path::new("x"), LINUX).0.unwrap());
     let seeds = [
         "$ ",
@@ -169,7 +170,11 @@ fn the_runner_ends_on_any_output_and_says_no_secret() {
                     Effect::Finished(verdict) => {
                         if let Verdict::Failed(failure) = verdict {
                             assert_eq!(failure.committed, committed);
-                            assert!(!failure.message.contains("S3cret"), "{}", failure.message);
+                            assert!(
+                                !SECRETS.iter().any(|secret| failure.message.contains(secret)),
+                                "{}",
+                                failure.message
+                            );
                             assert!(!failure.message.chars().any(char::is_control), "{:?}", failure.message);
                         }
                         return;
@@ -179,7 +184,7 @@ fn the_runner_ends_on_any_output_and_says_no_secret() {
                         committed = true;
                         queue.extend(run.handle(now, Input::Committed));
                     }
-                    Effect::Step(step) => assert!(!step.contains("S3cret"), "{step}"),
+                    Effect::Step(step) => assert!(!SECRETS.iter().any(|secret| step.contains(secret)), "{step}"),
                     Effect::Send(line) => assert!(committed || !line.expose().contains("S3cret-New-Pw")),
                     Effect::Risk(_) | Effect::Accepted => {}
                 }
@@ -230,7 +235,10 @@ fn imports_of_any_kind_are_read_or_refused_without_their_secrets() {
     let seeds = ["account,password,totp\nweb1/a,S3cret-One,GEZDGNBV\n\"web1/b\",\"S3cret,\"\"Two\",\n"];
     fuzz("import", &seeds, &["\"", ",", "\n", "account", "web1/a"], |bytes| {
         if let Err(failure) = import_rows(&text(bytes)) {
-            assert!(!format!("{failure:?}").contains("S3cret-One,"), "{failure:?}");
+            // What looks like an account's name is told, whatever it is.
+            let as_a_name = |cell: &str| cell.contains('/') && cell.contains("S3cret-One");
+            let told = text(bytes).split([',', '"', '\n', '\r']).any(as_a_name);
+            assert!(told || !format!("{failure:?}").contains("S3cret-One"), "{failure:?}");
         }
     });
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::control::{ImportRow, SecretText};
-use crate::model::Secret;
+use crate::model::{Secret, shown_account};
 
 /// More than this from stdin is no secret.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -69,13 +69,12 @@ pub(crate) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
     let Some(account) = place("account") else {
         return Err(Failure::usage("line 1: the header must be account,password,totp"));
     };
-    if let Some(other) = headers
-        .iter()
-        .find(|header| !["account", "password", "totp"].iter().any(|name| header.eq_ignore_ascii_case(name)))
-    {
+    // What stands there is not repeated: in a file without a header it may be a secret.
+    let known = |header: &str| ["account", "password", "totp"].iter().any(|name| header.eq_ignore_ascii_case(name));
+    if let Some(other) = headers.iter().position(|header| !known(header)) {
         return Err(Failure::usage(format!(
-            "line 1: unknown column '{}'; the header is account,password,totp",
-            other.escape_debug()
+            "line 1: column {} has an unknown name; the header is account,password,totp",
+            other + 1
         )));
     }
     let (password, totp) = (place("password"), place("totp"));
@@ -105,7 +104,7 @@ pub(crate) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
             ));
         }
         if !seen.insert(account.to_owned()) {
-            slips.push(format!("line {line}: account '{}' stands in it twice", account.escape_debug()));
+            slips.push(format!("line {line}: {} stands in it twice", shown_account(account)));
         }
         let row = ImportRow { line, account: account.to_owned(), password: secret(password), totp: secret(totp) };
         if row.password.is_none() && row.totp.is_none() {

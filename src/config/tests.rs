@@ -130,3 +130,15 @@ fn the_example_config_of_the_repository_is_sound() {
     assert!(problems.is_empty(), "{problems:#?}");
     assert_eq!(config.unwrap().accounts.len(), 3);
 }
+
+#[test]
+fn an_account_does_not_mend_itself_and_escrow_needs_a_key() {
+    let told = problems("reconcile_as = \"d/a\"\n");
+    assert!(told.contains("must be another account"), "{told}");
+    let told = problems("[vault]\nescrow = \"elsewhere\"\n");
+    assert!(told.contains("recovery_key"), "{told}");
+    let told = problems("[vault]\nrecovery_key = \"AGE-SECRET-KEY-1QQQ\"\n");
+    assert!(told.contains("private half") && !told.contains("1QQQ\n"), "{told}");
+    let told = problems("[job.j]\nschedule = \"@daily\"\naccounts = [\"*\"]\naction = \"look\"\n");
+    assert!(told.contains("rotate, verify"), "{told}");
+}

@@ -17,7 +17,7 @@ use super::types::{
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::daemon::refuse_while_busy;
-use crate::model::{AccountName, Actor, Secret};
+use crate::model::{AccountName, Actor, Secret, shown_account};
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::totp::Seed;
 use crate::vault::{Kind, VaultError};
@@ -229,7 +229,7 @@ pub(super) async fn import(
         let account = match known_account(&core, &row.account) {
             Ok(account) => account,
             Err(_) => {
-                slip(format!("there is no account '{}' in the config", row.account.escape_debug()));
+                slip(format!("there is no {} in the config", shown_account(&row.account)));
                 continue;
             }
         };

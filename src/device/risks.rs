@@ -116,3 +116,47 @@ fn try_login(
         Err(spent) => Ok(Err(spent.free_in_ms)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::VaultKey;
+
+    const TWO: Limit = Limit { count: 2, window_ms: 3_900_000 };
+
+    fn account() -> AccountName {
+        AccountName::parse("web1/root").unwrap()
+    }
+
+    fn risks(folder: &std::path::Path) -> Risks {
+        let key = VaultKey::create(&folder.join("key")).unwrap();
+        Risks::new(Vault::open(&folder.join("state"), &key).unwrap(), Clock::new())
+    }
+
+    #[tokio::test]
+    async fn a_try_that_did_not_work_is_spent_and_one_that_did_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let risks = risks(folder.path());
+        for _ in 0..5 {
+            risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}")).worked().await;
+        }
+        drop(risks.take(&account(), TWO).await);
+        drop(risks.take(&account(), TWO).await);
+        assert!(matches!(risks.take(&account(), TWO).await, Err(DeviceError::BudgetSpent { .. })));
+    }
+
+    #[tokio::test]
+    async fn tries_beside_each_other_wait_for_room_and_are_not_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let risks = risks(folder.path());
+        let first = risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"));
+        let second = risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"));
+        let (name, waiting) = (account(), risks.clone());
+        let third = tokio::spawn(async move { waiting.take(&name, TWO).await.map(|_| ()) });
+        tokio::task::yield_now().await;
+        assert!(!third.is_finished(), "the budget has no room beside the two");
+        first.worked().await;
+        assert!(third.await.unwrap().is_ok(), "there is room again");
+        second.worked().await;
+    }
+}

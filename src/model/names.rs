@@ -108,6 +108,16 @@ impl AccountName {
     }
 }
 
+/// An account as a message about a table may name it. Where a quote is missing in a CSV, other columns stand in this one,
+/// and they may be secret.
+#[must_use]
+pub fn shown_account(text: &str) -> String {
+    match AccountName::parse(text) {
+        Ok(name) if !text.contains([',', ';', '"']) => format!("account '{name}'"),
+        _ => "account of that line".into(),
+    }
+}
+
 impl fmt::Display for AccountName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.whole)

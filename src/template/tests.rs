@@ -137,3 +137,23 @@ proptest! {
         prop_assert_eq!(commands(&template), commands(&again));
     }
 }
+
+#[test]
+fn sections_are_told_apart_and_the_head_holds_for_all() {
+    let text = "set-read-timeout 9\nexpect \"$\"\nexec \"passwd\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\nsection reconcile\nexec \"passwd [#USERNAME#]\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n";
+    let (checked, problems) = load(Path::new("x"), text);
+    assert!(problems.is_empty(), "{problems:?}");
+    let checked = checked.unwrap();
+    let numbers = |checked: &Checked| checked.lines().iter().map(|line| line.number).collect::<Vec<_>>();
+    assert_eq!(numbers(&checked), [1, 2, 3, 4, 5]);
+    let reconcile = checked.reconcile().unwrap();
+    assert_eq!(numbers(reconcile), [1, 7, 8, 9]);
+    assert_eq!(reconcile.commit_line(), Some(8));
+    assert_eq!(codes("section abort\n")[0].0, "T013");
+    assert_eq!(codes("section recover\n")[0].0, "T001");
+    assert!(
+        codes("exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\nsection reconcile\nexec \"x\"\n")
+            .iter()
+            .any(|(code, ..)| code == "T101")
+    );
+}

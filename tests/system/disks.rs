@@ -10,8 +10,12 @@ use rotord::demo::PasswdShell;
 use crate::lab::{Place, wait_for};
 use crate::scripted::{FIRST, Scripted, with_shell};
 
+/// A login whose success cannot be put on record counts as refused, so there is room for some.
 fn linux() -> Scripted {
-    with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))))
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let sections = crate::scripted::sections(&scripted.device, "linux-passwd");
+    scripted.place.configure(&(sections + "[policy.default]\nfailed_logins_per_hour = 10\n"));
+    scripted
 }
 
 /// A daemon behind another program; killed when dropped, with all that it started.

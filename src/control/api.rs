@@ -40,6 +40,8 @@ pub(super) async fn status(
     if names.is_empty() && query.account.is_some() {
         return Err(ApiError::missing("no account has such a name"));
     }
+    // Before anything is read, which goes well on a full disk too.
+    let vault_error = core.vault_error().await;
     let (rows, changes) = core
         .vault
         .call(|tx| {
@@ -66,7 +68,7 @@ pub(super) async fn status(
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }
-    Ok(Json(StatusBody { accounts, config_error: core.config_error(), vault_error: core.vault_error().await }))
+    Ok(Json(StatusBody { accounts, config_error: core.config_error(), vault_error }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {

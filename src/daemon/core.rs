@@ -114,6 +114,8 @@ impl Core {
 
     /// Why nothing can be made durable at present; no rotation starts then.
     pub async fn vault_error(&self) -> Option<String> {
+        // Only where something went wrong is it tried again.
+        self.vault.trouble()?;
         let now = self.clock.now();
         self.vault.call(move |tx| tx.probe(&now)).await.err().map(|error| error.to_string())
     }

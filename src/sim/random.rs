@@ -9,13 +9,13 @@ impl Random {
     #[must_use]
     pub fn new(seed: u64, purpose: u64) -> Self {
         let mut random = Self(seed ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        random.next();
-        random.next();
+        random.number();
+        random.number();
         random
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,13 +28,13 @@ impl Random {
         if bound < 2 {
             return 0;
         }
-        usize::try_from(self.next() % bound as u64).unwrap_or(0)
+        usize::try_from(self.number() % bound as u64).unwrap_or(0)
     }
 
     /// A number from `from` up to, and without, `to`.
     pub fn within(&mut self, from: i64, to: i64) -> i64 {
         let width = to.saturating_sub(from).max(1).unsigned_abs();
-        from.saturating_add(i64::try_from(self.next() % width).unwrap_or(0))
+        from.saturating_add(i64::try_from(self.number() % width).unwrap_or(0))
     }
 
     /// True once in `n` times, on average.
@@ -45,7 +45,7 @@ impl Random {
     /// Fills a buffer.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.number().to_le_bytes()[..chunk.len()]);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
@@ -25,6 +25,8 @@ pub struct Vault {
     carrier: Arc<dyn Carrier>,
     /// The way to the thread itself, where there is one.
     writer: Option<mpsc::Sender<Order>>,
+    /// Why the last group of calls was not made durable.
+    trouble: Arc<Mutex<Option<String>>>,
     audit_folder: PathBuf,
 }
 
@@ -84,7 +86,8 @@ impl Vault {
             .create(&audit_folder)
             .map_err(io("cannot make", &audit_folder))?;
         let log = LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
-        let mut writer = Writer { connection, sealer, log, _lock: lock };
+        let trouble: Arc<Mutex<Option<String>>> = Arc::default();
+        let mut writer = Writer { connection, sealer, log, trouble: trouble.clone(), _lock: lock };
         writer.flush_outbox()?;
         let (calls, inbox) = mpsc::channel();
         std::thread::Builder::new()
@@ -92,13 +95,19 @@ impl Vault {
             .spawn(move || writer.run(&inbox))
             .map_err(io("cannot start the thread for", &path))?;
         let carrier = Arc::new(ToWriter(calls.clone()));
-        Ok(Self { carrier, writer: Some(calls), audit_folder })
+        Ok(Self { carrier, writer: Some(calls), trouble, audit_folder })
     }
 
     /// A vault over another store.
     #[must_use]
     pub fn over(carrier: Arc<dyn Carrier>, audit_folder: PathBuf) -> Self {
-        Self { carrier, writer: None, audit_folder }
+        Self { carrier, writer: None, trouble: Arc::default(), audit_folder }
+    }
+
+    /// Why the last calls were not made durable, if they were not.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Has work done between two transactions.
@@ -212,6 +221,7 @@ struct Writer {
     connection: Connection,
     sealer: Sealer,
     log: LogFiles,
+    trouble: Arc<Mutex<Option<String>>>,
     _lock: File,
 }
 
@@ -239,6 +249,7 @@ impl Writer {
             let mut replies = Vec::with_capacity(group.len());
             let fate = self.carry_out(group, &mut replies);
             let fate = fate.and_then(|()| self.flush_outbox());
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
             for reply in replies {
                 reply(match &fate {
                     Ok(()) => Ok(()),

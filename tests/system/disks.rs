@@ -91,7 +91,7 @@ fn failing_syncs_and_writes_lose_nothing_and_pass() {
     std::thread::scope(|scope| {
         for (call, error) in places {
             scope.spawn(move || {
-                let struck = [5, 9, 13, 17, 24].into_iter().filter(|first| survives(call, error, *first)).count();
+                let struck = [2, 3, 5, 9, 13, 17].into_iter().filter(|first| survives(call, error, *first)).count();
                 assert!(struck > 0, "{call} {error} struck nothing");
             });
         }

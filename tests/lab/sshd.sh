@@ -3,13 +3,13 @@
 # overlay lies over /etc and a tmpfs over /home, so that passwd changes accounts for real and the host's stay untouched.
 # SIGKILL ends it, and everything goes with it.
 #
-#   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, MINLEN may be. With FORWARD=1 one
+#   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
 #   field takes password and code, one right behind the other; SSHD holds more lines for sshd_config.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
 # key1, where there is one) are there. Special names: root; admin1 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else.
 set -eu
-export PORT DIR USERS STEP="${STEP:-30}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" SSHD="${SSHD:-}"
+export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" SSHD="${SSHD:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
 mount --make-rprivate /
@@ -68,7 +68,7 @@ for user in $USERS; do
     install -d -o "$user" "/home/$user"
   fi
   echo "$user:$password" | chpasswd -c YESCRYPT
-  printf "%s\n\" WINDOW_SIZE 3\n\" STEP_SIZE %s\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n" "$seed" "$STEP" > "/home/.seeds/$user"
+  printf "%s\n\" WINDOW_SIZE %s\n\" STEP_SIZE %s\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n" "$seed" "$WINDOW" "$STEP" > "/home/.seeds/$user"
   chmod 0400 "/home/.seeds/$user"
   case $user in
     old*) chage -d 0 "$user" ;;

@@ -47,6 +47,7 @@ impl Attempt {
                 self.say(error.to_string());
                 self.note_impostor(&error).await;
                 if sent {
+                    self.let_the_device_finish().await;
                     return Event::Broken { refused: false };
                 }
                 if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
@@ -126,6 +127,9 @@ impl Attempt {
         };
         self.hang_up().await;
         let sent = self.rotation.lock().await.phase() == Phase::Sent;
+        if sent && !matches!(result, Ok(Verdict::Ran { .. })) {
+            self.let_the_device_finish().await;
+        }
         match result {
             Ok(Verdict::Ran { committed: true }) => Event::Ran,
             Ok(Verdict::Ran { committed: false }) => {

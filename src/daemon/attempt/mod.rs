@@ -10,6 +10,7 @@ pub use mend::DeviceHas;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -330,8 +331,17 @@ impl Attempt {
         if !logs_in {
             *lock(&self.detail) = "interrupted before the new password was sent".into();
         }
+        if matches!(phase, Phase::Sent | Phase::Verifying) {
+            self.let_the_device_finish().await;
+        }
         let end = self.drive(Event::Recover).await;
         self.finish(end).await
+    }
+
+    /// A device whose connection was cut in the middle of a change may be at it still: looked at too soon, it would
+    /// refuse the new password, and then the old one.
+    pub(super) async fn let_the_device_finish(&self) {
+        self.core.clock.sleep(Duration::from_secs(2)).await;
     }
 
     /// The right to use the passwords with which this attempt logs in, and to change that of its account.

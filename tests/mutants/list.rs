@@ -215,8 +215,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a login that was refused twice is tried on and on",
         ACTS,
-        "                    if !retry && !twice && !self.was_refused_all_day().await {",
-        "                    if MUTANT || (!retry && !twice && !self.was_refused_all_day().await) {",
+        "                    if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {",
+        "                    if MUTANT || (!retry && !twice && !self.was_refused_all_day(&self.login.name).await) {",
     ),
     bug(
         "a password is replaced while a rotation is between two",

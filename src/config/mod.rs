@@ -242,6 +242,15 @@ impl Config {
         self.accounts_of(job).filter(leads).map(|account| account.name.clone()).collect()
     }
 
+    /// The accounts at which a job begins: all that it verifies, and the leaders of those that it rotates.
+    #[must_use]
+    pub fn targets_of(&self, job: &Job) -> Vec<AccountName> {
+        match job.action {
+            JobAction::Rotate => self.leaders_of(job),
+            JobAction::Verify => self.accounts_of(job).map(|account| account.name.clone()).collect(),
+        }
+    }
+
     /// Some accounts in ranks: each rank's parents, as far as they are among them, stand in the rank before.
     #[must_use]
     pub fn ranks(&self, names: &BTreeSet<AccountName>) -> Vec<Vec<AccountName>> {

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::types::ErrorBody;
+use crate::model::percent_encode;
 
 /// Why a request failed, with the exit status that it means.
 #[derive(Debug, thiserror::Error)]
@@ -157,16 +158,4 @@ impl Client {
         }
         Ok(())
     }
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

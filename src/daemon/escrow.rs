@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::model::{AccountName, Secret, rfc3339};
+use crate::model::{AccountName, Secret, percent_encode, rfc3339};
 use crate::sealed::{OpenWith, RecoveryKey, SealFor, SealedError, open, seal};
 use crate::vault::KEPT;
 
@@ -27,7 +27,7 @@ pub struct InEscrow {
     pub password: Secret,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Slip<'a> {
     account: &'a str,
     attempt: &'a str,
@@ -35,17 +35,18 @@ struct Slip<'a> {
     password: &'a str,
 }
 
+/// A slip, read back.
+#[derive(Deserialize)]
+struct Opened {
+    account: String,
+    attempt: String,
+    time: String,
+    password: String,
+}
+
 /// An account's folder: what stands in a user name stays out of the path.
 fn folder_of(escrow: &Path, account: &AccountName) -> PathBuf {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_@".contains(&byte);
-    let mut name = String::new();
-    for byte in account.as_str().bytes() {
-        if plain(byte) {
-            name.push(char::from(byte));
-        } else {
-            name.push_str(&format!("%{byte:02X}"));
-        }
-    }
+    let mut name = percent_encode(account.as_str());
     // A file name has at most 255 bytes; a name that is longer once it is encoded is told by its hash.
     if name.len() > 200 {
         use sha2::{Digest, Sha256};
@@ -128,11 +129,9 @@ pub fn open_escrow(path: &Path, with: &OpenWith) -> Result<Vec<InEscrow>, Sealed
     let open_one = |file: &PathBuf| {
         let sealed = std::fs::read(file).map_err(|error| failed(file, error.to_string()))?;
         let plain = open(&sealed, with).map_err(|error| failed(file, error.0))?;
-        let value: serde_json::Value =
+        let Opened { account, attempt, time, password } =
             serde_json::from_slice(&plain).map_err(|_| failed(file, "this is no password in escrow".into()))?;
-        let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        let password = Secret::new(text("password"));
-        Ok(InEscrow { account: text("account"), attempt: text("attempt"), time: text("time"), password })
+        Ok(InEscrow { account, attempt, time, password: Secret::new(password) })
     };
     files.iter().map(open_one).collect()
 }

@@ -7,7 +7,7 @@ use super::core::Core;
 use crate::config::Account;
 use crate::model::{AccountName, rfc3339};
 use crate::policy::LimitError;
-use crate::rotation::{Doubt, Phase, Which};
+use crate::rotation::{Doubt, Phase};
 use crate::vault::{AccountRow, AttemptRow, VaultError};
 
 /// An account's state for a person.
@@ -150,19 +150,14 @@ impl Telling<'_> {
     }
 
     fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: i64) {
-        let name = |which| match which {
-            Which::Old => "old",
-            Which::New => "new",
-        };
         self.say("A change was cut off after the new password may have left: the device has the old or the new one, and the vault holds both.");
         if doubt.other_refused {
-            let other = if doubt.likely == Which::Old { Which::New } else { Which::Old };
-            self.say(format!("A login with the {} one was refused.", name(other)));
+            self.say(format!("A login with the {} one was refused.", doubt.likely.other().name()));
         }
         let when = row.wake.map_or("soon".to_owned(), |at| format!("in {}", in_words(at - now)));
         self.say(format!(
             "rotord tries the {} one {when}, by itself and within the lockout budget.",
-            name(doubt.likely)
+            doubt.likely.name()
         ));
         self.offer("verify", "try now");
         self.resolutions();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use crate::config::Account;
 use crate::model::{AccountName, Trigger};
 use crate::rotation::Phase;
 use crate::vault::VaultError;
@@ -15,24 +16,24 @@ impl Core {
     /// The vault failed.
     pub(super) async fn recover_all(self: &Arc<Self>) -> Result<(), VaultError> {
         let now = self.clock.now();
+        let config = self.config();
         let rows = self
             .vault
             .call(move |tx| {
                 tx.close_open_attempts(&now)?;
                 tx.forget_old(&now)?;
-                tx.accounts()
+                let rows = tx.accounts()?;
+                // An account that mends itself, and that a crash kept from being told when, is told now.
+                for row in rows.iter().filter(|row| row.phase == Phase::Quarantined && row.wake.is_none()) {
+                    let account = AccountName::parse(&row.name).ok().and_then(|name| config.accounts.get(&name));
+                    let mends = |account: &&Arc<Account>| account.mends_itself() && row.tries < account.policy.attempts;
+                    if let Some(account) = account.filter(mends) {
+                        tx.set_wake(&account.name, Some(now.plus_ms(60_000).wall_ms), row.tries)?;
+                    }
+                }
+                Ok(rows)
             })
             .await?;
-        let config = self.config();
-        for row in rows.iter().filter(|row| row.phase == Phase::Quarantined && row.wake.is_none()) {
-            let account = AccountName::parse(&row.name).ok().and_then(|name| config.accounts.get(&name).cloned());
-            let Some(account) = account.filter(|account| account.mends_itself() && row.tries < account.policy.attempts)
-            else {
-                continue;
-            };
-            let (at, tries) = (self.clock.now().plus_ms(60_000).wall_ms, row.tries);
-            self.vault.call(move |tx| tx.set_wake(&account.name, Some(at), tries)).await?;
-        }
         for row in rows.into_iter().filter(|row| !matches!(row.phase, Phase::Idle | Phase::Quarantined)) {
             let Ok(account) = AccountName::parse(&row.name) else {
                 continue;

@@ -143,21 +143,10 @@ impl Agenda {
                     }
                     self.fire(core, &config, job, now).await;
                 }
-                Due::Account { account, job }
-                    if config.jobs.get(&job).is_some_and(|job| job.action == JobAction::Verify) =>
-                {
-                    let core = core.clone();
-                    core.clone().spawn(async move { core.verify_for_job(account, job).await });
-                }
                 Due::Account { account, job } => {
-                    core.spawn_rotation(Request {
-                        account,
-                        trigger: Trigger::Schedule,
-                        actor: None,
-                        reason: Some(format!("job {job}")),
-                        beside: Arc::default(),
-                        job: Some(job),
-                    });
+                    let action = config.jobs.get(&job).map_or(JobAction::Rotate, |job| job.action);
+                    let reason = Some(format!("job {job}"));
+                    core.start_for_job(account, action, job, Trigger::Schedule, reason);
                 }
             }
         }
@@ -181,10 +170,7 @@ impl Agenda {
                 return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used");
             }
         }
-        let accounts: Vec<_> = match job.action {
-            JobAction::Rotate => config.leaders_of(job),
-            JobAction::Verify => config.accounts_of(job).map(|account| account.name.clone()).collect(),
-        };
+        let accounts = config.targets_of(job);
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
         for account in accounts {
             let mut at = now + spread_offset_ms(&account, job.spread);
@@ -210,17 +196,32 @@ impl Core {
         self.spawn(async move { drop(core.rotate(request).await) });
     }
 
+    /// Does to an account what a job does, with nobody waiting for it.
+    fn start_for_job(
+        self: &Arc<Self>,
+        account: AccountName,
+        action: JobAction,
+        job: String,
+        trigger: Trigger,
+        reason: Option<String>,
+    ) {
+        match action {
+            JobAction::Rotate => {
+                self.spawn_rotation(Request { job: Some(job), reason, ..Request::of(account, trigger) });
+            }
+            JobAction::Verify => {
+                let core = self.clone();
+                self.spawn(async move { core.verify_for_job(account, job).await });
+            }
+        }
+    }
+
     /// Runs jobs now, without their spread.
     pub fn run_jobs(self: &Arc<Self>, jobs: &[Arc<Job>], trigger: Trigger) {
         let config = self.config();
         for job in jobs {
             let core = self.clone();
-            let verifies = job.action == JobAction::Verify;
-            let accounts: Vec<_> = if verifies {
-                config.accounts_of(job).map(|account| account.name.clone()).collect()
-            } else {
-                config.leaders_of(job)
-            };
+            let (accounts, action) = (config.targets_of(job), job.action);
             let name = job.name.clone();
             self.spawn(async move {
                 let asked = name.clone();
@@ -235,19 +236,7 @@ impl Core {
                 }
                 tracing::info!(job = %name, accounts = accounts.len(), "job runs now");
                 for account in accounts {
-                    if verifies {
-                        let (core, job) = (core.clone(), name.clone());
-                        core.clone().spawn(async move { core.verify_for_job(account, job).await });
-                        continue;
-                    }
-                    core.spawn_rotation(Request {
-                        account,
-                        trigger,
-                        actor: None,
-                        job: Some(name.clone()),
-                        reason: None,
-                        beside: Arc::default(),
-                    });
+                    core.start_for_job(account, action, name.clone(), trigger, None);
                 }
             });
         }
@@ -301,14 +290,7 @@ impl Core {
             self.spawn(async move {
                 if retry {
                     let reason = Some(format!("try {}", tries + 1));
-                    let request = Request {
-                        account,
-                        trigger: Trigger::Schedule,
-                        actor: None,
-                        job: None,
-                        reason,
-                        beside: Arc::default(),
-                    };
+                    let request = Request { reason, ..Request::of(account, Trigger::Schedule) };
                     drop(core.rotate(request).await);
                 } else if mend {
                     drop(core.reconcile(&account, None, Some("by itself".into())).await);

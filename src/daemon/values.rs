@@ -170,9 +170,9 @@ pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, l
 }
 
 /// The accounts that log in at the jump hosts on the way to a device.
-pub(super) fn jump_accounts(config: &Config, device: &Device, user: &str) -> Vec<AccountName> {
-    let gateways = std::iter::successors(device.jump.as_ref(), |name| config.devices.get(name)?.jump.as_ref());
-    let logins = gateways.filter_map(|name| config.jump_login(config.devices.get(name)?, user));
+pub(super) fn jump_accounts(config: &Config, device: &Arc<Device>, user: &str) -> Vec<AccountName> {
+    let way = way_to(config, device);
+    let logins = way.iter().skip(1).filter_map(|gateway| config.jump_login(gateway, user));
     logins.map(|account| account.name.clone()).collect()
 }
 

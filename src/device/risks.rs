@@ -86,7 +86,7 @@ impl Risks {
             ended.as_mut().enable();
             let taking = slot.taking.lock().await;
             let (name, now) = (account.clone(), self.clock.now());
-            let taken = self.vault.call(move |tx| Ok(try_login(tx, &name, budget, &now))).await??;
+            let taken = self.vault.call(move |tx| try_login(tx, &name, budget, &now)).await?;
             match taken {
                 Ok(id) => {
                     *slot.pending.lock().unwrap_or_else(PoisonError::into_inner) += 1;

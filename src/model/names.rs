@@ -130,6 +130,20 @@ impl serde::Serialize for AccountName {
     }
 }
 
+/// A text in which all but the unreserved characters of RFC 3986 (section 2.3) is encoded.
+#[must_use]
+pub fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 /// Whether `name` matches `glob`, in which `*` is any run of characters and `?` any one; all else is literal.
 ///
 /// Time is linear in `name` for each `*`, whatever the glob.

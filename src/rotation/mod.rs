@@ -17,10 +17,21 @@ pub enum Which {
 }
 
 impl Which {
-    fn other(self) -> Self {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
         match self {
             Self::Old => Self::New,
             Self::New => Self::Old,
+        }
+    }
+
+    /// In a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
         }
     }
 }

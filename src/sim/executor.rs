@@ -79,8 +79,8 @@ impl Wake for Task {
     }
 }
 
-/// Milliseconds of true time since the history began.
 impl Loop {
+    /// Milliseconds of true time since the history began.
     pub(super) fn now(&self) -> i64 {
         lock(&self.inner).now
     }

@@ -173,8 +173,7 @@ impl SimLink {
         self.attempt.user = user.to_owned();
         let asks = self.asks();
         match ask {
-            Ask::None => Ok(Reply::Failure { methods: self.methods(), partial: false }),
-            Ask::Key(_) => Ok(Reply::Failure { methods: self.methods(), partial: false }),
+            Ask::None | Ask::Key(_) => Ok(Reply::Failure { methods: self.methods(), partial: false }),
             Ask::Password(secret) => {
                 self.attempt.password = Some(secret.expose().to_owned());
                 if asks == Asks::PasswordMethodThenCode {

@@ -11,7 +11,7 @@ use super::coverage::Coverage;
 use super::executor::{Tasks, lock};
 use super::fleet::{Asks, SimWire, Site, User, reboot};
 use super::random::Random;
-use super::universe::{BEGIN, Fault, SimCarrier, SimTime, Universe};
+use super::universe::{Fault, SimCarrier, SimTime, Universe};
 use crate::clock::Clock;
 use crate::config::{Access, Account, Config, Daemon, Device, Job, JobAction, KeySource, Library};
 use crate::daemon::{Core, DeviceHas, Request, World};
@@ -376,7 +376,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 }
 
 fn request(account: AccountName) -> Request {
-    Request { account, trigger: Trigger::Command, actor: None, job: None, reason: None, beside: Arc::default() }
+    Request::of(account, Trigger::Command)
 }
 
 /// When what happens: a list of moments in true time, drawn at the start.
@@ -641,10 +641,4 @@ fn ended(universe: &Arc<Universe>, plan: Plan) -> Ended {
     coverage.refused = count("rotation.refused");
     let story = lock(&universe.story).take().unwrap_or_default();
     Ended { violation: universe.violated(), story, coverage }
-}
-
-/// The true time at which histories begin, for people.
-#[must_use]
-pub fn begins() -> String {
-    crate::model::rfc3339(BEGIN)
 }

@@ -14,7 +14,7 @@ mod random;
 mod universe;
 
 pub use coverage::{Coverage, cannot_happen};
-pub use history::{Ended, Plan, begins, run};
+pub use history::{Ended, Plan, run};
 pub use random::Random;
 pub use universe::Fault;
 

@@ -139,21 +139,14 @@ impl Transitions for Tx<'_> {
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
         let Transition { account, attempt, persist, candidate, keep, now } = *transition;
         match persist {
-            Persist::Prepared => {
+            Persist::Prepared | Persist::Mending => {
                 let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
-                // An account that another one changes may have been unknown to the vault until now.
+                // An account that another one changes may have been unknown to the vault until now. The candidate that
+                // an earlier change sent stays among the secrets: the device may hold it.
                 self.ensure_account(account, now)?;
                 let version = self.add_secret(account, &Kind::Password, candidate.secret(), now)?;
-                self.set_phase(account, Phase::Prepared, Some(attempt), now)?;
-                self.connection
-                    .execute("UPDATE account SET candidate = ?2 WHERE name = ?1", params![account.as_str(), version])?;
-            }
-            Persist::Mending => {
-                // The candidate that an earlier change sent stays among the secrets: the device may hold it.
-                let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
-                self.ensure_account(account, now)?;
-                let version = self.add_secret(account, &Kind::Password, candidate.secret(), now)?;
-                self.set_phase(account, Phase::Mending, Some(attempt), now)?;
+                let phase = if persist == Persist::Mending { Phase::Mending } else { Phase::Prepared };
+                self.set_phase(account, phase, Some(attempt), now)?;
                 self.connection
                     .execute("UPDATE account SET candidate = ?2 WHERE name = ?1", params![account.as_str(), version])?;
             }

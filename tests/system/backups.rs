@@ -1,27 +1,20 @@
 //! Backups, restores and escrow: what is left when the vault is not.
 
-use std::process::{Command, Output, Stdio};
+use std::fs;
+use std::process::{Command, Output};
 use std::sync::Arc;
-use std::{fs, io::Write};
 
 use rotord::demo::PasswdShell;
 
-use crate::lab::{Lab, Place, wait_for};
+use crate::lab::{Lab, Place, feed, wait_for};
 use crate::scripted::{FIRST, with_shell};
 
 const PASSPHRASE: &str = "correct horse battery staple\n";
 
 fn restore(place: &Place, file: &str, more: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rotord"))
-        .args(["--config", place.path("rotord.toml").to_str().unwrap(), "restore", place.path(file).to_str().unwrap()])
-        .args(more)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-    child.wait_with_output().unwrap()
+    let (config, file) = (place.path("rotord.toml"), place.path(file));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rotord"));
+    feed(command.arg("--config").arg(config).arg("restore").arg(file).args(more), input)
 }
 
 fn errors(output: &Output) -> String {

@@ -140,6 +140,14 @@ pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
+/// Runs a command with an input.
+pub fn feed(command: &mut Command, input: &str) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that does not read its input may be gone already.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
 /// A folder with a config and a vault key.
 pub struct Place {
     pub folder: tempfile::TempDir,
@@ -170,17 +178,7 @@ impl Place {
     }
 
     pub fn ctl(&self, args: &[&str], input: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rotorctl"))
-            .args(args)
-            .env("ROTORD_SOCKET", self.path("socket"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that does not read its input may be gone already.
-        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-        child.wait_with_output().unwrap()
+        feed(Command::new(env!("CARGO_BIN_EXE_rotorctl")).args(args).env("ROTORD_SOCKET", self.path("socket")), input)
     }
 
     /// A command's JSON and exit status.

@@ -15,10 +15,7 @@ impl Attempt {
     pub(super) async fn cancelled_before_commit(&self) {
         self.core.stopped().await;
         let rotation = self.rotation.lock().await;
-        if matches!(
-            rotation.phase(),
-            Phase::Idle | Phase::Prepared | Phase::Changing | Phase::Quarantined | Phase::Mending
-        ) {
+        if matches!(rotation.phase(), Phase::Idle | Phase::Prepared | Phase::Changing | Phase::Mending) {
             self.cancelled.store(true, Ordering::SeqCst);
             return;
         }
@@ -169,10 +166,7 @@ impl Attempt {
 
     /// Logs in as the account itself with one of the two passwords, in a new session, and hangs up.
     pub(super) async fn check(&self, which: Which) -> Event {
-        let name = match which {
-            Which::Old => "old",
-            Which::New => "new",
-        };
+        let name = which.name();
         if let Err(free_in) = self.budget(&self.account.name).await {
             *lock(&self.wake) = Some(self.core.clock.now().plus_ms(free_in).wall_ms);
             self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));

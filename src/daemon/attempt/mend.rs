@@ -29,26 +29,16 @@ impl Core {
         reason: Option<String>,
     ) -> RotationResult {
         let config = self.config();
-        let request = Request {
-            account: account.clone(),
-            trigger: Trigger::Reconcile,
-            actor: actor.clone(),
-            job: None,
-            reason,
-            beside: Arc::default(),
-        };
+        let request = Request { actor: actor.clone(), reason, ..Request::of(account.clone(), Trigger::Reconcile) };
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        let name = account.clone();
-        let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
-        let settled = matches!(phase, Ok(None | Some(Phase::Idle | Phase::Quarantined)) | Err(_));
-        if !settled && let Some(result) = self.recover(account, Trigger::Command, actor).await {
-            let name = account.clone();
-            let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
-            if !matches!(phase, Ok(Some(Phase::Quarantined))) {
-                return result;
-            }
+        let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle | Phase::Quarantined)) | Err(_));
+        if !settled
+            && let Some(result) = self.recover(account, Trigger::Command, actor).await
+            && !matches!(self.phase(account).await, Ok(Some(Phase::Quarantined)))
+        {
+            return result;
         }
         let Some(hold) = self.limits.hold(account) else {
             let attempt = Attempt::new(self, config, found, request);
@@ -133,10 +123,8 @@ impl Attempt {
             Ok(Admission::Recover) => return self.refuse("its state is not known yet".into(), true).await,
             Err(error) => return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
         }
-        let name = name.clone();
-        let phase = self.core.vault.call(move |tx| Ok(tx.account(&name)?.map_or(Phase::Idle, |row| row.phase))).await;
-        match phase {
-            Ok(phase) => self.change(phase).await,
+        match self.core.phase(name).await {
+            Ok(phase) => self.change(phase.unwrap_or(Phase::Idle)).await,
             Err(error) => self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
         }
     }

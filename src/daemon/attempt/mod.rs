@@ -44,6 +44,14 @@ pub struct Request {
     pub beside: Arc<BTreeSet<AccountName>>,
 }
 
+impl Request {
+    /// A request of rotord's own, for no job and without a reason.
+    #[must_use]
+    pub fn of(account: AccountName, trigger: Trigger) -> Self {
+        Self { account, trigger, actor: None, job: None, reason: None, beside: Arc::default() }
+    }
+}
+
 /// How it ended.
 #[derive(Debug, Clone, Serialize)]
 pub struct RotationResult {
@@ -162,17 +170,17 @@ impl Core {
         let config = self.config();
         let children = config.accounts.values().filter(|account| account.after.as_ref() == Some(parent));
         for child in children.filter(|child| !beside.contains(&child.name)) {
-            let request = Request {
-                account: child.name.clone(),
-                trigger: Trigger::Parent,
-                actor: None,
-                job: None,
-                reason: Some(format!("{parent} was changed")),
-                beside: Arc::default(),
-            };
+            let reason = Some(format!("{parent} was changed"));
+            let request = Request { reason, ..Request::of(child.name.clone(), Trigger::Parent) };
             let core = self.clone();
             self.spawn(async move { drop(core.rotate(request).await) });
         }
+    }
+
+    /// Where an account's rotation stands; `None` where nothing of it was ever stored.
+    pub(super) async fn phase(&self, account: &AccountName) -> Result<Option<Phase>, VaultError> {
+        let name = account.clone();
+        self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await
     }
 
     /// Finds out, by logging in, which password an account holds whose change was interrupted.
@@ -185,8 +193,7 @@ impl Core {
         let config = self.config();
         let account = config.accounts.get(account).cloned()?;
         let hold = self.limits.hold(&account.name)?;
-        let request =
-            Request { account: account.name.clone(), trigger, actor, job: None, reason: None, beside: Arc::default() };
+        let request = Request { actor, ..Request::of(account.name.clone(), trigger) };
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.find_out()).await;
         drop(hold);
@@ -391,10 +398,12 @@ impl Attempt {
         if event == Event::AtCommitPoint && self.cancelled.load(Ordering::SeqCst) {
             return Err("the daemon is stopping".into());
         }
-        let candidate = lock(&self.candidate).clone();
-        if let Some(candidate) = candidate.filter(|_| event == Event::AtCommitPoint) {
-            let now = self.core.clock.now().wall_ms;
-            super::escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now).await?;
+        if event == Event::AtCommitPoint {
+            let candidate = lock(&self.candidate).clone();
+            if let Some(candidate) = candidate {
+                let now = self.core.clock.now().wall_ms;
+                super::escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now).await?;
+            }
         }
         let mut next = rotation.clone();
         let actions = next.step(event).map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::core::Core;
 use super::super::values::way_to;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
+use crate::audit::Draft;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
 use crate::rotation::{Event, Phase, Which};
 
@@ -23,20 +24,12 @@ impl Core {
     ) -> RotationResult {
         let config = self.config();
         let trigger = if job.is_some() { Trigger::Schedule } else { Trigger::Command };
-        let request = Request {
-            account: account.clone(),
-            trigger,
-            actor: actor.clone(),
-            job,
-            reason: Some("verify".into()),
-            beside: Arc::default(),
-        };
+        let reason = Some("verify".into());
+        let request = Request { actor: actor.clone(), job, reason, ..Request::of(account.clone(), trigger) };
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        let name = account.clone();
-        let phase = self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await;
-        let settled = matches!(phase, Ok(None | Some(Phase::Idle)) | Err(_));
+        let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)) | Err(_));
         if !settled
             && trigger == Trigger::Command
             && let Some(result) = self.recover(account, trigger, actor).await
@@ -93,15 +86,17 @@ impl Attempt {
         };
         let now = self.core.clock.now();
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
-        let wake = self.account.mends_itself().then_some(now.wall_ms);
+        let refused = outcome == Outcome::Unknown;
+        let wake = (refused && self.account.mends_itself()).then_some(now.wall_ms);
         let (name, text) = (self.account.name.clone(), detail.clone());
-        let draft = crate::audit::Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(&*detail) };
+        let draft =
+            refused.then(|| Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(detail.clone()) });
         let saved = self.core.vault.call(move |tx| {
             tx.save_attempt(&row)?;
             tx.set_verified(&name, &now)?;
-            if outcome == Outcome::Unknown {
+            if let Some(draft) = &draft {
                 tx.quarantine_idle(&name, &text, wake, &now)?;
-                tx.audit(&draft, &now)?;
+                tx.audit(draft, &now)?;
             }
             Ok(())
         });

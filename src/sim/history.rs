@@ -341,7 +341,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
     on.spawn(Box::pin(async move {
         let now = core.clock.now();
         match what {
-            Fault::OperatorRotates => drop(core.rotate(request(account)).await),
+            Fault::OperatorRotates => drop(core.rotate(Request::of(account, Trigger::Command)).await),
             Fault::OperatorVerifies => drop(core.verify(&account, None, None).await),
             Fault::OperatorPauses => {
                 drop(core.vault.call(move |tx| tx.set_paused(&account, paused, &now)).await);
@@ -373,10 +373,6 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
             _ => core.adopt((*core.config()).clone()),
         }
     }));
-}
-
-fn request(account: AccountName) -> Request {
-    Request::of(account, Trigger::Command)
 }
 
 /// When what happens: a list of moments in true time, drawn at the start.
@@ -548,7 +544,7 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
                         user.expired = true;
                     }
                 });
-                let result = core.rotate(request(account.clone())).await;
+                let result = core.rotate(Request::of(account.clone(), Trigger::Command)).await;
                 // A job may have been there before: then the cap or the least age stands against it.
                 let before = ["the cap", "min_age"].iter().any(|rule| result.detail.starts_with(rule));
                 let changed = before

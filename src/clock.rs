@@ -86,6 +86,18 @@ impl Clock {
     }
 }
 
+/// Whether the kernel holds the host's clock for synchronised (`STA_UNSYNC`, adjtimex(2)); `None` where it does not say.
+#[must_use]
+#[allow(unsafe_code)]
+pub fn host_is_synchronised() -> Option<bool> {
+    // SAFETY: all of a timex may be zero, and `modes` of zero only reads. The kernel writes no more than the struct.
+    let (state, time) = unsafe {
+        let mut time: nix::libc::timex = std::mem::zeroed();
+        (nix::libc::adjtimex(&raw mut time), time)
+    };
+    (state >= 0).then_some(time.status & nix::libc::STA_UNSYNC == 0)
+}
+
 struct System {
     boot: BootId,
 }

@@ -104,7 +104,7 @@ fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
 }
 
 async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, Failure> {
-    let mut body = StatusBody { accounts: Vec::new(), config_error: None, vault_error: None };
+    let mut body = StatusBody { accounts: Vec::new(), config_error: None, vault_error: None, clock_warning: None };
     let globs: Vec<Option<&str>> =
         if accounts.is_empty() { vec![None] } else { accounts.iter().map(|glob| Some(glob.as_str())).collect() };
     for glob in globs {
@@ -117,6 +117,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
         }
         body.config_error = part.config_error;
         body.vault_error = part.vault_error;
+        body.clock_warning = part.clock_warning;
     }
     if json {
         return print(&body);
@@ -138,6 +139,19 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
     println!("{}", table(&["ACCOUNT", "STATE", "LAST CHANGE", "NEXT RUN", "24 H", "LAST ERROR"], &rows));
     if let Some(error) = body.vault_error {
         println!("\nThe vault cannot be written, so no rotation starts: {}", safe(&error));
+    }
+    let mut off: Vec<(&str, i64)> = body
+        .accounts
+        .iter()
+        .filter(|account| account.totp_skew != 0)
+        .filter_map(|account| Some((account.account.split_once('/')?.0, account.totp_skew)))
+        .collect();
+    off.dedup();
+    for (device, steps) in off {
+        println!("\nThe clock of {} is off: it takes codes of {steps:+} time steps.", safe(device));
+    }
+    if let Some(warning) = body.clock_warning {
+        println!("\nWarning: {}", safe(&warning));
     }
     if let Some(error) = body.config_error {
         println!("\nThe new config was refused, the old one is in force:\n{error}");

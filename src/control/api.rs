@@ -42,13 +42,15 @@ pub(super) async fn status(
     }
     // Before anything is read, which goes well on a full disk too.
     let vault_error = core.vault_error().await;
-    let (rows, changes) = core
+    let (rows, changes, skews) = core
         .vault
         .call(|tx| {
             let rows: HashMap<String, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
-            Ok((rows, tx.all_changes()?))
+            Ok((rows, tx.all_changes()?, tx.skews()?))
         })
         .await?;
+    let clock_warning = core.clock_warning(&skews, crate::clock::host_is_synchronised());
+    let skews: HashMap<String, i64> = skews.into_iter().map(|(device, skew)| (device, skew.steps)).collect();
     let mut accounts = Vec::with_capacity(names.len());
     for name in &names {
         let Some(account) = config.accounts.get(name) else {
@@ -64,11 +66,12 @@ pub(super) async fn status(
             next_run: core.next_run(&config, name).map(rfc3339),
             changes_24h: account.policy.cap().used(changes.get(name.as_str()).map_or(&[], Vec::as_slice), &now),
             cap: account.policy.cap().count,
+            totp_skew: skews.get(account.device.name.as_str()).copied().unwrap_or(0),
             last_error: row.and_then(|row| row.last_error.clone()),
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }
-    Ok(Json(StatusBody { accounts, config_error: core.config_error(), vault_error }))
+    Ok(Json(StatusBody { accounts, config_error: core.config_error(), vault_error, clock_warning }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {

@@ -17,6 +17,7 @@ use super::types::{
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::daemon::refuse_while_busy;
+use crate::device::Aim;
 use crate::model::{AccountName, Actor, Secret, shown_account};
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::totp::Seed;
@@ -56,9 +57,10 @@ pub(super) async fn otp(
     let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
     let period = seed.period();
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
-    let issued = core.transport.codes.issue(&seed, earliest, |_: Duration| {}).await?;
+    let issued = core.transport.codes.issue(&seed, Aim::At(&account.device()), earliest, |_: Duration| {}).await?;
     core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step))).await?;
-    let seconds_left = ((issued.step + 1) * period).saturating_sub(core.clock.now().unix_seconds());
+    let ends = issued.step.saturating_add_signed(1 - issued.ahead) * period;
+    let seconds_left = ends.saturating_sub(core.clock.now().unix_seconds());
     Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))
 }
 

@@ -57,6 +57,9 @@ pub struct AccountStatus {
     pub last_error: Option<String>,
     /// Whether the password is older than the policy's `max_age`.
     pub overdue: bool,
+    /// Time steps by which the device's clock is ahead of the host's, as learned from the codes that it takes.
+    #[serde(default)]
+    pub totp_skew: i64,
 }
 
 /// `status`.
@@ -69,6 +72,9 @@ pub struct StatusBody {
     /// Why the vault cannot be written at present; no rotation starts then.
     #[serde(default)]
     pub vault_error: Option<String>,
+    /// Why the host's own clock looks wrong.
+    #[serde(default)]
+    pub clock_warning: Option<String>,
 }
 
 /// Accounts to work upon: by globs, by job, or all.

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KeySource};
 use crate::device::{Codes, Risks, Transport};
 use crate::model::{Actor, Problem};
+use crate::totp::Skew;
 use crate::vault::{Vault, VaultError, VaultKey};
 
 /// Why the daemon does not start.
@@ -118,6 +119,27 @@ impl Core {
         self.vault.trouble()?;
         let now = self.clock.now();
         self.vault.call(move |tx| tx.probe(&now)).await.err().map(|error| error.to_string())
+    }
+
+    /// Why the host's own clock looks wrong, as far as anything tells: what the kernel says, and devices that agree on
+    /// codes of another time step.
+    #[must_use]
+    pub fn clock_warning(&self, skews: &[(String, Skew)], synchronised: Option<bool>) -> Option<String> {
+        let config = self.config();
+        let off: Vec<i64> = skews
+            .iter()
+            .filter(|(device, skew)| skew.steps != 0 && config.devices.keys().any(|name| name.as_str() == device))
+            .map(|(_, skew)| skew.steps.signum())
+            .collect();
+        let most = off.iter().filter(|&&sign| sign > 0).count().max(off.iter().filter(|&&sign| sign < 0).count());
+        if most >= 2 && most * 2 > config.devices.len() {
+            return Some(format!(
+                "{most} of {} devices take one-time codes that are off to the same side: this host's clock seems wrong, not theirs",
+                config.devices.len()
+            ));
+        }
+        let unsynchronised = "the kernel says that this host's clock is not synchronised: run an NTP client, or one-time codes will be refused once it drifts";
+        (synchronised == Some(false)).then(|| unsynchronised.to_owned())
     }
 
     /// Reads the config again. A broken one is refused whole; the old one stays in force.

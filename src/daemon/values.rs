@@ -107,6 +107,7 @@ impl Core {
             prompts: login_prompts(template),
             values,
             prove,
+            probe: false,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 
+use super::codes::Aim;
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::wire::{Ask, Link, Methods, Reply};
@@ -43,6 +44,8 @@ struct Exchange<'a, W: Watcher> {
     /// Taken before the first secret leaves.
     risk: Option<Risk>,
     password_sent: bool,
+    /// How many steps ahead of the host's clock the code was that was sent last.
+    ahead: Option<i64>,
     committed: bool,
 }
 
@@ -55,12 +58,31 @@ pub(super) async fn log_in<W: Watcher>(
     watcher: &W,
 ) -> Result<bool, DeviceError> {
     let clock = on.codes.clock();
-    let mut exchange =
-        Exchange { link, device, login, on, clock, watcher, risk: None, password_sent: false, committed: false };
+    let mut exchange = Exchange {
+        link,
+        device,
+        login,
+        on,
+        clock,
+        watcher,
+        risk: None,
+        password_sent: false,
+        ahead: None,
+        committed: false,
+    };
     let end = exchange.run().await;
     let taken = matches!(end, Ok(()) | Err(DeviceError::Prompt(PromptError::NewDemanded)));
     if let Some(risk) = exchange.risk.take().filter(|_| taken) {
         risk.worked().await;
+    }
+    if let Some(ahead) = exchange.ahead {
+        if taken {
+            if let Some(steps) = on.codes.took(&device.name, ahead).await {
+                watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
+            }
+        } else if login.probe && end.as_ref().is_err_and(DeviceError::may_be_refusal) {
+            on.codes.missed(&device.name).await;
+        }
     }
     end?;
     if login.prove && !exchange.password_sent {
@@ -157,7 +179,7 @@ impl<W: Watcher> Exchange<'_, W> {
         })
     }
 
-    async fn code(&self) -> Result<Secret, DeviceError> {
+    async fn code(&mut self) -> Result<Secret, DeviceError> {
         let seed = self.login.seed.as_ref().ok_or_else(|| DeviceError::Incapable {
             account: self.login.account.to_string(),
             why: format!(
@@ -167,7 +189,14 @@ impl<W: Watcher> Exchange<'_, W> {
         })?;
         let waiting =
             |time: Duration| self.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
-        Ok(self.on.codes.issue(seed, None, waiting).await?.code)
+        let device = &self.device.name;
+        let aim = if self.login.probe { Aim::Probing(device) } else { Aim::At(device) };
+        let issued = self.on.codes.issue(seed, aim, None, waiting).await?;
+        self.ahead = Some(issued.ahead);
+        if self.login.probe && issued.ahead != 0 {
+            self.watcher.step(format!("trying a code {:+} steps off: the device's clock may be wrong", issued.ahead));
+        }
+        Ok(issued.code)
     }
 
     /// From here on the device may count a refused login.

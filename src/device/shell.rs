@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::codes::Aim;
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::ssh::Session;
 use super::{Transport, Watcher};
 use crate::dialogue::{Effect, Input, Run, Verdict, Whose};
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, DeviceName, Secret};
 use crate::policy::Limit;
 use crate::totp::Seed;
 
@@ -82,7 +83,7 @@ pub async fn run_template<W: Watcher>(
                     }
                 }
                 Effect::NeedCode(whose) => {
-                    let code = code(whose, context).await?;
+                    let code = code(whose, &session.device.name, context).await?;
                     queue.extend(run.handle(now(), Input::Code(code)));
                 }
                 Effect::CommitPoint => {
@@ -108,7 +109,11 @@ pub async fn run_template<W: Watcher>(
     }
 }
 
-async fn code<W: Watcher>(whose: Whose, context: &RunContext<'_, W>) -> Result<Secret, DeviceError> {
+async fn code<W: Watcher>(
+    whose: Whose,
+    device: &DeviceName,
+    context: &RunContext<'_, W>,
+) -> Result<Secret, DeviceError> {
     let seed = match whose {
         Whose::Account => context.seed,
         Whose::Login => context.login_seed,
@@ -116,5 +121,5 @@ async fn code<W: Watcher>(whose: Whose, context: &RunContext<'_, W>) -> Result<S
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
     let waiting =
         |time: Duration| context.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
-    Ok(context.on.codes.issue(seed, None, waiting).await?.code)
+    Ok(context.on.codes.issue(seed, Aim::At(device), None, waiting).await?.code)
 }

@@ -15,6 +15,7 @@ use super::universe::{Fault, SimCarrier, SimTime, Universe};
 use crate::clock::Clock;
 use crate::config::{Access, Account, Config, Daemon, Device, Job, JobAction, KeySource, Library};
 use crate::daemon::{Core, DeviceHas, Request, World};
+use crate::device::Aim;
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Outcome, Secret, Trigger};
 use crate::policy::{DAY_MS, PasswordRules, Policy};
@@ -347,9 +348,10 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 drop(core.vault.call(move |tx| tx.set_paused(&account, paused, &now)).await);
             }
             Fault::OperatorReadsCode => {
+                let device = account.device();
                 let uri = core.vault.call(move |tx| tx.secret(&account, &Kind::Totp)).await;
                 if let Ok(Some(Ok(seed))) = uri.map(|uri| uri.map(|uri| Seed::parse(uri.expose()))) {
-                    drop(core.transport.codes.issue(&seed, None, |_| {}).await);
+                    drop(core.transport.codes.issue(&seed, Aim::At(&device), None, |_| {}).await);
                 }
             }
             Fault::OperatorStores => {

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::audit::Draft;
-use crate::model::{AccountName, Candidate, Moment, Secret, rfc3339};
+use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
 use crate::rotation::{Persist, Phase};
-use crate::totp::{Pick, Seed, guard_for, pick_step};
+use crate::totp::{Pick, Seed, Skew, guard_for, pick_step};
 use crate::vault::{
     AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
     Transitions, VaultError,
@@ -155,6 +155,7 @@ pub(super) struct Books {
     /// In the order in which they were used.
     pub(super) used_order: Vec<(Vec<u8>, u64)>,
     jobs: Arc<BTreeMap<String, i64>>,
+    clocks: Arc<BTreeMap<String, Skew>>,
     paused_jobs: BTreeSet<String>,
     pub(super) log: Vec<Noted>,
     /// Accounts whose commit point the call at hand passed.
@@ -167,6 +168,7 @@ pub(super) struct Mark {
     pub(super) accounts: Vec<Arc<Book>>,
     used: usize,
     jobs: Arc<BTreeMap<String, i64>>,
+    clocks: Arc<BTreeMap<String, Skew>>,
     log: usize,
 }
 
@@ -184,6 +186,7 @@ impl Books {
             accounts: self.accounts.clone(),
             used: self.used_order.len(),
             jobs: self.jobs.clone(),
+            clocks: self.clocks.clone(),
             log: self.log.len(),
         }
     }
@@ -191,6 +194,7 @@ impl Books {
     pub(super) fn roll_back(&mut self, mark: Mark) {
         self.accounts = mark.accounts;
         self.jobs = mark.jobs;
+        self.clocks = mark.clocks;
         self.log.truncate(mark.log);
         for pair in self.used_order.drain(mark.used..) {
             self.used.remove(&pair);
@@ -284,6 +288,19 @@ impl Records for Pages<'_> {
 
     fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
         self.update(account, |book| book.verified = Some(now.wall_ms));
+        Ok(())
+    }
+
+    fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError> {
+        Ok(self.0.borrow().clocks.get(device.as_str()).copied().unwrap_or_default())
+    }
+
+    fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError> {
+        Ok(self.0.borrow().clocks.iter().map(|(device, skew)| (device.clone(), *skew)).collect())
+    }
+
+    fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError> {
+        Arc::make_mut(&mut self.0.borrow_mut().clocks).insert(device.as_str().to_owned(), skew);
         Ok(())
     }
 
@@ -525,11 +542,18 @@ impl Transitions for Pages<'_> {
         Ok(stamps.unwrap_or_default())
     }
 
-    fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
+    fn reserve_code(
+        &self,
+        seed: &Seed,
+        ahead: i64,
+        earliest: Option<u64>,
+        now: &Moment,
+    ) -> Result<Reservation, VaultError> {
         let key = seed.key().to_vec();
         let mut books = self.0.borrow_mut();
-        let pick = pick_step(now.wall_ms, seed.period(), guard_for(seed.period()), |step| {
-            earliest.is_some_and(|earliest| step < earliest) || books.used.contains(&(key.clone(), step))
+        let pick = pick_step(now.wall_ms, seed.period(), ahead, guard_for(seed.period()), |step| {
+            earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead))
+                || books.used.contains(&(key.clone(), step))
         });
         Ok(match pick {
             Pick::WaitUntil(at) => Reservation::WaitUntil(at),

@@ -45,7 +45,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         18 => format!("{:?}", tx.set_verified(&name, now)),
         19 => {
             let seed = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
-            match tx.reserve_code(&seed, None, now)? {
+            match tx.reserve_code(&seed, i64::from(n % 3) - 1, None, now)? {
                 Reservation::Code { step, .. } => format!("step {step}"),
                 Reservation::WaitUntil(at) => format!("until {at}"),
             }
@@ -53,6 +53,11 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         20 => format!("{:?}", tx.clock_was_set(i64::from(n) * 1000, now)),
         21 => format!("{:?}", tx.forget_old(now)),
         22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n.is_multiple_of(2)))),
+        23 => {
+            let device = name.device();
+            let skew = Skew { steps: i64::from(n % 5) - 2, tried: u32::from(n) };
+            format!("{:?} {:?} {:?}", tx.skew(&device), tx.set_skew(&device, skew), tx.skews())
+        }
         // A call that fails is undone.
         _ => {
             tx.set_secret(&name, &Kind::Password, &secret, now)?;
@@ -93,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn the_vault_in_memory_answers_as_sqlite_does(
-        ops in proptest::collection::vec((0u8..24, any::<u8>(), 0i64..40 * 86_400_000, 0u8..3), 1..60)
+        ops in proptest::collection::vec((0u8..25, any::<u8>(), 0i64..40 * 86_400_000, 0u8..3), 1..60)
     ) {
         let folder = tempfile::tempdir().unwrap();
         let key = VaultKey::create(&folder.path().join("key")).unwrap();

@@ -20,7 +20,7 @@ use super::store::{Alone, Vault, lock, meta, open_database, set_meta};
 use crate::audit::{Draft, GENESIS, log_files, verify_files};
 use crate::model::{AccountName, Moment, rfc3339};
 use crate::sealed::{OpenWith, SealFor, SealedError, open, seal};
-use crate::totp::Seed;
+use crate::totp::{Seed, WINDOW};
 
 /// The first line of what is sealed.
 const MAGIC: &[u8] = b"rotord backup 1\n";
@@ -246,7 +246,8 @@ fn use_up_codes(tx: &super::store::Tx<'_>, now: &Moment) -> Result<(), VaultErro
         let Ok(seed) = Seed::parse(uri.expose()) else { continue };
         let step = now.unix_seconds() / seed.period();
         let hash = tx.seed_hash(seed.key());
-        for step in step.saturating_sub(1)..=step + 1 {
+        let reach = WINDOW.unsigned_abs() + 1;
+        for step in step.saturating_sub(reach)..=step + reach {
             tx.connection.execute(
                 "INSERT OR IGNORE INTO used_code (seed, step, wall) VALUES (?1, ?2, ?3)",
                 params![hash, i64::try_from(step).unwrap_or(i64::MAX), now.wall_ms],

@@ -5,8 +5,9 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::error::VaultError;
 use super::secrets::StoredPassword;
 use super::store::Tx;
-use crate::model::{AccountName, AccountState, Actor, Moment, Outcome, Secret, Step, rfc3339};
+use crate::model::{AccountName, AccountState, Actor, DeviceName, Moment, Outcome, Secret, Step, rfc3339};
 use crate::rotation::{Doubt, Phase, Which};
+use crate::totp::Skew;
 
 /// What the vault knows of an account, its secrets apart.
 #[derive(Debug, Clone)]
@@ -213,6 +214,24 @@ pub trait Records {
     /// SQLite failed.
     fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError>;
 
+    /// What is known of a device's clock; nothing known is a good clock.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError>;
+
+    /// Every device of whose clock something is known, by name.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError>;
+
+    /// Records what became known of a device's clock.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError>;
+
     /// When a job last fired, in milliseconds since 1970.
     ///
     /// # Errors
@@ -320,6 +339,27 @@ impl Records for Tx<'_> {
     fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
         self.connection
             .execute("UPDATE account SET verified = ?2 WHERE name = ?1", params![account.as_str(), now.wall_ms])?;
+        Ok(())
+    }
+
+    fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError> {
+        let mut known = self.connection.prepare_cached("SELECT steps, tried FROM device_clock WHERE device = ?1")?;
+        let skew = known.query_row([device.as_str()], |row| Ok(Skew { steps: row.get(0)?, tried: row.get(1)? }));
+        Ok(skew.optional()?.unwrap_or_default())
+    }
+
+    fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError> {
+        let mut known =
+            self.connection.prepare_cached("SELECT device, steps, tried FROM device_clock ORDER BY device")?;
+        let rows = known.query_map([], |row| Ok((row.get(0)?, Skew { steps: row.get(1)?, tried: row.get(2)? })))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError> {
+        self.connection.execute(
+            "INSERT OR REPLACE INTO device_clock (device, steps, tried) VALUES (?1, ?2, ?3)",
+            params![device.as_str(), skew.steps, skew.tried],
+        )?;
         Ok(())
     }
 

@@ -140,15 +140,15 @@ async fn no_code_is_handed_out_twice_whoever_shares_the_seed() {
     let place = place();
     let vault = place.open().unwrap();
     let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
-    let first = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(60_000))).await.unwrap();
+    let first = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
     assert!(matches!(first, Reservation::Code { step: 2, .. }));
     drop(vault);
     let vault = reopen(&place);
-    let again = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(61_000))).await.unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
     assert!(matches!(again, Reservation::WaitUntil(90_000)));
-    let later = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(90_000))).await.unwrap();
+    let later = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(90_000))).await.unwrap();
     assert!(matches!(later, Reservation::Code { step: 3, .. }));
-    let back = vault.call(move |tx| tx.reserve_code(&seed(), None, &now(60_000))).await.unwrap();
+    let back = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
     assert!(matches!(back, Reservation::WaitUntil(120_000)), "a clock set back does not help");
 }
 

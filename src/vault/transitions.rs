@@ -114,11 +114,17 @@ pub trait Transitions {
 
     /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
     /// is ever handed out twice, whoever shares the seed and whatever restarts. With `earliest`, only a step from
-    /// there on will do.
+    /// there on will do, by the host's clock. The code is one of a clock that is `ahead` steps before the host's.
     ///
     /// # Errors
     /// SQLite failed.
-    fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError>;
+    fn reserve_code(
+        &self,
+        seed: &Seed,
+        ahead: i64,
+        earliest: Option<u64>,
+        now: &Moment,
+    ) -> Result<Reservation, VaultError>;
 
     /// The wall clock was set by so many milliseconds while this boot went on: what was stamped in it is stamped anew by
     /// the boot clock, so that it keeps its true age after a reboot, and what waits for a time goes on waiting as long.
@@ -266,13 +272,19 @@ impl Transitions for Tx<'_> {
             .collect()
     }
 
-    fn reserve_code(&self, seed: &Seed, earliest: Option<u64>, now: &Moment) -> Result<Reservation, VaultError> {
+    fn reserve_code(
+        &self,
+        seed: &Seed,
+        ahead: i64,
+        earliest: Option<u64>,
+        now: &Moment,
+    ) -> Result<Reservation, VaultError> {
         let hash = self.seed_hash(seed.key());
         let mut used =
             self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_code WHERE seed = ?1 AND step = ?2)")?;
         let mut failed = None;
-        let pick = pick_step(now.wall_ms, seed.period(), guard_for(seed.period()), |step| {
-            if earliest.is_some_and(|earliest| step < earliest) {
+        let pick = pick_step(now.wall_ms, seed.period(), ahead, guard_for(seed.period()), |step| {
+            if earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead)) {
                 return true;
             }
             let found =

@@ -35,6 +35,8 @@ pub struct Lab {
     pub port: u16,
     pub fingerprint: String,
     pub accounts: Vec<(String, String, String)>,
+    /// Seconds of a time step of its codes.
+    pub step: u64,
     pub dir: PathBuf,
     _folder: tempfile::TempDir,
     process: Child,
@@ -76,8 +78,9 @@ impl Lab {
                 (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap())
             })
             .collect();
+        let step = settings.iter().find(|(name, _)| *name == "STEP").map_or(STEP, |(_, step)| step.parse().unwrap());
         let fingerprint = std::fs::read_to_string(dir.join("fingerprint")).unwrap().trim().to_owned();
-        Self { port, fingerprint, accounts, dir, _folder: folder, process }
+        Self { port, fingerprint, accounts, step, dir, _folder: folder, process }
     }
 
     pub fn account(&self, user: &str) -> (&str, &str) {
@@ -102,8 +105,8 @@ impl Lab {
         let (_, seed) = self.account(user);
         let key = self.dir.join("key1");
         // A code of the present step may have been used; the next one surely was not.
-        let step = unix_now() / STEP;
-        wait_for("the next step of the codes", || (unix_now() / STEP > step).then_some(()));
+        let step = unix_now() / self.step;
+        wait_for("the next step of the codes", || (unix_now() / self.step > step).then_some(()));
         let folder = tempfile::tempdir().unwrap();
         let ask = folder.path().join("ask");
         let script = "#!/bin/sh\ncase \"$1\" in *erification*) oathtool --totp -b -s \"$STEP\"s \"$SEED\" ;; *) printf '%s\\n' \"$PASSWORD\" ;; esac\n";
@@ -128,7 +131,7 @@ impl Lab {
         command
             .env("SSH_ASKPASS", &ask)
             .env("SSH_ASKPASS_REQUIRE", "force")
-            .env("STEP", STEP.to_string())
+            .env("STEP", self.step.to_string())
             .env("SEED", seed)
             .env("PASSWORD", password);
         let output = command.stdin(Stdio::null()).output().unwrap();
@@ -257,7 +260,8 @@ impl Place {
     pub fn import(&self, device: &str, lab: &Lab) {
         let mut csv = "account,password,totp\n".to_owned();
         for (user, password, seed) in &lab.accounts {
-            csv.push_str(&format!("{device}/{user},{password},otpauth://totp/x?secret={seed}&period={STEP}\n"));
+            let period = lab.step;
+            csv.push_str(&format!("{device}/{user},{password},otpauth://totp/x?secret={seed}&period={period}\n"));
         }
         self.must(&["import", "-"], &csv);
     }

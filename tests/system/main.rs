@@ -11,6 +11,7 @@
 mod access;
 mod backups;
 mod cap;
+mod clocks;
 mod crashes;
 mod devices;
 mod disks;

@@ -52,6 +52,7 @@ impl Attempt {
                     let own = self.login.name == self.account.name;
                     // One refusal may be a code that came too late, and what crashes and cut lines cost is no judgement.
                     let twice = self.refusals.fetch_add(1, Ordering::SeqCst) > 0;
+                    self.probing.store(true, Ordering::SeqCst);
                     if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {
                         return Event::Failed;
                     }
@@ -92,10 +93,13 @@ impl Attempt {
         // Only an account that logs in as itself can be asked for its own new password.
         let own = self.login.name == self.account.name;
         let new = lock(&self.candidate).as_ref().filter(|_| own).map(|candidate| candidate.secret().clone());
-        let login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
+        let mut login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
+        login.probe = self.probing.load(Ordering::SeqCst);
         let hops = self.hops(login).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
-        connect(&self.core.transport, &hops, bound, self).await
+        let session = connect(&self.core.transport, &hops, bound, self).await?;
+        self.probing.store(false, Ordering::SeqCst);
+        Ok(session)
     }
 
     pub(super) async fn hops(&self, login: Login) -> Result<Vec<Hop>, DeviceError> {
@@ -213,9 +217,13 @@ impl Attempt {
         if stored.password.is_none() {
             return Ok(None);
         }
-        let hops = self.hops(self.core.login(&self.config, &self.account, stored, None, true)).await?;
+        let mut login = self.core.login(&self.config, &self.account, stored, None, true);
+        login.probe = self.probing.load(Ordering::SeqCst);
+        let hops = self.hops(login).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
-        connect(&self.core.transport, &hops, bound, self).await.map(Some)
+        let session = connect(&self.core.transport, &hops, bound, self).await?;
+        self.probing.store(false, Ordering::SeqCst);
+        Ok(Some(session))
     }
 
     pub(super) fn refused_account(&self, error: &DeviceError) -> AccountName {

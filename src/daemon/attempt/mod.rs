@@ -98,6 +98,8 @@ pub(super) struct Attempt {
     cancelled: AtomicBool,
     /// Logins of this attempt that the device refused.
     refusals: AtomicU32,
+    /// Codes of other time steps may be tried: those by the clock that is known were refused.
+    probing: AtomicBool,
     /// A rule that was kept at the first look stood against it at the second.
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
@@ -239,6 +241,7 @@ impl Attempt {
             detail: Plain::default(),
             cancelled: AtomicBool::new(false),
             refusals: AtomicU32::new(0),
+            probing: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),
             wake: Plain::default(),
         }
@@ -338,6 +341,8 @@ impl Attempt {
         if !logs_in {
             *lock(&self.detail) = "interrupted before the new password was sent".into();
         }
+        // A person asks whether a password works that was refused: it may have been the code that was not wanted.
+        self.probing.store(phase == Phase::Quarantined, Ordering::SeqCst);
         if matches!(phase, Phase::Sent | Phase::Verifying) {
             self.let_the_device_finish().await;
         }

@@ -152,7 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a code is made without being reserved",
         "src/device/codes.rs",
         "            let (seed, at) = (seed.clone(), now.clone());",
-        "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step }); }
+        "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step, ahead: 0 }); }
             let (seed, at) = (seed.clone(), now.clone());",
     ),
     bug(

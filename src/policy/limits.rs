@@ -45,7 +45,8 @@ impl Limit {
         ages.sort_unstable();
         // Once the stamp at this place has aged out, fewer than `count` are left.
         let place = usize::try_from(self.count.max(1)).unwrap_or(usize::MAX) - 1;
-        let age = ages.get(place).copied().unwrap_or(0);
+        // A stamp in the future is of a clock that was wrong; nobody is told to wait longer than a window for it.
+        let age = ages.get(place).copied().unwrap_or(0).max(0);
         Err(LimitError { used, free_in_ms: self.window_ms.saturating_sub(age) })
     }
 }
@@ -67,6 +68,13 @@ mod tests {
 
     fn at(boot: &str, wall_h: i64, up_h: i64) -> Moment {
         Moment { wall_ms: wall_h * HOUR, boot: BootId(boot.into()), since_boot_ms: up_h * HOUR }
+    }
+
+    #[test]
+    fn nobody_is_told_to_wait_longer_than_the_window() {
+        let stamps = [at("a", 90_000, 1), at("a", 90_000, 2)];
+        let refused = CAP.admit(&stamps, &at("b", 100, 3)).unwrap_err();
+        assert_eq!(refused, LimitError { used: 2, free_in_ms: DAY_MS });
     }
 
     #[test]

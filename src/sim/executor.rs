@@ -59,7 +59,12 @@ struct Inner {
     spawned: Vec<Waiting<'static, ()>>,
     /// No task runs any more until the tasks are dropped.
     halted: bool,
+    /// Tasks polled and happenings run.
+    turns: u64,
 }
+
+/// More turns than any history needs: one that takes them all runs in a circle.
+const TURNS: u64 = 3_000_000;
 
 /// Virtual time and who waits for it. Clones share it.
 #[derive(Clone, Default)]
@@ -117,16 +122,22 @@ impl Loop {
         lock(&self.inner).halted
     }
 
-    /// Runs tasks and happenings until `until`, a halt, or until `done` says so.
+    /// Whether the history runs in a circle. Nothing runs any more then.
+    pub(super) fn is_spent(&self) -> bool {
+        lock(&self.inner).turns >= TURNS
+    }
+
+    /// Runs tasks and happenings until `until`, a halt, or until `done` says so; never longer than a history may take.
     pub(super) fn run(&self, tasks: &mut Tasks, until: i64, random: &mut Random, done: impl Fn() -> bool) {
         loop {
             let spawned = std::mem::take(&mut lock(&self.inner).spawned);
             for task in spawned {
                 tasks.add(self, task);
             }
-            if self.is_halted() {
+            if self.is_halted() || self.is_spent() {
                 return;
             }
+            lock(&self.inner).turns += 1;
             let next = {
                 let mut ready = lock(&self.ready);
                 let place = random.below(ready.len().max(1));

@@ -637,6 +637,7 @@ fn ended(universe: &Arc<Universe>, plan: Plan) -> Ended {
     let count = |event| lock(&universe.books).log.iter().filter(|noted| noted.event == event).count() as u64;
     coverage.proved = count("rotation.verified");
     coverage.refused = count("rotation.refused");
+    universe.tell(|| "the end".into());
     let story = lock(&universe.story).take().unwrap_or_default();
     Ended { violation: universe.violated(), story, coverage }
 }

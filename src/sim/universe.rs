@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::TryRecvError;
+
 use super::coverage::Coverage;
 use super::executor::{Loop, lock};
 use super::fleet::Site;
@@ -236,8 +238,12 @@ impl Universe {
             let time = format!("day {day} {hour:02}:{minute:02}:{second:02}.{:03}", rest % 1000);
             // What the daemon said until now; it is not woken for it, so that a told history is the same as an untold one.
             if let Some(progress) = &mut *lock(&self.progress) {
-                while let Ok(said) = progress.try_recv() {
-                    story.push(format!("{time}  {}: {}", said.account, said.step.text));
+                loop {
+                    match progress.try_recv() {
+                        Ok(said) => story.push(format!("{time}  {}: {}", said.account, said.step.text)),
+                        Err(TryRecvError::Lagged(lost)) => story.push(format!("{time}  ({lost} lines not told)")),
+                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                    }
                 }
             }
             story.push(format!("{time}  {}", line()));
@@ -365,6 +371,9 @@ impl Universe {
     }
 
     pub(super) fn violated(&self) -> Option<String> {
+        if self.on.is_spent() {
+            return Some("the daemon runs in a circle, without rest".into());
+        }
         lock(&self.violation).clone()
     }
 

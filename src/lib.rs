@@ -39,6 +39,7 @@ pub mod entry;
 mod fuzz;
 pub mod model;
 pub mod policy;
+pub mod recording;
 pub mod rotation;
 pub mod schedule;
 pub mod sealed;

@@ -209,8 +209,44 @@ pub(super) enum ScheduleCommand {
 pub(super) enum TemplateCommand {
     /// Check files or folders, without a daemon.
     Check {
+        #[arg(required_unless_present = "explain")]
+        paths: Vec<PathBuf>,
+        /// Correct what has an evident remedy, in the files themselves.
+        #[arg(long)]
+        fix: bool,
+        /// How to print: text, json, or sarif for code scanners.
+        #[arg(long, default_value = "text", value_parser = ["text", "json", "sarif"])]
+        format: String,
+        /// Say what a code means, with an example.
+        #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "fix"])]
+        explain: Option<String>,
+    },
+    /// Play one recording against a template, without a daemon or a device.
+    Run {
+        /// A template file, or a name that --templates has.
+        name: String,
+        /// The recording.
+        #[arg(long, value_name = "RECORDING")]
+        against: PathBuf,
+        /// Show each step, what each wait saw, and what was sent.
+        #[arg(long)]
+        trace: bool,
+        /// Folders with templates.
+        #[arg(long, default_values = ["/etc/rotord/templates", "/usr/share/rotord/templates"])]
+        templates: Vec<PathBuf>,
+    },
+    /// Play every recording below files or folders against its template.
+    Test {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        /// Folders with templates; where absent, those that the recordings are in.
+        #[arg(long)]
+        templates: Vec<PathBuf>,
+    },
+    /// Ask a few questions and write the draft of a template, with a recording to test it.
+    New {
+        /// The template's name; NAME.template and NAME.recording are written.
+        name: String,
     },
     /// The templates that the daemon found.
     List,

@@ -1,38 +1,16 @@
-//! What needs no daemon: checking templates, making keys.
+//! What needs no daemon: making keys, opening escrow.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::config::{load_file, template_files};
 use crate::daemon::open_escrow;
-use crate::model::{Problem, Secret, Severity};
+use crate::model::Secret;
 use crate::sealed::{OpenWith, RecoveryKey};
 use crate::vault::VaultKey;
-
-/// Checks files, and every `*.template` below folders: the problems, and how many files there were.
-pub fn check_templates(paths: &[PathBuf]) -> (Vec<Problem>, usize) {
-    let files: Vec<PathBuf> =
-        paths.iter().flat_map(|path| if path.is_dir() { template_files(path) } else { vec![path.clone()] }).collect();
-    let problems = files.iter().flat_map(|file| load_file(file).1).collect();
-    (problems, files.len())
-}
-
-pub(super) fn template_check(paths: &[PathBuf], json: bool) -> Result<u8, Failure> {
-    let (problems, checked) = check_templates(paths);
-    if json {
-        println!("{}", serde_json::json!({ "problems": problems, "checked": checked }));
-    } else {
-        for problem in &problems {
-            println!("{problem}");
-        }
-    }
-    Ok(if problems.iter().any(|problem| problem.severity == Severity::Error) { 2 } else { 0 })
-}
 
 pub(super) fn key_new(file: &std::path::Path, json: bool) -> Result<u8, Failure> {
     VaultKey::create(file).map_err(|error| Failure::usage(error.to_string()))?;

@@ -7,12 +7,13 @@ pub(crate) mod input;
 mod local;
 mod output;
 mod remote;
+mod templates;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use local::check_templates;
+pub use templates::check_templates;
 
 /// Asks for a secret without echo, or reads it from stdin.
 ///

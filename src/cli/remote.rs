@@ -10,7 +10,7 @@ use super::args::{
     TemplateCommand, TotpCommand,
 };
 use super::output::{local, paint, safe, short, table};
-use super::{Failure, audit, input, local as here};
+use super::{Failure, audit, input, local as here, templates};
 use crate::control::{
     BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
     ResolveBody, ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody,
@@ -67,9 +67,19 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         }
         Command::Pause { selection } => done(client.post("/v1/pause", &selected(selection)).await?, json),
         Command::Resume { selection } => done(client.post("/v1/resume", &selected(selection)).await?, json),
-        Command::Template { command: TemplateCommand::Check { paths } } => here::template_check(&paths, json),
-        Command::Template { command: TemplateCommand::List } => templates(&client, json).await,
-        Command::Template { command: TemplateCommand::Show { name } } => template(&client, &name, json).await,
+        Command::Template { command } => match command {
+            TemplateCommand::Check { explain: Some(code), .. } => templates::explain(&code, json),
+            TemplateCommand::Check { paths, fix, format, .. } => {
+                templates::check(&paths, fix, if json { "json" } else { &format })
+            }
+            TemplateCommand::Run { name, against, trace, templates } => {
+                templates::run(&name, &against, trace, &templates, json)
+            }
+            TemplateCommand::Test { paths, templates } => templates::test(&paths, &templates, json),
+            TemplateCommand::New { name } => templates::new(&name),
+            TemplateCommand::List => list_templates(&client, json).await,
+            TemplateCommand::Show { name } => template(&client, &name, json).await,
+        },
         Command::Audit { command } => audit::run(&client, command, json).await,
         Command::Key { command: KeyCommand::New { file } } => here::key_new(&file, json),
         Command::Key { command: KeyCommand::Recovery { file } } => here::key_recovery(&file, json),
@@ -397,7 +407,7 @@ async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Resul
     Ok(0)
 }
 
-async fn templates(client: &Client, json: bool) -> Result<u8, Failure> {
+async fn list_templates(client: &Client, json: bool) -> Result<u8, Failure> {
     let body: TemplatesBody = client.get("/v1/templates", &[]).await?;
     if json {
         return print(&body);

@@ -10,7 +10,8 @@ use super::devices::Devices;
 use super::table::{At, Table};
 use super::{Account, Library};
 use crate::model::{AccountName, DeviceName};
-use crate::policy::Policy;
+use crate::policy::{PasswordRules, Policy};
+use crate::template::PasswordLimits;
 
 pub(super) type Accounts<'a> = BTreeMap<AccountName, (Arc<Account>, Vec<(AccountName, Reference<'a>)>)>;
 
@@ -41,9 +42,11 @@ pub(super) fn accounts<'a>(
         let login_as = reference("login_as", table.parsed("login_as", parse));
         let reconcile_as = reference("reconcile_as", table.parsed("reconcile_as", parse));
         let after = reference("after", table.parsed("after", parse));
+        let mut policy_at = span.clone();
         let policy = match table.string("policy") {
             None => policies.get("default").cloned(),
             Some((name, at)) => {
+                policy_at = at.clone();
                 if !policies.contains_key(&name) {
                     Reference { report, span: at, key: "policy" }.unknown(
                         "policy",
@@ -65,6 +68,9 @@ pub(super) fn accounts<'a>(
         let (Some(policy), Some(template)) = (policy, template) else {
             continue;
         };
+        for message in beyond_limits(&policy.password, template.password_limits(), &device.template) {
+            report.error(policy_at.clone(), "C011", message);
+        }
         let account = Account {
             name: name.clone(),
             policy,
@@ -96,6 +102,31 @@ pub(super) fn accounts<'a>(
         }
     }
     accounts
+}
+
+/// What of a policy's passwords a device does not take.
+fn beyond_limits(rules: &PasswordRules, limits: PasswordLimits<'_>, template: &str) -> Vec<String> {
+    let mut messages = Vec::new();
+    if let Some(symbols) = limits.symbols.filter(|_| rules.symbols > 0) {
+        let bad: String = rules.symbol_set.chars().filter(|c| !symbols.contains(*c)).collect();
+        if !bad.is_empty() {
+            messages.push(format!(
+                "the policy's symbol_set has {bad}, which devices of template '{template}' do not take; a policy with symbol_set = \"{symbols}\" or less is needed"
+            ));
+        }
+    }
+    let length = rules.length;
+    if let Some(most) = limits.max_length.filter(|most| length > *most) {
+        messages.push(format!(
+            "the policy's length is {length}, and devices of template '{template}' take {most} characters at the most; a policy with length = {most} is needed"
+        ));
+    }
+    if let Some(least) = limits.min_length.filter(|least| length < *least) {
+        messages.push(format!(
+            "the policy's length is {length}, and devices of template '{template}' demand {least} characters; a policy with length = {least} is needed"
+        ));
+    }
+    messages
 }
 
 fn in_cycle<T: PartialEq + Clone>(start: &T, next: impl Fn(&T) -> Option<T>) -> bool {

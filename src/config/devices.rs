@@ -68,6 +68,17 @@ fn device<'a>(
             }
         }
     }
+    let pin = table.string("template_sha256");
+    let pinned = template.as_ref().and_then(|(name, _)| library.find(name).ok()?.template.clone());
+    if let (Some((wanted, span)), Some(found)) = (&pin, pinned)
+        && !wanted.eq_ignore_ascii_case(found.sha256())
+    {
+        let message = format!(
+            "the template is another one than was pinned: it has {}; look at what changed, then pin that or put the old one back",
+            found.sha256()
+        );
+        report.error(span.clone(), "C012", message);
+    }
     let jump = table.parsed("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
     let jump_account = table.parsed("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
     let device = Device {
@@ -77,6 +88,7 @@ fn device<'a>(
         host_keys: host_keys.into_iter().map(|(key, _)| key.trim_end_matches('=').to_owned()).collect(),
         known_hosts,
         template: template.map(|(name, _)| name).unwrap_or_default(),
+        template_sha256: pin.map(|(pin, _)| pin),
         jump: jump.as_ref().map(|(name, _)| name.clone()),
         jump_account: jump_account.map(|(name, _)| name),
         max_sessions: table.size("max_sessions", 1, 1000).unwrap_or(1),

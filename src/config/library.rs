@@ -80,6 +80,12 @@ impl Library {
 /// Every `*.template` below a folder, sorted; none where it cannot be read.
 #[must_use]
 pub fn template_files(dir: &Path) -> Vec<PathBuf> {
+    files_below(dir, "template")
+}
+
+/// Every file below a folder whose name ends so, sorted; none where it cannot be read.
+#[must_use]
+pub fn files_below(dir: &Path, ending: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -89,7 +95,7 @@ pub fn template_files(dir: &Path) -> Vec<PathBuf> {
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "template") {
+            } else if path.extension().is_some_and(|extension| extension == ending) {
                 files.push(path);
             }
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-pub use library::{Entry as LibraryEntry, Library, load_file, template_files};
+pub use library::{Entry as LibraryEntry, Library, files_below, load_file, template_files};
 
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};
@@ -81,6 +81,8 @@ pub struct Device {
     pub known_hosts: Option<PathBuf>,
     /// The name of its template.
     pub template: String,
+    /// The template's SHA-256, where it is pinned.
+    pub template_sha256: Option<String>,
     /// The device to go through.
     pub jump: Option<DeviceName>,
     /// The account that logs in at this device where it serves as a jump host.

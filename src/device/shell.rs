@@ -29,6 +29,8 @@ pub struct RunContext<'a, W: Watcher> {
     pub login_seed: Option<&'a Seed>,
     /// Told of every step and asked at the commit point.
     pub watcher: &'a W,
+    /// What clears up where the run fails before its commit point, if the session still stands.
+    pub abort: Option<Run>,
 }
 
 /// Opens a shell and runs a template in it.
@@ -38,7 +40,7 @@ pub struct RunContext<'a, W: Watcher> {
 pub async fn run_template<W: Watcher>(
     session: &Session,
     mut run: Run,
-    context: &RunContext<'_, W>,
+    mut context: RunContext<'_, W>,
 ) -> Result<Verdict, DeviceError> {
     let broken = |why: String| DeviceError::Broken {
         device: session.device.name.to_string(),
@@ -56,13 +58,24 @@ pub async fn run_template<W: Watcher>(
     let now = || clock.now().since_boot_ms - start;
     let mut effects = run.handle(now(), Input::Start);
     let mut closed = false;
+    let mut failed: Option<Verdict> = None;
     let mut risk: Option<Risk> = None;
     loop {
         let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Step(text) => context.watcher.step(text),
-                Effect::Finished(verdict) => return Ok(verdict),
+                Effect::Finished(verdict) => {
+                    let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
+                    let Some(abort) = context.abort.take().filter(|_| clears_up) else {
+                        // How clearing up went changes nothing about what it followed.
+                        return Ok(failed.unwrap_or(verdict));
+                    };
+                    context.watcher.step("section abort: clearing up".into());
+                    failed = Some(verdict);
+                    run = abort;
+                    queue = run.handle(now(), Input::Start).into();
+                }
                 Effect::Send(secret) => {
                     // A device that takes nothing in is found out by the wait that follows.
                     let _ = clock.within(STEP_TIME, shell.send(secret)).await;
@@ -83,7 +96,7 @@ pub async fn run_template<W: Watcher>(
                     }
                 }
                 Effect::NeedCode(whose) => {
-                    let code = code(whose, &session.device.name, context).await?;
+                    let code = code(whose, &session.device.name, &context).await?;
                     queue.extend(run.handle(now(), Input::Code(code)));
                 }
                 Effect::CommitPoint => {

@@ -62,6 +62,13 @@ impl Pattern {
         }
     }
 
+    /// Whether the last occurrence is the last thing in the text: only white space follows it, or whatever an open end
+    /// allows.
+    #[must_use]
+    pub fn ends(&self, text: &str) -> bool {
+        self.find_end(text).is_some_and(|end| self.is_open_ended() || text[end..].trim().is_empty())
+    }
+
     /// Whether the match takes in all that follows.
     #[must_use]
     pub fn is_open_ended(&self) -> bool {

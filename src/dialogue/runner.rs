@@ -8,12 +8,14 @@ use super::refusal::device_refuses;
 use super::screen::Screen;
 use super::values::Values;
 use crate::model::{Masker, Secret};
-use crate::template::{Checked, Command, NewLine, Text};
+use crate::template::{Checked, Command, Jump, NewLine, Text};
 
 /// Output that has been quiet for this long is complete, in milliseconds.
 const SETTLE_MS: i64 = 150;
 /// The bound on each wait where the template sets none, in milliseconds.
 const READ_TIMEOUT_MS: i64 = 5_000;
+/// Standing answers given in one run at the most.
+const MOST_ANSWERS: usize = 50;
 
 /// What happened.
 #[derive(Debug)]
@@ -81,16 +83,46 @@ pub struct RunFailure {
     pub committed: bool,
     /// Whether the device seems to have refused the new password.
     pub device_refuses: bool,
+    /// Whether the template itself says so, with `fail` or `no-expect`; else something did not come, or broke.
+    pub judged: bool,
+}
+
+/// One thing that a wait is content with, and the place where the run then goes on.
+struct Branch {
+    pattern: Pattern,
+    what: String,
+    then: usize,
+}
+
+/// An answer that stands until the run ends.
+struct Standing {
+    pattern: Pattern,
+    shown: String,
+    /// The place of its line.
+    at: usize,
 }
 
 enum State {
     Ready,
-    Waiting { pattern: Pattern, deadline: i64, what: String },
-    AwaitingPrompt { prompt: String, deadline: i64 },
-    Sleeping { until: i64 },
+    /// The first branch that matches is taken; a plain wait has one.
+    Waiting {
+        branches: Vec<Branch>,
+        deadline: i64,
+    },
+    AwaitingPrompt {
+        prompt: String,
+        deadline: i64,
+    },
+    Sleeping {
+        until: i64,
+    },
     AwaitingCode,
-    AwaitingCommit { code: Option<Secret> },
-    Settling { deadline: i64 },
+    AwaitingCommit {
+        code: Option<Secret>,
+    },
+    Settling {
+        deadline: i64,
+    },
     Over,
 }
 
@@ -107,6 +139,12 @@ pub struct Run {
     prompt: Option<Text>,
     echo: Option<Secret>,
     guards: Vec<(Pattern, String)>,
+    answers: Vec<Standing>,
+    answered: usize,
+    /// The place of the standing answer that is being given, and the state to go back to.
+    answering: Option<(usize, Box<State>)>,
+    /// The run proves a password: what it sends is no commit point.
+    proves: bool,
     committed: bool,
     closed: bool,
     last_output: i64,
@@ -128,9 +166,30 @@ impl Run {
             prompt: None,
             echo: None,
             guards: Vec::new(),
+            answers: Vec::new(),
+            answered: 0,
+            answering: None,
+            proves: false,
             committed: false,
             closed: false,
             last_output: 0,
+        }
+    }
+
+    /// The run changes nothing: the new password in it is one that is being proved, and sending it is no commit point.
+    #[must_use]
+    pub fn proving(mut self) -> Self {
+        self.proves = true;
+        self
+    }
+
+    /// What the run waits for, and what came and was not read yet; `None` where it waits for no output.
+    #[must_use]
+    pub fn awaits(&self) -> Option<(String, &str)> {
+        match &self.state {
+            State::Waiting { branches, .. } => Some((what(branches), self.screen.unread())),
+            State::AwaitingPrompt { prompt, .. } => Some((format!("the prompt \"{prompt}\""), self.screen.unread())),
+            _ => None,
         }
     }
 
@@ -139,9 +198,10 @@ impl Run {
     pub fn deadline(&self) -> Option<i64> {
         let settled = self.last_output + SETTLE_MS;
         match &self.state {
-            State::Waiting { deadline, pattern, .. } => {
+            State::Waiting { deadline, branches } => {
                 let echoing = self.echo.is_some() && !self.screen.since_sent().is_empty();
-                let pending = echoing || pattern.find_end(self.screen.unread()).is_some();
+                let unread = self.screen.unread();
+                let pending = echoing || branches.iter().any(|branch| branch.pattern.find_end(unread).is_some());
                 Some(if pending && !self.screen.unread().is_empty() { settled.min(*deadline) } else { *deadline })
             }
             State::Settling { deadline } if !self.screen.since_sent().trim().is_empty() => Some(settled.min(*deadline)),
@@ -191,41 +251,21 @@ impl Run {
                 self.next_line(now, effects);
                 true
             }
-            State::Waiting { pattern, deadline, what } => {
+            State::Waiting { deadline, .. } => {
                 let late = now >= *deadline;
-                if self.echo.is_some() && !self.screen.since_sent().is_empty() && !quiet && !late {
-                    return false;
-                }
-                match matched(pattern, self.screen.unread(), quiet || late) {
-                    Some(end) => {
-                        let step = format!("line {}: saw {what}", self.line_number());
-                        self.screen.consume(end);
-                        effects.push(Effect::Step(step));
-                        effects.push(Effect::Accepted);
-                        self.proceed();
-                        true
-                    }
-                    None if self.closed => {
-                        let message = format!("the device closed the session while {what} was awaited");
-                        self.fail(&message, effects)
-                    }
-                    None if late => {
-                        let message = format!("{what} did not come within {} s", seconds(self.read_timeout_ms));
-                        self.fail(&message, effects)
-                    }
-                    None => false,
-                }
+                self.look(now, quiet, late, effects)
             }
             State::AwaitingPrompt { prompt, deadline } => {
+                let late = self.closed || now >= *deadline;
                 if self.screen.since_sent().trim_end().ends_with(prompt.trim_end()) {
                     self.send(now, None, effects);
                     return true;
                 }
-                if self.closed || now >= *deadline {
-                    let message = format!("the prompt \"{}\" did not come", self.masker.mask(prompt));
-                    return self.fail(&message, effects);
+                let message = format!("the prompt \"{}\" did not come", self.masker.mask(prompt));
+                if self.answer(now, effects) {
+                    return true;
                 }
-                false
+                if late { self.fail(&message, effects) } else { false }
             }
             State::Sleeping { until } => {
                 let over = now >= *until;
@@ -235,13 +275,58 @@ impl Run {
                 over
             }
             State::Settling { deadline } => {
+                let late = self.closed || now >= *deadline;
+                if self.answer(now, effects) {
+                    return true;
+                }
                 let answered = !self.screen.since_sent().trim().is_empty();
-                if self.closed || now >= *deadline || (answered && quiet) {
+                if late || (answered && quiet) {
                     self.finish(effects);
                 }
                 false
             }
             State::AwaitingCode | State::AwaitingCommit { .. } | State::Over => false,
+        }
+    }
+
+    /// Looks whether what came contents the wait.
+    fn look(&mut self, now: i64, quiet: bool, late: bool, effects: &mut Vec<Effect>) -> bool {
+        let State::Waiting { branches, .. } = &self.state else { return false };
+        if self.echo.is_some() && !self.screen.since_sent().is_empty() && !quiet && !late {
+            return false;
+        }
+        let unread = self.screen.unread();
+        // The first that matches is waited for until it may be taken, before one further down.
+        let found = branches.iter().find(|branch| branch.pattern.find_end(unread).is_some());
+        let taken = |quiet| {
+            let end = found.and_then(|branch| matched(&branch.pattern, unread, quiet))?;
+            found.map(|branch| (end, branch.then, format!("line {}: saw {}", self.line_number(), branch.what)))
+        };
+        let (at_once, at_last) = (taken(false), if quiet || late { taken(true) } else { None });
+        let what = if self.closed || late { what(branches) } else { String::new() };
+        if at_once.is_none() && self.answer(now, effects) {
+            return true;
+        }
+        match at_once.or(at_last) {
+            Some((end, then, step)) => {
+                self.screen.consume(end);
+                effects.push(Effect::Step(step));
+                // What leads to `fail` is the device's no.
+                let refused =
+                    matches!(self.template.lines().get(then).map(|line| &line.command), Some(Command::Fail(_)));
+                if !refused {
+                    effects.push(Effect::Accepted);
+                }
+                self.go_to(then);
+                true
+            }
+            None if self.closed => {
+                self.fail(&format!("the device closed the session while {what} was awaited"), effects)
+            }
+            None if late => {
+                self.fail(&format!("{what} did not come within {} s", seconds(self.read_timeout_ms)), effects)
+            }
+            None => false,
         }
     }
 
@@ -273,17 +358,23 @@ impl Run {
             Command::Write(_) => self.send(now, None, effects),
             Command::Expect(text) => self.wait(now, Pattern::glob(self.values.fill(text, None).expose()), text),
             Command::Read(text) => self.wait(now, Pattern::literal(self.values.fill(text, None).expose()), text),
-            Command::ExpectRegex(text, flags) => {
-                let pattern = match template.expression(self.at) {
-                    Some(compiled) => Ok(Pattern::Regex(compiled.clone())),
-                    None => Pattern::regex(self.values.fill_regex(text).expose(), *flags),
-                };
-                match pattern {
-                    Ok(pattern) => self.wait(now, pattern, text),
-                    Err(_) => {
-                        self.fail("the regular expression is too large with its tags replaced", effects);
-                    }
+            Command::ExpectRegex(text, _) => match self.pattern(self.at) {
+                Some(pattern) => self.wait(now, pattern, text),
+                None => {
+                    self.fail("the regular expression is too large with its tags replaced", effects);
                 }
+            },
+            Command::Choose => self.choose(now, effects),
+            // The branch before this one is done.
+            Command::When(_) | Command::WhenRegex(..) => match template.jump(self.at) {
+                Some(Jump::End(at)) => self.go_to(*at),
+                _ => self.proceed(),
+            },
+            Command::Answer(pattern, _) => {
+                let shown = pattern.to_string();
+                let pattern = Pattern::glob(self.values.fill(pattern, None).expose());
+                self.answers.push(Standing { pattern, shown, at: self.at });
+                self.proceed();
             }
             Command::NoExpect(text) => {
                 self.guards.push((Pattern::glob(self.values.fill(text, None).expose()), text.to_string()));
@@ -296,29 +387,90 @@ impl Run {
             Command::Fail(text) => {
                 let text = self.values.fill(text, None).expose().to_owned();
                 self.fail(&format!("the template says: {text}"), effects);
+                if let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last_mut() {
+                    failure.device_refuses = failure.committed;
+                    failure.judged = true;
+                }
             }
             Command::End => self.end(now, effects),
             Command::SetSshVersion
             | Command::SetConnectTimeout(_)
             | Command::LoginPrompt(..)
             | Command::Info(..)
+            | Command::EndChoose
             | Command::Section(_) => self.proceed(),
         }
     }
 
     fn proceed(&mut self) {
-        self.at += 1;
+        self.go_to(self.at + 1);
+    }
+
+    fn go_to(&mut self, at: usize) {
+        self.at = at;
         self.state = State::Ready;
     }
 
     fn wait(&mut self, now: i64, pattern: Pattern, shown: &Text) {
-        self.state = State::Waiting { pattern, deadline: now + self.read_timeout_ms, what: format!("\"{shown}\"") };
+        let branch = Branch { pattern, what: format!("\"{shown}\""), then: self.at + 1 };
+        self.state = State::Waiting { branches: vec![branch], deadline: now + self.read_timeout_ms };
     }
 
-    /// Sends the current line, as soon as its code is there and the commit point it may be is durable.
+    /// The pattern of the `expect-regex`, `when` or `when-regex` at a place.
+    fn pattern(&self, at: usize) -> Option<Pattern> {
+        match &self.template.lines().get(at)?.command {
+            Command::When(text) => Some(Pattern::glob(self.values.fill(text, None).expose())),
+            Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags) => match self.template.expression(at) {
+                Some(compiled) => Some(Pattern::Regex(compiled.clone())),
+                None => Pattern::regex(self.values.fill_regex(text).expose(), *flags).ok(),
+            },
+            _ => None,
+        }
+    }
+
+    fn choose(&mut self, now: i64, effects: &mut Vec<Effect>) {
+        let template = self.template.clone();
+        let Some(Jump::Branches(places)) = template.jump(self.at) else { return self.proceed() };
+        let branches: Option<Vec<Branch>> = places
+            .iter()
+            .map(|&at| {
+                let what = template.lines().get(at)?.command.texts().first().map(|text| format!("\"{text}\""))?;
+                Some(Branch { pattern: self.pattern(at)?, what, then: at + 1 })
+            })
+            .collect();
+        match branches {
+            Some(branches) => self.state = State::Waiting { branches, deadline: now + self.read_timeout_ms },
+            None => {
+                self.fail("a regular expression is too large with its tags replaced", effects);
+            }
+        }
+    }
+
+    /// Gives the standing answer to what is the last thing on the screen, if one is due.
+    fn answer(&mut self, now: i64, effects: &mut Vec<Effect>) -> bool {
+        if self.closed || (self.echo.is_some() && !self.screen.since_sent().is_empty()) {
+            return false;
+        }
+        let last = self.screen.last_line();
+        let due = self.answers.iter().find(|standing| !last.trim().is_empty() && standing.pattern.ends(last));
+        let Some((at, shown)) = due.map(|standing| (standing.at, standing.shown.clone())) else { return false };
+        if self.answered == MOST_ANSWERS {
+            self.fail(&format!("\"{shown}\" was answered {MOST_ANSWERS} times and comes again"), effects);
+            return false;
+        }
+        self.answered += 1;
+        self.screen.drop_last_line();
+        let state = std::mem::replace(&mut self.state, State::Ready);
+        self.answering = Some((at, Box::new(state)));
+        self.send(now, None, effects);
+        true
+    }
+
+    /// Sends the current line or standing answer, as soon as its code is there and the commit point it may be is durable.
     fn send(&mut self, now: i64, code: Option<Secret>, effects: &mut Vec<Effect>) {
         let template = self.template.clone();
-        let Some(line) = template.lines().get(self.at) else {
+        let at = self.answering.as_ref().map_or(self.at, |(at, _)| *at);
+        let Some(line) = template.lines().get(at) else {
             return;
         };
         let Some(text) = line.command.sent() else {
@@ -334,26 +486,47 @@ impl Run {
             effects.push(Effect::NeedCode(whose));
             return;
         }
-        if text.has_tag("NEW_PASSWORD") && !self.committed {
+        if text.has_tag("NEW_PASSWORD") && !self.committed && !self.proves {
             self.state = State::AwaitingCommit { code };
             effects.push(Effect::CommitPoint);
             return;
         }
         let filled = self.values.fill(text, code.as_ref());
-        let bytes = match line.command {
-            Command::Exec(_) => Secret::new(format!("{}{}", filled.expose(), self.new_line.as_str())),
-            _ => filled.clone(),
+        let is_line = match line.command {
+            Command::Exec(_) => true,
+            // Blanks alone are a key that is pressed, as in a pager; all else is a line.
+            Command::Answer(..) => filled.expose().is_empty() || !filled.expose().trim().is_empty(),
+            _ => false,
         };
-        self.guards.clear();
+        let bytes = if is_line {
+            Secret::new(format!("{}{}", filled.expose(), self.new_line.as_str()))
+        } else {
+            filled.clone()
+        };
+        if self.answering.is_none() {
+            self.guards.clear();
+        }
         self.screen.mark_sent();
         self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
         self.last_output = now;
-        if let Some(whose) = risks(text) {
+        if let Some(whose) = risks(text, self.proves) {
             effects.push(Effect::Risk(whose));
         }
         effects.push(Effect::Step(format!("line {}: sent \"{text}\"", line.number)));
         effects.push(Effect::Send(bytes));
-        self.proceed();
+        match self.answering.take() {
+            None => self.proceed(),
+            Some((_, state)) => {
+                self.state = *state;
+                let until = now + self.read_timeout_ms;
+                if let State::Waiting { deadline, .. }
+                | State::AwaitingPrompt { deadline, .. }
+                | State::Settling { deadline } = &mut self.state
+                {
+                    *deadline = until;
+                }
+            }
+        }
     }
 
     fn end(&mut self, now: i64, effects: &mut Vec<Effect>) {
@@ -396,6 +569,7 @@ impl Run {
         self.fail(&format!("the device answered \"{what}\", which must not come"), effects);
         if let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last_mut() {
             failure.device_refuses = failure.committed;
+            failure.judged = true;
         }
     }
 
@@ -411,6 +585,7 @@ impl Run {
             message,
             committed: self.committed,
             device_refuses: self.committed && device_refuses(self.screen.since_sent()),
+            judged: false,
         })));
         false
     }
@@ -431,10 +606,17 @@ impl Run {
     }
 }
 
+fn what(branches: &[Branch]) -> String {
+    let all: Vec<&str> = branches.iter().map(|branch| branch.what.as_str()).collect();
+    all.join(" or ")
+}
+
 /// Whose password or code a text holds that the device judges.
-fn risks(text: &Text) -> Option<Whose> {
+fn risks(text: &Text, proves: bool) -> Option<Whose> {
     let has = |tags: &[&str]| tags.iter().any(|tag| text.has_tag(tag));
-    if has(&["AUTH_PASSWORD", "AUTH_TOTP_TOKEN"]) {
+    if proves && has(&["NEW_PASSWORD"]) {
+        Some(Whose::Account)
+    } else if has(&["AUTH_PASSWORD", "AUTH_TOTP_TOKEN"]) {
         Some(Whose::Login)
     } else if has(&["CURRENT_PASSWORD", "TOTP_TOKEN"]) {
         Some(Whose::Account)

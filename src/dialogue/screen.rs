@@ -61,6 +61,26 @@ impl Screen {
         &self.page.text
     }
 
+    /// The last line with something in it, as far as it is unread.
+    #[must_use]
+    pub fn last_line(&self) -> &str {
+        &self.page.text[self.last_line_start()..]
+    }
+
+    /// Takes that line out of the text: a question that is answered, and that says nothing itself.
+    pub fn drop_last_line(&mut self) {
+        let from = self.last_line_start();
+        self.page.text.truncate(from);
+        self.page.cursor = from;
+        self.page.line_start = self.page.line_start.min(from);
+        self.page.sent = self.page.sent.min(from);
+    }
+
+    fn last_line_start(&self) -> usize {
+        let unread = self.unread().trim_end();
+        self.page.read + unread.rfind('\n').map_or(0, |at| at + 1)
+    }
+
     /// Marks `bytes` more of the unread text as read.
     pub fn consume(&mut self, bytes: usize) {
         self.page.read = floor(&self.page.text, self.page.read.saturating_add(bytes));

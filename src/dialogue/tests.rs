@@ -313,3 +313,104 @@ proptest! {
         prop_assert!(!masked.contains(NEW));
     }
 }
+
+#[test]
+fn a_choice_takes_the_first_branch_that_matches_and_goes_on_behind_its_end() {
+    let text = "exec \"passwd\"\nchoose\n when \"*urrent password:\"\n  exec \"[#CURRENT_PASSWORD#]\"\n  expect \"*ew password:\"\n when-regex \"/new password: ?$/i\"\n when \"*not permitted*\"\n  fail \"may not\"\nend-choose\nexec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n";
+    let mut asked = run(text);
+    asked.handle(0, Input::Start);
+    assert_eq!(told(asked.handle(1, Input::Output(b"passwd\r\nCurrent password: "))), ["send \"old-pass-9\\n\""]);
+    assert_eq!(told(asked.handle(2, Input::Output(b"\r\nNew password: "))), ["commit"]);
+    let mut unasked = run(text);
+    unasked.handle(0, Input::Start);
+    assert_eq!(told(unasked.handle(1, Input::Output(b"passwd\r\nNew password: "))), ["commit"]);
+    let mut refused = run(text);
+    refused.handle(0, Input::Start);
+    assert_eq!(told(refused.handle(1, Input::Output(b"passwd\r\nnot permitted\r\n$ "))), [""; 0]);
+    let said = told(refused.handle(200, Input::Tick));
+    assert!(said[0].starts_with("failed template line 8: the template says: may not"), "{said:?}");
+    let mut silent = run(text);
+    silent.handle(0, Input::Start);
+    let said = told(silent.handle(5_000, Input::Tick));
+    assert!(said[0].contains("\"*urrent password:\" or \"/") || said[0].contains("*urrent password:\" or"), "{said:?}");
+}
+
+#[test]
+fn choices_nest() {
+    let text = "choose\nwhen \"a>\"\nchoose\nwhen \"b>\"\nexec \"b\"\nwhen \"c>\"\nexec \"c\"\nend-choose\nexec \"inner\"\nwhen \"z>\"\nexec \"z\"\nend-choose\nexec \"after\"\n";
+    let mut run = run(text);
+    run.handle(0, Input::Start);
+    assert_eq!(told(run.handle(1, Input::Output(b"a>"))), [""; 0]);
+    assert_eq!(
+        told(run.handle(2, Input::Output(b"c>"))),
+        ["send \"c\\n\"", "send \"inner\\n\"", "send \"after\\n\"", "ran"]
+    );
+}
+
+#[test]
+fn a_standing_answer_is_given_while_something_else_is_awaited() {
+    let mut run = run(
+        "answer \"*--More--*\" \" \"\nanswer \"*erification code:\" \"[#TOTP_TOKEN#]\"\nexec \"show users\"\nexpect \"*alice*bob*#\"\nend\n",
+    );
+    run.handle(0, Input::Start);
+    assert_eq!(told(run.handle(1, Input::Output(b"show users\r\nalice # 1\r\n--More-- "))), ["send \" \""]);
+    assert_eq!(told(run.handle(2, Input::Output(b"\r         \rVerification code: "))), ["code"]);
+    assert_eq!(told(run.handle(3, Input::Code(Secret::new("123456".into())))), ["send \"123456\\n\""]);
+    assert_eq!(
+        told(run.handle(4, Input::Output(b"\r\nbob\r\nrouter# "))),
+        ["ran"],
+        "what stood on the first page counts too"
+    );
+}
+
+#[test]
+fn a_standing_answer_that_never_helps_ends_the_run() {
+    let mut run = run("answer \"*more?\" \"y\"\nset-read-timeout 60\nexec \"x\"\nexpect \"done\"\n");
+    run.handle(0, Input::Start);
+    let mut said = Vec::new();
+    for n in 0..60 {
+        said.extend(told(run.handle(n, Input::Output(b"\r\nmore? "))));
+    }
+    assert_eq!(said.iter().filter(|line| *line == "send \"y\\n\"").count(), 50);
+    assert!(said.last().unwrap().contains("answered 50 times"), "{said:?}");
+}
+
+#[test]
+fn an_answer_with_the_new_password_is_the_commit_point() {
+    let mut run = run("answer \"*ew password:\" \"[#NEW_PASSWORD#]\"\nexec \"passwd\"\nexpect \"changed\"\n");
+    run.handle(0, Input::Start);
+    assert_eq!(told(run.handle(1, Input::Output(b"passwd\r\nNew password: "))), ["commit"]);
+    assert_eq!(told(run.handle(2, Input::Committed)), [format!("send \"{NEW}\\n\"")]);
+    assert_eq!(told(run.handle(3, Input::Output(b"\r\nNew password: "))), [format!("send \"{NEW}\\n\"")]);
+    assert_eq!(told(run.handle(4, Input::Output(b"\r\nchanged\r\n"))), ["ran"]);
+}
+
+#[test]
+fn filters_quote_for_who_reads_and_are_masked() {
+    let mut values = values();
+    values.set("NEW_PASSWORD", Secret::new("it's $5 \"a\"&<".into()));
+    let text = "exec \"echo [#NEW_PASSWORD:sh#]\"\nexec \"[#NEW_PASSWORD:sql#] [#NEW_PASSWORD:tcl#]\"\nexec \"[#NEW_PASSWORD:url#] [#NEW_PASSWORD:xml#]\"\nexpect \"never\"\n";
+    let (checked, problems) = template::load(Path::new("t"), text);
+    let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
+    let masker = values.masker(&[]);
+    let mut run = Run::new(Arc::new(checked), values, masker);
+    run.handle(0, Input::Start);
+    let said = told(run.handle(0, Input::Committed));
+    assert_eq!(said[0], "send \"echo 'it'\\\\''s $5 \\\"a\\\"&<'\\n\"");
+    assert_eq!(said[1], "send \"'it''s $5 \\\"a\\\"&<' \\\"it's \\\\$5 \\\\\\\"a\\\\\\\"&<\\\"\\n\"");
+    assert_eq!(said[2], "send \"it%27s%20%245%20%22a%22%26%3C it&apos;s $5 &quot;a&quot;&amp;&lt;\\n\"");
+    let said = told(run.handle(6_000, Input::Output(b"bash: it'\\''s $5 \"a\"&<: not found\r\nit''s $5 \"a\"&<\r\n")));
+    assert!(!said[0].contains("$5") && said[0].contains("****"), "{said:?}");
+}
+
+#[test]
+fn what_proves_a_password_passes_no_commit_point() {
+    let (checked, _) = template::load(
+        Path::new("t"),
+        "exec \"[#NEW_PASSWORD#]\"\nsection verify\nexec \"[#NEW_PASSWORD#]\"\nexpect \"in\"\n",
+    );
+    let verify = checked.unwrap().section(template::Section::Verify).unwrap().clone();
+    let mut run = Run::new(verify, values(), Masker::default()).proving();
+    assert_eq!(told(run.handle(0, Input::Start)), [format!("send \"{NEW}\\n\"")]);
+    assert_eq!(told(run.handle(1, Input::Output(b"in"))), ["ran"]);
+}

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use zeroize::Zeroizing;
+
 use crate::model::{Masker, Secret};
-use crate::template::{Checked, Piece, Text};
+use crate::template::{Checked, Filter, Piece, Text};
 
 /// A tag that has no value for the account at hand, or one that may not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,9 +90,11 @@ impl Values {
         for piece in &text.pieces {
             match piece {
                 Piece::Literal(literal) => filled.push_str(literal),
-                Piece::Tag(tag) if CODES.contains(&tag.as_str()) => filled.push_str(code.map_or("", Secret::expose)),
-                Piece::Tag(tag) => {
-                    filled.push_str(&self.values.get(tag).map_or_else(String::new, |value| escape(value.expose())))
+                Piece::Tag(tag, filter) => {
+                    let value = if CODES.contains(&tag.as_str()) { code } else { self.values.get(tag) };
+                    let value = Zeroizing::new(value.map_or("", Secret::expose).to_owned());
+                    let quoted = Zeroizing::new(filter.map_or_else(|| (*value).clone(), |filter| filter.quote(&value)));
+                    filled.push_str(&Zeroizing::new(escape(&quoted)));
                 }
             }
         }
@@ -104,6 +108,8 @@ impl Values {
         for (tag, value) in &self.values {
             if tag.contains("PASSWORD") || secret_fields.contains(tag) {
                 masker.add(value);
+                // As a filter sends it, it may come back in an echo.
+                Filter::ALL.iter().for_each(|filter| masker.add(&Secret::new(filter.escape(value.expose()))));
             }
         }
         masker

@@ -31,6 +31,9 @@ pub struct Problem {
     pub code: String,
     /// What is wrong, and what to write instead.
     pub message: String,
+    /// The whole line, corrected, where what was meant is plain.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fix: Option<String>,
     /// The line itself.
     #[serde(skip)]
     pub source: String,
@@ -61,9 +64,16 @@ impl Problem {
             severity,
             code: code.to_owned(),
             message: message.into(),
+            fix: None,
             source: text[line_start..line_end].trim_end().to_owned(),
             width: text[start..end].chars().count().max(1),
         }
+    }
+
+    /// The problem with a corrected line.
+    #[must_use]
+    pub fn with_fix(self, fix: Option<String>) -> Self {
+        Self { fix, ..self }
     }
 
     /// The problem hides its source line: what stands there may be a secret.
@@ -95,7 +105,9 @@ impl fmt::Display for Problem {
         let number = self.line.to_string();
         let pad: String =
             self.source.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        write!(f, "\n {number} | {}\n {} | {pad}{}", self.source, " ".repeat(number.len()), "^".repeat(self.width))
+        let blank = " ".repeat(number.len());
+        write!(f, "\n {number} | {}\n {blank} | {pad}{}", self.source, "^".repeat(self.width))?;
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n {blank} = write: {}", fix.trim()))
     }
 }
 

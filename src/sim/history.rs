@@ -141,6 +141,7 @@ fn fleet(random: &mut Random) -> Fleet {
             port: 22,
             host_keys: vec![format!("SHA256:{name}")],
             known_hosts: None,
+            template_sha256: None,
             template: kind.into(),
             jump: None,
             jump_account: None,
@@ -494,6 +495,8 @@ fn stop(universe: &Arc<Universe>, life: &mut Life, order: &mut Random, politely:
         universe.on.run(&mut life.tasks, until, order, || core.at_work() == 0);
     }
     universe.on.bury(&mut life.tasks);
+    // Nobody is left to be killed by what its last calls to the vault come to.
+    universe.crash_after(-1);
 }
 
 /// No faults any more: what can converge does so, and every account at rest can be changed.

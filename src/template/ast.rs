@@ -4,13 +4,98 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::model::percent_encode;
+
 /// A piece of an argument: plain text, or the name of a tag to be replaced when the line is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     /// Sent or sought as it stands.
     Literal(String),
-    /// `[#NAME#]`.
-    Tag(String),
+    /// `[#NAME#]`, or `[#NAME:FILTER#]`.
+    Tag(String, Option<Filter>),
+}
+
+/// How a tag's value is quoted, so that what reads it takes it as one literal value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Filter {
+    /// `sh`: in single quotes for a POSIX shell (POSIX.1-2017, Shell Command Language 2.2.2).
+    Sh,
+    /// `sql`: an SQL string literal in single quotes, a quote doubled (ISO/IEC 9075-2, character string literal).
+    Sql,
+    /// `tcl`: a word of Tcl in double quotes, with `$`, `[`, `]`, `"`, `\`, `;` and braces escaped (Tcl(n), rules 4 to 9).
+    Tcl,
+    /// `url`: percent-encoded but for the unreserved characters of RFC 3986, section 2.3.
+    Url,
+    /// `xml`: the five predefined entities (XML 1.0, section 4.6).
+    Xml,
+}
+
+impl Filter {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Sh, Self::Sql, Self::Tcl, Self::Url, Self::Xml];
+
+    /// The names that stand behind the colon.
+    pub const NAMES: &[&str] = &["sh", "sql", "tcl", "url", "xml"];
+
+    /// The filter of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "sh" => Some(Self::Sh),
+            "sql" => Some(Self::Sql),
+            "tcl" => Some(Self::Tcl),
+            "url" => Some(Self::Url),
+            "xml" => Some(Self::Xml),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sh => "sh",
+            Self::Sql => "sql",
+            Self::Tcl => "tcl",
+            Self::Url => "url",
+            Self::Xml => "xml",
+        }
+    }
+
+    /// The value, quoted.
+    #[must_use]
+    pub fn quote(self, value: &str) -> String {
+        let inside = self.escape(value);
+        match self {
+            Self::Sh | Self::Sql => format!("'{inside}'"),
+            Self::Tcl => format!("\"{inside}\""),
+            Self::Url | Self::Xml => inside,
+        }
+    }
+
+    /// The value as it stands between the quotes.
+    #[must_use]
+    pub fn escape(self, value: &str) -> String {
+        match self {
+            Self::Sh => value.replace('\'', "'\\''"),
+            Self::Sql => value.replace('\'', "''"),
+            Self::Tcl => {
+                value.chars().flat_map(|c| "$[]{}\"\\;".contains(c).then_some('\\').into_iter().chain([c])).collect()
+            }
+            Self::Url => percent_encode(value),
+            Self::Xml => value.chars().fold(String::new(), |mut out, c| {
+                match c {
+                    '&' => out.push_str("&amp;"),
+                    '<' => out.push_str("&lt;"),
+                    '>' => out.push_str("&gt;"),
+                    '"' => out.push_str("&quot;"),
+                    '\'' => out.push_str("&apos;"),
+                    other => out.push(other),
+                }
+                out
+            }),
+        }
+    }
 }
 
 /// An argument in which tags may stand.
@@ -24,7 +109,7 @@ impl Text {
     /// The names of the tags in it, in order.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Tag(name) => Some(name.as_str()),
+            Piece::Tag(name, _) => Some(name.as_str()),
             Piece::Literal(_) => None,
         })
     }
@@ -40,7 +125,8 @@ impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.pieces.iter().try_for_each(|piece| match piece {
             Piece::Literal(text) => f.write_str(text),
-            Piece::Tag(name) => write!(f, "[#{name}#]"),
+            Piece::Tag(name, None) => write!(f, "[#{name}#]"),
+            Piece::Tag(name, Some(filter)) => write!(f, "[#{name}:{}#]", filter.name()),
         })
     }
 }
@@ -129,6 +215,16 @@ pub enum Command {
     Info(String, String),
     /// `fail "TEXT"`.
     Fail(Text),
+    /// `choose`: wait until one of the branches that follow matches, and take it.
+    Choose,
+    /// `when "GLOB"`: a branch.
+    When(Text),
+    /// `when-regex "RE"`: a branch.
+    WhenRegex(Text, RegexFlags),
+    /// `end-choose`.
+    EndChoose,
+    /// `answer "GLOB" "TEXT"`: a standing answer.
+    Answer(Text, Text),
     /// `section NAME`: the lines that follow are of that part.
     Section(Section),
     /// `end`.
@@ -140,19 +236,25 @@ pub enum Command {
 pub enum Section {
     /// Changes the password; the lines before any section are of it.
     Change,
+    /// Runs after the login with the new password.
+    Verify,
     /// Sets the password through the reconcile account, without knowing the old one.
     Reconcile,
+    /// Runs, best effort, where `change` failed before the new password was sent.
+    Abort,
 }
 
 impl Section {
     /// The names that `section` takes.
-    pub const NAMES: &[&str] = &["change", "reconcile"];
+    pub const NAMES: &[&str] = &["change", "verify", "reconcile", "abort"];
 
     /// The section of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "change" => Some(Self::Change),
+            "verify" => Some(Self::Verify),
+            "abort" => Some(Self::Abort),
             "reconcile" => Some(Self::Reconcile),
             _ => None,
         }
@@ -163,6 +265,8 @@ impl Section {
     pub fn name(self) -> &'static str {
         match self {
             Self::Change => "change",
+            Self::Verify => "verify",
+            Self::Abort => "abort",
             Self::Reconcile => "reconcile",
         }
     }
@@ -181,6 +285,7 @@ impl Command {
                 | Self::SetNewLineMode(_)
                 | Self::SetPrompt(_)
                 | Self::LoginPrompt(..)
+                | Self::Answer(..)
                 | Self::Info(..)
         )
     }
@@ -196,8 +301,10 @@ impl Command {
             | Self::ExpectRegex(text, _)
             | Self::Read(text)
             | Self::NoExpect(text)
+            | Self::When(text)
+            | Self::WhenRegex(text, _)
             | Self::Fail(text) => vec![text],
-            Self::LoginPrompt(pattern, answer) => vec![pattern, answer],
+            Self::LoginPrompt(pattern, answer) | Self::Answer(pattern, answer) => vec![pattern, answer],
             _ => Vec::new(),
         }
     }
@@ -206,7 +313,7 @@ impl Command {
     #[must_use]
     pub fn sent(&self) -> Option<&Text> {
         match self {
-            Self::Exec(text) | Self::Write(text) => Some(text),
+            Self::Exec(text) | Self::Write(text) | Self::Answer(_, text) => Some(text),
             _ => None,
         }
     }
@@ -233,16 +340,12 @@ impl fmt::Display for Command {
             Self::Exec(text) => write!(f, "exec {}", Quoted(text)),
             Self::Write(text) => write!(f, "write {}", Quoted(text)),
             Self::Expect(text) => write!(f, "expect {}", Quoted(text)),
-            Self::ExpectRegex(text, flags) => {
-                let mut source = text.clone();
-                let letters: String = [('i', flags.ignore_case), ('m', flags.multi_line), ('s', flags.dot_all)]
-                    .iter()
-                    .filter_map(|&(letter, on)| on.then_some(letter))
-                    .collect();
-                source.pieces.insert(0, Piece::Literal("/".into()));
-                source.pieces.push(Piece::Literal(format!("/{letters}")));
-                write!(f, "expect-regex {}", Quoted(&source))
-            }
+            Self::ExpectRegex(text, flags) => write!(f, "expect-regex {}", Quoted(&with_flags(text, *flags))),
+            Self::Choose => f.write_str("choose"),
+            Self::When(text) => write!(f, "when {}", Quoted(text)),
+            Self::WhenRegex(text, flags) => write!(f, "when-regex {}", Quoted(&with_flags(text, *flags))),
+            Self::EndChoose => f.write_str("end-choose"),
+            Self::Answer(pattern, answer) => write!(f, "answer {} {}", Quoted(pattern), Quoted(answer)),
             Self::Read(text) => write!(f, "read {}", Quoted(text)),
             Self::NoExpect(text) => write!(f, "no-expect {}", Quoted(text)),
             Self::Sleep(time) => write!(f, "sleep {}", time.as_secs_f64()),
@@ -255,6 +358,18 @@ impl fmt::Display for Command {
             Self::End => f.write_str("end"),
         }
     }
+}
+
+/// An expression between slashes, its flags behind.
+fn with_flags(text: &Text, flags: RegexFlags) -> Text {
+    let letters: String = [('i', flags.ignore_case), ('m', flags.multi_line), ('s', flags.dot_all)]
+        .iter()
+        .filter_map(|&(letter, on)| on.then_some(letter))
+        .collect();
+    let mut source = text.clone();
+    source.pieces.insert(0, Piece::Literal("/".into()));
+    source.pieces.push(Piece::Literal(format!("/{letters}")));
+    source
 }
 
 struct Quoted<'a>(&'a Text);

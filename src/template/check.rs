@@ -1,4 +1,4 @@
-//! What a template must be before it may run: its settings gathered, its commit point found, its doubtful lines named.
+//! What a template must be before it may run: its settings gathered, its branches paired, its commit point found.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,9 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
+use sha2::Digest;
 
 use super::ast::{Command, Line, Section, Template, Text};
+use super::lint::lint;
 use crate::model::{Problem, Severity};
+
+/// Where a run goes on at a line that begins or ends a branch, as places among the lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Jump {
+    /// At `choose`: the `when` lines of its branches, in order.
+    Branches(Vec<usize>),
+    /// At a `when` that a run comes to: the branch before it is done, and the run goes on at this `end-choose`.
+    End(usize),
+}
+
+/// What `info password-symbols`, `password-max-length` and `password-min-length` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordLimits<'a> {
+    /// The symbols that the device takes.
+    pub symbols: Option<&'a str>,
+    /// Characters at the most.
+    pub max_length: Option<usize>,
+    /// Characters at the least.
+    pub min_length: Option<usize>,
+}
 
 /// A template that passed its checks.
 #[derive(Debug, Clone)]
@@ -16,14 +38,16 @@ pub struct Checked {
     template: Template,
     /// The expressions without tags, compiled once, by the place of their line.
     expressions: BTreeMap<usize, Arc<Regex>>,
+    jumps: BTreeMap<usize, Jump>,
     commit_line: Option<usize>,
     connect_timeout: Option<Duration>,
-    reconcile: Option<Arc<Checked>>,
+    sections: BTreeMap<Section, Arc<Checked>>,
+    sha256: String,
 }
 
 impl PartialEq for Checked {
     fn eq(&self, other: &Self) -> bool {
-        self.template == other.template && self.reconcile == other.reconcile
+        self.template == other.template && self.sections == other.sections
     }
 }
 
@@ -36,10 +60,22 @@ impl Checked {
         self.expressions.get(&place)
     }
 
+    /// Where a run goes on at a `choose` or a `when`.
+    #[must_use]
+    pub fn jump(&self, place: usize) -> Option<&Jump> {
+        self.jumps.get(&place)
+    }
+
+    /// Another section of the template, with the settings at its head.
+    #[must_use]
+    pub fn section(&self, section: Section) -> Option<&Arc<Checked>> {
+        self.sections.get(&section)
+    }
+
     /// What sets an account's password through its reconcile account: `section reconcile`.
     #[must_use]
     pub fn reconcile(&self) -> Option<&Arc<Checked>> {
-        self.reconcile.as_ref()
+        self.section(Section::Reconcile)
     }
 
     /// The lines that the dialogue runs, settings and `info` included.
@@ -53,6 +89,23 @@ impl Checked {
     #[must_use]
     pub fn commit_line(&self) -> Option<usize> {
         self.commit_line
+    }
+
+    /// SHA-256 of the file that it was read from, in hexadecimal digits.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// What passwords the device takes, as far as the template says.
+    #[must_use]
+    pub fn password_limits(&self) -> PasswordLimits<'_> {
+        let number = |key| self.info(key).and_then(|value| value.parse().ok());
+        PasswordLimits {
+            symbols: self.info("password-symbols"),
+            max_length: number("password-max-length"),
+            min_length: number("password-min-length"),
+        }
     }
 
     /// What `set-connect-timeout` asks for; the device's own setting is a floor.
@@ -78,11 +131,13 @@ impl Checked {
         })
     }
 
-    /// Every tag with the line that first names it.
+    /// Every tag of a change, its check and its clearing up, with the line that first names it.
     #[must_use]
     pub fn tags(&self) -> Vec<(&str, usize)> {
         let mut tags: Vec<(&str, usize)> = Vec::new();
-        for line in &self.template.lines {
+        let more = [Section::Verify, Section::Abort].into_iter().filter_map(|section| self.sections.get(&section));
+        let lines = self.template.lines.iter().chain(more.flat_map(|section| section.lines()));
+        for line in lines {
             for tag in line.command.texts().into_iter().flat_map(Text::tags) {
                 if !tags.iter().any(|(known, _)| *known == tag) {
                     tags.push((tag, line.number));
@@ -93,83 +148,124 @@ impl Checked {
     }
 }
 
-/// Checks a parsed template; the problems found are warnings, errors having been found by the parser.
+/// Checks a parsed template and looks it through for what is likely to fail.
 #[must_use]
 pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Problem>) {
+    let mut problems = Vec::new();
     let head = template.lines.iter().take_while(|line| line.command.is_setting()).count();
-    let (mut change, mut reconcile): (Vec<Line>, Vec<Line>) = (Vec::new(), Vec::new());
+    let mut parts: BTreeMap<Section, Vec<Line>> = BTreeMap::new();
     let mut section = Section::Change;
-    let mut has_reconcile = false;
     for line in &template.lines[head..] {
-        match (&line.command, section) {
-            (Command::Section(begins), _) => {
-                section = *begins;
-                has_reconcile |= *begins == Section::Reconcile;
+        if let Command::Section(begins) = line.command {
+            section = begins;
+            if parts.insert(begins, Vec::new()).is_some() {
+                let message =
+                    format!("section '{}' stands here for the second time; put its lines together", begins.name());
+                problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T016", message));
             }
-            (_, Section::Change) => change.push(line.clone()),
-            (_, Section::Reconcile) => reconcile.push(line.clone()),
+        } else {
+            parts.entry(section).or_default().push(line.clone());
         }
     }
-    let with_head =
-        |lines: Vec<Line>| Template { lines: template.lines[..head].iter().cloned().chain(lines).collect() };
-    let (mut checked, mut problems) = check_section(file, text, with_head(change));
-    if has_reconcile {
-        let (reconcile, more) = check_section(file, text, with_head(reconcile));
-        problems.extend(more);
-        checked.reconcile = Some(Arc::new(reconcile));
+    let has_verify = parts.contains_key(&Section::Verify);
+    let mut with_head = |section: Section, lines: Vec<Line>| {
+        let lines = template.lines[..head].iter().cloned().chain(lines).collect();
+        let (checked, found) = check_section(file, text, section, has_verify, Template { lines });
+        problems.extend(found);
+        checked
+    };
+    let mut checked = with_head(Section::Change, parts.remove(&Section::Change).unwrap_or_default());
+    let mut sections: BTreeMap<Section, Arc<Checked>> =
+        parts.into_iter().map(|(section, lines)| (section, Arc::new(with_head(section, lines)))).collect();
+    // What is set through the reconcile account is proved and cleared up like any change.
+    let shared: Vec<(Section, Arc<Checked>)> = sections
+        .iter()
+        .filter(|(section, _)| matches!(section, Section::Verify | Section::Abort))
+        .map(|(section, checked)| (*section, checked.clone()))
+        .collect();
+    if let Some(reconcile) = sections.get_mut(&Section::Reconcile).and_then(Arc::get_mut) {
+        reconcile.sections.extend(shared);
     }
+    checked.sections = sections;
     (checked, problems)
 }
 
-fn check_section(file: &Path, text: &str, template: Template) -> (Checked, Vec<Problem>) {
+fn check_section(
+    file: &Path,
+    text: &str,
+    section: Section,
+    has_verify: bool,
+    template: Template,
+) -> (Checked, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut warn = |line: &Line, code, message: &str| {
-        problems.push(Problem::at(file, text, line.span.clone(), Severity::Warning, code, message));
-    };
-    let commit =
-        template.lines.iter().position(|line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD")));
-    let end = template.lines.iter().position(|line| line.command == Command::End);
-    if let Some(unreached) = end.and_then(|end| template.lines.get(end + 1)) {
-        warn(unreached, "T103", "this line is never reached: 'end' stands before it");
+    let jumps = jumps(&template, |line, message| {
+        problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T016", message));
+    });
+    let changes =
+        template.lines.iter().find(|line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD")));
+    if let Some(line) = changes.filter(|_| section == Section::Abort) {
+        let message = "section abort clears up where nothing was changed: it must not send the new password";
+        problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T017", message));
     }
-    match commit {
-        Some(at) if end.is_none_or(|end| at < end) => {
-            let waits = |line: &Line| {
-                matches!(
-                    line.command,
-                    Command::Expect(_) | Command::ExpectRegex(..) | Command::Read(_) | Command::NoExpect(_)
-                )
-            };
-            let last = end.unwrap_or(template.lines.len());
-            if !template.lines[at..last].iter().any(waits) {
-                warn(
-                    &template.lines[at],
-                    "T104",
-                    "nothing waits for the answer to the new password; add an 'expect' after it",
-                );
-            }
-        }
-        _ => {
-            if let Some(last) = template.lines.last() {
-                warn(
-                    last,
-                    "T101",
-                    "no line sends [#NEW_PASSWORD#]: only a login that asks for a new password would change it",
-                );
-            }
-        }
-    }
-    let commit_line = commit.map(|at| template.lines[at].number);
+    let found = lint(section, &template, has_verify);
+    problems.extend(
+        found
+            .into_iter()
+            .map(|found| Problem::at(file, text, found.span, Severity::Warning, found.code, found.message)),
+    );
+    let sends_new = |line: &&Line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD"));
+    let commit_line = template.lines.iter().find(sends_new).map(|line| line.number);
     let connect_timeout = template.lines.iter().rev().find_map(|line| match line.command {
         Command::SetConnectTimeout(time) => Some(time),
         _ => None,
     });
     let expressions = template.lines.iter().enumerate().filter_map(|(place, line)| match &line.command {
-        Command::ExpectRegex(text, flags) if text.tags().next().is_none() => {
+        Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags) if text.tags().next().is_none() => {
             Some((place, Arc::new(flags.compile(&text.to_string()).ok()?)))
         }
         _ => None,
     });
     let expressions = expressions.collect();
-    (Checked { template, expressions, commit_line, connect_timeout, reconcile: None }, problems)
+    let sha256 = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(text.as_bytes()));
+    let sections = BTreeMap::new();
+    (Checked { template, expressions, jumps, commit_line, connect_timeout, sections, sha256 }, problems)
+}
+
+/// Pairs every `choose` with its branches and its end; what does not pair is told.
+fn jumps(template: &Template, mut tell: impl FnMut(&Line, &str)) -> BTreeMap<usize, Jump> {
+    let mut jumps = BTreeMap::new();
+    let mut open: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (place, line) in template.lines.iter().enumerate() {
+        match (&line.command, open.last_mut()) {
+            (Command::Choose, _) => {
+                let before_branch = open.last().is_some_and(|(_, branches)| branches.is_empty());
+                if before_branch {
+                    tell(line, "this stands before the first 'when' of its 'choose', where nothing is run");
+                }
+                open.push((place, Vec::new()));
+            }
+            (Command::When(_) | Command::WhenRegex(..), Some((_, branches))) => branches.push(place),
+            (Command::When(_) | Command::WhenRegex(..), None) => {
+                tell(line, "there is no 'choose' before this branch; write 'choose' on the line above");
+            }
+            (Command::EndChoose, Some((_, branches))) if branches.is_empty() => {
+                tell(line, "this 'choose' has no branch; write one or more 'when \"PATTERN\"' in it");
+                open.pop();
+            }
+            (Command::EndChoose, Some((begin, branches))) => {
+                jumps.extend(branches.iter().map(|&branch| (branch, Jump::End(place))));
+                jumps.insert(*begin, Jump::Branches(std::mem::take(branches)));
+                open.pop();
+            }
+            (Command::EndChoose, None) => tell(line, "there is no 'choose' that this could end"),
+            (_, Some((_, branches))) if branches.is_empty() => {
+                tell(line, "this stands before the first 'when' of its 'choose', where nothing is run");
+            }
+            _ => {}
+        }
+    }
+    for (begin, _) in open {
+        tell(&template.lines[begin], "this 'choose' is never ended; write 'end-choose' after its last branch");
+    }
+    jumps
 }

@@ -5,13 +5,18 @@
 
 mod ast;
 mod check;
+mod codes;
+mod fix;
+mod lint;
 mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use ast::{Command, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
-pub use check::{Checked, check};
-pub use parse::{COMMANDS, MAX_BYTES, parse};
+pub use ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
+pub use check::{Checked, Jump, PasswordLimits, check};
+pub use codes::{CODES, Code};
+pub use fix::fix;
+pub use parse::{COMMANDS, MAX_BYTES, parse, tagged_text};
 
 use std::path::Path;
 

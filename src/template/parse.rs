@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use super::ast::{Command, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
+use super::ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
+use super::fix::corrected;
 use crate::model::{Problem, Severity, nearest};
 
 /// A template longer than this is refused.
@@ -31,11 +32,16 @@ pub const COMMANDS: &[&str] = &[
     "info",
     "fail",
     "section",
+    "choose",
+    "when",
+    "when-regex",
+    "end-choose",
+    "answer",
     "end",
 ];
 
-/// Commands of the language that this version does not run yet.
-const LATER: &[&str] = &["choose", "when", "when-regex", "end-choose", "answer"];
+/// Quotes that a word processor writes.
+pub(super) const TYPOGRAPHIC: [char; 6] = ['\u{201c}', '\u{201d}', '\u{201e}', '\u{ab}', '\u{bb}', '\u{ff02}'];
 
 /// What is wrong with a line, with its place in the line's argument.
 struct Slip {
@@ -89,11 +95,19 @@ pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
             Ok(command) => template.lines.push(Line { number: index + 1, command, span }),
             Err(slip) => slips.push(slip),
         }
-        problems.extend(
-            slips.into_iter().map(|slip| Problem::at(file, text, slip.span, slip.severity, slip.code, slip.message)),
-        );
+        problems.extend(slips.into_iter().map(|slip| {
+            let fix = corrected(slip.code, body).map(|fixed| format!("{}{fixed}", &line[..indent]));
+            Problem::at(file, text, slip.span, slip.severity, slip.code, slip.message).with_fix(fix)
+        }));
     }
     (template, problems)
+}
+
+/// The codes of what is wrong with one line by itself.
+pub(super) fn codes_of(body: &str) -> Vec<&'static str> {
+    let mut slips = Vec::new();
+    let result = parse_line(body, 0, &mut slips);
+    slips.into_iter().chain(result.err()).map(|slip| slip.code).collect()
 }
 
 fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
@@ -103,12 +117,6 @@ fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, S
     let argument = Argument { text: rest, at: at + body.len() - rest.len() };
     let name_slip =
         |code, message: String| Slip { code, span: at..at + name_end.max(1), message, severity: Severity::Error };
-    if LATER.contains(&name) {
-        return Err(name_slip(
-            "T013",
-            format!("'{name}' belongs to the language but this version does not run it yet"),
-        ));
-    }
     if !COMMANDS.contains(&name) {
         let hint = nearest(name, COMMANDS.iter().copied()).map_or_else(
             || format!("the commands are {}", COMMANDS.join(", ")),
@@ -116,16 +124,31 @@ fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, S
         );
         return Err(name_slip("T001", format!("unknown command '{}'; {hint}", name.escape_debug())));
     }
-    if name == "end" {
-        return if rest.is_empty() { Ok(Command::End) } else { Err(argument.slip("T010", "'end' takes no argument")) };
+    let bare = match name {
+        "end" => Some(Command::End),
+        "choose" => Some(Command::Choose),
+        "end-choose" => Some(Command::EndChoose),
+        _ => None,
+    };
+    if let Some(command) = bare {
+        return if rest.is_empty() {
+            Ok(command)
+        } else {
+            Err(argument.slip("T010", format!("'{name}' takes no argument")))
+        };
     }
     if rest.is_empty() {
         return Err(name_slip("T002", format!("'{name}' needs an argument, such as: {}", example(name))));
     }
+    if rest.starts_with(TYPOGRAPHIC) {
+        let message = "typographic quotes are sent as they stand; write \" instead";
+        slips.push(Slip { severity: Severity::Warning, ..argument.slip("T113", message) });
+    }
     match name {
-        "login-prompt" => {
+        "login-prompt" | "answer" => {
             let (pattern, answer) = two_quoted(argument)?;
-            Ok(Command::LoginPrompt(tagged(&pattern, argument, slips)?, tagged(&answer, argument, slips)?))
+            let (pattern, answer) = (tagged(&pattern, argument, slips)?, tagged(&answer, argument, slips)?);
+            Ok(if name == "answer" { Command::Answer(pattern, answer) } else { Command::LoginPrompt(pattern, answer) })
         }
         "info" => info(argument),
         "section" => section(argument),
@@ -150,7 +173,8 @@ fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Re
             "mac" => Ok(Command::SetNewLineMode(NewLine::Mac)),
             _ => Err(argument.slip("T006", "the new-line mode is unix (LF), windows (CR LF) or mac (CR)")),
         },
-        "expect-regex" => expect_regex(&value, argument, slips),
+        "expect-regex" => expression(&value, argument, slips).map(|(text, flags)| Command::ExpectRegex(text, flags)),
+        "when-regex" => expression(&value, argument, slips).map(|(text, flags)| Command::WhenRegex(text, flags)),
         _ => {
             let text = tagged(&value, argument, slips)?;
             Ok(match name {
@@ -159,6 +183,7 @@ fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Re
                 "write" | "send" => Command::Write(text),
                 "expect" => Command::Expect(text),
                 "read" => Command::Read(text),
+                "when" => Command::When(text),
                 "fail" => Command::Fail(text),
                 _ => Command::NoExpect(text),
             })
@@ -176,6 +201,9 @@ fn example(name: &str) -> &'static str {
         "sleep" => "sleep 1",
         "expect-regex" => "expect-regex \"/[>#] ?$/\"",
         "login-prompt" => "login-prompt \"*Domain:\" \"[#DOMAIN#]\"",
+        "answer" => "answer \"*--More--*\" \" \"",
+        "when" => "when \"*ew password:\"",
+        "when-regex" => "when-regex \"/new password: ?$/i\"",
         "info" => "info vendor \"Example\"",
         "fail" => "fail \"why\"",
         "section" => "section reconcile",
@@ -259,7 +287,16 @@ fn info(argument: Argument<'_>) -> Result<Command, Slip> {
     }
     let rest = rest.trim_start();
     let at = argument.at + argument.text.len() - rest.len();
-    Ok(Command::Info(key.to_owned(), unquote(Argument { text: rest, at })?))
+    let value = unquote(Argument { text: rest, at })?;
+    let is_number = |value: &str| value.parse::<usize>().is_ok_and(|number| (1..=1024).contains(&number));
+    if ["password-max-length", "password-min-length"].contains(&key) && !is_number(&value) {
+        return Err(argument.slip("T014", format!("'{key}' is a number of characters, from 1 to 1024")));
+    }
+    if let Some(bad) = value.chars().find(|c| key == "password-symbols" && !c.is_ascii_punctuation()) {
+        return Err(argument
+            .slip("T014", format!("'{}' is no symbol; list the symbols that the device takes", bad.escape_debug())));
+    }
+    Ok(Command::Info(key.to_owned(), value))
 }
 
 fn seconds(value: &str, argument: Argument<'_>) -> Result<Duration, Slip> {
@@ -277,15 +314,12 @@ fn section(argument: Argument<'_>) -> Result<Command, Slip> {
     if let Some(section) = Section::parse(name) {
         return Ok(Command::Section(section));
     }
-    if ["verify", "abort"].contains(&name) {
-        let message = format!("section '{name}' belongs to the language but this version does not run it yet");
-        return Err(argument.slip("T013", message));
-    }
     let message = format!("unknown section '{}'; the sections are {}", name.escape_debug(), Section::NAMES.join(", "));
     Err(argument.slip("T001", message))
 }
 
-fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
+/// `RE` or `/RE/flags`.
+fn expression(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<(Text, RegexFlags), Slip> {
     let (source, letters) = match value.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) {
         Some((source, letters)) if letters.chars().all(|c| c.is_ascii_lowercase()) => (source, letters),
         _ => (value, ""),
@@ -307,7 +341,7 @@ fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> R
         .iter()
         .map(|piece| match piece {
             Piece::Literal(literal) => literal.as_str(),
-            Piece::Tag(_) => "x",
+            Piece::Tag(..) => "x",
         })
         .collect();
     flags.compile(&sample).map_err(|error| {
@@ -315,7 +349,24 @@ fn expect_regex(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> R
         let why = last.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         argument.slip("T008", format!("this is no regular expression that runs in linear time: {why}"))
     })?;
-    Ok(Command::ExpectRegex(text, flags))
+    Ok((text, flags))
+}
+
+/// A text with its tags, as it stands in a recording.
+///
+/// # Errors
+/// A tag names an unknown filter.
+pub fn tagged_text(value: &str) -> Result<Text, String> {
+    tagged(value, Argument { text: value, at: 0 }, &mut Vec::new()).map_err(|slip| slip.message)
+}
+
+fn known_filter(name: &str, argument: Argument<'_>) -> Result<Filter, Slip> {
+    Filter::parse(name).ok_or_else(|| {
+        let hint = nearest(name, Filter::NAMES.iter().copied())
+            .map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
+        let known = Filter::NAMES.join(", ");
+        argument.slip("T013", format!("unknown filter '{}'; the filters are {known}{hint}", name.escape_debug()))
+    })
 }
 
 /// Splits an argument into literals and tags.
@@ -327,8 +378,9 @@ fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<
         let Some(length) = rest[start + 2..].find("#]") else {
             break;
         };
-        let name = &rest[start + 2..start + 2 + length];
+        let inner = &rest[start + 2..start + 2 + length];
         let end = start + 2 + length + 2;
+        let (name, filter) = inner.split_once(':').map_or((inner, None), |(name, filter)| (name, Some(filter)));
         let well_formed = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
         if well_formed {
             literal.push_str(&rest[..start]);
@@ -339,10 +391,9 @@ fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
             }
-            pieces.push(Piece::Tag(name.to_ascii_uppercase()));
+            let filter = filter.map(|filter| known_filter(filter, argument)).transpose()?;
+            pieces.push(Piece::Tag(name.to_ascii_uppercase(), filter));
             rest = &rest[end..];
-        } else if name.contains(':') && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c)) {
-            return Err(argument.slip("T013", format!("filters, as in [#{name}#], are not run by this version yet")));
         } else {
             literal.push_str(&rest[..start + 2]);
             rest = &rest[start + 2..];

@@ -78,9 +78,78 @@ fn an_unknown_command_names_the_nearest() {
 }
 
 #[test]
-fn what_comes_later_in_the_language_is_refused_and_not_ignored() {
-    assert_eq!(codes("choose\n")[0].0, "T013");
-    assert_eq!(codes("exec \"[#NEW_PASSWORD:sh#]\"\n")[0].0, "T013");
+fn every_code_has_a_template_that_gets_it_and_one_that_does_not() {
+    let has = |text: &str, wanted: &str| codes(text).iter().any(|(code, ..)| code == wanted);
+    for code in CODES.iter().filter(|code| !code.wrong.is_empty()) {
+        assert!(has(code.wrong, code.code), "{}: {:?} gets {:?}", code.code, code.wrong, codes(code.wrong));
+        assert!(!has(code.right, code.code), "{}: {:?} gets {:?}", code.code, code.right, codes(code.right));
+        let (_, problems) = load(Path::new("t"), code.wrong);
+        let found = problems.iter().find(|problem| problem.code == code.code).unwrap();
+        assert_eq!(found.severity, code.severity, "{}", code.code);
+    }
+    let names: Vec<&str> = CODES.iter().map(|code| code.code).collect();
+    assert!(names.is_sorted() && Code::find("t012").is_some());
+}
+
+#[test]
+fn evident_slips_are_corrected_and_then_pass() {
+    for (wrong, right) in [
+        ("exec \"passwd\n", "exec \"passwd\"\n"),
+        ("\texec \"passwd\r\nend", "\texec \"passwd\"\r\nend"),
+        ("\u{feff}exec \"passwd\n", "\u{feff}exec \"passwd\"\n"),
+        ("exec \"passwd\" # old one\n", "exec \"passwd\"\n"),
+        ("exec \"passwd\";\n", "exec \"passwd\"\n"),
+        ("expect \"*word:\"*\n", "expect \"*word:*\"\n"),
+        ("exec \"cd C:\\\"\n", "exec \"cd C:\\\\\"\n"),
+        ("exspect \"x\"\n", "expect \"x\"\n"),
+        ("sleep 5s\nsleep \"1,5 sec\"\n", "sleep 5\nsleep 1.5\n"),
+        ("set-new-line-mode CRLF\nset-ssh-version 1\n", "set-new-line-mode windows\nset-ssh-version 2\n"),
+        ("expect-regex \"/x/gi\"\n", "expect-regex \"/x/i\"\n"),
+        ("expect-regex /x/u\n", "expect-regex /x/\n"),
+        ("exec \"[#username#] [#new_password:shh#]\n", "exec \"[#USERNAME#] [#NEW_PASSWORD:sh#]\"\n"),
+        ("exec \u{201c}passwd\u{201d}\nend now\n", "exec \"passwd\"\nend\n"),
+    ] {
+        let (fixed, count) = fix(wrong);
+        assert_eq!(fixed, right);
+        assert!(count > 0);
+        assert!(
+            codes(&fixed).iter().all(|(code, ..)| ["T101", "T103", "T104"].contains(&code.as_str())),
+            "{:?}",
+            codes(&fixed)
+        );
+    }
+    let sound = "exec \"a\"\n# b\n\n";
+    assert_eq!(fix(sound), (sound.to_owned(), 0));
+}
+
+#[test]
+fn what_published_templates_hold_is_read() {
+    for text in [
+        "set-connect-timeout \"10\"\nset-read-timeout   5\n",
+        "exec\t\"passwd\"\nexec\"passwd\"\nexec    \"edit \"[#USERNAME#]\"\"  \n",
+        " \texpect-regex \"/Novo .* \u{e7}\u{e3}o:/\"\n",
+        "expect \"*senha atual:\"\nno-expect \"*inv\u{e1}lida*\"\nnot-expect \"*x*\"\n",
+        "exec \"[#MY_OWN-field2#] [# not a tag #]\"\nread \"x\"\nsend \"y\"\n",
+        "\u{feff}set-new-line-mode mac\r\nend\r\n",
+        "set-new-line-mode \"unix\"\nset-ssh-version \"2\"\nset-prompt \"$\"\n",
+    ] {
+        assert!(load(Path::new("t"), text).0.is_some(), "{text:?}: {:?}", codes(text));
+    }
+}
+
+#[test]
+fn branches_that_do_not_pair_are_told_at_their_place() {
+    for (text, line) in [
+        ("when \"x\"\n", 1),
+        ("end-choose\n", 1),
+        ("choose\nend-choose\n", 2),
+        ("exec \"a\"\nchoose\nwhen \"x\"\n", 2),
+        ("choose\nexec \"a\"\nwhen \"x\"\nend-choose\n", 2),
+        ("choose\nchoose\nwhen \"x\"\nend-choose\nwhen \"y\"\nend-choose\n", 2),
+        ("section verify\nexec \"a\"\nsection verify\n", 3),
+    ] {
+        assert!(codes(text).iter().any(|(code, at, _)| code == "T016" && *at == line), "{text}: {:?}", codes(text));
+    }
 }
 
 #[test]
@@ -149,7 +218,6 @@ fn sections_are_told_apart_and_the_head_holds_for_all() {
     let reconcile = checked.reconcile().unwrap();
     assert_eq!(numbers(reconcile), [1, 7, 8, 9]);
     assert_eq!(reconcile.commit_line(), Some(8));
-    assert_eq!(codes("section abort\n")[0].0, "T013");
     assert_eq!(codes("section recover\n")[0].0, "T001");
     assert!(
         codes("exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\nsection reconcile\nexec \"x\"\n")

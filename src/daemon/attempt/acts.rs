@@ -1,14 +1,17 @@
 //! What an attempt does at the device: connecting, running the template, and checking a password with a fresh login.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::admission::in_words;
+use super::super::values::Stored;
 use super::{Attempt, lock};
 use crate::device::{DeviceError, Hop, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Run, Verdict};
 use crate::model::AccountName;
 use crate::policy::DAY_MS;
 use crate::rotation::{Event, Phase, Which};
+use crate::template::{Checked, Section};
 
 impl Attempt {
     /// Returns once the daemon is stopping and this attempt has not reached its commit point, which it then never does.
@@ -157,15 +160,104 @@ impl Attempt {
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));
         };
-        let context = RunContext {
+        let (values, ..) = self.values().await?;
+        let abort = self.template.section(Section::Abort).map(|abort| {
+            let masker = values.masker(&secret_fields);
+            Run::new(abort.clone(), values, masker).proving()
+        });
+        self.step(format!("running template {}, sha256:{}", self.account.device.template, self.template.sha256()));
+        run_template(session, run, self.run_context(&stored, &login_stored, abort)).await
+    }
+
+    fn run_context<'a>(&'a self, stored: &'a Stored, login: &'a Stored, abort: Option<Run>) -> RunContext<'a, Self> {
+        RunContext {
             on: &self.core.transport,
             account: (&self.account.name, self.account.policy.lockout()),
             login: (&self.login.name, self.login.policy.lockout()),
-            seed: stored.seed.as_ref().or(login_stored.seed.as_ref()),
-            login_seed: login_stored.seed.as_ref(),
+            seed: stored.seed.as_ref().or(login.seed.as_ref()),
+            login_seed: login.seed.as_ref(),
             watcher: self,
+            abort,
+        }
+    }
+
+    /// Runs `section verify` with one of the two passwords in a session.
+    async fn run_verify(&self, session: &Session, which: Which, verify: &Arc<Checked>) -> Result<Verdict, DeviceError> {
+        let (mut values, stored, login_stored) = self.values().await?;
+        let password = match which {
+            Which::New => lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone()),
+            Which::Old => stored.password.clone(),
         };
-        run_template(session, run, &context).await
+        if let Some(password) = password {
+            values.set("NEW_PASSWORD", password.clone());
+            values.set("CURRENT_PASSWORD", password);
+        }
+        let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
+        let masker = values.masker(&secret_fields);
+        let run = Run::new(verify.clone(), values, masker).proving();
+        run_template(session, run, self.run_context(&stored, &login_stored, None)).await
+    }
+
+    /// Proves a password that is none of an SSH login: the login account logs in, and `section verify` tries it.
+    async fn check_by_section(&self, which: Which, verify: &Arc<Checked>) -> Event {
+        let name = which.name();
+        let known = match which {
+            Which::New => lock(&self.candidate).is_some(),
+            Which::Old => match self.core.stored(&self.account.name).await {
+                Ok(stored) => stored.password.is_some(),
+                Err(error) => {
+                    self.say(error.to_string());
+                    return Event::Unreachable;
+                }
+            },
+        };
+        if !known {
+            self.say(format!("there is no {name} password to try"));
+            return Event::Disproved(which);
+        }
+        self.step(format!("checking the {name} password with the template's section verify"));
+        let result = match self.open_session().await {
+            Ok(session) => {
+                let result = self.run_verify(&session, which, verify).await;
+                session.close(&self.core.clock).await;
+                result
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(Verdict::Ran { .. }) => {
+                self.step(format!("the {name} password works"));
+                Event::Proved(which)
+            }
+            Ok(Verdict::Failed(failure)) if failure.judged => {
+                self.say(format!("the {name} password is refused: {}", failure.message));
+                Event::Disproved(which)
+            }
+            Ok(Verdict::Failed(failure)) => {
+                self.say(failure.message);
+                Event::Unreachable
+            }
+            Err(error) => {
+                self.note_impostor(&error).await;
+                if let DeviceError::BudgetSpent { free_in_ms, .. } = &error {
+                    *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms).wall_ms);
+                }
+                self.say(error.to_string());
+                Event::Unreachable
+            }
+        }
+    }
+
+    /// After the login proved a password: what `section verify` finds besides is told, and cannot unprove it.
+    async fn look_further(&self, session: &Session, which: Which) {
+        let Some(verify) = self.account.template.section(Section::Verify) else { return };
+        match self.run_verify(session, which, verify).await {
+            Ok(Verdict::Ran { .. }) => self.step("section verify ran to its end".into()),
+            Ok(Verdict::Failed(failure)) => {
+                self.say(format!("the login works, but section verify failed: {}", failure.message));
+            }
+            Err(error) => self.say(format!("the login works, but section verify failed: {error}")),
+        }
     }
 
     /// Logs in as the account itself with one of the two passwords, in a new session, and hangs up.
@@ -176,6 +268,11 @@ impl Attempt {
             self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));
             return Event::Unreachable;
         }
+        if let Some(verify) = self.account.template.section(Section::Verify)
+            && self.login.name != self.account.name
+        {
+            return self.check_by_section(which, verify).await;
+        }
         self.step(format!("checking the {name} password with a fresh login"));
         match self.try_login(which).await {
             Ok(None) => {
@@ -183,6 +280,7 @@ impl Attempt {
                 Event::Disproved(which)
             }
             Ok(Some(session)) => {
+                self.look_further(&session, which).await;
                 session.close(&self.core.clock).await;
                 self.step(format!("the {name} password works"));
                 Event::Proved(which)

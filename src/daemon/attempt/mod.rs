@@ -435,7 +435,9 @@ impl Attempt {
         let mut told = None;
         match persist {
             Persist::Prepared | Persist::Mending => {
-                drafts.push(Draft { detail: self.request.reason.clone(), ..self.draft("rotation.start") });
+                let ran = format!("template {} sha256:{}", self.account.device.template, self.template.sha256());
+                let detail = self.request.reason.iter().cloned().chain([ran]).collect::<Vec<_>>().join("; ");
+                drafts.push(self.draft("rotation.start").detail(detail));
             }
             Persist::Sent => drafts.push(self.draft("rotation.sent")),
             Persist::Promote => {

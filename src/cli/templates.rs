@@ -1,0 +1,314 @@
+//! What is done with template files, without a daemon: checking, correcting, playing recordings, drafting.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Failure;
+use super::output::safe;
+use crate::config::{Library, files_below, load_file, template_files};
+use crate::model::{Problem, Severity};
+use crate::recording::{self, Played, Scene};
+use crate::template::{self, CODES, Checked, Code};
+
+/// Checks files, and every `*.template` below folders: the problems, and how many files there were.
+pub fn check_templates(paths: &[PathBuf]) -> (Vec<Problem>, usize) {
+    let files = all_files(paths);
+    let problems = files.iter().flat_map(|file| load_file(file).1).collect();
+    (problems, files.len())
+}
+
+fn all_files(paths: &[PathBuf]) -> Vec<PathBuf> {
+    paths.iter().flat_map(|path| if path.is_dir() { template_files(path) } else { vec![path.clone()] }).collect()
+}
+
+pub(super) fn check(paths: &[PathBuf], fix: bool, format: &str) -> Result<u8, Failure> {
+    if fix {
+        for file in all_files(paths) {
+            fix_file(&file)?;
+        }
+    }
+    let (problems, checked) = check_templates(paths);
+    match format {
+        "json" => println!("{}", json!({ "problems": problems, "checked": checked })),
+        "sarif" => println!("{}", sarif(&problems)),
+        _ => problems.iter().for_each(|problem| println!("{problem}")),
+    }
+    Ok(exit_of(&problems))
+}
+
+fn exit_of(problems: &[Problem]) -> u8 {
+    if problems.iter().any(|problem| problem.severity == Severity::Error) { 2 } else { 0 }
+}
+
+/// Corrects a file in place, by way of a new one beside it, so that a crash leaves one of the two.
+fn fix_file(file: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
+    // What cannot be read is told by the check that follows.
+    let Ok(text) = std::fs::read_to_string(file) else { return Ok(()) };
+    let (fixed, count) = template::fix(&text);
+    if count == 0 {
+        return Ok(());
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    new.write_all(fixed.as_bytes()).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    std::fs::set_permissions(new.path(), std::fs::metadata(file).map_err(failed)?.permissions()).map_err(failed)?;
+    new.persist(file).map_err(|error| failed(error.error))?;
+    eprintln!("{}: {count} lines corrected", file.display());
+    Ok(())
+}
+
+pub(super) fn explain(code: &str, json: bool) -> Result<u8, Failure> {
+    let Some(code) = Code::find(code) else {
+        let known: Vec<&str> = CODES.iter().map(|code| code.code).collect();
+        return Err(Failure::usage(format!("there is no code '{}'; the codes are {}", safe(code), known.join(", "))));
+    };
+    if json {
+        let Code { code, severity, title, why, wrong, right } = code;
+        println!(
+            "{}",
+            json!({ "code": code, "severity": severity, "title": title, "why": why, "wrong": wrong, "right": right })
+        );
+        return Ok(0);
+    }
+    let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    println!("{}: {}\n\n{}", code.code, code.title, code.why);
+    if !code.wrong.is_empty() {
+        println!("\nThis gets it:\n\n{}\nThis does not:\n\n{}", indented(code.wrong), indented(code.right).trim_end());
+    }
+    Ok(0)
+}
+
+/// The problems as a SARIF 2.1.0 log (OASIS Static Analysis Results Interchange Format).
+fn sarif(problems: &[Problem]) -> serde_json::Value {
+    let level = |severity| if severity == Severity::Error { "error" } else { "warning" };
+    let rules: Vec<_> = CODES
+        .iter()
+        .map(|code| {
+            json!({
+                "id": code.code,
+                "shortDescription": { "text": code.title },
+                "fullDescription": { "text": code.why },
+                "defaultConfiguration": { "level": level(code.severity) },
+            })
+        })
+        .collect();
+    let results: Vec<_> = problems
+        .iter()
+        .map(|problem| {
+            let place = json!({ "uri": problem.file });
+            let mut result = json!({
+                "ruleId": problem.code,
+                "level": level(problem.severity),
+                "message": { "text": problem.message },
+                "locations": [{ "physicalLocation": {
+                    "artifactLocation": place,
+                    "region": { "startLine": problem.line, "startColumn": problem.column,
+                                "endColumn": problem.column + problem.width.max(1) },
+                } }],
+            });
+            if let (Some(fix), Some(fields)) = (&problem.fix, result.as_object_mut()) {
+                let region = json!({ "startLine": problem.line, "startColumn": 1,
+                                     "endColumn": problem.source.chars().count() + 1 });
+                let change = json!({ "artifactLocation": place,
+                                     "replacements": [{ "deletedRegion": region, "insertedContent": { "text": fix } }] });
+                fields.insert("fixes".into(), json!([{ "artifactChanges": [change] }]));
+            }
+            result
+        })
+        .collect();
+    let driver = json!({ "name": "rotorctl", "version": env!("CARGO_PKG_VERSION"), "rules": rules });
+    json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": driver }, "columnKind": "unicodeCodePoints", "results": results }] })
+}
+
+/// Reads a template by its path, or by its name in the folders.
+fn find(name: &str, folders: &[PathBuf]) -> Result<Arc<Checked>, Failure> {
+    let path = Path::new(name);
+    if path.is_file() {
+        let (checked, problems) = load_file(path);
+        return checked.map(Arc::new).ok_or_else(|| Failure::usage(told(&problems)));
+    }
+    let library = Library::read(folders, &mut Vec::new());
+    let entry = library.find(name).map_err(Failure::usage)?;
+    entry.template.clone().ok_or_else(|| Failure::usage(told(&load_file(&entry.file).1)))
+}
+
+fn told(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn read_recording(file: &Path) -> Result<recording::Recording, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    let (recording, problems) = recording::parse(file, &text);
+    if problems.is_empty() { Ok(recording) } else { Err(Failure::usage(told(&problems))) }
+}
+
+pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
+    let template = find(name, folders)?;
+    let recording = read_recording(against)?;
+    let played: Vec<(&Scene, Played)> =
+        recording.scenes.iter().map(|scene| (scene, recording::play(&template, scene))).collect();
+    let good = played.iter().all(|(_, played)| played.problem.is_none());
+    if json {
+        let scenes: Vec<_> = played
+            .iter()
+            .map(|(scene, played)| json!({ "scene": scene.title, "ok": played.problem.is_none(), "problem": played.problem, "trace": played.trace }))
+            .collect();
+        println!("{}", json!({ "scenes": scenes }));
+        return Ok(if good { 0 } else { 1 });
+    }
+    for (scene, played) in &played {
+        println!("{}: {}", safe(&scene.title), played.problem.as_deref().map_or("ok".into(), safe));
+        if trace || played.problem.is_some() {
+            played.trace.iter().for_each(|line| println!("    {}", safe(line)));
+        }
+    }
+    Ok(if good { 0 } else { 1 })
+}
+
+pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
+    let files: Vec<PathBuf> = paths
+        .iter()
+        .flat_map(|path| if path.is_dir() { files_below(path, "recording") } else { vec![path.clone()] })
+        .collect();
+    if files.is_empty() {
+        return Err(Failure::usage("there is no *.recording file there"));
+    }
+    let folders = if folders.is_empty() { paths } else { folders };
+    let library = Library::read(folders, &mut Vec::new());
+    let mut results = Vec::new();
+    let mut known: BTreeMap<String, Arc<Checked>> = BTreeMap::new();
+    for file in &files {
+        let recording = read_recording(file)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = recording.template.clone().unwrap_or(stem);
+        let template = match known.get(&name) {
+            Some(template) => template.clone(),
+            None => {
+                let entry =
+                    library.find(&name).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+                let template = entry.template.clone().ok_or_else(|| Failure::usage(told(&load_file(&entry.file).1)))?;
+                known.insert(name.clone(), template.clone());
+                template
+            }
+        };
+        for scene in &recording.scenes {
+            let played = recording::play(&template, scene);
+            results.push((file.clone(), name.clone(), scene.title.clone(), played.problem));
+        }
+    }
+    let failed = results.iter().filter(|(.., problem)| problem.is_some()).count();
+    if json {
+        let all: Vec<_> = results
+            .iter()
+            .map(|(file, template, scene, problem)| json!({ "file": file, "template": template, "scene": scene, "ok": problem.is_none(), "problem": problem }))
+            .collect();
+        println!("{}", json!({ "results": all, "failed": failed }));
+    } else {
+        for (file, _, scene, problem) in &results {
+            if let Some(problem) = problem {
+                println!("{}: {}: {}", file.display(), safe(scene), safe(problem));
+            }
+        }
+        println!("{} scenes of {} recordings: {failed} failed", results.len(), files.len());
+    }
+    Ok(if failed == 0 { 0 } else { 1 })
+}
+
+/// One question on stderr, its answer from stdin; the default where nothing is typed.
+fn ask(question: &str, default: &str) -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        eprint!("{question} [{default}]: ");
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure::unexpected(error.to_string()))?;
+    let answer = line.trim();
+    if answer.contains('"') || answer.chars().any(char::is_control) {
+        return Err(Failure::usage("an answer may not hold quotes or control characters"));
+    }
+    Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
+}
+
+pub(super) fn new(name: &str) -> Result<u8, Failure> {
+    let file = PathBuf::from(format!("{name}.template"));
+    let record = PathBuf::from(format!("{name}.recording"));
+    for path in [&file, &record] {
+        if path.exists() {
+            return Err(Failure::usage(format!("{} exists; move it away or choose another name", path.display())));
+        }
+    }
+    let vendor = ask("Vendor of the device", "Example")?;
+    let product = ask("Product and versions", name)?;
+    let prompt = ask("The last characters of its prompt, such as $ or #", "$")?;
+    let command = ask("The command that changes the password", "passwd")?;
+    let current = ask("The end of the question for the current password, or 'none'", "urrent password:")?;
+    let fresh = ask("The end of the question for the new password", "ew password:")?;
+    let again = ask("The end of the question for the new password once more, or 'none'", "etype new password:")?;
+    let done =
+        ask("Words that say that it is changed, or 'prompt' where only the prompt comes back", "updated successfully")?;
+    let refused = ask("Words that say that the new password is not taken", "BAD PASSWORD")?;
+    let (template, recording) =
+        draft(&Questions { vendor, product, prompt, command, current, fresh, again, done, refused });
+    super::local::write_new(&file, template.as_bytes())?;
+    super::local::write_new(&record, recording.as_bytes())?;
+    println!(
+        "{} and {} are written. Compare them with the device, then: rotorctl template test {}",
+        file.display(),
+        record.display(),
+        record.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).display()
+    );
+    Ok(0)
+}
+
+struct Questions {
+    vendor: String,
+    product: String,
+    prompt: String,
+    command: String,
+    current: String,
+    fresh: String,
+    again: String,
+    done: String,
+    refused: String,
+}
+
+/// A template and a recording of what was answered.
+fn draft(q: &Questions) -> (String, String) {
+    let none = |text: &str| text == "none";
+    let mut template = format!(
+        "# {} {}\ninfo vendor \"{}\"\ninfo product \"{}\"\ninfo tested \"not yet\"\nset-ssh-version 2\nset-connect-timeout 10\nset-read-timeout 15\nexpect \"*{}\"\nexec \"{}\"\n",
+        q.vendor, q.product, q.vendor, q.product, q.prompt, q.command
+    );
+    let mut begin = format!("? {} |\n> {}\n", q.prompt, q.command);
+    if !none(&q.current) {
+        template.push_str(&format!("expect \"*{}\"\nexec \"[#CURRENT_PASSWORD#]\"\n", q.current));
+        begin.push_str(&format!("? {} |\n* [#CURRENT_PASSWORD#]\n", q.current));
+    }
+    template.push_str(&format!("expect \"*{}\"\nexec \"[#NEW_PASSWORD#]\"\nno-expect \"*{}*\"\n", q.fresh, q.refused));
+    begin.push_str(&format!("? {} |\n* [#NEW_PASSWORD#]\n", q.fresh));
+    let mut good = begin.clone();
+    if !none(&q.again) {
+        template
+            .push_str(&format!("expect \"*{}\"\nexec \"[#NEW_PASSWORD#]\"\nno-expect \"*{}*\"\n", q.again, q.refused));
+        good.push_str(&format!("? {} |\n* [#NEW_PASSWORD#]\n", q.again));
+    }
+    if q.done == "prompt" {
+        template.push_str(&format!("expect \"*{}\"\n", q.prompt));
+    } else {
+        template.push_str(&format!("expect \"*{}*\"\n", q.done));
+        good.push_str(&format!("< {}\n", q.done));
+    }
+    good.push_str(&format!("? {} |\n", q.prompt));
+    template.push_str("exec \"exit\"\nend\n");
+    good.push_str("> exit\n");
+    let recording = format!(
+        "# What {} {} prints (<, ?) and is sent (>, or * where it is not shown).\n@ scene the password is changed\n{good}\n@ scene the new password is refused\n@ outcome refused\n{begin}< {}\n",
+        q.vendor, q.product, q.refused
+    );
+    (template, recording)
+}

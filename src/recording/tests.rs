@@ -1,0 +1,66 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::template;
+
+const TEMPLATE: &str = "expect \"*$\"\nexec \"passwd\"\nexpect \"*urrent password:\"\nexec \"[#CURRENT_PASSWORD#]\"\nno-expect \"*failure*\"\nexpect \"*ew password:\"\nexec \"[#NEW_PASSWORD#]\"\nno-expect \"*BAD*\"\nexpect \"*updated*\"\nend\nsection verify\nexec \"su [#USERNAME#]\"\nexpect \"*word:\"\nwrite \"[#NEW_PASSWORD#]\"\nchoose\nwhen \"*Sorry*\"\nfail \"refused\"\nwhen \"*$\"\nend-choose\n";
+
+const GOOD: &str = "@ template x\n# a comment\n@ scene changed\n< Welcome\n? host$ |\n> passwd\n? Current password: |\n* [#CURRENT_PASSWORD#]\n? New password: |\n* [#NEW_PASSWORD#]\n< updated\n? host$ |\n\n@ scene too simple\n@ outcome refused\n? host$ |\n> passwd\n? Current password: |\n* [#CURRENT_PASSWORD#]\n? New password: |\n* [#NEW_PASSWORD#]\n< BAD PASSWORD: too simple\n? New password: |\n\n@ scene wrong\n@ outcome failed\n? host$ |\n> passwd\n? Current password: |\n* [#CURRENT_PASSWORD#]\n< Authentication failure\n\n@ scene proved\n@ section verify\n> su admin\n? Password: |\n+ [#NEW_PASSWORD#]\n? $ |\n\n@ scene disproved\n@ section verify\n@ outcome refused\n> su admin\n? Password: |\n+ New-Secret_42\n< Sorry\n\n@ scene hangs up\n@ outcome broken\n? host$ |\n> passwd\n? Current password: |\n* [#CURRENT_PASSWORD#]\n? New password: |\n* [#NEW_PASSWORD#]\n@ silence 1\n@ close\n";
+
+fn played(template: &str, recording: &str) -> Vec<(String, Option<String>)> {
+    let (checked, problems) = template::load(Path::new("t"), template);
+    let checked = Arc::new(checked.unwrap_or_else(|| panic!("{problems:?}")));
+    let (recording, problems) = parse(Path::new("r"), recording);
+    assert!(problems.is_empty(), "{problems:?}");
+    recording.scenes.iter().map(|scene| (scene.title.clone(), play(&checked, scene).problem)).collect()
+}
+
+#[test]
+fn a_recording_is_played_scene_by_scene() {
+    let all = played(TEMPLATE, GOOD);
+    assert_eq!(all.len(), 6);
+    assert!(all.iter().all(|(_, problem)| problem.is_none()), "{all:?}");
+}
+
+#[test]
+fn whatever_goes_another_way_is_told() {
+    for (from, to, why) in [
+        ("exec \"passwd\"", "exec \"passwd -q\"", "takes \"passwd\""),
+        ("expect \"*updated*\"", "expect \"*never*\"", "did not come within 5 s"),
+        ("end\nsection", "section", ""),
+        ("write \"[#NEW_PASSWORD#]\"", "exec \"[#NEW_PASSWORD#]\"", "and no line end"),
+        ("fail \"refused\"", "", "it ended 'ran', and is recorded as 'refused'"),
+        ("exec \"[#CURRENT_PASSWORD#]\"", "end", "ended before line 8 of the recording"),
+        ("expect \"*$\"\nexec", "exec", "has the device print more first (line 4)"),
+    ] {
+        let changed = TEMPLATE.replacen(from, to, 1);
+        assert_ne!(changed, TEMPLATE);
+        let all = played(&changed, GOOD);
+        let told = all.iter().filter_map(|(_, problem)| problem.as_deref()).collect::<Vec<_>>().join("\n");
+        assert!(told.contains(why) && told.is_empty() == why.is_empty(), "{from}: {told}");
+    }
+}
+
+#[test]
+fn the_trace_tells_what_each_wait_saw() {
+    let (checked, _) = template::load(Path::new("t"), TEMPLATE);
+    let (recording, _) = parse(Path::new("r"), GOOD);
+    let trace = play(&Arc::new(checked.unwrap()), &recording.scenes[0]).trace.join("\n");
+    for part in
+        ["waits for \"*$\"; unread: \"Welcome\\n\"", "line 1: saw \"*$\"", "line 2: sent \"passwd\"", "commit point"]
+    {
+        assert!(trace.contains(part), "{part}\n{trace}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_recording_are_told_at_their_line() {
+    let text =
+        "> early\n@ scene x\nhello\n@ outcom ran\n@ outcome fine\n@ section nowhere\n@ silence long\n> [#X:nope#]\n";
+    let (_, problems) = parse(Path::new("r"), text);
+    let found: Vec<(usize, &str)> = problems.iter().map(|p| (p.line, p.code.as_str())).collect();
+    assert_eq!(found, [(1, "R002"), (3, "R003"), (4, "R004"), (5, "R004"), (6, "R004"), (7, "R004"), (8, "R003")]);
+    assert!(problems[2].message.contains("did you mean 'outcome'"));
+    assert_eq!(parse(Path::new("r"), "# nothing\n").1[0].code, "R002");
+}

@@ -1,0 +1,411 @@
+//! What is likely to fail at three in the morning: lines that are allowed, and that an administrator should see.
+
+use std::ops::Range;
+
+use super::ast::{Command, Filter, Line, Piece, Section, Template, Text};
+
+/// A doubtful place, a warning.
+pub(super) struct Found {
+    pub(super) code: &'static str,
+    pub(super) span: Range<usize>,
+    pub(super) message: String,
+}
+
+/// Programs whose arguments a shell reads before them.
+const SHELL_PROGRAMS: &[&str] = &[
+    "echo",
+    "printf",
+    "passwd",
+    "chpasswd",
+    "usermod",
+    "htpasswd",
+    "mysql",
+    "mariadb",
+    "psql",
+    "sqlplus",
+    "sqlcmd",
+    "mongosh",
+    "ldappasswd",
+    "ldapmodify",
+    "smbpasswd",
+    "samba-tool",
+    "kadmin",
+    "kadmin.local",
+    "curl",
+    "wget",
+    "rabbitmqctl",
+    "redis-cli",
+    "kcadm.sh",
+    "grafana-cli",
+    "gitlab-rails",
+    "gitlab-rake",
+    "openssl",
+    "sudo",
+    "su",
+    "doas",
+    "env",
+    "sh",
+    "bash",
+    "pw",
+    "dscl",
+    "net",
+    "powershell",
+    "radpasswd",
+    "saslpasswd2",
+];
+
+/// Programs whose passwords are not those of the host's accounts.
+const CLIENTS: &[&str] = &[
+    "mysql",
+    "mariadb",
+    "psql",
+    "sqlplus",
+    "sqlcmd",
+    "mongosh",
+    "redis-cli",
+    "ldappasswd",
+    "ldapmodify",
+    "kadmin",
+    "kadmin.local",
+    "htpasswd",
+    "rabbitmqctl",
+    "smbpasswd",
+    "samba-tool",
+    "kcadm.sh",
+    "grafana-cli",
+    "gitlab-rails",
+    "gitlab-rake",
+];
+
+/// Words of SQL before a password.
+const SQL_WORDS: &[&str] =
+    &["identified by", "password '", "with password", "set password", "alter login", "alter role"];
+
+/// Looks one section through.
+pub(super) fn lint(section: Section, template: &Template, has_verify: bool) -> Vec<Found> {
+    let mut lint = Lint { lines: &template.lines, depth: depths(&template.lines), found: Vec::new() };
+    lint.unreached();
+    if matches!(section, Section::Change | Section::Reconcile) {
+        lint.change();
+        lint.codes();
+        lint.proof(has_verify);
+    }
+    lint.waits();
+    lint.sleeps();
+    lint.quoting();
+    lint.spelling();
+    lint.found
+}
+
+struct Lint<'a> {
+    lines: &'a [Line],
+    /// How deep in branches each line stands.
+    depth: Vec<usize>,
+    found: Vec<Found>,
+}
+
+fn depths(lines: &[Line]) -> Vec<usize> {
+    let mut depth = 0_usize;
+    lines
+        .iter()
+        .map(|line| {
+            if line.command == Command::EndChoose {
+                depth = depth.saturating_sub(1);
+            }
+            let here = depth;
+            if line.command == Command::Choose {
+                depth += 1;
+            }
+            here
+        })
+        .collect()
+}
+
+fn is_wait(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Expect(_) | Command::ExpectRegex(..) | Command::Read(_) | Command::NoExpect(_) | Command::Choose
+    )
+}
+
+/// `exec` and `write`, not a standing answer.
+fn is_sent(command: &Command) -> bool {
+    matches!(command, Command::Exec(_) | Command::Write(_))
+}
+
+fn is_branch(command: &Command) -> bool {
+    matches!(command, Command::When(_) | Command::WhenRegex(..) | Command::Choose | Command::EndChoose)
+}
+
+fn sends(line: &Line, tag: &str) -> bool {
+    line.command.sent().is_some_and(|text| text.has_tag(tag))
+}
+
+impl Lint<'_> {
+    fn warn(&mut self, line: usize, code: &'static str, message: impl Into<String>) {
+        if let Some(line) = self.lines.get(line) {
+            self.found.push(Found { code, span: line.span.clone(), message: message.into() });
+        }
+    }
+
+    /// T103: what stands behind an `end` or `fail` on the same level, before the next branch.
+    fn unreached(&mut self) {
+        let ends = |line: &Line| matches!(line.command, Command::End | Command::Fail(_));
+        let after = self.lines.iter().enumerate().filter(|(_, line)| ends(line)).filter_map(|(at, _)| {
+            let next = self.lines.get(at + 1)?;
+            (!is_branch(&next.command) || next.command == Command::Choose).then_some((at + 1, self.lines[at].number))
+        });
+        if let Some((at, before)) = after.collect::<Vec<_>>().first() {
+            self.warn(*at, "T103", format!("this line is never reached: line {before} ends the run before it"));
+        }
+    }
+
+    /// T101, T104, T112: the new password and what is around it.
+    fn change(&mut self) {
+        let end = self
+            .lines
+            .iter()
+            .enumerate()
+            .position(|(at, line)| self.depth[at] == 0 && line.command == Command::End)
+            .unwrap_or(self.lines.len());
+        let news: Vec<usize> = (0..end).filter(|&at| sends(&self.lines[at], "NEW_PASSWORD")).collect();
+        let (Some(&first), Some(&last)) = (news.first(), news.last()) else {
+            if let Some(last) = self.lines.len().checked_sub(1) {
+                self.warn(
+                    last,
+                    "T101",
+                    "no line sends [#NEW_PASSWORD#]: only a login that asks for a new password would change it",
+                );
+            }
+            return;
+        };
+        if !self.lines[last..end].iter().any(|line| is_wait(&line.command)) {
+            let message =
+                "nothing waits for the answer to the new password; add an 'expect' of what says that it was taken";
+            self.warn(last, "T104", message);
+        }
+        let current = self.lines[..first].iter().rposition(|line| sends(line, "CURRENT_PASSWORD"));
+        if let Some(current) = current
+            && !self.lines[current + 1..first].iter().any(|line| is_wait(&line.command) || is_branch(&line.command))
+        {
+            let number = self.lines[current].number;
+            let message = format!(
+                "the new password is sent before the device said anything to the old one (line {number}); wait for its prompt between"
+            );
+            self.warn(first, "T112", message);
+        }
+    }
+
+    /// T108: the same code twice on one way through.
+    fn codes(&mut self) {
+        for tag in ["TOTP_TOKEN", "AUTH_TOTP_TOKEN"] {
+            let mut before: Option<usize> = None;
+            for at in 0..self.lines.len() {
+                let line = &self.lines[at];
+                match line.command {
+                    // Another branch is another way; what follows the branches follows each of them.
+                    Command::When(_) | Command::WhenRegex(..) => before = None,
+                    Command::Sleep(time) if time.as_secs() >= 30 => before = None,
+                    _ => {}
+                }
+                if is_sent(&line.command) && sends(line, tag) {
+                    if let Some(number) = before {
+                        let message = format!(
+                            "line {number} sends a code already: a device takes none twice, so this line waits up to a whole step for the next one; the device's prompt must bear that (a 'sleep 30' before it says that it does)"
+                        );
+                        self.warn(at, "T108", message);
+                    }
+                    before = Some(line.number);
+                }
+            }
+        }
+    }
+
+    /// T105, T106, T110: patterns that say nothing.
+    fn waits(&mut self) {
+        let mut sent: Option<(usize, String)> = None;
+        let mut last_wait: Option<(usize, Command)> = None;
+        for at in 0..self.lines.len() {
+            let Line { command, number, .. } = &self.lines[at];
+            if is_branch(command) || matches!(command, Command::Sleep(_)) {
+                last_wait = None;
+            }
+            if let Command::Exec(text) | Command::Write(text) = command {
+                sent = Some((*number, text.to_string()));
+                last_wait = None;
+            }
+            let glob = match command {
+                Command::Expect(text) | Command::Read(text) | Command::When(text) | Command::NoExpect(text) => text,
+                Command::Answer(pattern, _) | Command::LoginPrompt(pattern, _) => pattern,
+                Command::ExpectRegex(..) => {
+                    self.twice(at, &mut last_wait);
+                    continue;
+                }
+                _ => continue,
+            };
+            let pattern = glob.to_string();
+            if pattern.trim_matches(|c: char| c == '*' || c.is_whitespace()).is_empty() {
+                let message = "this matches anything, so it waits for nothing; write what the device says there, such as \"*ew password:\"";
+                self.warn(at, "T105", message);
+                continue;
+            }
+            if !matches!(command, Command::Expect(_) | Command::Read(_)) {
+                continue;
+            }
+            let literal = pattern.trim_matches('*').trim();
+            if let Some((line, text)) = &sent
+                && literal.chars().count() >= 4
+                && !literal.contains('*')
+                && text.contains(literal)
+            {
+                let message = format!(
+                    "line {line} sends the same words, so their echo alone would match where the device wraps or repaints it; wait for something that only the answer has"
+                );
+                self.warn(at, "T106", message);
+            }
+            self.twice(at, &mut last_wait);
+        }
+    }
+
+    /// T110: the same wait again, with nothing sent between.
+    fn twice(&mut self, at: usize, last: &mut Option<(usize, Command)>) {
+        let Line { command, number, .. } = &self.lines[at];
+        let here = (*number, command.clone());
+        if let Some((number, _)) = last.replace(here).filter(|(_, before)| before == command) {
+            let message = format!(
+                "line {number} waits for the same and nothing was sent since: this can only match what that one left; take one of them away"
+            );
+            self.warn(at, "T110", message);
+        }
+    }
+
+    /// T107: a pause in place of a wait.
+    fn sleeps(&mut self) {
+        for at in 1..self.lines.len() {
+            let Command::Sleep(time) = self.lines[at].command else { continue };
+            let after_sending = is_sent(&self.lines[at - 1].command);
+            let waits = self.lines.get(at + 1).is_some_and(|next| is_wait(&next.command));
+            let long = time.as_secs() >= 30 || time.as_millis() < 200;
+            if after_sending && !waits && !long {
+                let message = "a pause is too short on a busy day and too long on others; 'expect' what the device says when it is done";
+                self.warn(at, "T107", message);
+            }
+        }
+    }
+
+    /// T109, T111: passwords that a shell or a database reads, and that no SSH login proves.
+    fn quoting(&mut self) {
+        let declared = self.lines.iter().find_map(|line| match &line.command {
+            Command::Info(key, value) if key == "password-symbols" => Some(value.clone()),
+            _ => None,
+        });
+        for at in 0..self.lines.len() {
+            let Some(text) = self.lines[at].command.sent().filter(|_| is_sent(&self.lines[at].command)) else {
+                continue;
+            };
+            let Some(reader) = reader(text) else { continue };
+            let bare = text.pieces.iter().find_map(|piece| match piece {
+                Piece::Tag(name, None) if name.ends_with("PASSWORD") => Some(name.clone()),
+                _ => None,
+            });
+            let Some(name) = bare else { continue };
+            let unsafe_there = |symbols: &str| symbols.chars().any(|c| reader.is_special(c));
+            if declared.as_deref().is_none_or(unsafe_there) {
+                let (who, filter) = (reader.name(), reader.filter().name());
+                let message = format!(
+                    "{who} reads the password here, and some characters mean something to it; write [#{name}:{filter}#] without quotes around it, or say with 'info password-symbols' which symbols are safe"
+                );
+                self.warn(at, "T109", message);
+            }
+        }
+    }
+
+    /// T111: a password of a program behind the login, which no SSH login proves.
+    fn proof(&mut self, has_verify: bool) {
+        let clients = self.lines.iter().position(|line| {
+            let text = line.command.sent().filter(|_| is_sent(&line.command));
+            text.is_some_and(|text| matches!(reader(text), Some(Reader::Sql)) || starts_client(text))
+        });
+        let sends_new = self.lines.iter().any(|line| sends(line, "NEW_PASSWORD"));
+        if let Some(at) = clients.filter(|_| sends_new && !has_verify) {
+            let message = "the new password is one of a program behind the login, so an SSH login cannot prove it; add a 'section verify' that uses it";
+            self.warn(at, "T111", message);
+        }
+    }
+
+    /// T114: what looks like a tag, and is none.
+    fn spelling(&mut self) {
+        let broken = |piece: &Piece| matches!(piece, Piece::Literal(literal) if half_tag(literal));
+        for at in 0..self.lines.len() {
+            if self.lines[at].command.texts().iter().any(|text| text.pieces.iter().any(broken)) {
+                let message =
+                    "this looks like a tag and is none, so it would be sent as it stands; a tag is written [#NAME#]";
+                self.warn(at, "T114", message);
+            }
+        }
+    }
+}
+
+/// `[NEW_PASSWORD#]`, `[#NEW_PASSWORD]` and the like.
+fn half_tag(text: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["NEW_PASSWORD", "CURRENT_PASSWORD", "AUTH_PASSWORD", "USERNAME", "TOTP_TOKEN", "AUTH_USER"];
+    NAMES.iter().any(|name| {
+        text.match_indices(name).any(|(at, _)| {
+            let before = text[..at].trim_end();
+            let after = text[at + name.len()..].trim_start();
+            before.ends_with(['#', '[']) || after.starts_with("#]")
+        })
+    })
+}
+
+/// Who reads a line before the password is one.
+#[derive(Clone, Copy)]
+enum Reader {
+    Shell,
+    Sql,
+}
+
+impl Reader {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shell => "a shell",
+            Self::Sql => "a database",
+        }
+    }
+
+    fn filter(self) -> Filter {
+        match self {
+            Self::Shell => Filter::Sh,
+            Self::Sql => Filter::Sql,
+        }
+    }
+
+    fn is_special(self, c: char) -> bool {
+        match self {
+            Self::Shell => " \t!\"#$&'()*;<=>?[\\]^`{|}~%".contains(c),
+            Self::Sql => "'\\\"".contains(c),
+        }
+    }
+}
+
+fn reader(text: &Text) -> Option<Reader> {
+    let whole = text.to_string();
+    let lower = whole.to_lowercase();
+    let before = lower.find("password#]").map_or(lower.as_str(), |at| &lower[..at]);
+    if SQL_WORDS.iter().any(|word| before.contains(word)) {
+        return Some(Reader::Sql);
+    }
+    program(before).filter(|word| SHELL_PROGRAMS.contains(word)).map(|_| Reader::Shell)
+}
+
+/// The first word of a command that is no assignment, without its folder.
+fn program(command: &str) -> Option<&str> {
+    let mut words = command.split(|c: char| c.is_whitespace() || "|;&(".contains(c));
+    let word = words.find(|word| !word.is_empty() && !word.contains('='))?;
+    word.rsplit('/').next()
+}
+
+fn starts_client(text: &Text) -> bool {
+    program(&text.to_string().to_lowercase()).is_some_and(|word| CLIENTS.contains(&word))
+}

@@ -141,8 +141,8 @@ fn take(recording: &mut Recording, number: usize, line: &str) -> Result<(), Slip
     if mark == '@' {
         return directive(recording, number, content.trim());
     }
-    // A bar at the end keeps the blanks before it.
-    let content = content.strip_suffix('|').filter(|kept| kept.ends_with(' ')).unwrap_or(content);
+    // A bar at the end keeps the blanks before it, and is none of the text.
+    let content = content.strip_suffix('|').unwrap_or(content);
     let text = |content: &str| tagged_text(content).map_err(|message| ("R003", message));
     let turn = match mark {
         '<' => Turn::Prints(text(&format!("{content}\r\n"))?),

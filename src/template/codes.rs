@@ -267,6 +267,14 @@ pub const CODES: &[Code] = &[
         "exec \"[#NEW_PASSWORD]\"\nexpect \"*ok\"\n",
         "exec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n",
     ),
+    code(
+        "T115",
+        Warning,
+        "an open end before another wait",
+        "A pattern that ends in '*' takes everything that was printed. What the next line waits for is often in it, and then it is waited for in vain.",
+        "exec \"[#NEW_PASSWORD#]\"\nexpect \"*updated*\"\nexpect \"*$\"\n",
+        "exec \"[#NEW_PASSWORD#]\"\nexpect \"*updated\"\nexpect \"*$\"\n",
+    ),
 ];
 
 impl Code {

@@ -79,7 +79,7 @@ const CLIENTS: &[&str] = &[
 
 /// Words of SQL before a password.
 const SQL_WORDS: &[&str] =
-    &["identified by", "password '", "with password", "set password", "alter login", "alter role"];
+    &["identified by", " with password", "password '", "set password for", "alter login", "alter role", "alter user"];
 
 /// Looks one section through.
 pub(super) fn lint(section: Section, template: &Template, has_verify: bool) -> Vec<Found> {
@@ -264,6 +264,18 @@ impl Lint<'_> {
                 self.warn(at, "T106", message);
             }
             self.twice(at, &mut last_wait);
+            self.takes_all(at, &pattern);
+        }
+    }
+
+    /// T115: an open end takes in what the next line waits for.
+    fn takes_all(&mut self, at: usize, pattern: &str) {
+        let next = self.lines.get(at + 1).map(|line| &line.command);
+        let waits =
+            matches!(next, Some(Command::Expect(_) | Command::ExpectRegex(..) | Command::Read(_) | Command::Choose));
+        if waits && pattern.ends_with('*') {
+            let message = "a pattern that ends in '*' takes all that came, so the next line waits for more than the device will say; leave the last '*' away";
+            self.warn(at, "T115", message);
         }
     }
 

@@ -22,3 +22,4 @@ mod linux;
 mod recovery;
 mod scripted;
 mod starting;
+mod templates;

@@ -190,5 +190,5 @@ fn a_scheduled_run_that_changed_nothing_is_tried_again_so_many_times() {
         let _daemon = place.daemon();
         place.json(&["audit", "tail", "-n", "100"])
     };
-    assert!(starts.to_string().contains("\"detail\":\"try 3\""), "{starts}");
+    assert!(starts.to_string().contains("\"detail\":\"try 3; template "), "{starts}");
 }

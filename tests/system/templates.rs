@@ -1,0 +1,162 @@
+//! What is done with template files on the command line, and the library that is shipped.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::lab::feed;
+
+fn ctl(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rotorctl")).args(["template"]).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+    rotord::config::files_below(folder, ending)
+}
+
+#[test]
+fn every_template_of_the_library_has_a_recording_that_is_played() {
+    let (templates, recordings) = (root().join("templates"), root().join("tests/devices"));
+    let output = ctl(&["--json", "test", recordings.to_str().unwrap(), "--templates", templates.to_str().unwrap()]);
+    let value = json(&output);
+    assert_eq!((output.status.code(), value["failed"].as_u64()), (Some(0), Some(0)), "{}", said(&output));
+    let played: BTreeSet<String> = value["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["template"].as_str().unwrap().to_owned())
+        .collect();
+    let all: BTreeSet<String> = files(&templates, "template")
+        .iter()
+        .map(|file| file.strip_prefix(&templates).unwrap().with_extension("").to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(all.difference(&played).collect::<Vec<_>>(), Vec::<&String>::new(), "templates without a recording");
+    assert!(all.len() >= 60, "{} templates", all.len());
+}
+
+#[test]
+fn every_recording_shows_success_a_refusal_and_a_login_or_password_that_is_wrong() {
+    for file in files(&root().join("tests/devices"), "recording") {
+        let (recording, problems) = rotord::recording::parse(&file, &std::fs::read_to_string(&file).unwrap());
+        assert!(problems.is_empty(), "{problems:?}");
+        let endings: Vec<&str> = recording
+            .scenes
+            .iter()
+            .filter(|scene| scene.section == rotord::template::Section::Change)
+            .map(|scene| scene.ending.name())
+            .collect();
+        assert!(endings.contains(&"ran") && endings.contains(&"refused"), "{}: {endings:?}", file.display());
+        assert!(endings.len() >= 3, "{}: {endings:?}", file.display());
+    }
+}
+
+#[test]
+fn every_template_says_what_it_is_for_and_how_it_was_tested() {
+    for file in files(&root().join("templates"), "template") {
+        let (checked, problems) = rotord::config::load_file(&file);
+        let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
+        for key in ["vendor", "product", "tested"] {
+            assert!(checked.info(key).is_some_and(|value| !value.is_empty()), "{}: info {key}", file.display());
+        }
+    }
+}
+
+#[test]
+fn slips_are_corrected_in_the_file_and_what_is_left_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.template");
+    std::fs::write(
+        &file,
+        "exec \"passwd\r\nexpect-regex \"/word:/g\"\r\nexec \"[#new_password#]\"\r\nexpect \"*ok\"\r\nnonsense\r\n",
+    )
+    .unwrap();
+    let path = file.to_str().unwrap();
+    let before = ctl(&["check", path]);
+    assert_eq!(before.status.code(), Some(2));
+    assert!(said(&before).contains("= write: exec \"passwd\""), "{}", said(&before));
+    let output = ctl(&["check", "--fix", path]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("x.template:5:1: error") && said(&output).contains("3 lines corrected"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        text,
+        "exec \"passwd\"\r\nexpect-regex \"/word:/\"\r\nexec \"[#NEW_PASSWORD#]\"\r\nexpect \"*ok\"\r\nnonsense\r\n"
+    );
+    std::fs::write(&file, text.replace("nonsense\r\n", "")).unwrap();
+    let output = ctl(&["check", path]);
+    assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
+}
+
+#[test]
+fn problems_come_as_json_and_as_sarif_and_codes_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.template");
+    std::fs::write(&file, "exspect \"x\"\nexec \"[#NEW_PASSWORD#]\"\n").unwrap();
+    let path = file.to_str().unwrap();
+    let value = json(&ctl(&["check", "--format", "json", path]));
+    assert_eq!(value["problems"][0]["fix"], "expect \"x\"");
+    let log = json(&ctl(&["check", "--format", "sarif", path]));
+    assert_eq!(log["version"], "2.1.0");
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert_eq!((results[0]["ruleId"].as_str(), results[0]["level"].as_str()), (Some("T001"), Some("error")));
+    let region = &results[0]["locations"][0]["physicalLocation"]["region"];
+    assert_eq!((region["startLine"].as_u64(), region["startColumn"].as_u64()), (Some(1), Some(1)));
+    assert!(results.iter().any(|result| result["ruleId"] == "T104" && result["level"] == "warning"));
+    let rules = log["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap();
+    assert!(results.iter().all(|result| rules.iter().any(|rule| rule["id"] == result["ruleId"])));
+    let output = ctl(&["check", "--explain", "t104"]);
+    assert!(output.status.success() && said(&output).starts_with("T104: "), "{}", said(&output));
+    assert_eq!(ctl(&["check", "--explain", "T999"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_draft_is_written_from_a_few_answers_and_plays_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |answers: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rotorctl"));
+        command.args(["template", "new", "box"]).current_dir(folder.path());
+        feed(&mut command, answers)
+    };
+    let output = new("ACME\nBox 3\n>\nset password\nnone\nNew password:\nAgain:\nprompt\ntoo simple\n");
+    assert!(output.status.success(), "{}", said(&output));
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(ctl(&["check", path]).stdout.len(), 0, "{}", said(&ctl(&["check", path])));
+    let played = ctl(&["test", path]);
+    assert!(
+        played.status.success() && said(&played).contains("2 scenes of 1 recordings: 0 failed"),
+        "{}",
+        said(&played)
+    );
+    let again = new("\n");
+    assert_eq!(again.status.code(), Some(2), "nothing is written over: {}", said(&again));
+}
+
+#[test]
+fn a_run_against_a_recording_tells_what_each_wait_saw() {
+    let template = root().join("templates/linux/linux-passwd.template");
+    let recording = root().join("tests/devices/linux-passwd.recording");
+    let args = ["run", template.to_str().unwrap(), "--against", recording.to_str().unwrap()];
+    let output = ctl(&args);
+    assert!(output.status.success() && said(&output).contains("the password is changed: ok"), "{}", said(&output));
+    let output = ctl(&[&args[..], &["--trace"]].concat());
+    let text = said(&output);
+    assert!(text.contains("waits for \"") && text.contains("commit point") && text.contains("unread: "), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("x.template");
+    std::fs::write(&other, std::fs::read_to_string(template).unwrap().replace("LC_ALL=C passwd", "passwd")).unwrap();
+    let output = ctl(&["run", other.to_str().unwrap(), "--against", recording.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("takes \"LC_ALL=C passwd\""), "{}", said(&output));
+}

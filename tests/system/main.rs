@@ -21,5 +21,6 @@ mod leaks;
 mod linux;
 mod recovery;
 mod scripted;
+mod sections;
 mod starting;
 mod templates;

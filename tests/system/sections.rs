@@ -1,0 +1,182 @@
+//! The sections of a template at work: a password that no SSH login proves, clearing up, and templates that are pinned.
+
+use std::sync::{Arc, Mutex};
+
+use rotord::demo::{Reply, Shell, State};
+
+use crate::scripted::{FIRST, Scripted, sections, with_users};
+
+/// What a service behind the login has, and what it was told.
+#[derive(Default)]
+struct Service {
+    password: String,
+    /// It says that it took a new password, and keeps the old one.
+    lies: bool,
+    /// It answers a proof with something that means nothing.
+    confused: bool,
+    lines: Vec<String>,
+}
+
+struct ServiceShell(Arc<Mutex<Service>>);
+
+const PROMPT: &[u8] = b"dev$ ";
+
+impl Shell for ServiceShell {
+    fn start(&mut self) -> Reply {
+        Reply::Print(PROMPT.to_vec())
+    }
+
+    fn line(&mut self, line: &str, _state: &mut State) -> Reply {
+        let mut service = self.0.lock().unwrap();
+        service.lines.push(line.to_owned());
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let said = match verb {
+            "exit" => return Reply::Close(b"\r\n".to_vec()),
+            "set" => {
+                if !service.lies {
+                    service.password = rest.to_owned();
+                }
+                "taken"
+            }
+            "try" if service.confused => "the service is being restarted",
+            "try" if service.password == rest => "welcome",
+            "try" => "denied",
+            _ => "eh?",
+        };
+        Reply::Print(format!("{line}\r\n{said}\r\ndev$ ").into_bytes())
+    }
+}
+
+const TEMPLATE: &str = "set-read-timeout 2\nexpect \"*$\"\nexec \"prepare\"\nno-expect \"*never*\"\nexpect \"*$\"\nexec \"set [#NEW_PASSWORD#]\"\nexpect \"*taken*\"\nexec \"exit\"\nend\n\nsection verify\nexpect \"*$\"\nexec \"try [#NEW_PASSWORD#]\"\nchoose\n  when \"*denied*\"\n    fail \"the service says no\"\n  when \"*welcome*\"\nend-choose\nexec \"exit\"\n\nsection abort\nexec \"discard\"\nexpect \"*$\"\n";
+
+/// A device whose account `dev/svc` is one of a service, which `dev/admin` logs in for.
+fn serviced(template: &str) -> (Scripted, Arc<Mutex<Service>>) {
+    let service = Arc::new(Mutex::new(Service { password: FIRST.into(), ..Service::default() }));
+    let shells = service.clone();
+    let scripted = with_users("service", Arc::new(move |_| Box::new(ServiceShell(shells.clone()))), &["admin"]);
+    std::fs::write(scripted.place.path("own/service.template"), template).unwrap();
+    let text = sections(&scripted.device, "service") + "[account.\"dev/svc\"]\nlogin_as = \"dev/admin\"\n";
+    scripted.place.configure(&text);
+    (scripted, service)
+}
+
+fn store(scripted: &Scripted) {
+    let rows = format!("account,password,totp\n{}dev/svc,{FIRST},\n", scripted.row("admin"));
+    scripted.place.must(&["import", "-"], &rows);
+}
+
+#[test]
+fn a_password_that_is_none_of_an_ssh_login_is_proved_by_the_section_verify() {
+    let (scripted, service) = serviced(TEMPLATE);
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let (outcome, detail, exit) = scripted.place.rotate("dev/svc");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    let now = service.lock().unwrap().password.clone();
+    assert_ne!(now, FIRST);
+    assert_eq!(now, scripted.place.password("dev/svc"));
+    assert!(service.lock().unwrap().lines.contains(&format!("try {now}")), "the service itself was asked");
+    assert_eq!(scripted.held(), FIRST, "the login account keeps its own");
+    let (value, exit) = scripted.place.json(&["verify", "dev/svc"]);
+    assert_eq!((exit, value["results"][0]["outcome"].as_str()), (0, Some("done")), "{value}");
+    // Somebody changed it: a verify finds that, and a person is needed.
+    service.lock().unwrap().password = "changed-elsewhere".into();
+    let (value, exit) = scripted.place.json(&["verify", "dev/svc"]);
+    assert_eq!(exit, 5, "{value}");
+    assert_eq!(scripted.place.state("dev/svc"), "quarantined");
+    daemon.stop();
+}
+
+#[test]
+fn a_service_that_only_says_that_it_changed_is_found_out() {
+    let (scripted, service) = serviced(TEMPLATE);
+    service.lock().unwrap().lies = true;
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let (outcome, detail, exit) = scripted.place.rotate("dev/svc");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert_eq!(scripted.place.password("dev/svc"), FIRST, "the old one is in force and stays");
+    assert_eq!(scripted.place.state("dev/svc"), "idle");
+    daemon.stop();
+}
+
+#[test]
+fn a_proof_that_meets_something_else_decides_nothing() {
+    let (scripted, service) = serviced(TEMPLATE);
+    service.lock().unwrap().confused = true;
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let (outcome, detail, exit) = scripted.place.rotate("dev/svc");
+    assert_eq!((outcome.as_str(), exit), ("unknown", 5), "{detail}");
+    assert_eq!(scripted.place.state("dev/svc"), "uncertain");
+    service.lock().unwrap().confused = false;
+    let (value, exit) = scripted.place.json(&["verify", "dev/svc"]);
+    assert_eq!(exit, 0, "{value}");
+    assert_eq!(scripted.place.password("dev/svc"), service.lock().unwrap().password);
+    daemon.stop();
+}
+
+#[test]
+fn what_fails_before_the_commit_point_is_cleared_up() {
+    let (scripted, service) = serviced(&TEMPLATE.replace("no-expect \"*never*\"", "no-expect \"*eh?*\""));
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let (outcome, detail, exit) = scripted.place.rotate("dev/svc");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("eh?"), "{detail}");
+    let lines = service.lock().unwrap().lines.clone();
+    assert_eq!(lines, ["prepare", "discard"], "nothing was changed, and the device is left as it was");
+    assert_eq!(scripted.place.password("dev/svc"), FIRST);
+    daemon.stop();
+}
+
+#[test]
+fn the_template_that_ran_is_on_record_and_can_be_pinned() {
+    let (scripted, _) = serviced(TEMPLATE);
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    assert_eq!(scripted.place.rotate("dev/svc").2, 0);
+    let (audit, _) = scripted.place.json(&["audit", "tail", "-n", "100"]);
+    let start = audit["events"].as_array().unwrap().iter().find(|event| event["event"] == "rotation.start").unwrap();
+    let detail = start["detail"].as_str().unwrap();
+    let (_, hash) = detail.split_once("template service sha256:").unwrap_or_else(|| panic!("{detail}"));
+    assert_eq!(hash.len(), 64);
+    let (history, _) = scripted.place.json(&["history", "dev/svc"]);
+    assert!(history.to_string().contains(hash), "{history}");
+    daemon.stop();
+    let check = |pin: &str| {
+        let text = sections(&scripted.device, "service")
+            .replace("[account", &format!("template_sha256 = \"{pin}\"\n[account"));
+        scripted.place.configure(&text);
+        let config = scripted.place.path("rotord.toml");
+        std::process::Command::new(env!("CARGO_BIN_EXE_rotord"))
+            .args(["check", "--config"])
+            .arg(config)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(check(hash).status.code(), Some(0));
+    let output = check(&"0".repeat(64));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(hash), "{output:?}");
+}
+
+#[test]
+fn a_policy_that_the_device_cannot_take_is_an_error_at_load() {
+    let limits = "info password-symbols \"-_.\"\ninfo password-max-length \"16\"\n";
+    let (scripted, _) = serviced(&format!("{limits}{TEMPLATE}"));
+    let check = |policy: &str| {
+        scripted.place.configure(&format!("[policy.default]\n{policy}\n{}", sections(&scripted.device, "service")));
+        let config = scripted.place.path("rotord.toml");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rotord"))
+            .args(["check", "--config"])
+            .arg(config)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (exit, said) = check("length = 24");
+    assert_eq!(exit, Some(2));
+    assert!(said.contains(":+=@,") && said.contains("16 characters at the most"), "{said}");
+    assert_eq!(check("length = 16\nsymbol_set = \"-_\"").0, Some(0));
+}

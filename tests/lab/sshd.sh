@@ -5,10 +5,12 @@
 #
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
 #   field takes password and code, one right behind the other; SSHD holds more lines for sshd_config.
+# SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
-# key1, where there is one) are there. Special names: root; admin1 may use sudo, which asks for password and code; a name
+# key1, where there is one) are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else.
 set -eu
+export SERVICES="${SERVICES:-}"
 export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" SSHD="${SSHD:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
@@ -40,6 +42,8 @@ codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
 sed "/^session/d" /etc/pam.d/sshd > /etc/pam.d/sudo
 echo "session required pam_permit.so" >> /etc/pam.d/sudo
 echo "password required pam_unix.so yescrypt minlen=$MINLEN" > /etc/pam.d/passwd
+echo "permit op" > /etc/doas.conf
+chmod 0600 /etc/doas.conf
 mkdir -p /etc/sudoers.d
 echo "admin1 ALL=(ALL) ALL" > /etc/sudoers.d/test
 chmod 0440 /etc/sudoers.d/test
@@ -63,7 +67,7 @@ CONFIG
 for user in $USERS; do
   seed=$(head -c 20 /dev/urandom | base32)
   password=First.$user.$(od -An -N6 -tx1 /dev/urandom | tr -d " ")
-  if [ "$user" != root ]; then
+  if ! id "$user" > "$scratch/null" 2>&1; then
     useradd -M -d "/home/$user" -s /bin/bash "$user"
     install -d -o "$user" "/home/$user"
   fi
@@ -76,6 +80,9 @@ for user in $USERS; do
   esac
   echo "$user,$password,$seed" >> "$DIR/accounts.csv"
 done
+if [ -n "$SERVICES" ]; then
+  SCRATCH=$scratch "$SERVICES"
+fi
 ssh-keygen -lf /etc/ssh/test_host_key.pub | awk "{print \$2}" > "$DIR/fingerprint"
 (until (: < "/dev/tcp/127.0.0.1/$PORT") 2> "$scratch/null"; do sleep 0.05; done; touch "$DIR/ready") &
 exec /usr/sbin/sshd -D -e -f /etc/ssh/test_config

@@ -294,3 +294,39 @@ fn accounts_asked_for_together_change_after_their_parents_and_once() {
     assert!(value.to_string().contains("it changes after lab/user1, which was not changed"), "{value}");
     assert_eq!(place.changes("lab/user2"), 1);
 }
+
+#[test]
+fn su_changes_and_proves_an_account_that_has_no_login_of_its_own() {
+    let lab = Lab::with("root op", &[("SSHD", "DenyUsers root")]);
+    let place = Place::new(
+        &(lab
+            .sections("lab", "linux-su-passwd", "")
+            .replace("[account.\"lab/root\"]\n", "[account.\"lab/root\"]\nlogin_as = \"lab/op\"\n")),
+    );
+    let daemon = place.daemon();
+    place.import("lab", &lab);
+    let before = place.password("lab/root");
+    let (outcome, detail, exit) = place.rotate("lab/root");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    assert_ne!(place.password("lab/root"), before);
+    // The proof tells a wrong password from the right one.
+    let (value, exit) = place.json(&["verify", "lab/root"]);
+    assert_eq!(exit, 0, "{value}");
+    place.must(&["secret", "set", "lab/root"], &format!("{before}\n"));
+    assert_eq!(place.json(&["verify", "lab/root"]).1, 5);
+    assert_eq!(place.state("lab/root"), "quarantined");
+    daemon.stop();
+}
+
+#[test]
+fn doas_sets_another_account_s_password() {
+    let lab = Lab::start("op web1");
+    let place = Place::new(
+        &lab.sections("lab", "linux-doas-passwd", "")
+            .replace("[account.\"lab/web1\"]\n", "[account.\"lab/web1\"]\nlogin_as = \"lab/op\"\n"),
+    );
+    let daemon = place.daemon();
+    place.import("lab", &lab);
+    rotates_and_proves(&place, &lab, "lab", "web1");
+    daemon.stop();
+}

@@ -22,5 +22,6 @@ mod linux;
 mod recovery;
 mod scripted;
 mod sections;
+mod services;
 mod starting;
 mod templates;

@@ -1,0 +1,110 @@
+#!/bin/bash
+# Services with passwords of their own, for the lab's namespace: databases and directories on ports of loopback, their data on
+# a tmpfs. SCRATCH is a folder for that; FIRST is every account's password; the *_PORT variables say where they listen.
+set -eu
+cd "$SCRATCH"
+
+# Redis, with an administrator and the account app.
+mkdir redis
+redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --dir "$SCRATCH/redis" --save '' --daemonize yes --requirepass "$FIRST" > redis/log
+until redis-cli -p "$REDIS_PORT" --pass "$FIRST" --no-auth-warning ping 2> /dev/null | grep -q PONG; do sleep 0.05; done
+redis-cli -p "$REDIS_PORT" --pass "$FIRST" --no-auth-warning acl setuser app on ">$FIRST" '~*' +@all > redis/log
+
+# MariaDB: root comes in over the socket; app over TCP.
+mariadb-install-db --no-defaults --user=root --datadir="$SCRATCH/my" --auth-root-authentication-method=socket \
+  --innodb-log-file-size=4M --skip-test-db > my.log 2>&1
+mariadbd --no-defaults --user=root --datadir="$SCRATCH/my" --socket="$SCRATCH/my.sock" --pid-file="$SCRATCH/my.pid" \
+  --port="$MYSQL_PORT" --bind-address=127.0.0.1 --skip-name-resolve --innodb-log-file-size=4M >> my.log 2>&1 &
+until mariadb --no-defaults -S "$SCRATCH/my.sock" -e 'select 1' > /dev/null 2>&1; do sleep 0.1; done
+mariadb --no-defaults -S "$SCRATCH/my.sock" -e "create user app@'%' identified by '$FIRST'"
+printf '[client]\nsocket=%s\nport=%s\n' "$SCRATCH/my.sock" "$MYSQL_PORT" > /etc/mysql/conf.d/lab.cnf
+
+# PostgreSQL: postgres comes in over the socket; app over TCP.
+install -d -o postgres pg pg/run
+bin=$(echo /usr/lib/postgresql/*/bin)
+su postgres -s /bin/sh -c "$bin/initdb -D $SCRATCH/pg/data --auth-local=peer --auth-host=scram-sha-256 --no-sync > $SCRATCH/pg/log"
+su postgres -s /bin/sh -c "$bin/postgres -D $SCRATCH/pg/data -p $POSTGRES_PORT -k $SCRATCH/pg/run -h 127.0.0.1 -F >> $SCRATCH/pg/log 2>&1" &
+until su postgres -s /bin/sh -c "psql -X -q -h $SCRATCH/pg/run -p $POSTGRES_PORT -c 'select 1' postgres" > /dev/null 2>&1; do sleep 0.1; done
+su postgres -s /bin/sh -c "psql -X -q -h $SCRATCH/pg/run -p $POSTGRES_PORT -c \"create role app login password '$FIRST'\" postgres"
+
+# OpenLDAP, with an administrator and uid=app.
+mkdir ldap
+cat > ldap/conf <<CONF
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile $SCRATCH/ldap/pid
+database mdb
+maxsize 10485760
+suffix "dc=example,dc=com"
+rootdn "cn=admin,dc=example,dc=com"
+rootpw $FIRST
+directory $SCRATCH/ldap
+CONF
+slapadd -f ldap/conf -q <<LDIF
+dn: dc=example,dc=com
+objectClass: dcObject
+objectClass: organization
+o: example
+dc: example
+
+dn: uid=app,dc=example,dc=com
+objectClass: inetOrgPerson
+uid: app
+cn: app
+sn: app
+userPassword: $FIRST
+LDIF
+slapd -f ldap/conf -h "ldap://127.0.0.1:$LDAP_PORT"
+
+# Kerberos, with the principals app and own.
+mkdir krb
+cat > /etc/krb5.conf <<CONF
+[libdefaults]
+default_realm = EXAMPLE.COM
+dns_lookup_kdc = false
+dns_lookup_realm = false
+dns_canonicalize_hostname = false
+[realms]
+EXAMPLE.COM = {
+  kdc = 127.0.0.1:$KDC_PORT
+  admin_server = 127.0.0.1:$KADMIN_PORT
+  kpasswd_server = 127.0.0.1:$KPASSWD_PORT
+}
+CONF
+mkdir -p /etc/krb5kdc
+cat > /etc/krb5kdc/kdc.conf <<CONF
+[kdcdefaults]
+kdc_listen = 127.0.0.1:$KDC_PORT
+kdc_tcp_listen = 127.0.0.1:$KDC_PORT
+[realms]
+EXAMPLE.COM = {
+  database_name = $SCRATCH/krb/principal
+  key_stash_file = $SCRATCH/krb/stash
+  acl_file = $SCRATCH/krb/acl
+  kadmind_listen = 127.0.0.1:$KADMIN_PORT
+  kpasswd_listen = 127.0.0.1:$KPASSWD_PORT
+}
+CONF
+export KRB5_KDC_PROFILE=/etc/krb5kdc/kdc.conf
+: > krb/acl
+kdb5_util create -s -r EXAMPLE.COM -P "$FIRST" > krb/log 2>&1
+for principal in app own; do
+  kadmin.local -q "addprinc -pw $FIRST $principal" >> krb/log 2>&1
+done
+krb5kdc -P "$SCRATCH/krb/kdc.pid" >> krb/log 2>&1
+kadmind -P "$SCRATCH/krb/kadmind.pid" >> krb/log 2>&1
+cp /etc/krb5.conf "$DIR/krb5.conf"
+
+# A password file of a web server.
+htpasswd -cbB "$DIR/users" app "$FIRST" 2> /dev/null
+
+# What the clients of a login shell find.
+cat >> /etc/bash.bashrc <<RC
+export PGPORT=$POSTGRES_PORT
+[ "\$USER" = postgres ] && [ -z "\${PGHOST:-}" ] && export PGHOST=$SCRATCH/pg/run
+redis-cli() { command redis-cli -p $REDIS_PORT "\$@"; }
+RC
+chmod 0755 "$SCRATCH"

@@ -1,6 +1,7 @@
 //! The templates of all folders, by name.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ impl Library {
     pub fn read(dirs: &[PathBuf], problems: &mut Vec<Problem>) -> Self {
         let mut library = Self::default();
         for dir in dirs {
+            problems.extend(open_to_all(dir));
             for file in template_files(dir) {
                 let Ok(relative) = file.strip_prefix(dir) else {
                     continue;
@@ -38,6 +40,8 @@ impl Library {
                 }
                 let (template, found) = load_file(&file);
                 problems.extend(found);
+                problems.extend(file.parent().filter(|folder| *folder != dir).and_then(open_to_all));
+                problems.extend(open_to_all(&file));
                 library.entries.insert(key, Entry { file, template: template.map(Arc::new) });
             }
         }
@@ -75,6 +79,13 @@ impl Library {
             }
         }
     }
+}
+
+/// A folder or template that everybody may write: who writes it commands every device that uses it.
+fn open_to_all(path: &Path) -> Option<Problem> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let message = "everybody may write this, and so send what they like to the devices; take it away with: chmod o-w";
+    (mode & 0o002 != 0).then(|| Problem::at(path, "", 0..0, Severity::Error, "C013", message))
 }
 
 /// Every `*.template` below a folder, sorted; none where it cannot be read.

@@ -156,6 +156,12 @@ fn the_template_that_ran_is_on_record_and_can_be_pinned() {
             .unwrap()
     };
     assert_eq!(check(hash).status.code(), Some(0));
+    let file = scripted.place.path("own/service.template");
+    let allow = |mode| std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    allow(0o646);
+    let output = check(hash);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("C013"), "{output:?}");
+    allow(0o644);
     let output = check(&"0".repeat(64));
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stdout).contains(hash), "{output:?}");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::lab::feed;
+use crate::scripted::{Fault, scripted};
 
 fn ctl(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rotorctl")).args(["template"]).args(args).output().unwrap()
@@ -159,4 +160,100 @@ fn a_run_against_a_recording_tells_what_each_wait_saw() {
     let output = ctl(&["run", other.to_str().unwrap(), "--against", recording.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("takes \"LC_ALL=C passwd\""), "{}", said(&output));
+}
+
+/// What stands between two marks of a document is made from the source; UPDATE_DOCS=1 writes it.
+fn documented(file: &str, mark: &str, wanted: &str) {
+    let path = root().join("docs").join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->");
+    let from = text.find(&begin).unwrap() + begin.len();
+    let to = from + text[from..].find(end).unwrap();
+    if text[from..to] == *wanted {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE_DOCS").is_some(),
+        "docs/{file} is behind the source; run: UPDATE_DOCS=1 cargo test --test system templates::"
+    );
+    std::fs::write(&path, format!("{}{wanted}{}", &text[..from], &text[to..])).unwrap();
+}
+
+#[test]
+fn the_table_of_templates_is_true() {
+    let mut table = "| template | vendor | product | tested by | symbols that it carries | length |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
+    for file in files(&root().join("templates"), "template") {
+        let (checked, problems) = rotord::config::load_file(&file);
+        let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let info = |key| checked.info(key).unwrap_or_default().replace('|', "\\|");
+        let tested = checked.info("tested").unwrap_or_default();
+        let how = if tested.starts_with("Debian") { format!("real program: {tested}") } else { "recording".to_owned() };
+        let limits = checked.password_limits();
+        let symbols = limits.symbols.map_or("all".to_owned(), |symbols| format!("`{}`", symbols.replace('|', "\\|")));
+        let length = match (limits.min_length, limits.max_length) {
+            (None, None) => String::new(),
+            (None, Some(most)) => format!("to {most}"),
+            (Some(least), most) => format!("{least} to {}", most.map_or(String::new(), |most| most.to_string())),
+        };
+        table.push_str(&format!(
+            "| `{name}` | {} | {} | {how} | {symbols} | {length} |\n",
+            info("vendor"),
+            info("product")
+        ));
+    }
+    documented("templates.md", "templates", &table);
+}
+
+#[test]
+fn the_table_of_codes_and_the_list_of_commands_are_true() {
+    let mut table = "| code | | what |\n| --- | --- | --- |\n".to_owned();
+    for code in rotord::template::CODES {
+        let severity = if code.severity == rotord::model::Severity::Error { "error" } else { "warning" };
+        table.push_str(&format!("| {} | {severity} | {} |\n", code.code, code.title));
+    }
+    documented("template-language.md", "codes", &table);
+    let text = std::fs::read_to_string(root().join("docs/template-language.md")).unwrap();
+    for command in rotord::template::COMMANDS {
+        assert!(text.contains(&format!("`{command}")), "{command} is not described");
+    }
+    for line in text.lines().filter(|line| line.starts_with("    ") && line.contains("exec \"")) {
+        let (_, problems) = rotord::template::load(Path::new("docs"), line);
+        assert!(problems.iter().all(|problem| problem.severity != rotord::model::Severity::Error), "{line}");
+    }
+}
+
+#[test]
+fn the_tutorial_is_true_to_the_letter() {
+    let text = std::fs::read_to_string(root().join("docs/templates.md")).unwrap();
+    let from = text.find("$ rotorctl template new box").unwrap();
+    let answers: String = text[from..]
+        .lines()
+        .skip(1)
+        .take_while(|line| line.contains("]:"))
+        .map(|line| line.rsplit_once("]:").unwrap().1.trim().to_owned() + "\n")
+        .collect();
+    assert_eq!(answers.lines().count(), 9);
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rotorctl"));
+    assert!(feed(command.args(["template", "new", "box"]).current_dir(folder.path()), &answers).status.success());
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(said(&ctl(&["check", path])), "");
+    assert!(said(&ctl(&["test", path])).contains("2 scenes of 1 recordings: 0 failed"));
+    // And on a device that asks as the page says.
+    let template = std::fs::read_to_string(folder.path().join("box.template")).unwrap();
+    let turns = [
+        ("passwd", "\r\nChanging password for root\r\nNew password: "),
+        ("{new}", "\r\nRetype password: "),
+        ("{new}", "\r\npasswd: password for root changed by root\r\nroot@box:~# "),
+        ("exit", "\r\n"),
+    ];
+    let scripted = scripted("box", "root@box:~# ", &turns, 3, Fault::None);
+    std::fs::write(scripted.place.path("own/box.template"), template).unwrap();
+    let daemon = scripted.place.daemon();
+    scripted.import();
+    let (outcome, detail, exit) = scripted.place.rotate("dev/admin");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    assert_eq!(scripted.held(), scripted.place.password("dev/admin"));
+    daemon.stop();
 }

@@ -221,13 +221,22 @@ pub(super) enum TemplateCommand {
         #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "fix"])]
         explain: Option<String>,
     },
-    /// Play one recording against a template, without a daemon or a device.
+    /// Play a recording against a template without a device, or try a template on a device up to its commit point.
     Run {
-        /// A template file, or a name that --templates has.
+        /// A template file, or the name of a template.
         name: String,
         /// The recording.
-        #[arg(long, value_name = "RECORDING")]
-        against: PathBuf,
+        #[arg(long, value_name = "RECORDING", required_unless_present = "device", conflicts_with = "device")]
+        against: Option<PathBuf>,
+        /// The device: its account's stored secrets are used, and nothing is changed.
+        #[arg(long, requires = "until_commit")]
+        device: Option<String>,
+        /// The account, where the device has several.
+        #[arg(long, requires = "device")]
+        account: Option<String>,
+        /// Stop where the new password would be sent.
+        #[arg(long, requires = "device")]
+        until_commit: bool,
         /// Show each step, what each wait saw, and what was sent.
         #[arg(long)]
         trace: bool,

@@ -13,8 +13,8 @@ use super::output::{local, paint, safe, short, table};
 use super::{Failure, audit, input, local as here, templates};
 use crate::control::{
     BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
-    ResolveBody, ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody,
-    StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
+    RehearseBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
+    Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
 };
 use crate::sealed::OpenWith;
 use crate::vault::Backup;
@@ -72,8 +72,11 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             TemplateCommand::Check { paths, fix, format, .. } => {
                 templates::check(&paths, fix, if json { "json" } else { &format })
             }
-            TemplateCommand::Run { name, against, trace, templates } => {
+            TemplateCommand::Run { name, against: Some(against), trace, templates, .. } => {
                 templates::run(&name, &against, trace, &templates, json)
+            }
+            TemplateCommand::Run { name, device, account, .. } => {
+                rehearse(&client, &name, device.unwrap_or_default(), account, json).await
             }
             TemplateCommand::Test { paths, templates } => templates::test(&paths, &templates, json),
             TemplateCommand::New { name } => templates::new(&name),
@@ -405,6 +408,31 @@ async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Resul
     let rows: Vec<Vec<String>> = body.runs.into_iter().map(|run| vec![run.local, run.utc]).collect();
     println!("{}", table(&[&body.timezone, "UTC"], &rows));
     Ok(0)
+}
+
+async fn rehearse(
+    client: &Client,
+    name: &str,
+    device: String,
+    account: Option<String>,
+    json: bool,
+) -> Result<u8, Failure> {
+    let file = std::path::Path::new(name);
+    let text = if file.is_file() {
+        Some(std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("{name}: {error}")))?)
+    } else {
+        None
+    };
+    let body = RehearseBody { device, account, template: Some(name.to_owned()), text };
+    let result: ResultBody = client.post("/v1/template/rehearse", &body).await?;
+    let exit = if result.outcome == "done" { 0 } else { 1 };
+    if json {
+        print(&ResultsBody { results: vec![result] })?;
+        return Ok(exit);
+    }
+    result.steps.iter().for_each(|step| println!("{}  {}", local(Some(&step.at)), safe(&step.text)));
+    println!("{}: {}", result.account, safe(&result.detail));
+    Ok(exit)
 }
 
 async fn list_templates(client: &Client, json: bool) -> Result<u8, Failure> {

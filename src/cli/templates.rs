@@ -17,7 +17,15 @@ use crate::template::{self, CODES, Checked, Code};
 /// Checks files, and every `*.template` below folders: the problems, and how many files there were.
 pub fn check_templates(paths: &[PathBuf]) -> (Vec<Problem>, usize) {
     let files = all_files(paths);
-    let problems = files.iter().flat_map(|file| load_file(file).1).collect();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = files.len().div_ceil(threads).max(1);
+    let problems = std::thread::scope(|scope| {
+        let work: Vec<_> = files
+            .chunks(share)
+            .map(|files| scope.spawn(|| files.iter().flat_map(|file| load_file(file).1).collect::<Vec<_>>()))
+            .collect();
+        work.into_iter().flat_map(|work| work.join().unwrap_or_default()).collect()
+    });
     (problems, files.len())
 }
 

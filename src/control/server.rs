@@ -72,6 +72,7 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(work::pause))
         .routes(routes!(work::resume))
         .routes(routes!(work::trust))
+        .routes(routes!(work::rehearse))
         .routes(routes!(secrets::otp))
         .routes(routes!(secrets::secret_set))
         .routes(routes!(secrets::secret_show))

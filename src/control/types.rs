@@ -430,6 +430,19 @@ pub struct ResolveBody {
     pub device_has: String,
 }
 
+/// A template to try on a device, up to its commit point.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RehearseBody {
+    /// The device.
+    pub device: String,
+    /// `DEVICE/USERNAME`; needed where the device has several accounts.
+    pub account: Option<String>,
+    /// A template of the daemon's folders; the device's own where this and `text` are absent.
+    pub template: Option<String>,
+    /// The text of a template.
+    pub text: Option<String>,
+}
+
 /// A command to type.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NextBody {

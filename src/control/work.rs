@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, HostKeyBody, ProgressBody, ResolveBody, ResultBody, ResultsBody, Selection, StepBody,
-    TrustBody, WorkBody,
+    DoneBody, ErrorBody, HostKeyBody, ProgressBody, RehearseBody, ResolveBody, ResultBody, ResultsBody, Selection,
+    StepBody, TrustBody, WorkBody,
 };
 use crate::audit::Draft;
 use crate::daemon::{Core, DeviceHas, Request, RotationResult};
@@ -297,6 +297,55 @@ pub(super) async fn resume(
     Json(selection): Json<Selection>,
 ) -> Result<Json<DoneBody>, ApiError> {
     hold(core, peer, selection, false).await
+}
+
+/// Runs a template on a device up to the line that would send the new password.
+#[utoipa::path(post, path = "/v1/template/rehearse", request_body = RehearseBody, responses((status = 200, body = ResultBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn rehearse(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<RehearseBody>,
+) -> Result<Json<ResultBody>, ApiError> {
+    // A text of the caller's own is sent to the device with the account's secrets in it.
+    let actor = peer.require(&core, Role::Custodian).await?;
+    let device = DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
+    let config = core.config();
+    let account = match &request.account {
+        Some(account) => known_account(&core, account)?,
+        None => {
+            let names: Vec<&AccountName> = config.accounts.keys().filter(|name| name.device() == device).collect();
+            match names.as_slice() {
+                [one] => (*one).clone(),
+                [] => return Err(ApiError::missing(format!("device '{device}' has no account in the config"))),
+                several => {
+                    let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+                    return Err(ApiError::usage(format!(
+                        "device '{device}' has several accounts; name one: {}",
+                        names.join(", ")
+                    )));
+                }
+            }
+        }
+    };
+    if account.device() != device {
+        return Err(ApiError::usage(format!("{account} is no account of device '{device}'")));
+    }
+    let told = |problems: &[crate::model::Problem]| {
+        ApiError::usage(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let template = match (&request.text, &request.template) {
+        (Some(text), name) => {
+            let file = std::path::Path::new(name.as_deref().unwrap_or("template"));
+            let (checked, problems) = crate::template::load(file, text);
+            Some(Arc::new(checked.ok_or_else(|| told(&problems))?))
+        }
+        (None, Some(name)) => {
+            let entry = config.library.find(name).map_err(ApiError::missing)?;
+            Some(entry.template.clone().ok_or_else(|| ApiError::usage(format!("template '{name}' has errors")))?)
+        }
+        (None, None) => None,
+    };
+    Ok(Json(body(core.rehearse(&account, template, actor).await)))
 }
 
 /// Fetches a device's host key; stores it where it has the fingerprint that the caller confirms.

@@ -58,7 +58,7 @@ pub async fn run_template<W: Watcher>(
     let now = || clock.now().since_boot_ms - start;
     let mut effects = run.handle(now(), Input::Start);
     let mut closed = false;
-    let mut failed: Option<Verdict> = None;
+    let mut failed: Option<Result<Verdict, DeviceError>> = None;
     let mut risk: Option<Risk> = None;
     loop {
         let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
@@ -69,10 +69,10 @@ pub async fn run_template<W: Watcher>(
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
                     let Some(abort) = context.abort.take().filter(|_| clears_up) else {
                         // How clearing up went changes nothing about what it followed.
-                        return Ok(failed.unwrap_or(verdict));
+                        return failed.unwrap_or(Ok(verdict));
                     };
                     context.watcher.step("section abort: clearing up".into());
-                    failed = Some(verdict);
+                    failed = Some(Ok(verdict));
                     run = abort;
                     queue = run.handle(now(), Input::Start).into();
                 }
@@ -99,10 +99,16 @@ pub async fn run_template<W: Watcher>(
                     let code = code(whose, &session.device.name, &context).await?;
                     queue.extend(run.handle(now(), Input::Code(code)));
                 }
-                Effect::CommitPoint => {
-                    context.watcher.commit_point().await?;
-                    queue.extend(run.handle(now(), Input::Committed));
-                }
+                Effect::CommitPoint => match context.watcher.commit_point().await {
+                    Ok(()) => queue.extend(run.handle(now(), Input::Committed)),
+                    Err(error) => {
+                        let Some(abort) = context.abort.take().filter(|_| !closed) else { return Err(error) };
+                        context.watcher.step("section abort: clearing up".into());
+                        failed = Some(Err(error));
+                        run = abort;
+                        queue = run.handle(now(), Input::Start).into();
+                    }
+                },
             }
         }
         let deadline = run.deadline().map(|at| Duration::from_millis(u64::try_from(at - now()).unwrap_or(0)));

@@ -41,7 +41,7 @@ impl Pattern {
     /// # Errors
     /// The expression is wrong, or larger than what may be compiled.
     pub fn regex(source: &str, flags: RegexFlags) -> Result<Self, regex::Error> {
-        flags.compile(source).map(|regex| Self::Regex(Arc::new(regex)))
+        flags.compile(source).map(Self::Regex)
     }
 
     /// Where the last occurrence ends, in bytes; `None` where there is none. One pass over the text for each part.

@@ -1,7 +1,9 @@
 //! What a template says, line by line.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::model::percent_encode;
@@ -156,7 +158,7 @@ impl NewLine {
 }
 
 /// Flags behind `/RE/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RegexFlags {
     /// `i`: case does not matter.
     pub ignore_case: bool,
@@ -166,18 +168,44 @@ pub struct RegexFlags {
     pub dot_all: bool,
 }
 
+/// Compiled expressions that are kept for the next template with the same, at the most.
+const KEPT: usize = 1024;
+
 impl RegexFlags {
     /// Compiles an expression: it runs in linear time, and is refused where it would take much memory.
     ///
     /// # Errors
     /// The expression is wrong, or too large.
-    pub fn compile(self, source: &str) -> Result<regex::Regex, regex::Error> {
-        regex::RegexBuilder::new(source)
+    pub fn compile(self, source: &str) -> Result<Arc<regex::Regex>, regex::Error> {
+        let regex = regex::RegexBuilder::new(source)
             .case_insensitive(self.ignore_case)
             .multi_line(self.multi_line)
             .dot_matches_new_line(self.dot_all)
             .size_limit(1 << 20)
-            .build()
+            .build()?;
+        Ok(Arc::new(regex))
+    }
+
+    /// As [`RegexFlags::compile`], for an expression of a template's text: templates have many in common, and compiling
+    /// takes most of the time of a check. Never for one that holds a value, since it is kept.
+    ///
+    /// # Errors
+    /// The expression is wrong, or too large.
+    pub fn compile_shared(self, source: &str) -> Result<Arc<regex::Regex>, regex::Error> {
+        type Known = HashMap<(RegexFlags, String), Arc<regex::Regex>>;
+        static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+        let lock = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (self, source.to_owned());
+        if let Some(regex) = lock().get(&key) {
+            return Ok(regex.clone());
+        }
+        let regex = self.compile(source)?;
+        let mut known = lock();
+        if known.len() >= KEPT {
+            known.clear();
+        }
+        known.insert(key, regex.clone());
+        Ok(regex)
     }
 }
 

@@ -221,7 +221,7 @@ fn check_section(
     });
     let expressions = template.lines.iter().enumerate().filter_map(|(place, line)| match &line.command {
         Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags) if text.tags().next().is_none() => {
-            Some((place, Arc::new(flags.compile(&text.to_string()).ok()?)))
+            Some((place, flags.compile_shared(&text.to_string()).ok()?))
         }
         _ => None,
     });

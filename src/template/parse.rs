@@ -344,7 +344,7 @@ fn expression(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Res
             Piece::Tag(..) => "x",
         })
         .collect();
-    flags.compile(&sample).map_err(|error| {
+    flags.compile_shared(&sample).map_err(|error| {
         let last = error.to_string();
         let why = last.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         argument.slip("T008", format!("this is no regular expression that runs in linear time: {why}"))

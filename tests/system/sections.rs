@@ -186,3 +186,37 @@ fn a_policy_that_the_device_cannot_take_is_an_error_at_load() {
     assert!(said.contains(":+=@,") && said.contains("16 characters at the most"), "{said}");
     assert_eq!(check("length = 16\nsymbol_set = \"-_\"").0, Some(0));
 }
+
+#[test]
+fn a_draft_is_tried_on_the_device_up_to_its_commit_point() {
+    let (scripted, service) = serviced(TEMPLATE);
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let run = |args: &[&str]| {
+        let args = [&["template", "run"], args, &["--device", "dev", "--until-commit"]].concat();
+        scripted.place.json(&args)
+    };
+    let output = scripted.place.ctl(&["template", "run", "service", "--device", "dev", "--until-commit"], "");
+    assert_eq!(output.status.code(), Some(2), "the device has two accounts: {output:?}");
+    let (value, exit) = run(&["service", "--account", "dev/svc"]);
+    let result = &value["results"][0];
+    assert_eq!((exit, result["outcome"].as_str()), (0, Some("done")), "{value}");
+    assert!(result["detail"].as_str().unwrap().contains("up to its commit point (line 6)"), "{value}");
+    assert_eq!(service.lock().unwrap().lines, ["prepare", "discard"], "nothing was changed, and it was cleared up");
+    // A draft in a file of one's own, which fails before that.
+    let draft = scripted.place.path("draft.template");
+    std::fs::write(&draft, TEMPLATE.replace("exec \"prepare\"", "exec \"prepare\"\nexpect \"never\"")).unwrap();
+    let (value, exit) = run(&[draft.to_str().unwrap(), "--account", "dev/svc"]);
+    assert_eq!((exit, value["results"][0]["outcome"].as_str()), (1, Some("failed")), "{value}");
+    assert!(value.to_string().contains("\\\"never\\\" did not come"), "{value}");
+    assert_eq!(service.lock().unwrap().password, FIRST);
+    assert_eq!(scripted.place.state("dev/svc"), "idle");
+    assert_eq!(scripted.place.changes("dev/svc"), 0, "a rehearsal is no change");
+    let (audit, _) = scripted.place.json(&["audit", "tail", "-n", "100"]);
+    let events = audit["events"].as_array().unwrap();
+    assert_eq!(events.iter().filter(|event| event["event"] == "template.rehearsed").count(), 2);
+    assert!(!events.iter().any(|event| event["event"] == "rotation.start"));
+    let (audit, _) = scripted.place.json(&["audit", "verify"]);
+    assert_eq!(audit["ok"], true);
+    daemon.stop();
+}

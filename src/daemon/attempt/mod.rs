@@ -4,6 +4,7 @@ mod acts;
 mod mend;
 mod prove;
 mod record;
+mod rehearse;
 
 pub use mend::DeviceHas;
 
@@ -100,6 +101,10 @@ pub(super) struct Attempt {
     refusals: AtomicU32,
     /// Codes of other time steps may be tried: those by the clock that is known were refused.
     probing: AtomicBool,
+    /// Nothing is changed: the run stops where it would send the new password.
+    rehearses: bool,
+    /// It has stopped there.
+    stopped_short: AtomicBool,
     /// A rule that was kept at the first look stood against it at the second.
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
@@ -131,6 +136,11 @@ impl Watcher for Attempt {
     }
 
     async fn commit_point(&self) -> Result<(), DeviceError> {
+        if self.rehearses {
+            self.stopped_short.store(true, Ordering::SeqCst);
+            self.step("commit point: stopped here; the new password was not sent".into());
+            return Err(DeviceError::NotCommitted("a rehearsal ends at the commit point".into()));
+        }
         self.feed(Event::AtCommitPoint).await.map_err(DeviceError::NotCommitted)?;
         self.step("commit point: the new password is in the vault and leaves now".into());
         Ok(())
@@ -242,6 +252,8 @@ impl Attempt {
             cancelled: AtomicBool::new(false),
             refusals: AtomicU32::new(0),
             probing: AtomicBool::new(false),
+            rehearses: false,
+            stopped_short: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),
             wake: Plain::default(),
         }

@@ -1,0 +1,93 @@
+//! A template on the true device, up to its commit point and not beyond: what a draft is tried with.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::core::Core;
+use super::super::values::way_to;
+use super::{Attempt, Request, RotationResult, lock, unknown_account};
+use crate::dialogue::Verdict;
+use crate::model::{AccountName, Actor, Outcome, Trigger};
+use crate::rotation::Phase;
+use crate::template::Checked;
+
+impl Core {
+    /// Logs in and runs a template up to the line that would send the new password; that line is not sent. Without a
+    /// template, the device's own is run. The stored password and codes are used as in any rotation, within the lockout
+    /// budget; nothing of the account's state is changed.
+    pub async fn rehearse(
+        self: &Arc<Self>,
+        account: &AccountName,
+        template: Option<Arc<Checked>>,
+        actor: Actor,
+    ) -> RotationResult {
+        let config = self.config();
+        let reason = Some("rehearsal".into());
+        let request = Request { actor: Some(actor), reason, ..Request::of(account.clone(), Trigger::Command) };
+        let Some(found) = config.accounts.get(account).cloned() else {
+            return unknown_account(&request);
+        };
+        let hold = self.limits.hold(account);
+        let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)));
+        let mut attempt = Attempt::new(self, config, found, request);
+        let Some(hold) = hold.filter(|_| settled) else {
+            let why = "a rotation of this account is under way, or its outcome is not known yet";
+            return attempt.refuse(why.into(), false).await;
+        };
+        attempt.rehearses = true;
+        if let Some(template) = template {
+            attempt.template = template;
+        }
+        let result = Box::pin(attempt.rehearse()).await;
+        drop(hold);
+        result
+    }
+}
+
+impl Attempt {
+    async fn rehearse(&self) -> RotationResult {
+        let _leases = self.leases().await;
+        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        let result = match self.prepare().await {
+            Err(why) => Err(why),
+            Ok(()) => self.walk().await,
+        };
+        let (outcome, detail) = match result {
+            _ if self.stopped_short.load(Ordering::SeqCst) => {
+                let line = self.template.commit_line().map_or_else(String::new, |line| format!(" (line {line})"));
+                (Outcome::Done, format!("the template ran up to its commit point{line}; nothing was changed"))
+            }
+            Ok(()) => (Outcome::Done, "the template ran to its end and sends no new password".to_owned()),
+            Err(why) => (Outcome::Failed, why),
+        };
+        let now = self.core.clock.now();
+        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let ran = format!("sha256:{}; {detail}", self.template.sha256());
+        let draft = crate::audit::Draft { outcome: Some(outcome), ..self.draft("template.rehearsed").detail(ran) };
+        let saved = self.core.vault.call(move |tx| {
+            tx.save_attempt(&row)?;
+            tx.audit(&draft, &now)
+        });
+        if let Err(error) = saved.await {
+            tracing::error!(account = %self.account.name, %error, "a rehearsal is not on record");
+        }
+        self.result(outcome, detail)
+    }
+
+    async fn walk(&self) -> Result<(), String> {
+        match self.open_session().await {
+            Ok(session) => *self.session.lock().await = Some(session),
+            Err(error) => {
+                self.note_impostor(&error).await;
+                return Err(error.to_string());
+            }
+        }
+        let verdict = self.carry_template().await;
+        self.hang_up().await;
+        match verdict {
+            Ok(Verdict::Ran { .. }) => Ok(()),
+            Ok(Verdict::Failed(failure)) => Err(lock(&self.masker).mask(&failure.message)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

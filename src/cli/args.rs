@@ -287,6 +287,8 @@ pub(super) enum AuditCommand {
 pub(super) enum KeyCommand {
     /// Write a fresh vault key to a new file of mode 0600.
     New { file: PathBuf },
+    /// Change the running vault's key to a fresh one, written to a new file of mode 0600; every secret is sealed anew.
+    Rotate { file: PathBuf },
     /// Write the private half of a fresh recovery key to a new file of mode 0600, and print the public half. Keep the
     /// file anywhere but on this host.
     Recovery { file: PathBuf },

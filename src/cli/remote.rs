@@ -13,11 +13,12 @@ use super::output::{local, paint, safe, short, table};
 use super::{Failure, audit, input, local as here, templates};
 use crate::control::{
     BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
-    RehearseBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
+    RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
     Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
 };
+use crate::model::Secret;
 use crate::sealed::OpenWith;
-use crate::vault::Backup;
+use crate::vault::{Backup, VaultKey};
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let client = Client::new(args.socket);
@@ -85,6 +86,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         },
         Command::Audit { command } => audit::run(&client, command, json).await,
         Command::Key { command: KeyCommand::New { file } } => here::key_new(&file, json),
+        Command::Key { command: KeyCommand::Rotate { file } } => key_rotate(&client, &file, json).await,
         Command::Key { command: KeyCommand::Recovery { file } } => here::key_recovery(&file, json),
         Command::Backup { file, recipient, recovery_key } => {
             backup(&client, &file, recipient, recovery_key, json).await
@@ -408,6 +410,22 @@ async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Resul
     let rows: Vec<Vec<String>> = body.runs.into_iter().map(|run| vec![run.local, run.utc]).collect();
     println!("{}", table(&[&body.timezone, "UTC"], &rows));
     Ok(0)
+}
+
+async fn key_rotate(client: &Client, file: &std::path::Path, json: bool) -> Result<u8, Failure> {
+    let file = std::path::absolute(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    let key = VaultKey::create(&file).map_err(|error| Failure::usage(error.to_string()))?;
+    let text = Secret::new(data_encoding::BASE64.encode(key.bytes()));
+    let body = RekeyBody { key: SecretText(text), file: file.display().to_string() };
+    match client.post("/v1/key/rotate", &body).await {
+        Ok(body) => done(body, json),
+        // Nobody took the key. After any other failure it may be the one in force, and stays.
+        Err(error) if matches!(error.exit(), 2 | 6 | 7) => {
+            drop(std::fs::remove_file(&file));
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn rehearse(

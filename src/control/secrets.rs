@@ -11,8 +11,8 @@ use russh::keys::PrivateKey;
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    BackupBody, DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, SecretBody, SecretText, ShowBody,
-    ShownBody,
+    BackupBody, DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText,
+    ShowBody, ShownBody,
 };
 use crate::audit::Draft;
 use crate::daemon::Core;
@@ -21,7 +21,7 @@ use crate::device::Aim;
 use crate::model::{AccountName, Actor, Secret, shown_account};
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::totp::Seed;
-use crate::vault::{Kind, VaultError};
+use crate::vault::{Kind, VaultError, VaultKey};
 
 /// The caller and the account, where he is a custodian and there is such an account.
 async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
@@ -214,6 +214,30 @@ pub(super) async fn backup(
         other => other.into(),
     })?;
     Ok(([("content-type", "application/octet-stream")], sealed).into_response())
+}
+
+/// Seals every secret under a fresh vault key.
+#[utoipa::path(post, path = "/v1/key/rotate", request_body = RekeyBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn key_rotate(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<RekeyBody>,
+) -> Result<Json<DoneBody>, ApiError> {
+    let actor = peer.require(&core, Role::Custodian).await?;
+    let bytes = data_encoding::BASE64.decode(body.key.0.expose().as_bytes()).map(zeroize::Zeroizing::new);
+    let key = bytes.ok().and_then(|bytes| VaultKey::from_bytes(&bytes));
+    let key = key.ok_or_else(|| ApiError::usage("a vault key has exactly 32 bytes, in Base64 here"))?;
+    if body.file.chars().any(char::is_control) {
+        return Err(ApiError::usage("the file's name holds a control character"));
+    }
+    let draft =
+        Draft { actor: Some(actor), ..Draft::new("key.rotated").detail(format!("the key is in {}", body.file)) };
+    let count = core.vault.rekey(key, body.file.clone(), draft, core.clock.now()).await?;
+    let done = format!(
+        "{count} secrets are sealed under the key in {0}; now name it in the config, [vault] key_file = \"{0}\", or as the credential: the former key opens this vault no more",
+        body.file
+    );
+    Ok(Json(DoneBody { done }))
 }
 
 /// Stores many secrets, all or none.

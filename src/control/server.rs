@@ -80,6 +80,7 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(secrets::ssh_key_set))
         .routes(routes!(secrets::import))
         .routes(routes!(secrets::backup))
+        .routes(routes!(secrets::key_rotate))
         .split_for_parts();
     let gate = Arc::new(Semaphore::new(MOST_REQUESTS));
     router

@@ -443,6 +443,16 @@ pub struct RehearseBody {
     pub text: Option<String>,
 }
 
+/// A fresh vault key, and where it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RekeyBody {
+    /// The key's 32 bytes in Base64.
+    #[schema(value_type = String)]
+    pub key: SecretText,
+    /// The file that it stands in.
+    pub file: String,
+}
+
 /// A command to type.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NextBody {

@@ -18,9 +18,14 @@ pub enum VaultError {
     },
     /// The key is a good one, but not this vault's.
     #[error(
-        "the key does not open the vault {0}: it is the key of another vault, or the vault was altered; put the right key file in place"
+        "the key does not open the vault {vault}: it is the key of another vault, or the vault was altered; put the right key file in place{hint}"
     )]
-    WrongKey(PathBuf),
+    WrongKey {
+        /// The database.
+        vault: PathBuf,
+        /// Where the key is, if it was changed.
+        hint: String,
+    },
     /// Another daemon works on the state folder.
     #[error("another rotord works on {0}; stop it first")]
     Locked(PathBuf),

@@ -94,6 +94,12 @@ impl VaultKey {
         Ok(Self(Zeroizing::new(key)))
     }
 
+    /// The key of 32 bytes, as they came over the control socket.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(Zeroizing::new(bytes.try_into().ok()?)))
+    }
+
     /// Writes a fresh key to a new file of mode 0600 and syncs it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod ledger;
 mod records;
+mod rekey;
 mod schema;
 mod seal;
 mod secrets;

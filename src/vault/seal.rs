@@ -20,9 +20,14 @@ pub(super) struct Sealer {
 
 /// A fresh data key, sealed under the vault key: what the vault stores of it.
 pub(super) fn new_data_key(key: &VaultKey, vault_id: &str) -> Result<Vec<u8>, VaultError> {
+    fresh_data_key(key, vault_id).map(|(_, wrapped)| wrapped)
+}
+
+/// A fresh data key, as a sealer and sealed under the vault key.
+pub(super) fn fresh_data_key(key: &VaultKey, vault_id: &str) -> Result<(Sealer, Vec<u8>), VaultError> {
     let mut data_key = Zeroizing::new([0u8; KEY_BYTES]);
     random(data_key.as_mut_slice())?;
-    Sealer::new(key.bytes()).seal(&wrap_place(vault_id), data_key.as_slice())
+    rewrap(&data_key, key, vault_id)
 }
 
 /// The sealer of a vault whose data key is wrapped under the vault key; `None` where the key does not fit.

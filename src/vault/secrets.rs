@@ -39,6 +39,11 @@ pub(super) struct StoredPassword {
 }
 
 fn place(account: &AccountName, kind: &str, version: i64) -> String {
+    place_of(account.as_str(), kind, version)
+}
+
+/// What a secret is sealed with besides the key, so that no row can stand in for another.
+pub(super) fn place_of(account: &str, kind: &str, version: i64) -> String {
     format!("rotord secret 1|{account}|{kind}|{version}")
 }
 

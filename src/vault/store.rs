@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::error::VaultError;
 use super::keys::{VaultKey, random};
 use super::ledger::{Call, Carrier, Ledger, Reply, Trail};
+use super::rekey::Rekey;
 use super::schema;
 use super::seal::{Sealer, new_data_key, unwrap_data_key};
 use crate::audit::{Chained, Draft, GENESIS, LogFiles};
@@ -34,9 +35,10 @@ pub struct Vault {
 pub(super) type Alone = Box<dyn FnOnce(&Connection, &Sealer) + Send>;
 
 /// What the thread that owns the database is asked for.
-enum Order {
+pub(super) enum Order {
     Call(Call),
     Alone(Alone),
+    Rekey(Box<Rekey>),
 }
 
 /// Hands orders to the thread that owns the database.
@@ -112,8 +114,12 @@ impl Vault {
 
     /// Has work done between two transactions.
     pub(super) fn alone(&self, work: Alone) -> Result<(), VaultError> {
+        self.order(Order::Alone(work))
+    }
+
+    pub(super) fn order(&self, order: Order) -> Result<(), VaultError> {
         let writer = self.writer.as_ref().ok_or(VaultError::Closed)?;
-        writer.send(Order::Alone(work)).map_err(|_| VaultError::Closed)
+        writer.send(order).map_err(|_| VaultError::Closed)
     }
 
     /// The folder of the audit log.
@@ -200,7 +206,13 @@ fn open_sealer(connection: &mut Connection, key: &VaultKey, path: &Path) -> Resu
     let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     let id = text(meta(connection, "vault_id")?).ok_or(VaultError::Unreadable("vault id"))?;
     let wrapped = meta(connection, "data_key")?.ok_or(VaultError::Unreadable("data key"))?;
-    unwrap_data_key(key, &id, &wrapped).ok_or_else(|| VaultError::WrongKey(path.to_owned()))
+    let hint = text(meta(connection, "key_file")?);
+    unwrap_data_key(key, &id, &wrapped).ok_or_else(|| VaultError::WrongKey {
+        vault: path.to_owned(),
+        hint: hint.map_or_else(String::new, |file| {
+            format!("; its key was changed to the one in {file}: name that in [vault]")
+        }),
+    })
 }
 
 pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
@@ -232,6 +244,16 @@ impl Writer {
             let mut group = match first {
                 Order::Alone(work) => {
                     work(&self.connection, &self.sealer);
+                    continue;
+                }
+                Order::Rekey(rekey) => {
+                    let (result, answer) = rekey.carry_out(&mut self.connection, &mut self.sealer);
+                    // What the log's file did not take now it takes with the next call; the key is changed all the same.
+                    let told = result.is_ok().then(|| self.flush_outbox()).and_then(Result::err);
+                    if let Some(error) = told {
+                        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                    }
+                    drop(answer.send(result));
                     continue;
                 }
                 Order::Call(call) => vec![call],

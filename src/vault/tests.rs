@@ -207,7 +207,7 @@ fn a_wrong_key_a_second_daemon_and_a_newer_schema_are_refused() {
             result => break result,
         }
     };
-    assert!(matches!(wrong, Err(VaultError::WrongKey(_))), "{wrong:?}");
+    assert!(matches!(wrong, Err(VaultError::WrongKey { .. })), "{wrong:?}");
     let database = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
@@ -270,4 +270,55 @@ async fn secrets_are_on_the_disk_only_sealed() {
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", path.display());
         }
     }
+}
+
+#[tokio::test]
+async fn a_fresh_key_seals_every_secret_anew_and_forgets_no_code() {
+    let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
+    let mut place = place();
+    let vault = place.open().unwrap();
+    for version in ["old-1", "old-2", "current-3"] {
+        let secret = Secret::new(version.into());
+        vault.call(move |tx| tx.set_secret(&account(), &Kind::Password, &secret, &now(1))).await.unwrap();
+    }
+    vault.call(move |tx| tx.set_secret(&account(), &Kind::Totp, &seed().to_uri(), &now(1))).await.unwrap();
+    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
+    assert!(matches!(code, Reservation::Code { .. }));
+    let before: Vec<u8> = rusqlite::Connection::open(place.state().join("vault.db"))
+        .unwrap()
+        .query_row("SELECT sealed FROM secret WHERE kind = 'password' AND version = 1", [], |row| row.get(0))
+        .unwrap();
+    let file = place.folder.path().join("fresh");
+    let fresh = VaultKey::create(&file).unwrap();
+    let same = VaultKey::from_file(&file).unwrap();
+    let count = vault.rekey(fresh, file.display().to_string(), Draft::new("key.rotated"), now(2)).await.unwrap();
+    assert_eq!(count, 4);
+    let check = async |vault: &Vault| {
+        let (secret, history) =
+            vault.call(|tx| Ok((tx.secret(&account(), &Kind::Password)?, tx.history(&account())?))).await.unwrap();
+        assert_eq!(secret.unwrap().expose(), "current-3");
+        assert!(history.iter().any(|entry| entry.password.expose() == "old-1"));
+        let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+        assert!(matches!(again, Reservation::WaitUntil(_)), "the code of before is still used");
+    };
+    check(&vault).await;
+    drop(vault);
+    let wrong = loop {
+        match place.open() {
+            Err(VaultError::Locked(_)) => std::thread::yield_now(),
+            result => break result.map(drop).unwrap_err(),
+        }
+    };
+    assert!(matches!(wrong, VaultError::WrongKey { .. }) && wrong.to_string().contains("fresh"), "{wrong}");
+    place.key = same;
+    let vault = reopen(&place);
+    check(&vault).await;
+    drop(vault);
+    let after: Vec<u8> = rusqlite::Connection::open(place.state().join("vault.db"))
+        .unwrap()
+        .query_row("SELECT sealed FROM secret WHERE kind = 'password' AND version = 1", [], |row| row.get(0))
+        .unwrap();
+    assert_ne!(before, after, "the data key is another one too");
+    let report = verify_files(&place.state().join("audit"), None).unwrap();
+    assert!(report.ok && report.events == 1, "{report:?}");
 }

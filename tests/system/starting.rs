@@ -192,3 +192,38 @@ fn a_scheduled_run_that_changed_nothing_is_tried_again_so_many_times() {
     };
     assert!(starts.to_string().contains("\"detail\":\"try 3; template "), "{starts}");
 }
+
+#[test]
+fn the_key_of_a_running_vault_is_changed_and_the_former_one_opens_it_no_more() {
+    let place = Place::new(DEVICE);
+    let daemon = place.daemon();
+    place.must(&["secret", "set", "d/a"], "the-password-1\n");
+    let fresh = place.path("fresh.key");
+    let output = place.ctl(&["key", "rotate", fresh.to_str().unwrap()], "");
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("key_file"), "{output:?}");
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&fresh).unwrap().permissions()) & 0o777,
+        0o600
+    );
+    assert_eq!(place.password("d/a"), "the-password-1");
+    assert_eq!(place.ctl(&["key", "rotate", fresh.to_str().unwrap()], "").status.code(), Some(2), "never over a file");
+    let (audit, _) = place.json(&["audit", "tail"]);
+    assert!(audit.to_string().contains("key.rotated"));
+    assert!(!place.log().contains("the-password-1"));
+    daemon.stop();
+    let config = place.path("rotord.toml");
+    let refused = Command::new(env!("CARGO_BIN_EXE_rotord")).arg("--config").arg(&config).output().unwrap();
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("fresh.key"), "{error}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("vault.key", "fresh.key")).unwrap();
+    let daemon = place.daemon();
+    assert_eq!(place.password("d/a"), "the-password-1");
+    assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
+    daemon.stop();
+    // Without a daemon nothing is left behind.
+    let lost = place.path("lost.key");
+    assert_eq!(place.ctl(&["key", "rotate", lost.to_str().unwrap()], "").status.code(), Some(7));
+    assert!(!lost.exists());
+}

@@ -184,8 +184,13 @@ pub(super) enum SecretCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TotpCommand {
-    /// Store a seed: Base32 or an otpauth:// URI; from a prompt without echo, or stdin.
-    Set { account: String },
+    /// Store a seed: Base32 or an otpauth:// URI; from a prompt without echo, stdin, or the picture of a QR code.
+    Set {
+        account: String,
+        /// A PNG picture of the QR code. Remove it afterwards: whoever has it can make the codes.
+        #[arg(long, value_name = "FILE.png")]
+        qr: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

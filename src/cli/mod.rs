@@ -6,6 +6,7 @@ mod audit;
 pub(crate) mod input;
 mod local;
 mod output;
+mod qr;
 mod remote;
 mod templates;
 

@@ -10,7 +10,7 @@ use super::args::{
     TemplateCommand, TotpCommand,
 };
 use super::output::{local, paint, safe, short, table};
-use super::{Failure, audit, input, local as here, templates};
+use super::{Failure, audit, input, local as here, qr, templates};
 use crate::control::{
     BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
     RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
@@ -52,8 +52,11 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Secret { command: SecretCommand::Show { account, history } } => {
             secret_show(&client, account, history, json).await
         }
-        Command::Totp { command: TotpCommand::Set { account } } => {
-            let value = input::secret("Seed (Base32 or otpauth://)", false)?;
+        Command::Totp { command: TotpCommand::Set { account, qr } } => {
+            let value = match qr {
+                Some(picture) => SecretText(qr::seed_in(&picture)?),
+                None => input::secret("Seed (Base32 or otpauth://)", false)?,
+            };
             store(&client, "/v1/totp/set", account, None, value, json).await
         }
         Command::SshKey { command: SshKeyCommand::Set { account } } => {

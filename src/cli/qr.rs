@@ -99,7 +99,8 @@ mod tests {
             }
         }
         let path = folder.join(format!("{colour:?}.png"));
-        let mut encoder = png::Encoder::new(File::create(&path).unwrap(), side as u32, side as u32);
+        let points = u32::try_from(side).unwrap();
+        let mut encoder = png::Encoder::new(File::create(&path).unwrap(), points, points);
         encoder.set_color(colour);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.write_header().unwrap().write_image_data(&data).unwrap();

@@ -257,6 +257,19 @@ pub(super) enum TemplateCommand {
         #[arg(long)]
         templates: Vec<PathBuf>,
     },
+    /// Change a password once by hand, through a session of rotord's, and keep the dialogue: a recording and the draft of a
+    /// template. Lines are typed with tags in place of secrets: ~c for [#CURRENT_PASSWORD#], ~n for [#NEW_PASSWORD#], ~t for
+    /// [#TOTP_TOKEN#]; ~. ends the session.
+    Record {
+        /// NAME.template and NAME.recording are written.
+        name: String,
+        /// The device.
+        #[arg(long)]
+        device: String,
+        /// The account, where the device has several.
+        #[arg(long)]
+        account: Option<String>,
+    },
     /// Ask a few questions and write the draft of a template, with a recording to test it.
     New {
         /// The template's name; NAME.template and NAME.recording are written.

@@ -73,6 +73,8 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(work::resume))
         .routes(routes!(work::trust))
         .routes(routes!(work::rehearse))
+        .routes(routes!(work::record))
+        .routes(routes!(work::record_turn))
         .routes(routes!(secrets::otp))
         .routes(routes!(secrets::secret_set))
         .routes(routes!(secrets::secret_show))

@@ -443,6 +443,45 @@ pub struct RehearseBody {
     pub text: Option<String>,
 }
 
+/// Begin a rotation whose dialogue a person leads.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RecordBody {
+    /// The device.
+    pub device: String,
+    /// `DEVICE/USERNAME`; needed where the device has several accounts.
+    pub account: Option<String>,
+    /// The name of the template to be.
+    pub name: String,
+}
+
+/// A turn of that dialogue.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TurnBody {
+    /// The id that the beginning told.
+    pub session: String,
+    /// A line to send, with tags in place of secrets.
+    #[schema(value_type = Option<String>)]
+    pub line: Option<SecretText>,
+    /// The person is done.
+    #[serde(default)]
+    pub finish: bool,
+}
+
+/// What came of a turn.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TurnedBody {
+    /// The dialogue's id.
+    pub session: String,
+    /// What the device printed since the last turn, secrets masked.
+    pub text: String,
+    /// How the rotation ended, once it has.
+    pub result: Option<ResultBody>,
+    /// The recording, then.
+    pub recording: Option<String>,
+    /// The draft of a template, then.
+    pub template: Option<String>,
+}
+
 /// A fresh vault key, and where it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RekeyBody {

@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    DoneBody, ErrorBody, HostKeyBody, ProgressBody, RehearseBody, ResolveBody, ResultBody, ResultsBody, Selection,
-    StepBody, TrustBody, WorkBody,
+    DoneBody, ErrorBody, HostKeyBody, ProgressBody, RecordBody, RehearseBody, ResolveBody, ResultBody, ResultsBody,
+    SecretText, Selection, StepBody, TrustBody, TurnBody, TurnedBody, WorkBody,
 };
 use crate::audit::Draft;
-use crate::daemon::{Core, DeviceHas, Request, RotationResult};
+use crate::daemon::{Core, DeviceHas, Request, RotationResult, Turned};
 use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, glob_match};
 
 /// The accounts that a selection means; an empty one is an error.
@@ -299,6 +299,73 @@ pub(super) async fn resume(
     hold(core, peer, selection, false).await
 }
 
+/// The account that is named, or the only one of a device.
+fn account_of(core: &Core, device: &str, account: Option<&str>) -> Result<AccountName, ApiError> {
+    let device = DeviceName::parse(device).map_err(|error| ApiError::usage(error.to_string()))?;
+    let config = core.config();
+    let account = match account {
+        Some(account) => known_account(core, account)?,
+        None => {
+            let names: Vec<&AccountName> = config.accounts.keys().filter(|name| name.device() == device).collect();
+            match names.as_slice() {
+                [one] => (*one).clone(),
+                [] => return Err(ApiError::missing(format!("device '{device}' has no account in the config"))),
+                several => {
+                    let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+                    let names = names.join(", ");
+                    return Err(ApiError::usage(format!("device '{device}' has several accounts; name one: {names}")));
+                }
+            }
+        }
+    };
+    if account.device() != device {
+        return Err(ApiError::usage(format!("{account} is no account of device '{device}'")));
+    }
+    Ok(account)
+}
+
+fn turned(session: String, turned: Turned) -> TurnedBody {
+    let end = turned.recorded;
+    TurnedBody {
+        session,
+        text: turned.text,
+        result: end.as_ref().map(|end| body(end.result.clone())),
+        recording: end.as_ref().map(|end| end.recording.clone()),
+        template: end.as_ref().map(|end| end.template.clone()),
+    }
+}
+
+/// How long a turn waits for the device, so that nobody asks all the time.
+const TURN: std::time::Duration = std::time::Duration::from_millis(300);
+
+/// Begins a rotation whose dialogue the caller leads.
+#[utoipa::path(post, path = "/v1/template/record", request_body = RecordBody, responses((status = 200, body = TurnedBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn record(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<RecordBody>,
+) -> Result<Json<TurnedBody>, ApiError> {
+    let actor = peer.require(&core, Role::Custodian).await?;
+    let account = account_of(&core, &request.device, request.account.as_deref())?;
+    let session = core.record(account, request.name, actor).map_err(ApiError::usage)?;
+    Ok(Json(turned(session, Turned::default())))
+}
+
+/// One turn of that dialogue: a line goes in, and what the device printed comes out.
+#[utoipa::path(post, path = "/v1/template/record/turn", request_body = TurnBody, responses((status = 200, body = TurnedBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn record_turn(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<TurnBody>,
+) -> Result<Json<TurnedBody>, ApiError> {
+    let actor = peer.require(&core, Role::Custodian).await?;
+    let recorder = core.recorder(&request.session).filter(|recorder| recorder.is_of(&actor));
+    let recorder = recorder.ok_or_else(|| ApiError::missing("there is no such dialogue"))?;
+    let line = request.line.map(|SecretText(line)| line.expose().to_owned());
+    let done = recorder.turn(line, request.finish, TURN).await.map_err(ApiError::usage)?;
+    Ok(Json(turned(request.session, done)))
+}
+
 /// Runs a template on a device up to the line that would send the new password.
 #[utoipa::path(post, path = "/v1/template/rehearse", request_body = RehearseBody, responses((status = 200, body = ResultBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn rehearse(
@@ -308,28 +375,8 @@ pub(super) async fn rehearse(
 ) -> Result<Json<ResultBody>, ApiError> {
     // A text of the caller's own is sent to the device with the account's secrets in it.
     let actor = peer.require(&core, Role::Custodian).await?;
-    let device = DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
+    let account = account_of(&core, &request.device, request.account.as_deref())?;
     let config = core.config();
-    let account = match &request.account {
-        Some(account) => known_account(&core, account)?,
-        None => {
-            let names: Vec<&AccountName> = config.accounts.keys().filter(|name| name.device() == device).collect();
-            match names.as_slice() {
-                [one] => (*one).clone(),
-                [] => return Err(ApiError::missing(format!("device '{device}' has no account in the config"))),
-                several => {
-                    let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
-                    return Err(ApiError::usage(format!(
-                        "device '{device}' has several accounts; name one: {}",
-                        names.join(", ")
-                    )));
-                }
-            }
-        }
-    };
-    if account.device() != device {
-        return Err(ApiError::usage(format!("{account} is no account of device '{device}'")));
-    }
     let told = |problems: &[crate::model::Problem]| {
         ApiError::usage(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     };

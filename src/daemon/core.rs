@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, broadcast, watch};
 
-use super::attempt::Progress;
+use super::attempt::{Progress, Recorders};
 use super::limits::Limits;
 use super::world::World;
 use crate::audit::Draft;
@@ -48,6 +48,8 @@ pub struct Core {
     pub(crate) transport: Transport,
     pub(super) limits: Limits,
     pub(crate) progress: broadcast::Sender<Progress>,
+    /// Dialogues that persons lead.
+    pub(super) recorders: Recorders,
     /// The scheduler looks at its list again.
     pub(super) wake: Notify,
     stopping: watch::Sender<bool>,
@@ -91,6 +93,7 @@ impl Core {
             clock: world.clock.clone(),
             world,
             progress: broadcast::channel(256).0,
+            recorders: Recorders::default(),
             wake: Notify::new(),
             stopping: watch::channel(false).0,
         })

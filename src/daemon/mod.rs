@@ -15,7 +15,7 @@ mod secrets;
 mod values;
 mod world;
 
-pub use attempt::{DeviceHas, Progress, Request, RotationResult};
+pub use attempt::{DeviceHas, Progress, Recorded, Recorder, Request, RotationResult, Turned};
 pub use core::{Core, StartError};
 pub use escrow::{InEscrow, open_escrow};
 pub use explain::Explanation;

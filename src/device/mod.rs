@@ -23,7 +23,7 @@ pub use codes::{Aim, Codes};
 pub use error::DeviceError;
 pub use hostkeys::{HostKeys, KnownHosts};
 pub use risks::{Risk, Risks};
-pub use shell::{RunContext, run_template};
+pub use shell::{Person, RunContext, converse, run_template};
 pub use ssh::{Hop, Session, Ssh, connect, fetch_host_key};
 pub use wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
 

@@ -6,10 +6,16 @@ use super::codes::Aim;
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::ssh::Session;
+use super::wire::Shell;
 use super::{Transport, Watcher};
-use crate::dialogue::{Effect, Input, Run, Verdict, Whose};
-use crate::model::{AccountName, DeviceName, Secret};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::dialogue::{Effect, Input, Run, Screen, Values, Verdict, Whose};
+use crate::model::{AccountName, DeviceName, Masker, Secret};
 use crate::policy::Limit;
+use crate::recording::Said;
+use crate::template::tagged_text;
 use crate::totp::Seed;
 
 /// The bound on opening the shell and on each write.
@@ -42,17 +48,8 @@ pub async fn run_template<W: Watcher>(
     mut run: Run,
     mut context: RunContext<'_, W>,
 ) -> Result<Verdict, DeviceError> {
-    let broken = |why: String| DeviceError::Broken {
-        device: session.device.name.to_string(),
-        when: "while its shell was opened",
-        why,
-    };
     let clock = context.on.codes.clock();
-    let mut shell = match clock.within(STEP_TIME, session.link.shell()).await {
-        Some(Ok(shell)) => shell,
-        Some(Err(why)) => return Err(broken(why)),
-        None => return Err(broken("no answer".into())),
-    };
+    let mut shell = open_shell(session, clock).await?;
     // The boot clock: nobody can set it, and a suspended host does not stretch a wait.
     let start = clock.now().since_boot_ms;
     let now = || clock.now().since_boot_ms - start;
@@ -125,6 +122,142 @@ pub async fn run_template<W: Watcher>(
                 run.handle(now(), Input::Closed)
             }
         };
+    }
+}
+
+async fn open_shell(session: &Session, clock: &Clock) -> Result<Box<dyn Shell>, DeviceError> {
+    let broken = |why: String| DeviceError::Broken {
+        device: session.device.name.to_string(),
+        when: "while its shell was opened",
+        why,
+    };
+    match clock.within(STEP_TIME, session.link.shell()).await {
+        Some(Ok(shell)) => Ok(shell),
+        Some(Err(why)) => Err(broken(why)),
+        None => Err(broken("no answer".into())),
+    }
+}
+
+/// A person who is without a word for so long has gone away.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The other end of a conversation: lines of a person come in, with tags for secrets, and what the device prints goes out.
+pub struct Person {
+    /// Lines; it ends when the person is done.
+    pub lines: mpsc::Receiver<String>,
+    /// Masked text, without control characters of a terminal.
+    pub shown: mpsc::UnboundedSender<String>,
+}
+
+/// Output that has been quiet for this long is shown.
+const SETTLE: Duration = Duration::from_millis(100);
+/// More than this in answer to one line ends a conversation, in bytes.
+const MOST_ANSWER: usize = 1 << 20;
+
+/// Puts the answer so far on record, masked line by line, and returns it.
+fn tell(said: &std::sync::Mutex<Vec<Said>>, answer: &str, masker: &Masker, at_ms: i64) -> String {
+    let text = answer.split('\n').map(|line| masker.mask(line)).collect::<Vec<_>>().join("\n");
+    let mut said = said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match said.last_mut() {
+        Some(Said::Printed { text: known, .. }) => known.clone_from(&text),
+        _ if text.is_empty() => {}
+        _ => said.push(Said::Printed { text: text.clone(), at_ms }),
+    }
+    text
+}
+
+/// Opens a shell for a person. What is sent and printed is gathered in `said`. The commit point is where the person
+/// first sends the new password, and is made durable before, as in any run.
+///
+/// # Errors
+/// The shell did not open, the vault failed, or the person went away before the new password was sent.
+pub async fn converse<W: Watcher>(
+    session: &Session,
+    person: &mut Person,
+    values: &Values,
+    mut masker: Masker,
+    context: &RunContext<'_, W>,
+    said: &std::sync::Mutex<Vec<Said>>,
+) -> Result<Verdict, DeviceError> {
+    let clock = context.on.codes.clock();
+    let mut shell = open_shell(session, clock).await?;
+    let start = clock.now().since_boot_ms;
+    let mut screen = Screen::default();
+    // What came since the last line was sent. A secret may come back in pieces, so it is masked as a whole.
+    let (mut answer, mut shown) = (String::new(), 0);
+    let mut pending = false;
+    let mut committed = false;
+    let mut risk: Option<Risk> = None;
+    loop {
+        tokio::select! {
+            output = shell.output() => {
+                let Some(bytes) = output else {
+                    let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
+                    drop(person.shown.send(text.get(shown..).unwrap_or_default().to_owned()));
+                    return Ok(Verdict::Ran { committed });
+                };
+                screen.feed(&bytes);
+                answer.push_str(screen.unread());
+                let read = screen.unread().len();
+                screen.consume(read);
+                pending = true;
+                if answer.len() > MOST_ANSWER {
+                    return Err(DeviceError::NotCommitted("the device printed more than a dialogue does".into()));
+                }
+            }
+            () = clock.sleep(SETTLE), if pending => {
+                pending = false;
+                let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
+                let more = text.get(shown..).unwrap_or_default().to_owned();
+                shown = text.len();
+                if !more.is_empty() && person.shown.send(more).is_err() {
+                    return Ok(Verdict::Ran { committed });
+                }
+            }
+            line = person.lines.recv() => {
+                let Some(line) = line else { return Ok(Verdict::Ran { committed }) };
+                let text = match tagged_text(&values.unfill(&line)) {
+                    Ok(text) => text,
+                    Err(why) => {
+                        drop(person.shown.send(format!("\n({why}; nothing was sent)\n")));
+                        continue;
+                    }
+                };
+                if let Some(missing) = values.missing(&text) {
+                    drop(person.shown.send(format!("\n({missing}; nothing was sent)\n")));
+                    continue;
+                }
+                if let Some(risk) = risk.take() {
+                    // Whoever goes on was let through.
+                    risk.worked().await;
+                }
+                let whose = if text.has_tag("AUTH_TOTP_TOKEN") { Whose::Login } else { Whose::Account };
+                let one_time = if whose == Whose::Login || text.has_tag("TOTP_TOKEN") {
+                    let made = code(whose, &session.device.name, context).await?;
+                    masker.add(&made);
+                    Some(made)
+                } else {
+                    None
+                };
+                if text.has_tag("CURRENT_PASSWORD") {
+                    risk = Some(context.on.risks.take(context.account.0, context.account.1).await?);
+                }
+                if text.has_tag("NEW_PASSWORD") && !committed {
+                    context.watcher.commit_point().await?;
+                    committed = true;
+                }
+                let filled = Secret::new(format!("{}\n", values.fill(&text, one_time.as_ref()).expose()));
+                context.watcher.step(format!("sent \"{text}\""));
+                tell(said, &answer, &masker, clock.now().since_boot_ms - start);
+                said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Said::Sent(text));
+                (answer, shown, pending) = (String::new(), 0, false);
+                let _ = clock.within(STEP_TIME, shell.send(filled)).await;
+            }
+            () = clock.sleep(PATIENCE), if !pending => {
+                let why = "nobody typed anything for three minutes".to_owned();
+                return if committed { Ok(Verdict::Ran { committed }) } else { Err(DeviceError::NotCommitted(why)) };
+            }
+        }
     }
 }
 

@@ -73,6 +73,28 @@ impl Values {
         Ok(())
     }
 
+    /// A text that a person typed, with the passwords that stand in it turned to their tags.
+    #[must_use]
+    pub fn unfill(&self, text: &str) -> String {
+        let secrets = self.values.iter().filter(|(tag, value)| tag.contains("PASSWORD") && value.expose().len() >= 4);
+        let mut text = text.to_owned();
+        let mut by_length: Vec<_> = secrets.collect();
+        // Where two tags have the same value, the account's own password is meant.
+        by_length.sort_by_key(|(tag, value)| (std::cmp::Reverse(value.expose().len()), tag.starts_with("AUTH"), *tag));
+        for (tag, value) in by_length {
+            text = text.replace(value.expose(), &format!("[#{tag}#]"));
+        }
+        text
+    }
+
+    /// What is missing of a text's tags, in words.
+    #[must_use]
+    pub fn missing(&self, text: &Text) -> Option<String> {
+        let known =
+            |tag: &str| if CODES.contains(&tag) { self.codes.contains(&tag) } else { self.values.contains_key(tag) };
+        text.tags().find(|tag| !known(tag)).map(|tag| format!("[#{tag}#] has no value"))
+    }
+
     /// The text with its tags replaced. A tag without a value is left empty; [`Values::check`] has ruled that out.
     #[must_use]
     pub fn fill(&self, text: &Text, code: Option<&Secret>) -> Secret {

@@ -5,8 +5,10 @@
 mod play;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use play::{Played, play};
+pub use write::{Said, draft_template, write_recording};
 
 use std::path::Path;
 

@@ -64,3 +64,31 @@ fn mistakes_in_a_recording_are_told_at_their_line() {
     assert!(problems[2].message.contains("did you mean 'outcome'"));
     assert_eq!(parse(Path::new("r"), "# nothing\n").1[0].code, "R002");
 }
+
+#[test]
+fn a_conversation_becomes_a_recording_and_a_template_that_play_together() {
+    let sent = |text: &str| Said::Sent(tagged_text(text).unwrap());
+    let printed = |text: &str, at_ms| Said::Printed { text: text.into(), at_ms };
+    let said = [
+        printed("Welcome |\n", 10),
+        printed("\nbox# ", 20),
+        sent("passwd"),
+        printed("passwd\nChanging password\n", 30),
+        printed("Old \"password\": ", 5_000),
+        sent("[#CURRENT_PASSWORD#]"),
+        printed("\nNew password: ", 5_100),
+        sent("[#NEW_PASSWORD#]"),
+        printed("\nchanged\nbox# ", 5_200),
+        sent("exit"),
+        printed("exit\n", 5_300),
+    ];
+    let recording = write_recording("box", "the password is changed", &said);
+    assert_eq!(
+        recording,
+        "@ template box\n\n@ scene the password is changed\n< Welcome ||\n<\n? box# |\n> passwd\n@ silence 4\n< Changing password\n? Old \"password\": |\n* [#CURRENT_PASSWORD#]\n? New password: |\n* [#NEW_PASSWORD#]\n< changed\n? box# |\n> exit\n"
+    );
+    let draft = draft_template("Recorded.", &said);
+    assert!(draft.contains("expect \"*Old \\\"password\\\":\"\n") && draft.contains("expect-regex"), "{draft}");
+    let all = played(&draft, &recording);
+    assert_eq!(all, [("the password is changed".to_owned(), None)], "{draft}");
+}

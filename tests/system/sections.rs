@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use rotord::demo::{Reply, Shell, State};
 
-use crate::scripted::{FIRST, Scripted, sections, with_users};
+use crate::lab::wait_for;
+use crate::scripted::{FIRST, Fault, Scripted, scripted, sections, with_users};
 
 /// What a service behind the login has, and what it was told.
 #[derive(Default)]
@@ -218,5 +219,71 @@ fn a_draft_is_tried_on_the_device_up_to_its_commit_point() {
     assert!(!events.iter().any(|event| event["event"] == "rotation.start"));
     let (audit, _) = scripted.place.json(&["audit", "verify"]);
     assert_eq!(audit["ok"], true);
+    daemon.stop();
+}
+
+#[test]
+fn a_change_by_hand_is_recorded_and_becomes_a_template() {
+    let turns = [
+        ("passwd", "\r\nCurrent password: "),
+        ("{old}", "\r\nNew password: "),
+        ("{new}", "\r\nAgain: "),
+        ("{new}", "\r\nIt is changed.\r\nbox# "),
+        ("exit", "\r\n"),
+    ];
+    let scripted = scripted("linux-passwd", "Welcome to box\r\nbox# ", &turns, 4, Fault::None);
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    let name = place.path("drawn");
+    let record =
+        |input: &str| place.ctl(&["template", "record", name.to_str().unwrap(), "--device", "dev", "--json"], input);
+    // The password in force may be typed as it is: it is on record as its tag.
+    let output = record(&format!("passwd\n{FIRST}\n~n\n~n\nexit\n"));
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}\n{}", place.log());
+    let new = place.password("dev/admin");
+    assert_ne!(new, FIRST);
+    assert_eq!(new, scripted.held(), "a fresh login proved it");
+    let recording = std::fs::read_to_string(place.path("drawn.recording")).unwrap();
+    let template = std::fs::read_to_string(place.path("drawn.template")).unwrap();
+    for text in [&said, &recording, &template] {
+        assert!(!text.contains(&new) && !text.contains(FIRST), "{text}");
+    }
+    assert!(recording.contains("[#CURRENT_PASSWORD#]") && recording.contains("? Again: |"), "{recording}");
+    let played = place.ctl(&["template", "test", place.folder.path().to_str().unwrap()], "");
+    assert!(played.status.success(), "{}\n{template}\n{recording}", String::from_utf8_lossy(&played.stdout));
+    let again = record("");
+    assert_eq!(again.status.code(), Some(2), "nothing is written over");
+    let (audit, _) = place.json(&["audit", "tail", "-n", "100"]);
+    let events: Vec<&str> = audit["events"].as_array().unwrap().iter().filter_map(|e| e["event"].as_str()).collect();
+    for event in ["rotation.start", "rotation.sent", "rotation.verified", "rotation.done"] {
+        assert!(events.contains(&event), "{event}: {events:?}");
+    }
+    // The draft changes the next one by itself.
+    std::fs::write(place.path("own/drawn.template"), template).unwrap();
+    place.configure(&sections(&scripted.device, "drawn"));
+    daemon.signal("HUP");
+    wait_for("the draft", || place.ctl(&["template", "show", "drawn"], "").status.success().then_some(()));
+    let (outcome, detail, exit) = place.rotate("dev/admin");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    assert_eq!(place.password("dev/admin"), scripted.held());
+    daemon.stop();
+}
+
+#[test]
+fn a_recording_that_is_left_before_the_new_password_changes_nothing() {
+    let turns = [("passwd", "\r\nCurrent password: "), ("x", "\r\nno\r\nbox# ")];
+    let scripted = scripted("linux-passwd", "box# ", &turns, 0, Fault::None);
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    let name = place.path("left");
+    let output =
+        place.ctl(&["template", "record", name.to_str().unwrap(), "--device", "dev", "--json"], "passwd\n~.\n");
+    assert_eq!(output.status.code(), Some(4), "{output:?}\n{}", place.log());
+    assert_eq!(place.password("dev/admin"), FIRST);
+    assert_eq!(place.state("dev/admin"), "idle");
+    assert_eq!(place.changes("dev/admin"), 0);
     daemon.stop();
 }

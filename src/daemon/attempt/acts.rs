@@ -124,9 +124,16 @@ impl Attempt {
     }
 
     pub(super) async fn run_template(&self) -> Event {
+        let mut person = self.person.lock().await;
+        let carry = async {
+            match person.as_mut() {
+                None => self.carry_template().await,
+                Some(person) => self.carry_person(person).await,
+            }
+        };
         let result = tokio::select! {
             biased;
-            result = self.carry_template() => result,
+            result = carry => result,
             () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
         };
         self.hang_up().await;
@@ -169,7 +176,12 @@ impl Attempt {
         run_template(session, run, self.run_context(&stored, &login_stored, abort)).await
     }
 
-    fn run_context<'a>(&'a self, stored: &'a Stored, login: &'a Stored, abort: Option<Run>) -> RunContext<'a, Self> {
+    pub(super) fn run_context<'a>(
+        &'a self,
+        stored: &'a Stored,
+        login: &'a Stored,
+        abort: Option<Run>,
+    ) -> RunContext<'a, Self> {
         RunContext {
             on: &self.core.transport,
             account: (&self.account.name, self.account.policy.lockout()),

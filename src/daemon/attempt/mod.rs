@@ -2,11 +2,14 @@
 
 mod acts;
 mod mend;
+mod person;
 mod prove;
 mod record;
 mod rehearse;
 
 pub use mend::DeviceHas;
+pub(super) use person::Recorders;
+pub use person::{Recorded, Recorder, Turned};
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,8 +25,9 @@ use super::limits::Leases;
 use super::values::{Stored, base_values, jump_accounts, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
-use crate::device::{DeviceError, Session, Watcher};
+use crate::device::{DeviceError, Person, Session, Watcher};
 use crate::model::{AccountName, Actor, Candidate, Masker, Outcome, Secret, Step, Trigger, rfc3339};
+use crate::recording::Said;
 use crate::rotation::{Action, End, Event, Persist, Phase, Rotation};
 use crate::template::Checked;
 use crate::vault::{Transition, VaultError};
@@ -101,6 +105,10 @@ pub(super) struct Attempt {
     refusals: AtomicU32,
     /// Codes of other time steps may be tried: those by the clock that is known were refused.
     probing: AtomicBool,
+    /// A person who leads the dialogue in place of the template.
+    person: Mutex<Option<Person>>,
+    /// What was said with that person.
+    said: Plain<Vec<Said>>,
     /// Nothing is changed: the run stops where it would send the new password.
     rehearses: bool,
     /// It has stopped there.
@@ -252,6 +260,8 @@ impl Attempt {
             cancelled: AtomicBool::new(false),
             refusals: AtomicU32::new(0),
             probing: AtomicBool::new(false),
+            person: Mutex::new(None),
+            said: Plain::default(),
             rehearses: false,
             stopped_short: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),

@@ -257,3 +257,20 @@ fn the_tutorial_is_true_to_the_letter() {
     assert_eq!(scripted.held(), scripted.place.password("dev/admin"));
     daemon.stop();
 }
+
+#[test]
+fn the_editor_grammar_knows_every_command() {
+    let text = std::fs::read_to_string(root().join("editors/rotord-template.tmLanguage.json")).unwrap();
+    let grammar: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let patterns: Vec<regex::Regex> = grammar["repository"]["line"]["patterns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pattern| regex::Regex::new(pattern["match"].as_str().unwrap()).unwrap())
+        .collect();
+    for command in rotord::template::COMMANDS {
+        let line = if *command == "section" { "section verify".to_owned() } else { format!("  {command} \"x\"") };
+        let found = patterns.iter().filter_map(|pattern| pattern.find(&line)).find(|found| found.start() == 0);
+        assert!(found.is_some_and(|found| found.as_str().trim().starts_with(command)), "{command}");
+    }
+}

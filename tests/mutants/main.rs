@@ -44,7 +44,7 @@ fn write(path: &Path, text: &str) {
 
 /// A copy of the source with every bug in it, each asleep until it is named.
 fn sow(root: &Path, to: &Path) {
-    for folder in ["src/bin", "examples", "templates"] {
+    for folder in ["src/bin", "examples", "templates", "benches"] {
         copy(&root.join(folder), &to.join(folder));
     }
     for file in ["Cargo.toml", "Cargo.lock"] {

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::model::{Problem, Severity, nearest};
+use crate::template::is_tag_name;
 
 /// One file that was read.
 pub(super) struct Source {
@@ -197,11 +198,11 @@ impl<'a> Table<'a> {
             let name = key.get_ref().as_ref();
             if looks_secret(name) {
                 self.secret(name, key.span());
-            } else if !name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
+            } else if !is_tag_name(name) || name.chars().any(char::is_lowercase) {
                 self.report.error(
                     key.span(),
                     "C005",
-                    "a field is named as its tag is: upper-case letters, digits and '_'",
+                    "a field is named as its tag is: upper-case letters, digits, '_', '-' and '.'",
                 );
             } else if let Some(text) = value.get_ref().as_str() {
                 if text.chars().any(char::is_control) {

@@ -20,6 +20,7 @@ use crate::daemon::refuse_while_busy;
 use crate::device::Aim;
 use crate::model::{AccountName, Actor, Secret, shown_account};
 use crate::sealed::{RecoveryKey, SealFor};
+use crate::template::is_tag_name;
 use crate::totp::Seed;
 use crate::vault::{Kind, VaultError, VaultKey};
 
@@ -91,13 +92,11 @@ pub(super) async fn secret_set(
     check_value(&body.value.0)?;
     let kind = match body.field {
         None => Kind::Password,
-        Some(name)
-            if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') =>
-        {
-            Kind::Field(name)
-        }
+        Some(name) if is_tag_name(&name) && !name.chars().any(char::is_lowercase) => Kind::Field(name),
         Some(_) => {
-            return Err(ApiError::usage("a field is named as its tag is: upper-case letters, digits and '_'"));
+            return Err(ApiError::usage(
+                "a field is named as its tag is: upper-case letters, digits, '_', '-' and '.'",
+            ));
         }
     };
     let what = match &kind {

@@ -11,6 +11,8 @@ pub(super) fn corrected(code: &str, body: &str) -> Option<String> {
     let argument = rest.trim();
     let fixed = match code {
         "T001" => format!("{}{rest}", nearest(name, COMMANDS.iter().copied())?),
+        // Nothing is sent but the line's end.
+        "T002" if name == "exec" => "exec \"\"".to_owned(),
         "T003" => close_quote(body),
         "T004" => {
             let (inside, after) = body.split_at(body.rfind('"')? + 1);
@@ -89,8 +91,8 @@ fn with_tags(body: &str, change: impl Fn(&str) -> String) -> String {
 
 fn with_upper_tags(body: &str) -> String {
     with_tags(body, |inner| match inner.split_once(':') {
-        Some((name, filter)) => format!("{}:{filter}", name.to_ascii_uppercase()),
-        None => inner.to_ascii_uppercase(),
+        Some((name, filter)) => format!("{}:{filter}", name.to_uppercase()),
+        None => inner.to_uppercase(),
     })
 }
 

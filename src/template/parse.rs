@@ -167,7 +167,7 @@ fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Re
         "set-connect-timeout" => seconds(&value, argument).map(Command::SetConnectTimeout),
         "set-read-timeout" => seconds(&value, argument).map(Command::SetReadTimeout),
         "sleep" => seconds(&value, argument).map(Command::Sleep),
-        "set-new-line-mode" => match value.trim() {
+        "set-new-line-mode" => match value.trim().to_ascii_lowercase().as_str() {
             "unix" => Ok(Command::SetNewLineMode(NewLine::Unix)),
             "windows" => Ok(Command::SetNewLineMode(NewLine::Windows)),
             "mac" => Ok(Command::SetNewLineMode(NewLine::Mac)),
@@ -369,6 +369,12 @@ fn known_filter(name: &str, argument: Argument<'_>) -> Result<Filter, Slip> {
     })
 }
 
+/// Whether this may stand between `[#` and `#]`: letters of any alphabet, digits, `_`, `-`, `.`, and blanks inside.
+#[must_use]
+pub fn is_tag_name(name: &str) -> bool {
+    !name.is_empty() && name.trim() == name && name.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c))
+}
+
 /// Splits an argument into literals and tags.
 fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Text, Slip> {
     let mut pieces: Vec<Piece> = Vec::new();
@@ -381,18 +387,17 @@ fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<
         let inner = &rest[start + 2..start + 2 + length];
         let end = start + 2 + length + 2;
         let (name, filter) = inner.split_once(':').map_or((inner, None), |(name, filter)| (name, Some(filter)));
-        let well_formed = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-        if well_formed {
+        if is_tag_name(name) {
             literal.push_str(&rest[..start]);
-            if name.chars().any(|c| c.is_ascii_lowercase()) {
-                let message = format!("tag names are upper case; read as [#{}#]", name.to_ascii_uppercase());
+            if name.chars().any(char::is_lowercase) {
+                let message = format!("tag names are upper case; read as [#{}#]", name.to_uppercase());
                 slips.push(Slip { severity: Severity::Warning, ..argument.slip("T102", message) });
             }
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
             }
             let filter = filter.map(|filter| known_filter(filter, argument)).transpose()?;
-            pieces.push(Piece::Tag(name.to_ascii_uppercase(), filter));
+            pieces.push(Piece::Tag(name.to_uppercase(), filter));
             rest = &rest[end..];
         } else {
             literal.push_str(&rest[..start + 2]);

@@ -107,6 +107,7 @@ fn evident_slips_are_corrected_and_then_pass() {
         ("expect-regex \"/x/gi\"\n", "expect-regex \"/x/i\"\n"),
         ("expect-regex /x/u\n", "expect-regex /x/\n"),
         ("exec \"[#username#] [#new_password:shh#]\n", "exec \"[#USERNAME#] [#NEW_PASSWORD:sh#]\"\n"),
+        ("exec\nset-new-line-mode UNIX\n", "exec \"\"\nset-new-line-mode UNIX\n"),
         ("exec \u{201c}passwd\u{201d}\nend now\n", "exec \"passwd\"\nend\n"),
     ] {
         let (fixed, count) = fix(wrong);
@@ -130,6 +131,7 @@ fn what_published_templates_hold_is_read() {
         " \texpect-regex \"/Novo .* \u{e7}\u{e3}o:/\"\n",
         "expect \"*senha atual:\"\nno-expect \"*inv\u{e1}lida*\"\nnot-expect \"*x*\"\n",
         "exec \"[#MY_OWN-field2#] [# not a tag #]\"\nread \"x\"\nsend \"y\"\n",
+        "exec \"[#SENHA DO COFRE#] [#\u{c1}REA.2#]\"\nset-new-line-mode WINDOWS\n",
         "\u{feff}set-new-line-mode mac\r\nend\r\n",
         "set-new-line-mode \"unix\"\nset-ssh-version \"2\"\nset-prompt \"$\"\n",
     ] {

@@ -7,6 +7,7 @@ pub(crate) mod input;
 mod local;
 mod output;
 mod qr;
+mod record;
 mod remote;
 mod templates;
 

@@ -10,12 +10,11 @@ use super::args::{
     TemplateCommand, TotpCommand,
 };
 use super::output::{local, paint, safe, short, table};
-use super::{Failure, audit, input, local as here, qr, templates};
+use super::{Failure, audit, input, local as here, qr, record, templates};
 use crate::control::{
     BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
-    RecordBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
-    Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, TurnBody,
-    TurnedBody, WorkBody,
+    RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
+    Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
 };
 use crate::model::Secret;
 use crate::sealed::OpenWith;
@@ -83,7 +82,9 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             TemplateCommand::Run { name, device, account, .. } => {
                 rehearse(&client, &name, device.unwrap_or_default(), account, json).await
             }
-            TemplateCommand::Record { name, device, account } => record(&client, &name, device, account, json).await,
+            TemplateCommand::Record { name, device, account } => {
+                record::run(&client, &name, device, account, json).await
+            }
             TemplateCommand::Test { paths, templates } => templates::test(&paths, &templates, json),
             TemplateCommand::New { name } => templates::new(&name),
             TemplateCommand::List => list_templates(&client, json).await,
@@ -110,7 +111,7 @@ fn selected(selection: Selection) -> SelectionBody {
     SelectionBody { accounts: selection.accounts, job: selection.job, all: selection.all }
 }
 
-fn print<T: serde::Serialize>(body: &T) -> Result<u8, Failure> {
+pub(super) fn print<T: serde::Serialize>(body: &T) -> Result<u8, Failure> {
     println!("{}", serde_json::to_string(body).map_err(|error| Failure::unexpected(error.to_string()))?);
     Ok(0)
 }
@@ -180,7 +181,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
 }
 
 /// The exit status of an outcome.
-fn exit_of(outcome: &str) -> u8 {
+pub(super) fn exit_of(outcome: &str) -> u8 {
     match outcome {
         "done" => 0,
         "refused" => 3,
@@ -430,85 +431,6 @@ async fn key_rotate(client: &Client, file: &std::path::Path, json: bool) -> Resu
             Err(error.into())
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Lines from stdin, one after the other; `None` at its end.
-fn typed() -> tokio::sync::mpsc::UnboundedReceiver<String> {
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-async fn record(
-    client: &Client,
-    name: &str,
-    device: String,
-    account: Option<String>,
-    json: bool,
-) -> Result<u8, Failure> {
-    let file = |ending: &str| std::path::PathBuf::from(format!("{name}.{ending}"));
-    for path in [file("template"), file("recording")] {
-        if path.exists() {
-            return Err(Failure::usage(format!("{} exists; move it away or choose another name", path.display())));
-        }
-    }
-    let stem = std::path::Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let body = RecordBody { device, account, name: stem };
-    let begun: TurnedBody = client.post("/v1/template/record", &body).await?;
-    eprintln!("~c the current password, ~n the new one, ~t a code, ~. when you are done");
-    let by_hand = std::io::stdin().is_terminal();
-    let mut lines = typed();
-    let (mut over, mut quiet, mut seen) = (false, 0, false);
-    loop {
-        // A script's next line waits until the device is quiet; a person decides that alone.
-        let ready = by_hand || (seen && quiet >= 2);
-        let line = if ready && !over { lines.try_recv() } else { Err(tokio::sync::mpsc::error::TryRecvError::Empty) };
-        let line = match line {
-            Ok(line) => Some(line),
-            Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => Some("~.".to_owned()),
-            Err(tokio::sync::mpsc::error::TryRecvError::Empty) => None,
-        };
-        let finish = line.as_deref().is_some_and(|line| line.trim() == "~.");
-        over |= finish;
-        let line = line.filter(|_| !finish).map(|line| match line.trim() {
-            "~c" => "[#CURRENT_PASSWORD#]".to_owned(),
-            "~n" => "[#NEW_PASSWORD#]".to_owned(),
-            "~t" => "[#TOTP_TOKEN#]".to_owned(),
-            _ => line,
-        });
-        (quiet, seen) = if line.is_some() { (0, false) } else { (quiet, seen) };
-        let line = line.map(|line| SecretText(Secret::new(line)));
-        let body = TurnBody { session: begun.session.clone(), line, finish };
-        let turned: TurnedBody = client.post("/v1/template/record/turn", &body).await?;
-        if turned.text.is_empty() {
-            quiet += 1;
-        } else {
-            (quiet, seen) = (0, true);
-            let shown: String = turned.text.split('\n').map(safe).collect::<Vec<_>>().join("\n");
-            eprint!("{shown}");
-        }
-        let (Some(result), Some(recording), Some(template)) = (turned.result, turned.recording, turned.template) else {
-            continue;
-        };
-        super::local::write_new(&file("recording"), recording.as_bytes())?;
-        super::local::write_new(&file("template"), template.as_bytes())?;
-        let exit = exit_of(&result.outcome);
-        if json {
-            print(&ResultsBody { results: vec![result] })?;
-        } else {
-            println!("\n{}: {} - {}", result.account, result.outcome, safe(&result.detail));
-            println!(
-                "{name}.recording and {name}.template are written; look at both, then: rotorctl template test {name}.recording"
-            );
-        }
-        return Ok(exit);
     }
 }
 

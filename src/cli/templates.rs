@@ -1,6 +1,5 @@
 //! What is done with template files, without a daemon: checking, correcting, playing recordings, drafting.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -141,7 +140,10 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<Arc<Checked>, Failure> {
         let (checked, problems) = load_file(path);
         return checked.map(Arc::new).ok_or_else(|| Failure::usage(told(&problems)));
     }
-    let library = Library::read(folders, &mut Vec::new());
+    find_in(&Library::read(folders, &mut Vec::new()), name)
+}
+
+fn find_in(library: &Library, name: &str) -> Result<Arc<Checked>, Failure> {
     let entry = library.find(name).map_err(Failure::usage)?;
     entry.template.clone().ok_or_else(|| Failure::usage(told(&load_file(&entry.file).1)))
 }
@@ -190,21 +192,12 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
     let folders = if folders.is_empty() { paths } else { folders };
     let library = Library::read(folders, &mut Vec::new());
     let mut results = Vec::new();
-    let mut known: BTreeMap<String, Arc<Checked>> = BTreeMap::new();
     for file in &files {
         let recording = read_recording(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = recording.template.clone().unwrap_or(stem);
-        let template = match known.get(&name) {
-            Some(template) => template.clone(),
-            None => {
-                let entry =
-                    library.find(&name).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-                let template = entry.template.clone().ok_or_else(|| Failure::usage(told(&load_file(&entry.file).1)))?;
-                known.insert(name.clone(), template.clone());
-                template
-            }
-        };
+        let template = find_in(&library, &name)
+            .map_err(|failure| Failure { message: format!("{}: {}", file.display(), failure.message), ..failure })?;
         for scene in &recording.scenes {
             let played = recording::play(&template, scene);
             results.push((file.clone(), name.clone(), scene.title.clone(), played.problem));
@@ -228,6 +221,31 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
     Ok(if failed == 0 { 0 } else { 1 })
 }
 
+/// The files of a template to be and of its recording.
+pub(super) struct NewFiles {
+    template: PathBuf,
+    recording: PathBuf,
+}
+
+impl NewFiles {
+    /// NAME.template and NAME.recording, neither of which exists.
+    pub(super) fn of(name: &str) -> Result<Self, Failure> {
+        let [template, recording] = ["template", "recording"].map(|ending| PathBuf::from(format!("{name}.{ending}")));
+        for path in [&template, &recording] {
+            if path.exists() {
+                let why = format!("{} exists; move it away or choose another name", path.display());
+                return Err(Failure::usage(why));
+            }
+        }
+        Ok(Self { template, recording })
+    }
+
+    pub(super) fn write(&self, template: &str, recording: &str) -> Result<(), Failure> {
+        super::local::write_new(&self.template, template.as_bytes())?;
+        super::local::write_new(&self.recording, recording.as_bytes())
+    }
+}
+
 /// One question on stderr, its answer from stdin; the default where nothing is typed.
 fn ask(question: &str, default: &str) -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
@@ -243,13 +261,7 @@ fn ask(question: &str, default: &str) -> Result<String, Failure> {
 }
 
 pub(super) fn new(name: &str) -> Result<u8, Failure> {
-    let file = PathBuf::from(format!("{name}.template"));
-    let record = PathBuf::from(format!("{name}.recording"));
-    for path in [&file, &record] {
-        if path.exists() {
-            return Err(Failure::usage(format!("{} exists; move it away or choose another name", path.display())));
-        }
-    }
+    let files = NewFiles::of(name)?;
     let vendor = ask("Vendor of the device", "Example")?;
     let product = ask("Product and versions", name)?;
     let prompt = ask("The last characters of its prompt, such as $ or #", "$")?;
@@ -262,13 +274,13 @@ pub(super) fn new(name: &str) -> Result<u8, Failure> {
     let refused = ask("Words that say that the new password is not taken", "BAD PASSWORD")?;
     let (template, recording) =
         draft(&Questions { vendor, product, prompt, command, current, fresh, again, done, refused });
-    super::local::write_new(&file, template.as_bytes())?;
-    super::local::write_new(&record, recording.as_bytes())?;
+    files.write(&template, &recording)?;
+    let folder = files.recording.parent().filter(|folder| !folder.as_os_str().is_empty());
     println!(
         "{} and {} are written. Compare them with the device, then: rotorctl template test {}",
-        file.display(),
-        record.display(),
-        record.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).display()
+        files.template.display(),
+        files.recording.display(),
+        folder.unwrap_or(Path::new(".")).display()
     );
     Ok(0)
 }

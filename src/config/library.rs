@@ -1,6 +1,6 @@
 //! The templates of all folders, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +28,11 @@ impl Library {
     /// later folder.
     pub fn read(dirs: &[PathBuf], problems: &mut Vec<Problem>) -> Self {
         let mut library = Self::default();
+        let mut folders = BTreeSet::new();
         for dir in dirs {
-            problems.extend(open_to_all(dir));
+            if folders.insert(dir.clone()) {
+                problems.extend(open_to_all(dir));
+            }
             for file in template_files(dir) {
                 let Ok(relative) = file.strip_prefix(dir) else {
                     continue;
@@ -40,7 +43,8 @@ impl Library {
                 }
                 let (template, found) = load_file(&file);
                 problems.extend(found);
-                problems.extend(file.parent().filter(|folder| *folder != dir).and_then(open_to_all));
+                let folder = file.parent().filter(|folder| folders.insert((*folder).to_owned()));
+                problems.extend(folder.and_then(open_to_all));
                 problems.extend(open_to_all(&file));
                 library.entries.insert(key, Entry { file, template: template.map(Arc::new) });
             }

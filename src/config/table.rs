@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::model::{Problem, Severity, nearest};
-use crate::template::is_tag_name;
+use crate::template::{FIELD_NAMES, is_field_name};
 
 /// One file that was read.
 pub(super) struct Source {
@@ -198,12 +198,8 @@ impl<'a> Table<'a> {
             let name = key.get_ref().as_ref();
             if looks_secret(name) {
                 self.secret(name, key.span());
-            } else if !is_tag_name(name) || name.chars().any(char::is_lowercase) {
-                self.report.error(
-                    key.span(),
-                    "C005",
-                    "a field is named as its tag is: upper-case letters, digits, '_', '-' and '.'",
-                );
+            } else if !is_field_name(name) {
+                self.report.error(key.span(), "C005", FIELD_NAMES);
             } else if let Some(text) = value.get_ref().as_str() {
                 if text.chars().any(char::is_control) {
                     self.report.error(value.span(), "C005", "a field may hold no line end or other control character");

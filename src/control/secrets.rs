@@ -20,7 +20,7 @@ use crate::daemon::refuse_while_busy;
 use crate::device::Aim;
 use crate::model::{AccountName, Actor, Secret, shown_account};
 use crate::sealed::{RecoveryKey, SealFor};
-use crate::template::is_tag_name;
+use crate::template::{FIELD_NAMES, is_field_name};
 use crate::totp::Seed;
 use crate::vault::{Kind, VaultError, VaultKey};
 
@@ -92,11 +92,9 @@ pub(super) async fn secret_set(
     check_value(&body.value.0)?;
     let kind = match body.field {
         None => Kind::Password,
-        Some(name) if is_tag_name(&name) && !name.chars().any(char::is_lowercase) => Kind::Field(name),
+        Some(name) if is_field_name(&name) => Kind::Field(name),
         Some(_) => {
-            return Err(ApiError::usage(
-                "a field is named as its tag is: upper-case letters, digits, '_', '-' and '.'",
-            ));
+            return Err(ApiError::usage(FIELD_NAMES));
         }
     };
     let what = match &kind {

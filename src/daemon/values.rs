@@ -6,7 +6,7 @@ use super::core::Core;
 use crate::config::{Account, Config, Device};
 use crate::device::{DeviceError, Hop, HostKeys, KnownHosts, Login, Watcher, fetch_host_key};
 use crate::dialogue::Values;
-use crate::model::{AccountName, DeviceName, Secret};
+use crate::model::{AccountName, DeviceName, Masker, Secret};
 use crate::template::{Checked, Text};
 use crate::totp::Seed;
 use crate::vault::{HostKeyRow, Kind, VaultError};
@@ -18,6 +18,14 @@ pub(super) struct Stored {
     pub(super) seed: Option<Seed>,
     pub(super) key: Option<Secret>,
     pub(super) fields: Vec<(String, Secret)>,
+}
+
+impl Stored {
+    /// A masker that knows the passwords among the values and this account's secret fields.
+    pub(super) fn masker(&self, values: &Values) -> Masker {
+        let fields: Vec<String> = self.fields.iter().map(|(name, _)| name.clone()).collect();
+        values.masker(&fields)
+    }
 }
 
 impl Core {

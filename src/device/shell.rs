@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::codes::Aim;
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::ssh::Session;
 use super::wire::Shell;
 use super::{Transport, Watcher};
-use tokio::sync::mpsc;
-
 use crate::clock::Clock;
-use crate::dialogue::{Effect, Input, Run, Screen, Values, Verdict, Whose};
+use crate::dialogue::{Effect, Input, Run, Screen, Values, Verdict, Whose, needs_code};
 use crate::model::{AccountName, DeviceName, Masker, Secret};
 use crate::policy::Limit;
 use crate::recording::Said;
@@ -39,6 +39,15 @@ pub struct RunContext<'a, W: Watcher> {
     pub abort: Option<Run>,
 }
 
+impl<W: Watcher> RunContext<'_, W> {
+    /// The run that clears up, once, and where there still is a session for it.
+    fn clear_up(&mut self, possible: bool) -> Option<Run> {
+        let abort = self.abort.take().filter(|_| possible)?;
+        self.watcher.step("section abort: clearing up".into());
+        Some(abort)
+    }
+}
+
 /// Opens a shell and runs a template in it.
 ///
 /// # Errors
@@ -64,11 +73,10 @@ pub async fn run_template<W: Watcher>(
                 Effect::Step(text) => context.watcher.step(text),
                 Effect::Finished(verdict) => {
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
-                    let Some(abort) = context.abort.take().filter(|_| clears_up) else {
+                    let Some(abort) = context.clear_up(clears_up) else {
                         // How clearing up went changes nothing about what it followed.
                         return failed.unwrap_or(Ok(verdict));
                     };
-                    context.watcher.step("section abort: clearing up".into());
                     failed = Some(Ok(verdict));
                     run = abort;
                     queue = run.handle(now(), Input::Start).into();
@@ -99,8 +107,7 @@ pub async fn run_template<W: Watcher>(
                 Effect::CommitPoint => match context.watcher.commit_point().await {
                     Ok(()) => queue.extend(run.handle(now(), Input::Committed)),
                     Err(error) => {
-                        let Some(abort) = context.abort.take().filter(|_| !closed) else { return Err(error) };
-                        context.watcher.step("section abort: clearing up".into());
+                        let Some(abort) = context.clear_up(!closed) else { return Err(error) };
                         failed = Some(Err(error));
                         run = abort;
                         queue = run.handle(now(), Input::Start).into();
@@ -231,13 +238,13 @@ pub async fn converse<W: Watcher>(
                     // Whoever goes on was let through.
                     risk.worked().await;
                 }
-                let whose = if text.has_tag("AUTH_TOTP_TOKEN") { Whose::Login } else { Whose::Account };
-                let one_time = if whose == Whose::Login || text.has_tag("TOTP_TOKEN") {
-                    let made = code(whose, &session.device.name, context).await?;
-                    masker.add(&made);
-                    Some(made)
-                } else {
-                    None
+                let one_time = match needs_code(&text) {
+                    Some(whose) => {
+                        let made = code(whose, &session.device.name, context).await?;
+                        masker.add(&made);
+                        Some(made)
+                    }
+                    None => None,
                 };
                 if text.has_tag("CURRENT_PASSWORD") {
                     risk = Some(context.on.risks.take(context.account.0, context.account.1).await?);

@@ -297,10 +297,11 @@ impl Run {
         }
         let unread = self.screen.unread();
         // The first that matches is waited for until it may be taken, before one further down.
-        let found = branches.iter().find(|branch| branch.pattern.find_end(unread).is_some());
+        let found = branches.iter().find_map(|branch| Some((branch, branch.pattern.find_end(unread)?)));
         let taken = |quiet| {
-            let end = found.and_then(|branch| matched(&branch.pattern, unread, quiet))?;
-            found.map(|branch| (end, branch.then, format!("line {}: saw {}", self.line_number(), branch.what)))
+            let (branch, end) = found?;
+            let end = matched(&branch.pattern, end, unread, quiet)?;
+            Some((end, branch.then, format!("line {}: saw {}", self.line_number(), branch.what)))
         };
         let (at_once, at_last) = (taken(false), if quiet || late { taken(true) } else { None });
         let what = if self.closed || late { what(branches) } else { String::new() };
@@ -448,7 +449,7 @@ impl Run {
 
     /// Gives the standing answer to what is the last thing on the screen, if one is due.
     fn answer(&mut self, now: i64, effects: &mut Vec<Effect>) -> bool {
-        if self.closed || (self.echo.is_some() && !self.screen.since_sent().is_empty()) {
+        if self.answers.is_empty() || self.closed || (self.echo.is_some() && !self.screen.since_sent().is_empty()) {
             return false;
         }
         let last = self.screen.last_line();
@@ -480,8 +481,7 @@ impl Run {
             self.fail("the device closed the session", effects);
             return;
         }
-        let whose = if text.has_tag("AUTH_TOTP_TOKEN") { Whose::Login } else { Whose::Account };
-        if code.is_none() && (whose == Whose::Login || text.has_tag("TOTP_TOKEN")) {
+        if let Some(whose) = needs_code(text).filter(|_| code.is_none()) {
             self.state = State::AwaitingCode;
             effects.push(Effect::NeedCode(whose));
             return;
@@ -611,6 +611,16 @@ fn what(branches: &[Branch]) -> String {
     all.join(" or ")
 }
 
+/// Whose code a text needs before it can be sent.
+#[must_use]
+pub fn needs_code(text: &Text) -> Option<Whose> {
+    if text.has_tag("AUTH_TOTP_TOKEN") {
+        Some(Whose::Login)
+    } else {
+        text.has_tag("TOTP_TOKEN").then_some(Whose::Account)
+    }
+}
+
 /// Whose password or code a text holds that the device judges.
 fn risks(text: &Text, proves: bool) -> Option<Whose> {
     let has = |tags: &[&str]| tags.iter().any(|tag| text.has_tag(tag));
@@ -625,9 +635,9 @@ fn risks(text: &Text, proves: bool) -> Option<Whose> {
     }
 }
 
-/// Where the match ends, if it may be taken now: at once where only white space follows it, else when all is quiet.
-fn matched(pattern: &Pattern, unread: &str, quiet: bool) -> Option<usize> {
-    let end = pattern.find_end(unread)?;
+/// How far a match that ends at `end` is taken, if it may be taken now: at once where only white space follows it, else
+/// when all is quiet.
+fn matched(pattern: &Pattern, end: usize, unread: &str, quiet: bool) -> Option<usize> {
     if pattern.is_open_ended() {
         return (quiet && !unread.is_empty()).then_some(unread.len());
     }

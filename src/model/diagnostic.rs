@@ -84,6 +84,18 @@ impl Problem {
     }
 }
 
+/// The lines of a file as (number from 1, byte at which it begins, text), without line ends and a byte order mark.
+pub fn numbered_lines(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+    let mut at = 0;
+    text.split('\n').enumerate().map(move |(index, whole)| {
+        let start = at;
+        at += whole.len() + 1;
+        let mark = if index == 0 && whole.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let line = &whole[mark..];
+        (index + 1, start + mark, line.strip_suffix('\r').unwrap_or(line))
+    })
+}
+
 fn floor_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {

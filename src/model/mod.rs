@@ -8,7 +8,7 @@ mod names;
 mod outcome;
 mod secret;
 
-pub use diagnostic::{Problem, Severity, nearest};
+pub use diagnostic::{Problem, Severity, nearest, numbered_lines};
 pub use moment::{BootId, Moment, rfc3339};
 pub use names::{AccountName, DeviceName, NameError, glob_match, percent_encode, shown_account};
 pub use outcome::{AccountState, Actor, Outcome, Step, Trigger};

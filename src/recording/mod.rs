@@ -12,7 +12,7 @@ pub use write::{Said, draft_template, write_recording};
 
 use std::path::Path;
 
-use crate::model::{Problem, Severity, nearest};
+use crate::model::{Problem, Severity, nearest, numbered_lines};
 use crate::template::{Section, Text, tagged_text};
 
 /// A recording longer than this is refused, in bytes.
@@ -112,17 +112,12 @@ pub fn parse(file: &Path, text: &str) -> (Recording, Vec<Problem>) {
         problems.push(Problem::at(file, "", 0..0, Severity::Error, "R001", message));
         return (recording, problems);
     }
-    let mut at = 0;
-    for (index, whole) in text.split('\n').enumerate() {
-        let start = at;
-        at += whole.len() + 1;
-        let line = whole.strip_suffix('\r').unwrap_or(whole);
-        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+    for (number, start, line) in numbered_lines(text) {
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
-        if let Err((code, message)) = take(&mut recording, index + 1, line) {
-            let span = start..start + whole.trim_end().len();
+        if let Err((code, message)) = take(&mut recording, number, line) {
+            let span = start..start + line.trim_end().len();
             problems.push(Problem::at(file, text, span, Severity::Error, code, message));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::template::Text;
+use crate::template::{Command, Piece, Text};
 
 /// What was said, in order. No secret stands in it: what was sent has its tags, what was printed is masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,9 +117,10 @@ pub fn draft_template(about: &str, said: &[Said]) -> String {
         if seen.ends_with(['#', '$', '>', '%']) {
             let _ = writeln!(out, "expect-regex \"/[#$>%] ?$/\"");
         } else if !seen.is_empty() {
-            let _ = writeln!(out, "expect \"*{}\"", seen.trim_start().replace('\\', "\\\\").replace('"', "\\\""));
+            let pieces = vec![Piece::Literal(format!("*{}", seen.trim_start()))];
+            let _ = writeln!(out, "{}", Command::Expect(Text { pieces }));
         }
-        let _ = writeln!(out, "exec \"{}\"", text.to_string().replace('\\', "\\\\").replace('"', "\\\""));
+        let _ = writeln!(out, "{}", Command::Exec(text.clone()));
     }
     out.push_str("end\n");
     out

@@ -122,6 +122,13 @@ impl Loop {
         lock(&self.inner).halted
     }
 
+    fn takes_turn(&self) -> bool {
+        let mut inner = lock(&self.inner);
+        let may = !inner.halted && inner.turns < TURNS;
+        inner.turns += u64::from(may);
+        may
+    }
+
     /// Whether the history runs in a circle. Nothing runs any more then.
     pub(super) fn is_spent(&self) -> bool {
         lock(&self.inner).turns >= TURNS
@@ -134,10 +141,9 @@ impl Loop {
             for task in spawned {
                 tasks.add(self, task);
             }
-            if self.is_halted() || self.is_spent() {
+            if !self.takes_turn() {
                 return;
             }
-            lock(&self.inner).turns += 1;
             let next = {
                 let mut ready = lock(&self.ready);
                 let place = random.below(ready.len().max(1));

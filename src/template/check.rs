@@ -168,9 +168,10 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
         }
     }
     let has_verify = parts.contains_key(&Section::Verify);
+    let sha256 = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(text.as_bytes()));
     let mut with_head = |section: Section, lines: Vec<Line>| {
         let lines = template.lines[..head].iter().cloned().chain(lines).collect();
-        let (checked, found) = check_section(file, text, section, has_verify, Template { lines });
+        let (checked, found) = check_section((file, text, &sha256), section, has_verify, Template { lines });
         problems.extend(found);
         checked
     };
@@ -190,9 +191,9 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
     (checked, problems)
 }
 
+/// Checks one section of the file of this name, text and digest.
 fn check_section(
-    file: &Path,
-    text: &str,
+    (file, text, sha256): (&Path, &str, &str),
     section: Section,
     has_verify: bool,
     template: Template,
@@ -201,9 +202,9 @@ fn check_section(
     let jumps = jumps(&template, |line, message| {
         problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T016", message));
     });
-    let changes =
-        template.lines.iter().find(|line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD")));
-    if let Some(line) = changes.filter(|_| section == Section::Abort) {
+    let sends_new = |line: &&Line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD"));
+    let commit = template.lines.iter().find(sends_new);
+    if let Some(line) = commit.filter(|_| section == Section::Abort) {
         let message = "section abort clears up where nothing was changed: it must not send the new password";
         problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T017", message));
     }
@@ -213,8 +214,7 @@ fn check_section(
             .into_iter()
             .map(|found| Problem::at(file, text, found.span, Severity::Warning, found.code, found.message)),
     );
-    let sends_new = |line: &&Line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD"));
-    let commit_line = template.lines.iter().find(sends_new).map(|line| line.number);
+    let commit_line = commit.map(|line| line.number);
     let connect_timeout = template.lines.iter().rev().find_map(|line| match line.command {
         Command::SetConnectTimeout(time) => Some(time),
         _ => None,
@@ -226,8 +226,7 @@ fn check_section(
         _ => None,
     });
     let expressions = expressions.collect();
-    let sha256 = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(text.as_bytes()));
-    let sections = BTreeMap::new();
+    let (sections, sha256) = (BTreeMap::new(), sha256.to_owned());
     (Checked { template, expressions, jumps, commit_line, connect_timeout, sections, sha256 }, problems)
 }
 

@@ -1,7 +1,7 @@
 //! The corrected line, where a slip is evident.
 
 use super::ast::Filter;
-use super::parse::{COMMANDS, TYPOGRAPHIC, codes_of};
+use super::parse::{COMMANDS, TYPOGRAPHIC, codes_of, is_tag_name};
 use crate::model::nearest;
 
 /// The line that was meant, if the slip of this code has an evident remedy that then passes.
@@ -81,10 +81,14 @@ fn with_tags(body: &str, change: impl Fn(&str) -> String) -> String {
     let mut rest = body;
     while let Some(start) = rest.find("[#") {
         let Some(length) = rest[start + 2..].find("#]") else { break };
+        let inner = &rest[start + 2..start + 2 + length];
         out.push_str(&rest[..start + 2]);
-        out.push_str(&change(&rest[start + 2..start + 2 + length]));
-        out.push_str("#]");
-        rest = &rest[start + 4 + length..];
+        rest = &rest[start + 2..];
+        // What only looks like a tag is text, and another may begin in it.
+        if is_tag_name(inner.split(':').next().unwrap_or_default()) {
+            out.push_str(&change(inner));
+            rest = &rest[length..];
+        }
     }
     out + rest
 }

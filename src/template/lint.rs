@@ -11,34 +11,15 @@ pub(super) struct Found {
     pub(super) message: String,
 }
 
-/// Programs whose arguments a shell reads before them.
+/// Programs whose arguments a shell reads before them, besides [`CLIENTS`].
 const SHELL_PROGRAMS: &[&str] = &[
     "echo",
     "printf",
     "passwd",
     "chpasswd",
     "usermod",
-    "htpasswd",
-    "mysql",
-    "mariadb",
-    "psql",
-    "sqlplus",
-    "sqlcmd",
-    "mongosh",
-    "ldappasswd",
-    "ldapmodify",
-    "smbpasswd",
-    "samba-tool",
-    "kadmin",
-    "kadmin.local",
     "curl",
     "wget",
-    "rabbitmqctl",
-    "redis-cli",
-    "kcadm.sh",
-    "grafana-cli",
-    "gitlab-rails",
-    "gitlab-rake",
     "openssl",
     "sudo",
     "su",
@@ -83,7 +64,7 @@ const SQL_WORDS: &[&str] =
 
 /// Looks one section through.
 pub(super) fn lint(section: Section, template: &Template, has_verify: bool) -> Vec<Found> {
-    let mut lint = Lint { lines: &template.lines, depth: depths(&template.lines), found: Vec::new() };
+    let mut lint = Lint { lines: &template.lines, found: Vec::new() };
     lint.unreached();
     if matches!(section, Section::Change | Section::Reconcile) {
         lint.change();
@@ -99,26 +80,21 @@ pub(super) fn lint(section: Section, template: &Template, has_verify: bool) -> V
 
 struct Lint<'a> {
     lines: &'a [Line],
-    /// How deep in branches each line stands.
-    depth: Vec<usize>,
     found: Vec<Found>,
 }
 
-fn depths(lines: &[Line]) -> Vec<usize> {
+/// Where a run ends that takes no branch which ends it: the first `end` outside of branches.
+fn end_of_run(lines: &[Line]) -> usize {
     let mut depth = 0_usize;
-    lines
-        .iter()
-        .map(|line| {
-            if line.command == Command::EndChoose {
-                depth = depth.saturating_sub(1);
-            }
-            let here = depth;
-            if line.command == Command::Choose {
-                depth += 1;
-            }
-            here
-        })
-        .collect()
+    for (at, line) in lines.iter().enumerate() {
+        match line.command {
+            Command::Choose => depth += 1,
+            Command::EndChoose => depth = depth.saturating_sub(1),
+            Command::End if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    lines.len()
 }
 
 fn is_wait(command: &Command) -> bool {
@@ -128,9 +104,12 @@ fn is_wait(command: &Command) -> bool {
     )
 }
 
-/// `exec` and `write`, not a standing answer.
-fn is_sent(command: &Command) -> bool {
-    matches!(command, Command::Exec(_) | Command::Write(_))
+/// What `exec` and `write` send, not a standing answer.
+fn typed(line: &Line) -> Option<&Text> {
+    match &line.command {
+        Command::Exec(text) | Command::Write(text) => Some(text),
+        _ => None,
+    }
 }
 
 fn is_branch(command: &Command) -> bool {
@@ -150,24 +129,20 @@ impl Lint<'_> {
 
     /// T103: what stands behind an `end` or `fail` on the same level, before the next branch.
     fn unreached(&mut self) {
-        let ends = |line: &Line| matches!(line.command, Command::End | Command::Fail(_));
-        let after = self.lines.iter().enumerate().filter(|(_, line)| ends(line)).filter_map(|(at, _)| {
-            let next = self.lines.get(at + 1)?;
-            (!is_branch(&next.command) || next.command == Command::Choose).then_some((at + 1, self.lines[at].number))
+        let lines = self.lines;
+        let unreached = lines.windows(2).position(|pair| {
+            let ends = matches!(pair[0].command, Command::End | Command::Fail(_));
+            ends && (!is_branch(&pair[1].command) || pair[1].command == Command::Choose)
         });
-        if let Some((at, before)) = after.collect::<Vec<_>>().first() {
-            self.warn(*at, "T103", format!("this line is never reached: line {before} ends the run before it"));
+        if let Some(at) = unreached {
+            let before = lines[at].number;
+            self.warn(at + 1, "T103", format!("this line is never reached: line {before} ends the run before it"));
         }
     }
 
     /// T101, T104, T112: the new password and what is around it.
     fn change(&mut self) {
-        let end = self
-            .lines
-            .iter()
-            .enumerate()
-            .position(|(at, line)| self.depth[at] == 0 && line.command == Command::End)
-            .unwrap_or(self.lines.len());
+        let end = end_of_run(self.lines);
         let news: Vec<usize> = (0..end).filter(|&at| sends(&self.lines[at], "NEW_PASSWORD")).collect();
         let (Some(&first), Some(&last)) = (news.first(), news.last()) else {
             if let Some(last) = self.lines.len().checked_sub(1) {
@@ -208,7 +183,7 @@ impl Lint<'_> {
                     Command::Sleep(time) if time.as_secs() >= 30 => before = None,
                     _ => {}
                 }
-                if is_sent(&line.command) && sends(line, tag) {
+                if typed(line).is_some_and(|text| text.has_tag(tag)) {
                     if let Some(number) = before {
                         let message = format!(
                             "line {number} sends a code already: a device takes none twice, so this line waits up to a whole step for the next one; the device's prompt must bear that (a 'sleep 30' before it says that it does)"
@@ -221,7 +196,7 @@ impl Lint<'_> {
         }
     }
 
-    /// T105, T106, T110: patterns that say nothing.
+    /// T105, T106, T110, T115: patterns that say nothing.
     fn waits(&mut self) {
         let mut sent: Option<(usize, String)> = None;
         let mut last_wait: Option<(usize, Command)> = None;
@@ -230,7 +205,7 @@ impl Lint<'_> {
             if is_branch(command) || matches!(command, Command::Sleep(_)) {
                 last_wait = None;
             }
-            if let Command::Exec(text) | Command::Write(text) = command {
+            if let Some(text) = typed(&self.lines[at]) {
                 sent = Some((*number, text.to_string()));
                 last_wait = None;
             }
@@ -295,7 +270,7 @@ impl Lint<'_> {
     fn sleeps(&mut self) {
         for at in 1..self.lines.len() {
             let Command::Sleep(time) = self.lines[at].command else { continue };
-            let after_sending = is_sent(&self.lines[at - 1].command);
+            let after_sending = typed(&self.lines[at - 1]).is_some();
             let waits = self.lines.get(at + 1).is_some_and(|next| is_wait(&next.command));
             let long = time.as_secs() >= 30 || time.as_millis() < 200;
             if after_sending && !waits && !long {
@@ -305,16 +280,14 @@ impl Lint<'_> {
         }
     }
 
-    /// T109, T111: passwords that a shell or a database reads, and that no SSH login proves.
+    /// T109: passwords that a shell or a database reads.
     fn quoting(&mut self) {
         let declared = self.lines.iter().find_map(|line| match &line.command {
             Command::Info(key, value) if key == "password-symbols" => Some(value.clone()),
             _ => None,
         });
         for at in 0..self.lines.len() {
-            let Some(text) = self.lines[at].command.sent().filter(|_| is_sent(&self.lines[at].command)) else {
-                continue;
-            };
+            let Some(text) = typed(&self.lines[at]) else { continue };
             let Some(reader) = reader(text) else { continue };
             let bare = text.pieces.iter().find_map(|piece| match piece {
                 Piece::Tag(name, None) if name.ends_with("PASSWORD") => Some(name.clone()),
@@ -334,10 +307,8 @@ impl Lint<'_> {
 
     /// T111: a password of a program behind the login, which no SSH login proves.
     fn proof(&mut self, has_verify: bool) {
-        let clients = self.lines.iter().position(|line| {
-            let text = line.command.sent().filter(|_| is_sent(&line.command));
-            text.is_some_and(|text| matches!(reader(text), Some(Reader::Sql)) || starts_client(text))
-        });
+        let is_client = |text: &Text| matches!(reader(text), Some(Reader::Sql)) || starts_client(text);
+        let clients = self.lines.iter().position(|line| typed(line).is_some_and(is_client));
         let sends_new = self.lines.iter().any(|line| sends(line, "NEW_PASSWORD"));
         if let Some(at) = clients.filter(|_| sends_new && !has_verify) {
             let message = "the new password is one of a program behind the login, so an SSH login cannot prove it; add a 'section verify' that uses it";
@@ -408,7 +379,7 @@ fn reader(text: &Text) -> Option<Reader> {
     if SQL_WORDS.iter().any(|word| before.contains(word)) {
         return Some(Reader::Sql);
     }
-    program(before).filter(|word| SHELL_PROGRAMS.contains(word)).map(|_| Reader::Shell)
+    program(before).filter(|word| SHELL_PROGRAMS.contains(word) || CLIENTS.contains(word)).map(|_| Reader::Shell)
 }
 
 /// The first word of a command that is no assignment, without its folder.

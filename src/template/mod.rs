@@ -16,7 +16,7 @@ pub use ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Templa
 pub use check::{Checked, Jump, PasswordLimits, check};
 pub use codes::{CODES, Code};
 pub use fix::fix;
-pub use parse::{COMMANDS, MAX_BYTES, is_tag_name, parse, tagged_text};
+pub use parse::{COMMANDS, FIELD_NAMES, MAX_BYTES, is_field_name, parse, tagged_text};
 
 use std::path::Path;
 

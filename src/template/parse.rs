@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
 use super::fix::corrected;
-use crate::model::{Problem, Severity, nearest};
+use crate::model::{Problem, Severity, nearest, numbered_lines};
 
 /// A template longer than this is refused.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -74,16 +74,7 @@ pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
         problems.push(Problem::at(file, "", 0..0, Severity::Error, "T012", message));
         return (template, problems);
     }
-    let mut at = 0;
-    for (index, whole) in text.split('\n').enumerate() {
-        let start = at;
-        at += whole.len() + 1;
-        let mut line = whole.strip_suffix('\r').unwrap_or(whole);
-        let mut offset = start;
-        if index == 0 && line.starts_with('\u{feff}') {
-            offset += '\u{feff}'.len_utf8();
-            line = &line['\u{feff}'.len_utf8()..];
-        }
+    for (number, offset, line) in numbered_lines(text) {
         let indent = line.len() - line.trim_start().len();
         let body = line.trim();
         if body.is_empty() || body.starts_with('#') {
@@ -92,7 +83,7 @@ pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
         let span = offset + indent..offset + indent + body.len();
         let mut slips = Vec::new();
         match parse_line(body, span.start, &mut slips) {
-            Ok(command) => template.lines.push(Line { number: index + 1, command, span }),
+            Ok(command) => template.lines.push(Line { number, command, span }),
             Err(slip) => slips.push(slip),
         }
         problems.extend(slips.into_iter().map(|slip| {
@@ -371,9 +362,18 @@ fn known_filter(name: &str, argument: Argument<'_>) -> Result<Filter, Slip> {
 
 /// Whether this may stand between `[#` and `#]`: letters of any alphabet, digits, `_`, `-`, `.`, and blanks inside.
 #[must_use]
-pub fn is_tag_name(name: &str) -> bool {
+pub(super) fn is_tag_name(name: &str) -> bool {
     !name.is_empty() && name.trim() == name && name.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c))
 }
+
+/// Whether a field may be named so: as its tag is, in upper case.
+#[must_use]
+pub fn is_field_name(name: &str) -> bool {
+    is_tag_name(name) && !name.chars().any(char::is_lowercase)
+}
+
+/// What is said of a field that is named otherwise.
+pub const FIELD_NAMES: &str = "a field is named as its tag is: upper-case letters, digits, '_', '-' and '.'";
 
 /// Splits an argument into literals and tags.
 fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Text, Slip> {

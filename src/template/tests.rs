@@ -107,6 +107,7 @@ fn evident_slips_are_corrected_and_then_pass() {
         ("expect-regex \"/x/gi\"\n", "expect-regex \"/x/i\"\n"),
         ("expect-regex /x/u\n", "expect-regex /x/\n"),
         ("exec \"[#username#] [#new_password:shh#]\n", "exec \"[#USERNAME#] [#NEW_PASSWORD:sh#]\"\n"),
+        ("exec \"[#user#] [# a note #]\"\n", "exec \"[#USER#] [# a note #]\"\n"),
         ("exec\nset-new-line-mode UNIX\n", "exec \"\"\nset-new-line-mode UNIX\n"),
         ("exec \u{201c}passwd\u{201d}\nend now\n", "exec \"passwd\"\nend\n"),
     ] {

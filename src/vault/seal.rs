@@ -18,11 +18,6 @@ pub(super) struct Sealer {
     code_key: Zeroizing<Vec<u8>>,
 }
 
-/// A fresh data key, sealed under the vault key: what the vault stores of it.
-pub(super) fn new_data_key(key: &VaultKey, vault_id: &str) -> Result<Vec<u8>, VaultError> {
-    fresh_data_key(key, vault_id).map(|(_, wrapped)| wrapped)
-}
-
 /// A fresh data key, as a sealer and sealed under the vault key.
 pub(super) fn fresh_data_key(key: &VaultKey, vault_id: &str) -> Result<(Sealer, Vec<u8>), VaultError> {
     let mut data_key = Zeroizing::new([0u8; KEY_BYTES]);

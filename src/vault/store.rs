@@ -13,7 +13,7 @@ use super::keys::{VaultKey, random};
 use super::ledger::{Call, Carrier, Ledger, Reply, Trail};
 use super::rekey::Rekey;
 use super::schema;
-use super::seal::{Sealer, new_data_key, unwrap_data_key};
+use super::seal::{Sealer, fresh_data_key, unwrap_data_key};
 use crate::audit::{Chained, Draft, GENESIS, LogFiles};
 use crate::model::Moment;
 
@@ -197,7 +197,7 @@ fn open_sealer(connection: &mut Connection, key: &VaultKey, path: &Path) -> Resu
         let mut id = [0u8; 16];
         random(&mut id)?;
         let id = data_encoding::HEXLOWER.encode(&id);
-        let wrapped = new_data_key(key, &id)?;
+        let (_, wrapped) = fresh_data_key(key, &id)?;
         let transaction = connection.transaction()?;
         set_meta(&transaction, "vault_id", id.as_bytes())?;
         set_meta(&transaction, "data_key", &wrapped)?;

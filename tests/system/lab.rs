@@ -194,6 +194,12 @@ impl Place {
         (value, output.status.code().unwrap())
     }
 
+    /// `rotord check` of the config.
+    pub fn check_config(&self) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rotord"));
+        command.args(["check", "--config"]).arg(self.path("rotord.toml")).output().unwrap()
+    }
+
     pub fn must(&self, args: &[&str], input: &str) {
         let output = self.ctl(args, input);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

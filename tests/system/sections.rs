@@ -149,12 +149,7 @@ fn the_template_that_ran_is_on_record_and_can_be_pinned() {
         let text = sections(&scripted.device, "service")
             .replace("[account", &format!("template_sha256 = \"{pin}\"\n[account"));
         scripted.place.configure(&text);
-        let config = scripted.place.path("rotord.toml");
-        std::process::Command::new(env!("CARGO_BIN_EXE_rotord"))
-            .args(["check", "--config"])
-            .arg(config)
-            .output()
-            .unwrap()
+        scripted.place.check_config()
     };
     assert_eq!(check(hash).status.code(), Some(0));
     let file = scripted.place.path("own/service.template");
@@ -174,12 +169,7 @@ fn a_policy_that_the_device_cannot_take_is_an_error_at_load() {
     let (scripted, _) = serviced(&format!("{limits}{TEMPLATE}"));
     let check = |policy: &str| {
         scripted.place.configure(&format!("[policy.default]\n{policy}\n{}", sections(&scripted.device, "service")));
-        let config = scripted.place.path("rotord.toml");
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rotord"))
-            .args(["check", "--config"])
-            .arg(config)
-            .output()
-            .unwrap();
+        let output = scripted.place.check_config();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (exit, said) = check("length = 24");

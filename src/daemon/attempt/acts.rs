@@ -160,18 +160,14 @@ impl Attempt {
 
     pub(super) async fn carry_template(&self) -> Result<Verdict, DeviceError> {
         let (values, stored, login_stored) = self.values().await?;
-        let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
-        let masker = values.masker(&secret_fields);
-        let run = Run::new(self.template.clone(), values, masker);
+        let masker = stored.masker(&values);
         let session = self.session.lock().await;
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));
         };
-        let (values, ..) = self.values().await?;
-        let abort = self.template.section(Section::Abort).map(|abort| {
-            let masker = values.masker(&secret_fields);
-            Run::new(abort.clone(), values, masker).proving()
-        });
+        let abort = self.template.section(Section::Abort);
+        let abort = abort.map(|abort| Run::new(abort.clone(), values.clone(), masker.clone()).proving());
+        let run = Run::new(self.template.clone(), values, masker);
         self.step(format!("running template {}, sha256:{}", self.account.device.template, self.template.sha256()));
         run_template(session, run, self.run_context(&stored, &login_stored, abort)).await
     }
@@ -204,8 +200,7 @@ impl Attempt {
             values.set("NEW_PASSWORD", password.clone());
             values.set("CURRENT_PASSWORD", password);
         }
-        let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
-        let masker = values.masker(&secret_fields);
+        let masker = stored.masker(&values);
         let run = Run::new(verify.clone(), values, masker).proving();
         run_template(session, run, self.run_context(&stored, &login_stored, None)).await
     }
@@ -250,10 +245,7 @@ impl Attempt {
                 Event::Unreachable
             }
             Err(error) => {
-                self.note_impostor(&error).await;
-                if let DeviceError::BudgetSpent { free_in_ms, .. } = &error {
-                    *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms).wall_ms);
-                }
+                self.note_failed_login(&error).await;
                 self.say(error.to_string());
                 Event::Unreachable
             }
@@ -303,10 +295,7 @@ impl Attempt {
                 Event::Proved(which)
             }
             Err(error) => {
-                self.note_impostor(&error).await;
-                if let DeviceError::BudgetSpent { free_in_ms, .. } = &error {
-                    *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms).wall_ms);
-                }
+                self.note_failed_login(&error).await;
                 let own = error.may_be_refusal() && self.refused_account(&error) == self.account.name;
                 let refused = own && error.is_refusal();
                 self.say(if refused { format!("the {name} password is refused: {error}") } else { error.to_string() });
@@ -316,6 +305,14 @@ impl Attempt {
                     (false, false) => Event::Unreachable,
                 }
             }
+        }
+    }
+
+    /// Puts a strange host key on record, and the time at which the budget allows another try.
+    async fn note_failed_login(&self, error: &DeviceError) {
+        self.note_impostor(error).await;
+        if let DeviceError::BudgetSpent { free_in_ms, .. } = error {
+            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms).wall_ms);
         }
     }
 

@@ -176,8 +176,7 @@ impl Attempt {
     /// The person's part in place of a template's.
     pub(super) async fn carry_person(&self, person: &mut Person) -> Result<Verdict, DeviceError> {
         let (values, stored, login_stored) = self.values().await?;
-        let secret_fields: Vec<String> = stored.fields.iter().map(|(name, _)| name.clone()).collect();
-        let masker = values.masker(&secret_fields);
+        let masker = stored.masker(&values);
         let session = self.session.lock().await;
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));

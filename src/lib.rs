@@ -35,8 +35,8 @@ pub mod demo;
 pub mod device;
 pub mod dialogue;
 pub mod entry;
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod model;
 pub mod policy;
 pub mod recording;

@@ -11,7 +11,7 @@ use super::ssh::Session;
 use super::wire::Shell;
 use super::{Transport, Watcher};
 use crate::clock::Clock;
-use crate::dialogue::{Effect, Input, Run, Screen, Values, Verdict, Whose, needs_code};
+use crate::dialogue::{Effect, Input, Run, Screen, Values, Verdict, Whose, needs_code, risks};
 use crate::model::{AccountName, DeviceName, Masker, Secret};
 use crate::policy::Limit;
 use crate::recording::Said;
@@ -40,6 +40,15 @@ pub struct RunContext<'a, W: Watcher> {
 }
 
 impl<W: Watcher> RunContext<'_, W> {
+    /// Takes the risk of a secret that the device judges.
+    async fn take_risk(&self, whose: Whose) -> Result<Risk, DeviceError> {
+        let (account, budget) = match whose {
+            Whose::Account => self.account,
+            Whose::Login => self.login,
+        };
+        self.on.risks.take(account, budget).await
+    }
+
     /// The run that clears up, once, and where there still is a session for it.
     fn clear_up(&mut self, possible: bool) -> Option<Run> {
         let abort = self.abort.take().filter(|_| possible)?;
@@ -86,13 +95,9 @@ pub async fn run_template<W: Watcher>(
                     let _ = clock.within(STEP_TIME, shell.send(secret)).await;
                 }
                 Effect::Risk(whose) => {
-                    let (account, budget) = match whose {
-                        Whose::Account => context.account,
-                        Whose::Login => context.login,
-                    };
                     // One that is still open is of the same line of questions.
                     if risk.is_none() {
-                        risk = Some(context.on.risks.take(account, budget).await?);
+                        risk = Some(context.take_risk(whose).await?);
                     }
                 }
                 Effect::Accepted => {
@@ -246,8 +251,8 @@ pub async fn converse<W: Watcher>(
                     }
                     None => None,
                 };
-                if text.has_tag("CURRENT_PASSWORD") {
-                    risk = Some(context.on.risks.take(context.account.0, context.account.1).await?);
+                if let Some(whose) = risks(&text, false) {
+                    risk = Some(context.take_risk(whose).await?);
                 }
                 if text.has_tag("NEW_PASSWORD") && !committed {
                     context.watcher.commit_point().await?;

@@ -15,6 +15,6 @@ mod values;
 pub use login::{Answer, LoginDialogue, LoginFormat, PromptError, shown_prompt};
 pub use pattern::Pattern;
 pub use refusal::device_refuses;
-pub use runner::{Effect, Input, Run, RunFailure, Verdict, Whose, needs_code};
+pub use runner::{Effect, Input, Run, RunFailure, Verdict, Whose, needs_code, risks};
 pub use screen::Screen;
 pub use values::{MissingTag, Values};

@@ -621,8 +621,9 @@ pub fn needs_code(text: &Text) -> Option<Whose> {
     }
 }
 
-/// Whose password or code a text holds that the device judges.
-fn risks(text: &Text, proves: bool) -> Option<Whose> {
+/// Whose password or code a text holds that the device judges: a new password is judged only where the run proves it.
+#[must_use]
+pub fn risks(text: &Text, proves: bool) -> Option<Whose> {
     let has = |tags: &[&str]| tags.iter().any(|tag| text.has_tag(tag));
     if proves && has(&["NEW_PASSWORD"]) {
         Some(Whose::Account)

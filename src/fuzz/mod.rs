@@ -178,7 +178,12 @@ pub static TARGETS: [Target; 15] = [
         words: &["{", "[", "null", "1e999", "\\u0000", "\"accounts\":"],
         run: bodies,
     },
-    Target { name: "audit", seeds: &[], words: &["\"seq\":", "\"hash\":\"", "}", "\n"], run: audit },
+    Target {
+        name: "audit",
+        seeds: &["\0\x01x", "\x10\0 ", "\x7f\x7f"],
+        words: &["\"seq\":", "\"hash\":\"", "}", "\n"],
+        run: audit,
+    },
     Target {
         name: "config",
         seeds: &[CONFIG],

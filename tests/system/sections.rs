@@ -277,3 +277,21 @@ fn a_recording_that_is_left_before_the_new_password_changes_nothing() {
     assert_eq!(place.changes("dev/admin"), 0);
     daemon.stop();
 }
+
+#[test]
+fn a_password_of_the_login_that_is_typed_by_hand_counts_against_its_budget() {
+    let turns = [("passwd", "\r\nCurrent password: "), ("{old}", "\r\nno\r\nCurrent password: ")];
+    let scripted = scripted("linux-passwd", "box# ", &turns, 0, Fault::None);
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    for n in 0..2 {
+        let name = place.path(&format!("left{n}"));
+        let typed = "passwd\n[#AUTH_PASSWORD#]\n~.\n";
+        place.ctl(&["template", "record", name.to_str().unwrap(), "--device", "dev", "--json"], typed);
+    }
+    let (value, _) = place.json(&["verify", "dev/admin"]);
+    let told = value.to_string();
+    assert!(told.contains("budget"), "two tries of the hour are spent: {told}\n{}", place.log());
+    daemon.stop();
+}

@@ -77,7 +77,7 @@ pub(super) async fn log_in<W: Watcher>(
     }
     if let Some(ahead) = exchange.ahead {
         if taken {
-            if let Some(steps) = on.codes.took(&device.name, ahead).await {
+            if let Some(steps) = on.codes.took(&device.name, ahead, login.prove && !login.probe).await {
                 watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
         } else if login.probe && end.as_ref().is_err_and(DeviceError::may_be_refusal) {

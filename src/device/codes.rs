@@ -47,12 +47,12 @@ impl Codes {
         &self.clock
     }
 
-    /// A device took a code that was so many steps ahead. Tells what that means where it is news.
-    pub async fn took(&self, device: &DeviceName, ahead: i64) -> Option<i64> {
+    /// A device took a code that was so many steps ahead, `sure` as in [`Skew::took`]. Tells the offset where it is news.
+    pub async fn took(&self, device: &DeviceName, ahead: i64, sure: bool) -> Option<i64> {
         let device = device.clone();
         let learned = self.vault.call(move |tx| {
             let known = tx.skew(&device)?;
-            let news = known.took(ahead);
+            let news = known.took(ahead, sure);
             if let Some(skew) = news {
                 tx.set_skew(&device, skew)?;
             }

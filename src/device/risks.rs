@@ -74,6 +74,16 @@ impl Risks {
         slots.entry(account.clone()).or_default().clone()
     }
 
+    /// Whether a login of the account was refused lately, as long as that counts against the budget. Tries that are under
+    /// way are none.
+    pub async fn was_refused(&self, account: &AccountName, budget: Limit) -> bool {
+        let (name, now) = (account.clone(), self.clock.now());
+        let at = now.clone();
+        let Ok(stamps) = self.vault.call(move |tx| tx.failed_logins(&name, &at)).await else { return false };
+        let counted = stamps.iter().filter(|stamp| now.since(stamp) < budget.window_ms).count();
+        counted > *self.slot(account).pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a try on record, waiting for others of the same account where the budget has no room beside them.
     ///
     /// # Errors
@@ -137,10 +147,15 @@ mod tests {
     async fn a_try_that_did_not_work_is_spent_and_one_that_did_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let risks = risks(folder.path());
+        assert!(!risks.was_refused(&account(), TWO).await);
         for _ in 0..5 {
+            let one = risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"));
+            assert!(!risks.was_refused(&account(), TWO).await, "it is under way");
+            one.worked().await;
             risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}")).worked().await;
         }
         drop(risks.take(&account(), TWO).await);
+        assert!(risks.was_refused(&account(), TWO).await);
         drop(risks.take(&account(), TWO).await);
         assert!(matches!(risks.take(&account(), TWO).await, Err(DeviceError::BudgetSpent { .. })));
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::universe::{Fault, Universe};
+use super::universe::{BEGIN, Fault, Rate, Universe};
 use crate::clock::Waiting;
 use crate::config::Device;
 use crate::device::{Ask, DeviceError, HostKeys, Link, Methods, Opened, Reply, Shell, Stream, Wire};
@@ -72,8 +72,12 @@ pub(super) struct Site {
     pub(super) saves_by_command: bool,
     /// Its shell changes nothing: a login that demands a new password does.
     pub(super) only_at_login: bool,
-    /// Its clock less the true one, in milliseconds.
+    /// Its clock less the true one, in milliseconds, but for its drift.
     pub(super) skew: i64,
+    /// What its clock is off even where nothing fails, within the window in which that is learned.
+    pub(super) always_off: i64,
+    /// Its clock runs fast or slow.
+    pub(super) drift: Rate,
     /// Refused logins within an hour that lock the account for half an hour; 0 for never.
     pub(super) locks_after: usize,
     /// It hangs up on a wrong password instead of saying so.
@@ -83,6 +87,13 @@ pub(super) struct Site {
     pub(super) impostor_until: i64,
     pub(super) sessions: usize,
     pub(super) most_sessions: usize,
+}
+
+impl Site {
+    /// What its clock shows at a true time, both in milliseconds since 1970.
+    fn clock(&self, now: i64) -> i64 {
+        now + self.skew + self.drift.gained(now - BEGIN)
+    }
 }
 
 /// What a device thinks of a login.
@@ -273,10 +284,10 @@ impl SimLink {
             self.universe.saw_code(&device, &user, code);
         }
         let (right, hangs_up, expired) = self.universe.site(&device, |site| {
-            let (asks, skew, locks_after) = (site.asks, site.skew, site.locks_after);
+            let (asks, clock, locks_after) = (site.asks, site.clock(now), site.locks_after);
             let hangs_up = site.hangs_up_on_refusal;
             let Some(truth) = site.users.get_mut(&user) else { return (false, hangs_up, false) };
-            let right_code = !asks.has_code() || truth.accepts(code.as_deref(), now + skew);
+            let right_code = !asks.has_code() || truth.accepts(code.as_deref(), clock);
             let right = truth.password == password && right_code && truth.locked_until <= now;
             if !right {
                 truth.refused.push_back(now);
@@ -509,8 +520,8 @@ impl SimShell {
                 let now = self.universe.now();
                 let user = self.user.clone();
                 let right = self.universe.site(&self.device, |site| {
-                    let at = now + site.skew;
-                    site.users.get_mut(&user).is_some_and(|truth| truth.accepts(Some(line), at))
+                    let clock = site.clock(now);
+                    site.users.get_mut(&user).is_some_and(|truth| truth.accepts(Some(line), clock))
                 });
                 if right {
                     self.at = At::New { target };

@@ -11,7 +11,7 @@ use super::coverage::Coverage;
 use super::executor::{Tasks, lock};
 use super::fleet::{Asks, SimWire, Site, User, reboot};
 use super::random::Random;
-use super::universe::{Fault, SimCarrier, SimTime, Universe};
+use super::universe::{Fault, Rate, SimCarrier, SimTime, Universe};
 use crate::clock::Clock;
 use crate::config::{Access, Account, Config, Daemon, Device, Job, JobAction, KeySource, Library};
 use crate::daemon::{Core, DeviceHas, Request, World};
@@ -152,13 +152,16 @@ fn fleet(random: &mut Random) -> Fleet {
             fields: BTreeMap::new(),
         });
         config.devices.insert(device_name, device.clone());
+        let always_off = if random.one_in(6) { random.within(-60_000, 60_000) } else { 0 };
         let mut site = Site {
             asks,
             users: BTreeMap::new(),
             saved: BTreeMap::new(),
             saves_by_command: kind == "cisco-ios",
             only_at_login: kind == "login-only",
-            skew: 0,
+            skew: always_off,
+            always_off,
+            drift: Rate::default(),
             locks_after: if random.one_in(2) { 3 + random.below(3) } else { 0 },
             hangs_up_on_refusal: random.one_in(4),
             down_until: 0,
@@ -291,7 +294,9 @@ fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut
         universe.struck(fault);
         universe.tell(|| format!("FAULT {fault:?} ({account})"));
     }
-    let everyone_there = || accounts.iter().filter(|other| other.device().as_str() == device);
+    let mut everyone = accounts.clone();
+    everyone.extend(lock(&universe.removed).iter().map(|account| account.name.clone()));
+    let everyone_there = || everyone.iter().filter(|other| other.device().as_str() == device);
     match fault {
         Fault::Crash => universe.crash_after(random.within(0, 60)),
         Fault::ClockSet => {
@@ -305,8 +310,23 @@ fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut
             };
             universe.set_clock(error);
             if error != 0 {
-                accounts.iter().for_each(|account| universe.excuse(account));
+                everyone.iter().for_each(|account| universe.excuse(account));
             }
+        }
+        Fault::ClockSlews => {
+            // A leap second is smeared over a day, as 1 s in 86,400.
+            let leap = random.one_in(3);
+            universe.slew_clock(if leap { 12 } else { random.within(-Rate::MOST_PPM, Rate::MOST_PPM + 1) });
+            everyone.iter().for_each(|account| universe.excuse(account));
+        }
+        Fault::DeviceDrifts => {
+            let drift = Rate { ppm: random.within(-1500, 1500), since: universe.on.now() };
+            universe.site(&device, |site| site.drift = drift);
+            everyone_there().for_each(|account| universe.excuse(account));
+        }
+        Fault::ConfigEdited => {
+            edit(universe, random);
+            core.adopt(lock(&universe.config).clone());
         }
         Fault::DiskFull => universe.disk_full_for(random.within(1, HOUR / 3)),
         Fault::AuditFails => universe.audit_fails_for(random.within(1, HOUR / 3)),
@@ -320,7 +340,7 @@ fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut
         }
         Fault::DeviceClock => {
             let skew = random.within(-10 * 60_000, 10 * 60_000);
-            universe.site(&device, |site| site.skew = skew);
+            universe.site(&device, |site| (site.skew, site.drift) = (skew, Rate::default()));
             everyone_there().for_each(|account| universe.excuse(account));
         }
         Fault::Impostor => {
@@ -333,6 +353,62 @@ fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut
             }
         }),
         _ => operate(universe, core, fault, account, random),
+    }
+}
+
+/// An administrator edits the config: the rules, the jobs, or which accounts there are.
+fn edit(universe: &Arc<Universe>, random: &mut Random) {
+    let mut config = lock(&universe.config);
+    match random.below(4) {
+        0 => {
+            let Some(before) = config.accounts.values().next().map(|account| account.policy.clone()) else { return };
+            universe.cap_was(before.max_changes_per_day);
+            let policy = Arc::new(Policy {
+                max_changes_per_day: 1 + u32::from(random.one_in(2)),
+                min_age: Duration::from_secs(if random.one_in(3) { 3600 } else { 0 }),
+                attempts: 1 + u32::from(random.one_in(2)),
+                retry_after: Duration::from_secs(if random.one_in(2) { 300 } else { 1800 }),
+                auto_reconcile: random.one_in(2),
+                ..(*before).clone()
+            });
+            for account in config.accounts.values_mut() {
+                Arc::make_mut(account).policy = policy.clone();
+            }
+        }
+        1 => {
+            let schedules = schedules();
+            for job in config.jobs.values_mut() {
+                let (text, crontab) = &schedules[random.below(schedules.len())];
+                let job = Arc::make_mut(job);
+                job.schedule_text = (*text).into();
+                job.schedule = crontab.clone();
+                job.spread = Duration::from_secs(if random.one_in(2) { 2700 } else { 0 });
+                job.catch_up = !job.catch_up;
+            }
+        }
+        _ => {
+            let mut removed = lock(&universe.removed);
+            if let Some(account) = removed.pop() {
+                universe.tell(|| format!("{} is in the config again", account.name));
+                config.accounts.insert(account.name.clone(), account);
+                return;
+            }
+            // One that another account needs cannot go.
+            let needed = |name: &AccountName| {
+                let needs = |account: &Arc<Account>| {
+                    [&account.login_as, &account.reconcile_as, &account.after].into_iter().flatten().any(|n| n == name)
+                };
+                config.accounts.values().any(needs)
+            };
+            let free: Vec<AccountName> = config.accounts.keys().filter(|name| !needed(name)).cloned().collect();
+            let name = &free[random.below(free.len())];
+            if config.accounts.len() > 1
+                && let Some(account) = config.accounts.remove(name)
+            {
+                universe.tell(|| format!("{name} is in the config no more"));
+                removed.push(account);
+            }
+        }
     }
 }
 
@@ -381,7 +457,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 /// When what happens: a list of moments in true time, drawn at the start.
 fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 19] = [
+    let kinds: [(Fault, usize); 22] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -401,6 +477,9 @@ fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64, Fault)> {
         (Fault::OperatorResolves, 3),
         (Fault::Reload, 2),
         (Fault::Restart, 2),
+        (Fault::ClockSlews, 2),
+        (Fault::DeviceDrifts, 2),
+        (Fault::ConfigEdited, 3),
     ];
     for (fault, most) in kinds {
         for _ in 0..random.below(most + 1) {
@@ -456,7 +535,13 @@ pub fn run(plan: Plan) -> Ended {
 fn import(universe: &Arc<Universe>, life: &Life) {
     for account in lock(&universe.config).accounts.keys() {
         let Some(truth) = universe.truth(account) else { continue };
-        let seed = universe.site(account.device().as_str(), |site| site.users.get(account.user())?.seed.clone());
+        let (seed, off) = universe.site(account.device().as_str(), |site| {
+            (site.users.get(account.user()).and_then(|user| user.seed.clone()), site.always_off)
+        });
+        if off != 0 {
+            // Its first codes are refused until its clock is known.
+            universe.excuse(account);
+        }
         let (core, account) = (life.core.clone(), account.clone());
         universe.on.spawn(Box::pin(async move {
             // A full disk at the very start is not what is tested.
@@ -504,6 +589,9 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     universe.tell(|| "all is well from here on".into());
     universe.calm_down();
     universe.set_clock(0);
+    for account in lock(&universe.removed).drain(..) {
+        lock(&universe.config).accounts.insert(account.name.clone(), account);
+    }
     let accounts: Vec<AccountName> = lock(&universe.config).accounts.keys().cloned().collect();
     // Nothing new is begun, so that what is left is what the faults left; and nobody restarts it, mostly.
     lock(&universe.config).jobs.clear();

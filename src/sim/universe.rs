@@ -13,7 +13,7 @@ use super::fleet::Site;
 use super::ledger::{Books, Pages};
 use super::random::Random;
 use crate::clock::{Time, Waiting};
-use crate::config::Config;
+use crate::config::{Account, Config};
 use crate::daemon::Progress;
 use crate::model::{AccountName, BootId, Moment};
 use crate::policy::DAY_MS;
@@ -82,11 +82,17 @@ pub enum Fault {
     Reload,
     /// The daemon is stopped and started.
     Restart,
+    /// The host's clocks run fast or slow for a while: a slew, or the smear of a leap second.
+    ClockSlews,
+    /// A device's clock drifts.
+    DeviceDrifts,
+    /// An administrator edits the config, and has it read again.
+    ConfigEdited,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -116,6 +122,9 @@ impl Fault {
         Self::OperatorResolves,
         Self::Reload,
         Self::Restart,
+        Self::ClockSlews,
+        Self::DeviceDrifts,
+        Self::ConfigEdited,
     ];
 
     /// Its bit in a mask.
@@ -131,11 +140,42 @@ pub(super) struct Host {
     boots: u32,
     boot: BootId,
     booted: i64,
-    /// Wall clock less true time, in milliseconds.
+    /// Wall clock less true time, in milliseconds, when its rate last changed.
     error: i64,
+    /// What the boot clock had gained since the boot then, in milliseconds.
+    gained: i64,
+    /// How fast both clocks run, beside true time: a slew moves both (adjtimex(2)).
+    rate: Rate,
     /// When the wall clock was wrong, as (from, to), in true time.
     lies: Vec<(i64, i64)>,
     reboots: Vec<i64>,
+}
+
+impl Host {
+    /// What the clocks gained by their rate since it last changed becomes a part of their errors.
+    fn settle_rate(&mut self, now: i64, ppm: i64) {
+        let gained = self.rate.gained(now);
+        self.error += gained;
+        self.gained += gained;
+        self.rate = Rate { ppm, since: now };
+    }
+}
+
+/// A clock that runs fast, or slow where negative, in parts of a million, since some true time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rate {
+    pub(super) ppm: i64,
+    pub(super) since: i64,
+}
+
+impl Rate {
+    /// No kernel slews faster (adjtimex(2)).
+    pub(super) const MOST_PPM: i64 = 500;
+
+    /// Milliseconds gained by then.
+    pub(super) fn gained(self, now: i64) -> i64 {
+        (now - self.since) * self.ppm / 1_000_000
+    }
 }
 
 /// What the omniscient checker remembers.
@@ -148,7 +188,12 @@ struct Memory {
     changed: BTreeMap<AccountName, i64>,
     /// Accounts whose refusals the world brought about, by a wrong clock, a lock or a lost configuration.
     excused: BTreeSet<AccountName>,
+    /// Caps that were in force, and until when: an attempt keeps to the config that it began with.
+    caps: Vec<(i64, u32)>,
 }
+
+/// No attempt lasts so long, in milliseconds.
+const LONGEST_ATTEMPT: i64 = 2 * 3_600_000;
 
 /// The world of one history.
 pub(super) struct Universe {
@@ -175,6 +220,8 @@ pub(super) struct Universe {
     /// Calls that a crash cut off: dropped with the history, since dropping one earlier would answer it.
     graveyard: Mutex<Vec<Call>>,
     pub(super) config: Mutex<Config>,
+    /// Accounts that an administrator took out of the config.
+    pub(super) removed: Mutex<Vec<std::sync::Arc<Account>>>,
 }
 
 /// True time begins here: 2026-01-05, a Monday, in milliseconds since 1970.
@@ -188,6 +235,8 @@ impl Universe {
             boot: BootId("boot-0".into()),
             booted: -3_600_000,
             error: 0,
+            gained: 0,
+            rate: Rate::default(),
             lies: Vec::new(),
             reboots: Vec::new(),
         };
@@ -210,6 +259,7 @@ impl Universe {
             coverage: Mutex::default(),
             graveyard: Mutex::default(),
             config: Mutex::new(config),
+            removed: Mutex::default(),
         }
     }
 
@@ -274,7 +324,8 @@ impl Universe {
         self.audit_fails_until.store(-1, Ordering::Relaxed);
         self.crash_in.store(-1, Ordering::Relaxed);
         for site in lock(&self.sites).values_mut() {
-            site.skew = 0;
+            site.skew = site.always_off;
+            site.drift = Rate::default();
             site.users.values_mut().for_each(|user| user.expired = false);
             site.down_until = 0;
             site.impostor_until = 0;
@@ -334,6 +385,7 @@ impl Universe {
         if let Some(last) = host.lies.last_mut().filter(|(_, to)| *to > now) {
             last.1 = now;
         }
+        host.settle_rate(now, 0);
         host.error = error;
         if error.abs() > 2_000 {
             host.lies.push((now, i64::MAX));
@@ -342,9 +394,29 @@ impl Universe {
         self.tell(|| format!("the wall clock is set: {} s from the truth", error / 1000));
     }
 
+    /// From now on the host's clocks run at this rate beside true time, until the wall clock is set.
+    pub(super) fn slew_clock(&self, ppm: i64) {
+        let now = self.on.now();
+        let mut host = lock(&self.host);
+        host.settle_rate(now, ppm);
+        if host.lies.last().is_none_or(|(_, to)| *to <= now) {
+            host.lies.push((now, i64::MAX));
+        }
+        drop(host);
+        self.tell(|| format!("the host's clocks gain {ppm} us a second"));
+    }
+
+    /// What a time of this length may be less in truth, in milliseconds, where the host's clocks ran fast.
+    fn slack(time_ms: i64) -> i64 {
+        time_ms * Rate::MOST_PPM / 1_000_000
+    }
+
     pub(super) fn reboot_host(&self) {
         let now = self.on.now();
         let mut host = lock(&self.host);
+        let ppm = host.rate.ppm;
+        host.settle_rate(now, ppm);
+        host.gained = 0;
         host.boots += 1;
         host.boot = BootId(format!("boot-{}", host.boots).into());
         host.booted = now;
@@ -477,7 +549,8 @@ impl Universe {
         let mut memory = lock(&self.memory);
         let times = memory.refused.entry(account.clone()).or_default();
         times.push(now);
-        let recent: Vec<i64> = times.iter().copied().filter(|at| now - at < 3_600_000).collect();
+        let hour = 3_600_000 - Self::slack(3_600_000);
+        let recent: Vec<i64> = times.iter().copied().filter(|at| now - at < hour).collect();
         drop(memory);
         let budget =
             lock(&self.config).accounts.get(&account).map_or(2, |account| account.policy.failed_logins_per_hour);
@@ -504,13 +577,21 @@ impl Universe {
         let now = self.on.now();
         let cap = lock(&self.config).accounts.get(account).map_or(2, |account| account.policy.max_changes_per_day);
         let mut memory = lock(&self.memory);
+        let before = memory.caps.iter().filter(|(until, _)| now - until < LONGEST_ATTEMPT).map(|(_, cap)| *cap).max();
+        let cap = cap.max(before.unwrap_or(0));
         let times = memory.commits.entry(account.clone()).or_default();
         times.push(now);
-        let recent: Vec<i64> = times.iter().copied().filter(|at| now - at < DAY_MS).collect();
+        let day = DAY_MS - Self::slack(DAY_MS);
+        let recent: Vec<i64> = times.iter().copied().filter(|at| now - at < day).collect();
         drop(memory);
         if recent.len() > cap as usize && !self.time_was_lost(recent[0], now) {
             self.violation(format!("{account} was changed {} times within 24 hours", recent.len()));
         }
+    }
+
+    /// The cap is edited: what began under the one before may still end.
+    pub(super) fn cap_was(&self, cap: u32) {
+        lock(&self.memory).caps.push((self.on.now(), cap));
     }
 
     /// How many commit points were passed in all.
@@ -588,7 +669,9 @@ impl Time for SimTime {
     fn now(&self) -> Moment {
         let now = self.0.on.now();
         let host = lock(&self.0.host);
-        Moment { wall_ms: BEGIN + now + host.error, boot: host.boot.clone(), since_boot_ms: now - host.booted }
+        let fast = host.rate.gained(now);
+        let since_boot_ms = now - host.booted + host.gained + fast;
+        Moment { wall_ms: BEGIN + now + host.error + fast, boot: host.boot.clone(), since_boot_ms }
     }
 
     fn sleep(&self, time: Duration) -> Waiting<'static, ()> {

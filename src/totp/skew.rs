@@ -16,19 +16,25 @@ pub struct Skew {
 }
 
 impl Skew {
-    /// The offset for a login that may look for another one. The first is the one that good clocks have: a refusal may
-    /// have had other reasons than a clock.
+    /// The offset for a login that may look for another one. The first is the known one: a refusal may have had other
+    /// reasons than a clock.
     #[must_use]
     pub fn probe(self) -> i64 {
         let nearest_first = (0..=WINDOW).flat_map(|n| if n == 0 { vec![0] } else { vec![n, -n] });
-        let count = usize::try_from(2 * WINDOW + 1).unwrap_or(1);
-        nearest_first.cycle().nth(usize::try_from(self.tried).unwrap_or(0) % count).unwrap_or(0)
+        let others = nearest_first.filter(|steps| *steps != self.steps);
+        let all: Vec<i64> = std::iter::once(self.steps).chain(others).collect();
+        all[usize::try_from(self.tried).unwrap_or(0) % all.len()]
     }
 
     /// What is known once a device took a code of this offset; `None` where that is nothing new.
+    ///
+    /// At the edge of what a device takes, the same offset works late in a step and never at its begin. So that the known
+    /// one worked ends the search only where that is `sure`: in a login right after another one, whose code is sent as
+    /// its step begins.
     #[must_use]
-    pub fn took(self, offset: i64) -> Option<Self> {
-        let known = Self { steps: offset, tried: 0 };
+    pub fn took(self, offset: i64, sure: bool) -> Option<Self> {
+        let goes_on = offset == self.steps && !sure;
+        let known = Self { steps: offset, tried: if goes_on { self.tried } else { 0 } };
         (known != self).then_some(known)
     }
 
@@ -44,22 +50,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_offset_of_the_window_is_tried_the_nearest_first_and_then_all_again() {
+    fn every_offset_of_the_window_is_tried_the_known_one_first_and_then_all_again() {
         let mut skew = Skew { steps: 2, tried: 0 };
         let mut tried = Vec::new();
         for _ in 0..7 {
             tried.push(skew.probe());
             skew = skew.refused();
         }
-        assert_eq!(tried, [0, 1, -1, 2, -2, 0, 1]);
+        assert_eq!(tried, [2, 0, 1, -1, -2, 2, 0]);
         assert_eq!(skew.steps, 2, "a refusal unlearns nothing");
     }
 
     #[test]
     fn what_was_taken_is_known_and_nothing_new_is_not_told() {
         let skew = Skew { steps: 0, tried: 3 };
-        assert_eq!(skew.took(-1), Some(Skew { steps: -1, tried: 0 }));
-        assert_eq!(Skew { steps: -1, tried: 0 }.took(-1), None);
-        assert_eq!(skew.took(0), Some(Skew::default()));
+        assert_eq!(skew.took(-1, false), Some(Skew { steps: -1, tried: 0 }));
+        assert_eq!(Skew { steps: -1, tried: 0 }.took(-1, true), None);
+        assert_eq!(skew.took(0, false), None, "at the edge 0 works by turns: the search goes on where it was");
+        assert_eq!(skew.took(0, true), Some(Skew::default()));
     }
 }

@@ -224,4 +224,22 @@ pub const MUTANTS: &[Mutant] = &[
         "    if *kind == Kind::Password && !settled {",
         "    if *kind == Kind::Password && !settled && !MUTANT {",
     ),
+    bug(
+        "what a device's clock is off is never learned",
+        "src/totp/skew.rs",
+        "        (known != self).then_some(known)",
+        "        (known != self && !MUTANT).then_some(known)",
+    ),
+    bug(
+        "a refused code never makes a login look for another offset",
+        "src/device/codes.rs",
+        "                let ahead = if probing { known.probe() } else { known.steps };",
+        "                let ahead = if probing && !MUTANT { known.probe() } else { known.steps };",
+    ),
+    bug(
+        "an offset that was refused is tried again for ever",
+        "src/totp/skew.rs",
+        "        Self { tried: self.tried.saturating_add(1), ..self }",
+        "        Self { tried: self.tried.saturating_add(u32::from(!MUTANT)), ..self }",
+    ),
 ];

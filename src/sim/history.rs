@@ -12,6 +12,7 @@ use super::executor::{Tasks, lock};
 use super::fleet::{Asks, SimWire, Site, User, reboot};
 use super::random::Random;
 use super::universe::{Fault, Rate, SimCarrier, SimTime, Universe};
+use crate::audit::Draft;
 use crate::clock::Clock;
 use crate::config::{Access, Account, Config, Daemon, Device, Job, JobAction, KeySource, Library};
 use crate::daemon::{Core, DeviceHas, Request, World};
@@ -356,6 +357,11 @@ fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut
     }
 }
 
+/// What the control API puts on record when a person stores a password.
+fn on_record(account: &AccountName) -> Option<Draft> {
+    Some(Draft { account: Some(account.to_string()), ..Draft::new("secret.set") })
+}
+
 /// An administrator edits the config: the rules, the jobs, or which accounts there are.
 fn edit(universe: &Arc<Universe>, random: &mut Random) {
     let mut config = lock(&universe.config);
@@ -434,7 +440,8 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
             Fault::OperatorStores => {
                 // A person knows what the device has now.
                 let Some(truth) = universe.truth(&account) else { return };
-                drop(core.store_secret(account, Kind::Password, Secret::new(truth), None).await);
+                let event = on_record(&account);
+                drop(core.store_secret(account, Kind::Password, Secret::new(truth), event).await);
             }
             Fault::OperatorReconciles => drop(core.reconcile(&account, None, None).await),
             Fault::OperatorResolves => {
@@ -628,7 +635,8 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
                     let asked = name.clone();
                     let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
                     if let (Ok(Some(Phase::Quarantined)), Some(truth)) = (row, universe.truth(&name)) {
-                        drop(core.store_secret(name, Kind::Password, Secret::new(truth), None).await);
+                        let event = on_record(&name);
+                        drop(core.store_secret(name, Kind::Password, Secret::new(truth), event).await);
                     }
                 }
                 // Where only the login changes a password, an administrator expires it first.
@@ -710,6 +718,9 @@ fn hear_log(universe: &Arc<Universe>) {
         }
     }
     let left: Vec<String> = open.keys().map(|account| (*account).to_owned()).collect();
+    for noted in books.log.iter().filter(|noted| noted.account.as_ref() == left.first()) {
+        universe.tell(|| format!("on record: {} {}", noted.event, noted.attempt.as_deref().unwrap_or("-")));
+    }
     let sent = books.log.iter().filter(|noted| noted.event == "rotation.sent").count();
     drop(books);
     if let Some(account) = left.first() {

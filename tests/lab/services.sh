@@ -4,6 +4,23 @@
 set -eu
 cd "$SCRATCH"
 
+# RabbitMQ, which is slow to start. Its home, with the cookie, is a folder of the lab.
+install -d -o rabbitmq -g rabbitmq rabbit
+mount --bind rabbit /var/lib/rabbitmq
+mkdir -p /etc/rabbitmq
+cat > /etc/rabbitmq/rabbitmq-env.conf <<CONF
+NODENAME=lab@localhost
+NODE_IP_ADDRESS=127.0.0.1
+NODE_PORT=$AMQP_PORT
+DIST_PORT=$DIST_PORT
+MNESIA_BASE=/var/lib/rabbitmq
+LOG_BASE=/var/lib/rabbitmq
+export ERL_EPMD_PORT=$EPMD_PORT
+export ERL_EPMD_ADDRESS=127.0.0.1
+export ERL_FLAGS="+S 1:1 +sbwt none"
+CONF
+rabbitmq-server -detached > rabbit/out 2>&1
+
 # Redis, with an administrator and the account app.
 mkdir redis
 redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --dir "$SCRATCH/redis" --save '' --daemonize yes --requirepass "$FIRST" > redis/log
@@ -98,13 +115,75 @@ krb5kdc -P "$SCRATCH/krb/kdc.pid" >> krb/log 2>&1
 kadmind -P "$SCRATCH/krb/kadmind.pid" >> krb/log 2>&1
 cp /etc/krb5.conf "$DIR/krb5.conf"
 
-# A password file of a web server.
+# A web server that asks for a user of a password file.
 htpasswd -cbB "$DIR/users" app "$FIRST" 2> /dev/null
+chmod 0644 "$DIR/users"
+mkdir web
+cat > web/conf <<CONF
+ServerName localhost
+Listen 127.0.0.1:$WEB_PORT
+PidFile $SCRATCH/web/pid
+ErrorLog $SCRATCH/web/log
+DefaultRuntimeDir $SCRATCH/web
+DocumentRoot $SCRATCH/web
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authn_core_module /usr/lib/apache2/modules/mod_authn_core.so
+LoadModule authn_file_module /usr/lib/apache2/modules/mod_authn_file.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule authz_user_module /usr/lib/apache2/modules/mod_authz_user.so
+LoadModule auth_basic_module /usr/lib/apache2/modules/mod_auth_basic.so
+<Location "/">
+  AuthType Basic
+  AuthName lab
+  AuthUserFile $DIR/users
+  Require valid-user
+</Location>
+CONF
+echo 'come in' > web/index.html
+apache2 -f "$SCRATCH/web/conf" -k start
+
+# Samba, with the user app.
+mkdir smb
+useradd -M -s /usr/sbin/nologin app
+mkdir -p /etc/samba
+cat > /etc/samba/smb.conf <<CONF
+[global]
+netbios name = LAB
+server role = standalone server
+interfaces = 127.0.0.1
+bind interfaces only = yes
+smb ports = $SMB_PORT
+disable netbios = yes
+passdb backend = tdbsam
+private dir = $SCRATCH/smb
+lock directory = $SCRATCH/smb
+state directory = $SCRATCH/smb
+cache directory = $SCRATCH/smb
+pid directory = $SCRATCH/smb
+ncalrpc dir = $SCRATCH/smb/rpc
+log file = $SCRATCH/smb/log
+CONF
+printf '%s\n%s\n' "$FIRST" "$FIRST" | smbpasswd -a -s app > smb/out
+smbd -D
+
+# A router's daemon of FRR with a terminal, without a hand on the kernel's routes.
+install -d -o frr -g frr frr
+install -o frr -g frr -m 0640 /dev/null /etc/frr/frr.conf
+echo "service integrated-vtysh-config" > /etc/frr/vtysh.conf
+printf 'password %s\n' "$FIRST" > frr/conf
+/usr/lib/frr/bgpd -d -n -Z -S -p 0 -A 127.0.0.1 -P "$VTY_PORT" -i "$SCRATCH/frr/pid" --vty_socket "$SCRATCH/frr" -f "$SCRATCH/frr/conf" > frr/log 2>&1
+
+# RabbitMQ is there by now, and gets the user app.
+rabbitmqctl await_startup > rabbit/out 2>&1
+rabbitmqctl add_user app "$FIRST" > rabbit/out 2>&1
 
 # What the clients of a login shell find.
 cat >> /etc/bash.bashrc <<RC
 export PGPORT=$POSTGRES_PORT
 [ "\$USER" = postgres ] && [ -z "\${PGHOST:-}" ] && export PGHOST=$SCRATCH/pg/run
 redis-cli() { command redis-cli -p $REDIS_PORT "\$@"; }
+smbclient() { command smbclient -p $SMB_PORT "\$@"; }
+vtysh() { command vtysh --vty_socket $SCRATCH/frr "\$@"; }
+telnet() { command telnet 127.0.0.1 $VTY_PORT; }
 RC
 chmod 0755 "$SCRATCH"

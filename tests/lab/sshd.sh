@@ -4,14 +4,15 @@
 # SIGKILL ends it, and everything goes with it.
 #
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
-#   field takes password and code, one right behind the other; SSHD holds more lines for sshd_config.
+#   field takes password and code, one right behind the other; with GUARDED=1 pam_faillock locks an account after three wrong
+#   passwords and pam_pwquality judges new ones; SSHD holds more lines for sshd_config.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
 # key1, where there is one) are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else.
 set -eu
 export SERVICES="${SERVICES:-}"
-export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" SSHD="${SSHD:-}"
+export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
 mount --make-rprivate /
@@ -28,7 +29,13 @@ ssh-keygen -q -N "" -t ed25519 -f /etc/ssh/test_host_key
 
 codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
 {
-  if [ -n "$FORWARD" ]; then
+  if [ -n "$GUARDED" ]; then
+    echo "auth required pam_faillock.so preauth dir=$scratch/locks deny=3 unlock_time=600"
+    echo "auth [success=1 default=ignore] pam_unix.so"
+    echo "auth [default=die] pam_faillock.so authfail dir=$scratch/locks deny=3 unlock_time=600"
+    echo "auth required $codes"
+    echo "account required pam_faillock.so dir=$scratch/locks"
+  elif [ -n "$FORWARD" ]; then
     echo "auth requisite $codes forward_pass"
     echo "auth required pam_unix.so use_first_pass"
   else
@@ -42,6 +49,12 @@ codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
 sed "/^session/d" /etc/pam.d/sshd > /etc/pam.d/sudo
 echo "session required pam_permit.so" >> /etc/pam.d/sudo
 echo "password required pam_unix.so yescrypt minlen=$MINLEN" > /etc/pam.d/passwd
+if [ -n "$GUARDED" ]; then
+  {
+    echo "password requisite pam_pwquality.so retry=1 minlen=14 dcredit=-1 ucredit=-1 lcredit=-1 ocredit=-1 difok=5 dictcheck=0"
+    echo "password required pam_unix.so yescrypt use_authtok"
+  } > /etc/pam.d/passwd
+fi
 echo "permit op" > /etc/doas.conf
 chmod 0600 /etc/doas.conf
 mkdir -p /etc/sudoers.d

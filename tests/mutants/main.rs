@@ -47,8 +47,12 @@ fn sow(root: &Path, to: &Path) {
     for folder in ["src/bin", "examples", "templates", "benches"] {
         copy(&root.join(folder), &to.join(folder));
     }
+    // As another version: cargo tells packages apart by that, and would take the copy's library for the true one.
+    let ours = format!("name = \"rotord\"\nversion = \"{}\"", env!("CARGO_PKG_VERSION"));
     for file in ["Cargo.toml", "Cargo.lock"] {
-        write(&to.join(file), &fs::read_to_string(root.join(file)).unwrap());
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        assert_eq!(text.matches(&ours).count(), 1, "{file}");
+        write(&to.join(file), &text.replace(&ours, "name = \"rotord\"\nversion = \"0.0.0-sown\""));
     }
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     let mut folders = vec![PathBuf::from("src")];

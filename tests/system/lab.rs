@@ -13,19 +13,25 @@ use serde_json::Value;
 /// Seconds of a code's step in the lab.
 pub const STEP: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a lab may take to come up: some have a dozen services, on a machine that is busy.
+const LAB_PATIENCE: Duration = Duration::from_secs(240);
 
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until a condition holds; what it waits for is named when it does not.
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, condition)
+}
+
+fn wait_within<T>(patience: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = condition() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
+        assert!(start.elapsed() < patience, "{what} did not come within {patience:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -58,7 +64,7 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let (dir, port) = (folder.path().join("lab"), free_port());
         let log = std::fs::File::create(folder.path().join("sshd.log")).unwrap();
-        let process = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/sshd.sh"))
+        let mut process = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/sshd.sh"))
             .env("PORT", port.to_string())
             .env("DIR", &dir)
             .env("USERS", users)
@@ -68,8 +74,13 @@ impl Lab {
             .stderr(log)
             .spawn()
             .unwrap();
-        let ready = || dir.join("ready").exists().then_some(());
-        wait_for(&format!("the lab with {users}"), ready);
+        wait_within(LAB_PATIENCE, &format!("the lab with {users}"), || {
+            if let Some(status) = process.try_wait().unwrap() {
+                let said = std::fs::read_to_string(folder.path().join("sshd.log")).unwrap_or_default();
+                panic!("the lab with {users} ended: {status}\n{said}");
+            }
+            dir.join("ready").exists().then_some(())
+        });
         let text = std::fs::read_to_string(dir.join("accounts.csv")).unwrap();
         let accounts = text
             .lines()

@@ -161,6 +161,33 @@ fn a_new_password_that_passwd_refuses_leaves_the_old_one_proved() {
 }
 
 #[test]
+fn a_host_that_judges_passwords_and_locks_accounts_is_kept_to() {
+    let lab = Lab::with("user1 user2 user3", &[("GUARDED", "1")]);
+    let short = "policy = \"short\"\n[policy.short]\nlength = 12\n";
+    let place = Place::new(&(lab.sections("lab", "linux-passwd", "") + short));
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    // pam_pwquality takes what the default policy makes.
+    rotates_and_proves(&place, &lab, "lab", "user1");
+    // It refuses a short one, in its words, and the old one is proved.
+    let (outcome, detail, exit) = place.rotate("lab/user3");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("shorter than 14 characters") && detail.contains("a login proved it"), "{detail}");
+    assert_eq!(place.password("lab/user3"), lab.account("user3").0);
+    // A password that is wrong in the vault is tried twice; pam_faillock locks after three.
+    let known = lab.account("user2").0;
+    place.must(&["secret", "set", "lab/user2"], "not-the-password\n");
+    for _ in 0..3 {
+        assert_eq!(place.rotate("lab/user2").2, 5);
+    }
+    assert!(lab.ssh_accepts("user2", known), "the account is not locked");
+    for _ in 0..3 {
+        assert!(!lab.ssh_accepts("user2", "wrong-as-well"));
+    }
+    assert!(!lab.ssh_accepts("user2", known), "three in a row do lock it");
+}
+
+#[test]
 fn verify_logs_in_and_changes_nothing() {
     let lab = Lab::start("user1");
     let place = Place::new(&lab.sections("lab", "linux-passwd", ""));

@@ -1,8 +1,12 @@
 //! Templates against the real programs that they are for, behind the lab's OpenSSH with a second factor: databases,
 //! directories and tools of the shell. Another client then logs in with what the vault says.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+
+use rotord::template::Filter;
 
 use crate::lab::{Lab, Place, free_port};
 
@@ -18,8 +22,29 @@ struct Kind {
     fields: String,
     /// The secret field that the template needs.
     secret: Option<&'static str>,
-    /// A command that succeeds with the right password, in the environment's PASSWORD.
+    /// A command that succeeds with the right password, in the environment's PASSWORD; empty for a client of our own.
     proof: String,
+}
+
+/// Whether RabbitMQ lets a user in: the beginning of an AMQP 0-9-1 connection, up to its tuning or its end.
+fn amqp_lets_in(port: &str, user: &str, password: &str) -> bool {
+    let method = |stream: &mut TcpStream| -> Option<(u16, u16)> {
+        let mut head = [0; 7];
+        stream.read_exact(&mut head).ok()?;
+        let mut rest = vec![0; u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize + 1];
+        stream.read_exact(&mut rest).ok()?;
+        Some((u16::from_be_bytes([rest[0], rest[1]]), u16::from_be_bytes([rest[2], rest[3]])))
+    };
+    let long = |text: &[u8]| [&u32::try_from(text.len()).unwrap().to_be_bytes(), text].concat();
+    let short = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.write_all(b"AMQP\0\0\x09\x01").unwrap();
+    assert_eq!(method(&mut stream), Some((10, 10)), "connection.start");
+    let answer = format!("\0{user}\0{password}");
+    let start_ok =
+        [&[0, 10, 0, 11], &long(b"")[..], &short("PLAIN"), &long(answer.as_bytes()), &short("en_US")].concat();
+    stream.write_all(&[&[1, 0, 0][..], &long(&start_ok), &[0xce]].concat()).unwrap();
+    method(&mut stream) == Some((10, 30))
 }
 
 fn kinds(lab: &Lab, ports: &[(&str, String)]) -> Vec<Kind> {
@@ -89,8 +114,29 @@ fn kinds(lab: &Lab, ports: &[(&str, String)]) -> Vec<Kind> {
             "root",
             &format!("USERS_FILE = \"{dir}/users\""),
             None,
-            format!("printf '%s\\n' \"$PASSWORD\" | htpasswd -vi {dir}/users app"),
+            // The web server itself, not htpasswd.
+            format!("curl -sf -o /dev/null -u \"app:$PASSWORD\" http://127.0.0.1:{}/index.html", port("WEB_PORT")),
         ),
+        kind(
+            "smbpasswd",
+            "app",
+            "root",
+            "",
+            None,
+            format!("PASSWD=\"$PASSWORD\" smbclient -g -p {} -L 127.0.0.1 -U app | grep -q IPC", port("SMB_PORT")),
+        ),
+        kind(
+            "frr-vty-password",
+            "vty",
+            "root",
+            "",
+            None,
+            format!(
+                "exec 3<>/dev/tcp/127.0.0.1/{}; printf '%s\\r\\n' \"$PASSWORD\" >&3; timeout 3 cat <&3 | grep -q '> '",
+                port("VTY_PORT")
+            ),
+        ),
+        kind("rabbitmq", "app", "root", "", None, String::new()),
     ]
 }
 
@@ -123,13 +169,62 @@ fn template_file(name: &str) -> std::path::PathBuf {
         .unwrap_or_else(|| panic!("no template {name}"))
 }
 
-fn proves(kind: &Kind, password: &str) -> bool {
+fn proves(kind: &Kind, ports: &[(&str, String)], password: &str) -> bool {
+    if kind.proof.is_empty() {
+        let (_, port) = ports.iter().find(|(name, _)| *name == "AMQP_PORT").unwrap();
+        return amqp_lets_in(port, kind.user, password);
+    }
     Command::new("bash").args(["-c", &kind.proof]).env("PASSWORD", password).output().unwrap().status.success()
+}
+
+/// Every printable character, forwards and backwards, so that each stands before and behind others.
+fn printable() -> String {
+    let all: String = (32..127_u8).map(char::from).collect();
+    all.chars().chain(all.chars().rev()).collect()
+}
+
+/// What a shell or a database reads where a filter quoted every printable character.
+fn quoting_is_read_as_it_is(ports: &[(&str, String)]) {
+    let port = |name: &str| ports.iter().find(|(known, _)| *known == name).unwrap().1.as_str();
+    let printed = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = printable();
+    for shell in ["bash", "dash"] {
+        let text = printed(Command::new(shell).args(["-c", &format!("printf %s {}", Filter::Sh.quote(&all))]));
+        assert_eq!(text, all, "{shell}");
+    }
+    let select = format!("select {}", Filter::Sql.quote(&all));
+    let postgres = ["-X", "-A", "-t", "-h", "127.0.0.1", "-U", "app", "-p", port("POSTGRES_PORT"), "-c"];
+    let text = printed(Command::new("psql").args(postgres).args([&select, "postgres"]).env("PGPASSWORD", FIRST));
+    assert_eq!(text.strip_suffix('\n'), Some(all.as_str()), "PostgreSQL");
+    // MariaDB reads a backslash as an escape; the template says that a password has none.
+    let all = all.replace('\\', "");
+    let select = format!("select {}", Filter::Sql.quote(&all));
+    let mariadb = ["--no-defaults", "-N", "-r", "-B", "-h", "127.0.0.1", "-u", "app", "-P", port("MYSQL_PORT"), "-e"];
+    let text = printed(Command::new("mariadb").args(mariadb).arg(&select).env("MYSQL_PWD", FIRST));
+    assert_eq!(text.strip_suffix('\n'), Some(all.as_str()), "MariaDB");
 }
 
 #[test]
 fn services_behind_the_login_take_every_symbol_and_another_client_comes_in_with_it() {
-    let names = ["REDIS_PORT", "MYSQL_PORT", "POSTGRES_PORT", "LDAP_PORT", "KDC_PORT", "KADMIN_PORT", "KPASSWD_PORT"];
+    let names = [
+        "REDIS_PORT",
+        "MYSQL_PORT",
+        "POSTGRES_PORT",
+        "LDAP_PORT",
+        "KDC_PORT",
+        "KADMIN_PORT",
+        "KPASSWD_PORT",
+        "WEB_PORT",
+        "SMB_PORT",
+        "VTY_PORT",
+        "AMQP_PORT",
+        "DIST_PORT",
+        "EPMD_PORT",
+    ];
     let ports: Vec<(&str, String)> = names.iter().map(|name| (*name, free_port().to_string())).collect();
     let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/services.sh");
     let mut settings = vec![("SERVICES", services.to_str().unwrap()), ("FIRST", FIRST)];
@@ -149,8 +244,9 @@ fn services_behind_the_login_take_every_symbol_and_another_client_comes_in_with_
         if let Some(field) = kind.secret {
             place.must(&["secret", "set", &format!("{template}/{user}"), "--field", field], &format!("{FIRST}\n"));
         }
-        assert!(proves(kind, FIRST), "{template}: the proof works before the change");
+        assert!(proves(kind, &ports, FIRST), "{template}: the proof works before the change");
     }
+    quoting_is_read_as_it_is(&ports);
     let accounts: Vec<String> = kinds.iter().map(|kind| format!("{}/{}", kind.template, kind.user)).collect();
     // One after the other where they log in with the same seed: the host's PAM module refuses two logins at once.
     std::thread::scope(|scope| {
@@ -167,8 +263,8 @@ fn services_behind_the_login_take_every_symbol_and_another_client_comes_in_with_
     for (kind, account) in kinds.iter().zip(&accounts) {
         let password = place.password(account);
         assert!(password.len() >= 60 && password != FIRST, "{account}");
-        assert!(proves(kind, &password), "{account}: another client is refused");
-        assert!(!proves(kind, FIRST), "{account}: the old password still works");
+        assert!(proves(kind, &ports, &password), "{account}: another client is refused");
+        assert!(!proves(kind, &ports, FIRST), "{account}: the old password still works");
     }
     daemon.stop();
 }

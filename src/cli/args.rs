@@ -222,8 +222,8 @@ pub(super) enum TemplateCommand {
         /// How to print: text, json, or sarif for code scanners.
         #[arg(long, default_value = "text", value_parser = ["text", "json", "sarif"])]
         format: String,
-        /// Say what a code means, with an example.
-        #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "fix"])]
+        /// Say what a code or a command of the language means, with an example.
+        #[arg(long, value_name = "CODE|COMMAND", conflicts_with_all = ["paths", "fix"])]
         explain: Option<String>,
     },
     /// Play a recording against a template without a device, or try a template on a device up to its commit point.

@@ -11,7 +11,7 @@ use super::output::safe;
 use crate::config::{Library, files_below, load_file, template_files};
 use crate::model::{Problem, Severity};
 use crate::recording::{self, Played, Scene};
-use crate::template::{self, CODES, Checked, Code};
+use crate::template::{self, CODES, Checked, Code, Entry};
 
 /// Checks files, and every `*.template` below folders: the problems, and how many files there were.
 pub fn check_templates(paths: &[PathBuf]) -> (Vec<Problem>, usize) {
@@ -71,9 +71,16 @@ fn fix_file(file: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn explain(code: &str, json: bool) -> Result<u8, Failure> {
+    if let Some(entry) = Entry::find(code) {
+        return Ok(explain_command(entry, json));
+    }
     let Some(code) = Code::find(code) else {
         let known: Vec<&str> = CODES.iter().map(|code| code.code).collect();
-        return Err(Failure::usage(format!("there is no code '{}'; the codes are {}", safe(code), known.join(", "))));
+        return Err(Failure::usage(format!(
+            "'{}' is no code and no command; the codes are {}",
+            safe(code),
+            known.join(", ")
+        )));
     };
     if json {
         let Code { code, severity, title, why, wrong, right } = code;
@@ -89,6 +96,18 @@ pub(super) fn explain(code: &str, json: bool) -> Result<u8, Failure> {
         println!("\nThis gets it:\n\n{}\nThis does not:\n\n{}", indented(code.wrong), indented(code.right).trim_end());
     }
     Ok(0)
+}
+
+fn explain_command(entry: &Entry, json: bool) -> u8 {
+    let Entry { names, meaning, example, .. } = entry;
+    let (usage, aliases) = (entry.usage(), &names[1..]);
+    if json {
+        println!("{}", json!({ "command": usage, "aliases": aliases, "meaning": meaning, "example": example }));
+    } else {
+        let also = if aliases.is_empty() { String::new() } else { format!(" (also {})", aliases.join(", ")) };
+        println!("{usage}{also}: {meaning}\n\nFor example:\n\n    {example}");
+    }
+    0
 }
 
 /// The problems as a SARIF 2.1.0 log (OASIS Static Analysis Results Interchange Format).

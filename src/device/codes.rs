@@ -67,7 +67,7 @@ impl Codes {
         }
     }
 
-    /// A login that looked for a device's clock was refused.
+    /// A login that looked for a device's clock was refused, or a code in a session.
     pub async fn missed(&self, device: &DeviceName) {
         let device = device.clone();
         let stored = self.vault.call(move |tx| tx.set_skew(&device, tx.skew(&device)?.refused()));

@@ -75,12 +75,18 @@ pub async fn run_template<W: Watcher>(
     let mut closed = false;
     let mut failed: Option<Result<Verdict, DeviceError>> = None;
     let mut risk: Option<Risk> = None;
+    // A code was sent that the device did not take yet.
+    let mut code_sent = false;
     loop {
         let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Step(text) => context.watcher.step(text),
                 Effect::Finished(verdict) => {
+                    if code_sent && risk.is_some() && !closed && matches!(verdict, Verdict::Failed(_)) {
+                        code_sent = false;
+                        context.on.codes.missed(&session.device.name).await;
+                    }
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
                     let Some(abort) = context.clear_up(clears_up) else {
                         // How clearing up went changes nothing about what it followed.
@@ -101,12 +107,14 @@ pub async fn run_template<W: Watcher>(
                     }
                 }
                 Effect::Accepted => {
+                    code_sent = false;
                     if let Some(risk) = risk.take() {
                         risk.worked().await;
                     }
                 }
                 Effect::NeedCode(whose) => {
                     let code = code(whose, &session.device.name, &context).await?;
+                    code_sent = true;
                     queue.extend(run.handle(now(), Input::Code(code)));
                 }
                 Effect::CommitPoint => match context.watcher.commit_point().await {

@@ -9,6 +9,7 @@ mod codes;
 mod fix;
 mod lint;
 mod parse;
+mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ pub use check::{Checked, Jump, PasswordLimits, check};
 pub use codes::{CODES, Code};
 pub use fix::fix;
 pub use parse::{COMMANDS, FIELD_NAMES, MAX_BYTES, is_field_name, parse, tagged_text};
+pub use reference::{Entry, REFERENCE};
 
 use std::path::Path;
 

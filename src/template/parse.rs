@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
 use super::fix::corrected;
+use super::reference::Entry;
 use crate::model::{Problem, Severity, nearest, numbered_lines};
 
 /// A template longer than this is refused.
@@ -129,7 +130,8 @@ fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, S
         };
     }
     if rest.is_empty() {
-        return Err(name_slip("T002", format!("'{name}' needs an argument, such as: {}", example(name))));
+        let example = Entry::find(name).map_or("", |entry| entry.example);
+        return Err(name_slip("T002", format!("'{name}' needs an argument, such as: {example}")));
     }
     if rest.starts_with(TYPOGRAPHIC) {
         let message = "typographic quotes are sent as they stand; write \" instead";
@@ -179,27 +181,6 @@ fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Re
                 _ => Command::NoExpect(text),
             })
         }
-    }
-}
-
-fn example(name: &str) -> &'static str {
-    match name {
-        "set-ssh-version" => "set-ssh-version 2",
-        "set-connect-timeout" => "set-connect-timeout 10",
-        "set-read-timeout" => "set-read-timeout 15",
-        "set-new-line-mode" => "set-new-line-mode unix",
-        "set-prompt" => "set-prompt \"$\"",
-        "sleep" => "sleep 1",
-        "expect-regex" => "expect-regex \"/[>#] ?$/\"",
-        "login-prompt" => "login-prompt \"*Domain:\" \"[#DOMAIN#]\"",
-        "answer" => "answer \"*--More--*\" \" \"",
-        "when" => "when \"*ew password:\"",
-        "when-regex" => "when-regex \"/new password: ?$/i\"",
-        "info" => "info vendor \"Example\"",
-        "fail" => "fail \"why\"",
-        "section" => "section reconcile",
-        "exec" | "write" | "send" => "exec \"passwd\"",
-        _ => "expect \"*assword:\"",
     }
 }
 

@@ -92,6 +92,26 @@ fn every_code_has_a_template_that_gets_it_and_one_that_does_not() {
 }
 
 #[test]
+fn every_command_is_in_the_reference_with_an_example_that_is_right() {
+    let named: Vec<&str> = REFERENCE.iter().flat_map(|entry| entry.names).copied().collect();
+    assert_eq!(named, COMMANDS);
+    for Entry { names, example, .. } in REFERENCE {
+        let template = match names[0] {
+            "choose" | "when" | "when-regex" | "end-choose" => {
+                let when = if names[0].starts_with("when") { example } else { "when \"x\"" };
+                format!("choose\n{when}\nend-choose\n")
+            }
+            _ => format!("{example}\n"),
+        };
+        let (_, problems) = load(Path::new("t"), &template);
+        let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        assert!(errors.is_empty(), "{template}: {errors:?}");
+        let (lines, _) = parse(Path::new("t"), &template);
+        assert!(example.starts_with(names[0]) && lines.lines.len() == template.lines().count());
+    }
+}
+
+#[test]
 fn evident_slips_are_corrected_and_then_pass() {
     for (wrong, right) in [
         ("exec \"passwd\n", "exec \"passwd\"\n"),

@@ -11,7 +11,7 @@ pub const WINDOW: i64 = 2;
 pub struct Skew {
     /// The device takes codes of so many steps later than the host's clock says; negative where its clock is behind.
     pub steps: i64,
-    /// Logins that were refused while another offset was looked for.
+    /// Codes that were refused in a session, or in a login that looked for another offset.
     pub tried: u32,
 }
 
@@ -38,7 +38,7 @@ impl Skew {
         (known != self).then_some(known)
     }
 
-    /// What is known once a login that looked for another offset was refused.
+    /// What is known once such a code was refused.
     #[must_use]
     pub fn refused(self) -> Self {
         Self { tried: self.tried.saturating_add(1), ..self }

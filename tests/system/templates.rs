@@ -213,10 +213,16 @@ fn the_table_of_codes_and_the_list_of_commands_are_true() {
         table.push_str(&format!("| {} | {severity} | {} |\n", code.code, code.title));
     }
     documented("template-language.md", "codes", &table);
-    let text = std::fs::read_to_string(root().join("docs/template-language.md")).unwrap();
-    for command in rotord::template::COMMANDS {
-        assert!(text.contains(&format!("`{command}")), "{command} is not described");
+    let mut table = "| command | meaning | example |\n| --- | --- | --- |\n".to_owned();
+    for entry in rotord::template::REFERENCE {
+        let cell = |text: &str| text.replace('|', "\\|");
+        let aliases: String = entry.names[1..].iter().map(|name| format!(", `{name}`")).collect();
+        let (usage, meaning, example) = (cell(&entry.usage()), cell(entry.meaning), cell(entry.example));
+        table.push_str(&format!("| `{usage}`{aliases} | {meaning} | `{example}` |\n"));
     }
+    documented("template-language.md", "commands", &table);
+    assert!(said(&ctl(&["check", "--explain", "noexpect"])).contains("no-expect \"*denied*\""));
+    let text = std::fs::read_to_string(root().join("docs/template-language.md")).unwrap();
     for line in text.lines().filter(|line| line.starts_with("    ") && line.contains("exec \"")) {
         let (_, problems) = rotord::template::load(Path::new("docs"), line);
         assert!(problems.iter().all(|problem| problem.severity != rotord::model::Severity::Error), "{line}");

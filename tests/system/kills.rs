@@ -121,8 +121,17 @@ fn random_kills_lose_nothing_share_6() {
     a_share_of_kills(6);
 }
 
-/// Carries bytes to a server and cuts the connection for good once so many have come back; `u64::MAX` for never.
-fn proxy(to: u16, limit: Arc<AtomicU64>) -> u16 {
+/// What becomes of a connection at the limit of a proxy.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    /// Both ends learn that it is over.
+    Cut,
+    /// Nobody learns anything: what the server says is lost, and the connection stays open.
+    Silence,
+}
+
+/// Carries bytes to a server until so many have come back, `u64::MAX` for always.
+fn proxy(to: u16, limit: Arc<AtomicU64>, then: Then) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -138,6 +147,12 @@ fn proxy(to: u16, limit: Arc<AtomicU64>) -> u16 {
                             if left < u64::MAX {
                                 length = length.min(usize::try_from(left).unwrap());
                                 limit.store(left - length as u64, Ordering::SeqCst);
+                            }
+                        }
+                        if length == 0 && then == Then::Silence && limit.is_some() {
+                            while from.read(&mut buffer).is_ok_and(|length| length > 0) {}
+                            loop {
+                                std::thread::park();
                             }
                         }
                         if length == 0 || into.write_all(&buffer[..length]).is_err() {
@@ -169,7 +184,7 @@ fn a_connection_cut_at_any_byte_leaves_no_doubt() {
 fn cut_at(bytes: u64) {
     let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
     let limit = Arc::new(AtomicU64::new(u64::MAX));
-    let port = proxy(scripted.device.address.port(), limit.clone());
+    let port = proxy(scripted.device.address.port(), limit.clone(), Then::Cut);
     let sections = crate::scripted::sections(&scripted.device, "linux-passwd")
         .replace(&scripted.device.address.to_string(), &format!("127.0.0.1:{port}"));
     scripted.place.configure(&(sections + "[policy.default]\nfailed_logins_per_hour = 10\n"));
@@ -185,5 +200,49 @@ fn cut_at(bytes: u64) {
     });
     assert_eq!(scripted.place.password("dev/admin"), scripted.held(), "cut at byte {bytes}");
     assert_eq!(scripted.device.state().replays, 0);
+    daemon.stop();
+}
+
+#[test]
+fn a_half_open_connection_is_given_up_and_the_password_is_found_out() {
+    let lab = Lab::start("user1 user2 user3 user4");
+    // In the handshake, in the login, while the password changes, and in the login that proves it.
+    let places = [600, 2_000, 3_060, 4_000];
+    let limits: Vec<Arc<AtomicU64>> = places.iter().map(|_| Arc::new(AtomicU64::new(u64::MAX))).collect();
+    let sections = limits.iter().enumerate().map(|(n, limit)| {
+        let port = proxy(lab.port, limit.clone(), Then::Silence);
+        let user = &lab.accounts[n].0;
+        format!(
+            "[device.d{n}]\naddress = \"127.0.0.1:{port}\"\nhost_key = [\"{}\"]\ntemplate = \"linux-passwd\"\n[account.\"d{n}/{user}\"]\n",
+            lab.fingerprint
+        )
+    });
+    let place = Place::new(&(sections.collect::<String>() + "[policy.default]\nfailed_logins_per_hour = 10\n"));
+    let daemon = place.daemon();
+    for (n, (user, password, seed)) in lab.accounts.iter().enumerate() {
+        let row =
+            format!("account,password,totp\nd{n}/{user},{password},otpauth://totp/x?secret={seed}&period={STEP}\n");
+        place.must(&["import", "-"], &row);
+    }
+    std::thread::scope(|scope| {
+        for (n, (limit, at)) in limits.iter().zip(places).enumerate() {
+            let (user, _, _) = &lab.accounts[n];
+            let (place, lab) = (&place, &lab);
+            scope.spawn(move || {
+                let account = format!("d{n}/{user}");
+                limit.store(at, Ordering::SeqCst);
+                let (outcome, detail, _) = place.rotate(&account);
+                println!("silence after {at} bytes: {outcome}, {detail}");
+                assert_eq!(limit.load(Ordering::SeqCst), 0, "{account}: it never came so far");
+                assert_ne!(outcome, "done", "{account}");
+                limit.store(u64::MAX, Ordering::SeqCst);
+                wait_for(&format!("{account} at rest"), || {
+                    drop(place.ctl(&["verify", &account], ""));
+                    (place.state(&account) == "idle").then_some(())
+                });
+                assert!(lab.ssh_accepts(user, &place.password(&account)), "{account}");
+            });
+        }
+    });
     daemon.stop();
 }

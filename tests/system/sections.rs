@@ -164,6 +164,33 @@ fn the_template_that_ran_is_on_record_and_can_be_pinned() {
 }
 
 #[test]
+fn a_reload_leaves_a_run_that_is_under_way_to_its_template() {
+    let (scripted, service) = serviced(&TEMPLATE.replace("exec \"set ", "sleep 10\nexec \"set "));
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    store(&scripted);
+    let sent = |line: &str| service.lock().unwrap().lines.iter().any(|sent| sent.starts_with(line));
+    std::thread::scope(|scope| {
+        let rotation = scope.spawn(|| place.rotate("dev/svc"));
+        wait_for("the run to begin", || sent("prepare").then_some(()));
+        let other = TEMPLATE.replace("exec \"prepare\"", "fail \"this is another template\"");
+        std::fs::write(place.path("own/service.template"), other).unwrap();
+        daemon.signal("HUP");
+        wait_for("the reload", || {
+            let shown = place.ctl(&["template", "show", "service"], "");
+            String::from_utf8_lossy(&shown.stdout).contains("another template").then_some(())
+        });
+        assert!(!sent("set"), "the run is still under way");
+        let (outcome, detail, exit) = rotation.join().unwrap();
+        assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    });
+    assert_eq!(place.password("dev/svc"), service.lock().unwrap().password);
+    let (_, detail, exit) = place.rotate("dev/svc");
+    assert!(exit == 4 && detail.contains("this is another template"), "{detail}");
+    daemon.stop();
+}
+
+#[test]
 fn a_policy_that_the_device_cannot_take_is_an_error_at_load() {
     let limits = "info password-symbols \"-_.\"\ninfo password-max-length \"16\"\n";
     let (scripted, _) = serviced(&format!("{limits}{TEMPLATE}"));

@@ -1,6 +1,6 @@
 //! Fuzzing of everything that reads what somebody else wrote: the targets, for two engines.
 //!
-//! The [`engine`] mutates known inputs and runs wherever the tests do: a second a target in `tests/run`, FUZZ_SECONDS
+//! The module `engine` mutates known inputs and runs wherever the tests do: a second a target in `tests/run`, FUZZ_SECONDS
 //! where that is set. The program in `fuzz/` runs the same targets under libFuzzer, which is guided by coverage.
 //! Both run on every file in `fuzz/TARGET/` as well, where findings are kept.
 // A target tells what it found by a panic, as a test does.

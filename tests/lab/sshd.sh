@@ -4,8 +4,8 @@
 # SIGKILL ends it, and everything goes with it.
 #
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
-#   field takes password and code, one right behind the other; with GUARDED=1 pam_faillock locks an account after three wrong
-#   passwords and pam_pwquality judges new ones; SSHD holds more lines for sshd_config.
+#   field takes password and code, one right behind the other; where GUARDED is the path of
+#   pam_pwquality.so, that judges new passwords and pam_faillock locks an account after three wrong ones; SSHD holds more lines for sshd_config.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
 # key1, where there is one) are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
@@ -51,7 +51,7 @@ echo "session required pam_permit.so" >> /etc/pam.d/sudo
 echo "password required pam_unix.so yescrypt minlen=$MINLEN" > /etc/pam.d/passwd
 if [ -n "$GUARDED" ]; then
   {
-    echo "password requisite pam_pwquality.so retry=1 minlen=14 dcredit=-1 ucredit=-1 lcredit=-1 ocredit=-1 difok=5 dictcheck=0"
+    echo "password requisite $GUARDED retry=1 minlen=14 dcredit=-1 ucredit=-1 lcredit=-1 ocredit=-1 difok=5 dictcheck=0"
     echo "password required pam_unix.so yescrypt use_authtok"
   } > /etc/pam.d/passwd
 fi

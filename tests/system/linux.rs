@@ -160,9 +160,21 @@ fn a_new_password_that_passwd_refuses_leaves_the_old_one_proved() {
     assert_eq!(place.changes("lab/user1"), 1, "the new password left, so it counts");
 }
 
+/// The module, of the host or as `tests/run` unpacked it.
+fn pwquality() -> std::path::PathBuf {
+    let unpacked = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pam");
+    [unpacked.join("lib"), unpacked.join("usr/lib"), "/usr/lib".into()]
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.flatten())
+        .map(|entry| entry.path().join("security/pam_pwquality.so"))
+        .find(|module| module.exists())
+        .unwrap_or_else(|| panic!("pam_pwquality.so is missing; tests/run unpacks it"))
+}
+
 #[test]
 fn a_host_that_judges_passwords_and_locks_accounts_is_kept_to() {
-    let lab = Lab::with("user1 user2 user3", &[("GUARDED", "1")]);
+    let lab = Lab::with("user1 user2 user3", &[("GUARDED", pwquality().to_str().unwrap())]);
     let short = "policy = \"short\"\n[policy.short]\nlength = 12\n";
     let place = Place::new(&(lab.sections("lab", "linux-passwd", "") + short));
     let _daemon = place.daemon();

@@ -66,7 +66,8 @@ fn fix_file(file: &Path) -> Result<(), Failure> {
     new.as_file().sync_all().map_err(failed)?;
     std::fs::set_permissions(new.path(), std::fs::metadata(file).map_err(failed)?.permissions()).map_err(failed)?;
     new.persist(file).map_err(|error| failed(error.error))?;
-    eprintln!("{}: {count} lines corrected", file.display());
+    let lines = if count == 1 { "line" } else { "lines" };
+    eprintln!("{}: {count} {lines} corrected", file.display());
     Ok(())
 }
 

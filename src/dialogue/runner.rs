@@ -94,6 +94,20 @@ struct Branch {
     then: usize,
 }
 
+/// What contents a wait: where its own words end.
+struct Found<'a> {
+    branch: &'a Branch,
+    end: usize,
+    place: Place,
+}
+
+/// Where it was found.
+enum Place {
+    Unread,
+    /// In what the match before took along with its open end.
+    TakenAlong,
+}
+
 /// An answer that stands until the run ends.
 struct Standing {
     pattern: Pattern,
@@ -146,6 +160,8 @@ pub struct Run {
     /// The run proves a password: what it sends is no commit point.
     proves: bool,
     committed: bool,
+    /// A new password was sent, and no wait was contented since.
+    unanswered: bool,
     closed: bool,
     last_output: i64,
 }
@@ -171,6 +187,7 @@ impl Run {
             answering: None,
             proves: false,
             committed: false,
+            unanswered: false,
             closed: false,
             last_output: 0,
         }
@@ -201,8 +218,9 @@ impl Run {
             State::Waiting { deadline, branches } => {
                 let echoing = self.echo.is_some() && !self.screen.since_sent().is_empty();
                 let unread = self.screen.unread();
-                let pending = echoing || branches.iter().any(|branch| branch.pattern.find_end(unread).is_some());
-                Some(if pending && !self.screen.unread().is_empty() { settled.min(*deadline) } else { *deadline })
+                let here = echoing || branches.iter().any(|branch| branch.pattern.find_end(unread).is_some());
+                let pending = here && !unread.is_empty() || self.found_behind(branches, false).is_some();
+                Some(if pending { settled.min(*deadline) } else { *deadline })
             }
             State::Settling { deadline } if !self.screen.since_sent().trim().is_empty() => Some(settled.min(*deadline)),
             State::AwaitingPrompt { deadline, .. } | State::Settling { deadline } => Some(*deadline),
@@ -258,6 +276,7 @@ impl Run {
             State::AwaitingPrompt { prompt, deadline } => {
                 let late = self.closed || now >= *deadline;
                 if self.screen.since_sent().trim_end().ends_with(prompt.trim_end()) {
+                    self.unanswered = false;
                     self.send(now, None, effects);
                     return true;
                 }
@@ -300,17 +319,29 @@ impl Run {
         let found = branches.iter().find_map(|branch| Some((branch, branch.pattern.find_end(unread)?)));
         let taken = |quiet| {
             let (branch, end) = found?;
-            let end = matched(&branch.pattern, end, unread, quiet)?;
-            Some((end, branch.then, format!("line {}: saw {}", self.line_number(), branch.what)))
+            matched(&branch.pattern, end, unread, quiet).then_some(Found { branch, end, place: Place::Unread })
         };
-        let (at_once, at_last) = (taken(false), if quiet || late { taken(true) } else { None });
+        let settled = quiet || late;
+        let (at_once, at_last) = (taken(false), if settled { taken(true) } else { None });
+        let behind = || if settled { self.found_behind(branches, late) } else { None };
+        let contented = |found: Found<'_>| {
+            let step = format!("line {}: saw {}", self.line_number(), found.branch.what);
+            (found.place, found.end, found.branch.pattern.is_open_ended(), found.branch.then, step)
+        };
+        let is_at_once = at_once.is_some();
+        let contented = at_once.or(at_last).or_else(behind).map(contented);
         let what = if self.closed || late { what(branches) } else { String::new() };
-        if at_once.is_none() && self.answer(now, effects) {
+        if !is_at_once && self.answer(now, effects) {
             return true;
         }
-        match at_once.or(at_last) {
-            Some((end, then, step)) => {
-                self.screen.consume(end);
+        match contented {
+            Some((place, end, open_end, then, step)) => {
+                match place {
+                    Place::TakenAlong => self.screen.consume_taken_along(end),
+                    Place::Unread if open_end => self.screen.consume_all(end),
+                    Place::Unread => self.screen.consume(end),
+                }
+                self.unanswered = false;
                 effects.push(Effect::Step(step));
                 // What leads to `fail` is the device's no.
                 let refused =
@@ -329,6 +360,17 @@ impl Run {
             }
             None => false,
         }
+    }
+
+    /// A branch that finds what it waits for in what the wait before took along with an open end: as the last thing
+    /// there, or, once it is late, anywhere.
+    fn found_behind<'a>(&self, branches: &'a [Branch], late: bool) -> Option<Found<'a>> {
+        let text = self.screen.taken_along()?;
+        branches.iter().find_map(|branch| {
+            let end = branch.pattern.find_end(text)?;
+            let settled = late || branch.pattern.is_open_ended();
+            matched(&branch.pattern, end, text, settled).then_some(Found { branch, end, place: Place::TakenAlong })
+        })
     }
 
     fn next_line(&mut self, now: i64, effects: &mut Vec<Effect>) {
@@ -509,6 +551,7 @@ impl Run {
         self.screen.mark_sent();
         self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
         self.last_output = now;
+        self.unanswered |= text.has_tag("NEW_PASSWORD");
         if let Some(whose) = risks(text, self.proves) {
             effects.push(Effect::Risk(whose));
         }
@@ -529,8 +572,9 @@ impl Run {
         }
     }
 
+    /// Hangs up, but not on a device that may still be about to take or refuse something.
     fn end(&mut self, now: i64, effects: &mut Vec<Effect>) {
-        if self.guards.is_empty() || self.closed {
+        if self.closed || self.guards.is_empty() && !self.unanswered {
             self.finish(effects);
         } else {
             self.state = State::Settling { deadline: now + self.read_timeout_ms };
@@ -636,13 +680,10 @@ pub fn risks(text: &Text, proves: bool) -> Option<Whose> {
     }
 }
 
-/// How far a match that ends at `end` is taken, if it may be taken now: at once where only white space follows it, else
-/// when all is quiet.
-fn matched(pattern: &Pattern, end: usize, unread: &str, quiet: bool) -> Option<usize> {
-    if pattern.is_open_ended() {
-        return (quiet && !unread.is_empty()).then_some(unread.len());
-    }
-    (quiet || unread[end..].trim().is_empty()).then_some(end)
+/// Whether a match that ends at `end` may be taken now: at once where only white space follows it, else when all is
+/// quiet.
+fn matched(pattern: &Pattern, end: usize, text: &str, quiet: bool) -> bool {
+    if pattern.is_open_ended() { quiet && !text.is_empty() } else { quiet || text[end..].trim().is_empty() }
 }
 
 enum Echo {

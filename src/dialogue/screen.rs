@@ -21,6 +21,8 @@ struct Page {
     cursor: usize,
     read: usize,
     sent: usize,
+    /// From here on a pattern with an open end took all that there was; until something is sent.
+    taken_along: Option<usize>,
 }
 
 impl Screen {
@@ -74,6 +76,7 @@ impl Screen {
         self.page.cursor = from;
         self.page.line_start = self.page.line_start.min(from);
         self.page.sent = self.page.sent.min(from);
+        self.page.taken_along = self.page.taken_along.map(|taken| taken.min(from));
     }
 
     fn last_line_start(&self) -> usize {
@@ -83,12 +86,33 @@ impl Screen {
 
     /// Marks `bytes` more of the unread text as read.
     pub fn consume(&mut self, bytes: usize) {
+        self.page.taken_along = None;
         self.page.read = floor(&self.page.text, self.page.read.saturating_add(bytes));
+    }
+
+    /// Marks all as read, for a pattern with an open end whose own words end after `bytes` of the unread text.
+    pub fn consume_all(&mut self, bytes: usize) {
+        self.page.taken_along = Some(floor(&self.page.text, self.page.read.saturating_add(bytes)));
+        self.page.read = self.page.text.len();
+    }
+
+    /// What the last match took along behind its own words, and what came since; `None` once something was sent.
+    #[must_use]
+    pub fn taken_along(&self) -> Option<&str> {
+        self.page.taken_along.map(|from| &self.page.text[from..])
+    }
+
+    /// Marks `bytes` of what the last match took along as read, and the rest as unread.
+    pub fn consume_taken_along(&mut self, bytes: usize) {
+        if let Some(from) = self.page.taken_along.take() {
+            self.page.read = floor(&self.page.text, from.saturating_add(bytes));
+        }
     }
 
     /// Marks that a line is sent now: what comes from here on is its answer.
     pub fn mark_sent(&mut self) {
         self.page.sent = self.page.text.len();
+        self.page.taken_along = None;
     }
 
     /// Takes `bytes` from the start of what came since the last line was sent out of the unread text: its echo.
@@ -127,6 +151,7 @@ impl Page {
             self.text.replace_range(self.cursor..self.cursor + old, c.encode_utf8(&mut buffer));
             self.read = floor(&self.text, self.read);
             self.sent = floor(&self.text, self.sent);
+            self.taken_along = self.taken_along.map(|from| floor(&self.text, from));
         }
         self.cursor += c.len_utf8();
         self.cursor = floor(&self.text, self.cursor);
@@ -151,6 +176,7 @@ impl Page {
             self.cursor = self.cursor.min(self.text.len());
             self.read = self.read.min(self.text.len());
             self.sent = self.sent.min(self.text.len());
+            self.taken_along = self.taken_along.map(|from| from.min(self.text.len()));
         }
     }
 
@@ -163,6 +189,7 @@ impl Page {
         for mark in [&mut self.line_start, &mut self.cursor, &mut self.read, &mut self.sent] {
             *mark = mark.saturating_sub(cut);
         }
+        self.taken_along = self.taken_along.map(|from| from.saturating_sub(cut));
     }
 }
 

@@ -91,6 +91,61 @@ fn a_match_with_more_behind_it_is_taken_when_the_output_settles() {
 }
 
 #[test]
+fn what_an_open_end_took_along_is_there_for_the_next_wait() {
+    let script = "expect \"*updated*\"\nexpect \"*$\"\nexec \"exit\"\nend\n";
+    let mut together = run(script);
+    together.handle(0, Input::Start);
+    assert_eq!(told(together.handle(10, Input::Output(b"password updated successfully\r\nhost:~$ "))), [""; 0]);
+    assert_eq!(told(together.handle(160, Input::Tick)), ["send \"exit\\n\"", "ran"]);
+
+    let mut late = run(script);
+    late.handle(0, Input::Start);
+    late.handle(10, Input::Output(b"updated, costs 5 $ a month\r\n"));
+    assert_eq!(told(late.handle(160, Input::Tick)), [""; 0], "a dollar inside of it is no prompt");
+    assert_eq!(told(late.handle(900, Input::Output(b"host:~$ "))), ["send \"exit\\n\"", "ran"]);
+
+    let mut never = run(script);
+    never.handle(0, Input::Start);
+    never.handle(10, Input::Output(b"updated, costs 5 $ a month\r\n"));
+    never.handle(160, Input::Tick);
+    assert_eq!(run_until_over(&mut never, 160), ["send \"exit\\n\"", "ran"], "better than to fail");
+
+    let mut sent = run("expect \"*updated*\"\nexec \"id\"\nexpect \"*$\"\n");
+    sent.handle(0, Input::Start);
+    sent.handle(10, Input::Output(b"updated $ "));
+    assert_eq!(told(sent.handle(160, Input::Tick)), ["send \"id\\n\""]);
+    let over = run_until_over(&mut sent, 160);
+    assert!(over[0].starts_with("failed"), "what came before a line was sent is no answer to it: {over:?}");
+}
+
+/// Hands in the ticks that the run asks for until it is over.
+fn run_until_over(run: &mut Run, mut now: i64) -> Vec<String> {
+    let mut all = Vec::new();
+    while !all.last().is_some_and(|last: &String| last == "ran" || last.starts_with("failed")) {
+        now = run.deadline().expect("a run that is not over waits for something").max(now + 1);
+        all.extend(told(run.handle(now, Input::Tick)));
+    }
+    all
+}
+
+#[test]
+fn nobody_hangs_up_on_a_device_that_has_not_answered_to_the_new_password() {
+    let start = || {
+        let mut run = run("exec \"set password [#NEW_PASSWORD#]\"\n");
+        run.handle(0, Input::Start);
+        assert_eq!(told(run.handle(0, Input::Committed)), [format!("send \"set password {NEW}\\n\"")]);
+        run
+    };
+    let mut answered = start();
+    answered.handle(10, Input::Output(format!("set password {NEW}\r\n").as_bytes()));
+    assert_eq!(told(answered.handle(900, Input::Tick)), [""; 0], "the echo is no answer");
+    answered.handle(1_000, Input::Output(b"done\r\n> "));
+    assert_eq!(told(answered.handle(1_150, Input::Tick)), ["ran"]);
+    assert_eq!(told(start().handle(5, Input::Closed)), ["ran"]);
+    assert_eq!(told(start().handle(5_000, Input::Tick)), ["ran"], "silence lasts no longer than the read timeout");
+}
+
+#[test]
 fn each_wait_looks_only_at_unread_output() {
     let mut run = run("expect \"word:\"\nexec \"a\"\nexpect \"word:\"\nend\n");
     run.handle(0, Input::Start);

@@ -149,8 +149,8 @@ pub(super) struct Noted {
 /// All that is stored.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    /// In the order of their names.
-    pub(super) accounts: Vec<Arc<Book>>,
+    /// In the order of their names. Shared with a mark until something is written.
+    pub(super) accounts: Arc<Vec<Arc<Book>>>,
     used: BTreeSet<(Vec<u8>, u64)>,
     /// In the order in which they were used.
     pub(super) used_order: Vec<(Vec<u8>, u64)>,
@@ -165,7 +165,7 @@ pub(super) struct Books {
 
 /// What brings the books back to where they were.
 pub(super) struct Mark {
-    pub(super) accounts: Vec<Arc<Book>>,
+    pub(super) accounts: Arc<Vec<Arc<Book>>>,
     used: usize,
     jobs: Arc<BTreeMap<String, i64>>,
     clocks: Arc<BTreeMap<String, Skew>>,
@@ -179,6 +179,10 @@ impl Books {
 
     pub(super) fn book(&self, account: &AccountName) -> Option<&Book> {
         self.place(account).ok().map(|place| self.accounts[place].as_ref())
+    }
+
+    fn book_mut(&mut self, place: usize) -> &mut Book {
+        Arc::make_mut(&mut Arc::make_mut(&mut self.accounts)[place])
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -215,18 +219,18 @@ impl<'a> Pages<'a> {
         let place = match books.place(account) {
             Ok(place) => place,
             Err(place) => {
-                books.accounts.insert(place, Arc::new(Book::new(account.clone(), now)));
+                Arc::make_mut(&mut books.accounts).insert(place, Arc::new(Book::new(account.clone(), now)));
                 place
             }
         };
-        work(Arc::make_mut(&mut books.accounts[place]))
+        work(books.book_mut(place))
     }
 
     /// Changes an account that exists; nothing happens to one that does not.
     fn update(&self, account: &AccountName, work: impl FnOnce(&mut Book)) {
         let mut books = self.0.borrow_mut();
         if let Ok(place) = books.place(account) {
-            work(Arc::make_mut(&mut books.accounts[place]));
+            work(books.book_mut(place));
         }
     }
 
@@ -571,7 +575,7 @@ impl Transitions for Pages<'_> {
                 stamp.wall_ms = now.wall_ms - (now.since_boot_ms - stamp.since_boot_ms);
             }
         };
-        for book in &mut self.0.borrow_mut().accounts {
+        for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
             let book = Arc::make_mut(book);
             book.changes.iter_mut().for_each(|(_, stamp)| fresh(stamp));
             book.failed.iter_mut().for_each(|(_, stamp)| fresh(stamp));
@@ -583,7 +587,7 @@ impl Transitions for Pages<'_> {
     fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
         const DAY: i64 = 86_400_000;
         let old = |stamp: &Moment| stamp.wall_ms < now.wall_ms.saturating_sub(8 * DAY) && stamp.boot != now.boot;
-        for book in self.0.borrow_mut().accounts.iter_mut() {
+        for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
             if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(|(_, stamp)| old(stamp)) {
                 let book = Arc::make_mut(book);
                 book.changes.retain(|(_, stamp)| !old(stamp));

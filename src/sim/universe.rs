@@ -1,8 +1,8 @@
 //! All that is simulated, and the checker that sees all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::TryRecvError;
@@ -222,7 +222,7 @@ pub(super) struct Universe {
     graveyard: Mutex<Vec<Call>>,
     pub(super) config: Mutex<Config>,
     /// Accounts that an administrator took out of the config.
-    pub(super) removed: Mutex<Vec<std::sync::Arc<Account>>>,
+    pub(super) removed: Mutex<Vec<Arc<Account>>>,
 }
 
 /// True time begins here: 2026-01-05, a Monday, in milliseconds since 1970.
@@ -619,10 +619,12 @@ impl Universe {
         let mut touched: Vec<(AccountName, Option<Phase>, Phase)> = Vec::new();
         if full || !worked {
             books.roll_back(mark);
-        } else {
-            for book in &books.accounts {
-                let before = mark.accounts.iter().find(|before| before.name() == book.name());
-                if before.is_none_or(|before| !std::sync::Arc::ptr_eq(before, book)) {
+        } else if !Arc::ptr_eq(&mark.accounts, &books.accounts) {
+            // Accounts come and never go, and both lists are in order.
+            let mut marked = mark.accounts.iter().peekable();
+            for book in books.accounts.iter() {
+                let before = marked.next_if(|before| before.name() == book.name());
+                if before.is_none_or(|before| !Arc::ptr_eq(before, book)) {
                     touched.push((book.name().clone(), before.map(|before| before.phase()), book.phase()));
                 }
             }
@@ -658,7 +660,7 @@ impl Universe {
 }
 
 /// The vault of a universe.
-pub(super) struct SimCarrier(pub(super) std::sync::Arc<Universe>);
+pub(super) struct SimCarrier(pub(super) Arc<Universe>);
 
 impl Carrier for SimCarrier {
     fn carry(&self, call: Call) -> Result<(), VaultError> {
@@ -670,7 +672,7 @@ impl Carrier for SimCarrier {
 }
 
 /// The clocks of a universe.
-pub(super) struct SimTime(pub(super) std::sync::Arc<Universe>);
+pub(super) struct SimTime(pub(super) Arc<Universe>);
 
 impl Time for SimTime {
     fn now(&self) -> Moment {

@@ -271,7 +271,7 @@ pub const CODES: &[Code] = &[
         "T115",
         Warning,
         "an open end before another wait",
-        "A pattern that ends in '*' takes everything that was printed. What the next line waits for is often in it, and then it is waited for in vain.",
+        "A pattern that ends in '*' waits until the device is quiet and takes everything that was printed. The next line is then looked for as the last thing in that, and anywhere in it only once its time is up.",
         "exec \"[#NEW_PASSWORD#]\"\nexpect \"*updated*\"\nexpect \"*$\"\n",
         "exec \"[#NEW_PASSWORD#]\"\nexpect \"*updated\"\nexpect \"*$\"\n",
     ),

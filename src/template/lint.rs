@@ -243,13 +243,13 @@ impl Lint<'_> {
         }
     }
 
-    /// T115: an open end takes in what the next line waits for.
+    /// T115: an open end takes along what the next line waits for.
     fn takes_all(&mut self, at: usize, pattern: &str) {
         let next = self.lines.get(at + 1).map(|line| &line.command);
         let waits =
             matches!(next, Some(Command::Expect(_) | Command::ExpectRegex(..) | Command::Read(_) | Command::Choose));
         if waits && pattern.ends_with('*') {
-            let message = "a pattern that ends in '*' takes all that came, so the next line waits for more than the device will say; leave the last '*' away";
+            let message = "a pattern that ends in '*' waits for quiet and takes all that came, what the next line waits for too; leave the last '*' away, and each line takes its own";
             self.warn(at, "T115", message);
         }
     }

@@ -1,6 +1,8 @@
 //! Seeds: parsed from what people paste, normalised, and turned into codes by `totp-rs`.
 
-use data_encoding::BASE32_NOPAD;
+use std::sync::OnceLock;
+
+use data_encoding::{BASE32_NOPAD, Encoding};
 use totp_rs::{Builder, Totp};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -203,11 +205,17 @@ fn base32(text: &str) -> Result<Zeroizing<Vec<u8>>, SeedError> {
     if matches!(clean.len() % 8, 1 | 3 | 6) {
         return Err(SeedError::BadLength(clean.len()));
     }
-    // Trailing bits that are not zero are common in hand-made seeds, and authenticator programs ignore them.
-    let mut spec = BASE32_NOPAD.specification();
-    spec.check_trailing_bits = false;
-    let encoding = spec.encoding().map_err(|_| SeedError::BadLength(clean.len()))?;
-    encoding.decode(clean.as_bytes()).map(Zeroizing::new).map_err(|_| SeedError::BadLength(clean.len()))
+    lenient_base32().decode(clean.as_bytes()).map(Zeroizing::new).map_err(|_| SeedError::BadLength(clean.len()))
+}
+
+/// Trailing bits that are not zero are common in hand-made seeds, and authenticator programs ignore them.
+fn lenient_base32() -> &'static Encoding {
+    static LENIENT: OnceLock<Encoding> = OnceLock::new();
+    LENIENT.get_or_init(|| {
+        let mut spec = BASE32_NOPAD.specification();
+        spec.check_trailing_bits = false;
+        spec.encoding().unwrap_or(BASE32_NOPAD)
+    })
 }
 
 fn percent_decode(text: &str) -> Zeroizing<String> {

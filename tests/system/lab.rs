@@ -118,36 +118,36 @@ impl Lab {
         // A code of the present step may have been used; the next one surely was not.
         let step = unix_now() / self.step;
         wait_for("the next step of the codes", || (unix_now() / self.step > step).then_some(()));
-        let folder = tempfile::tempdir().unwrap();
-        let ask = folder.path().join("ask");
-        let script = "#!/bin/sh\ncase \"$1\" in *erification*) oathtool --totp -b -s \"$STEP\"s \"$SEED\" ;; *) printf '%s\\n' \"$PASSWORD\" ;; esac\n";
-        std::fs::File::create(&ask).unwrap().write_all(script.as_bytes()).unwrap();
-        std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        let mut command = Command::new("ssh");
-        command.args([
-            "-F",
-            "none",
-            "-p",
-            &self.port.to_string(),
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-        ]);
-        command.args(["-o", "NumberOfPasswordPrompts=1", "-o", "LogLevel=ERROR"]);
-        if user == "key1" {
-            command.arg("-i").arg(key);
-        }
-        command.arg(format!("{user}@127.0.0.1")).arg("echo in-as-$USER");
-        command
-            .env("SSH_ASKPASS", &ask)
-            .env("SSH_ASKPASS_REQUIRE", "force")
-            .env("STEP", self.step.to_string())
-            .env("SEED", seed)
-            .env("PASSWORD", password);
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        output.status.success() && String::from_utf8_lossy(&output.stdout).contains(&format!("in-as-{user}"))
+        let step = self.step.to_string();
+        ssh_in(
+            self.port,
+            user,
+            &[("STEP", &step), ("SEED", seed), ("PASSWORD", password)],
+            (user == "key1").then_some(&key),
+        )
     }
+}
+
+/// Whether OpenSSH's own client logs in and runs a command; `answers` are what it answers with: a PASSWORD, and a code of
+/// SEED and STEP.
+pub fn ssh_in(port: u16, user: &str, answers: &[(&str, &str)], key: Option<&Path>) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = folder.path().join("ask");
+    let script = "#!/bin/sh\ncase \"$1\" in *erification*) oathtool --totp -b -s \"$STEP\"s \"$SEED\" ;; *) printf '%s\\n' \"$PASSWORD\" ;; esac\n";
+    std::fs::File::create(&ask).unwrap().write_all(script.as_bytes()).unwrap();
+    std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let mut command = Command::new("ssh");
+    command.args(["-F", "none", "-p", &port.to_string()]);
+    let options =
+        ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "NumberOfPasswordPrompts=1", "LogLevel=ERROR"];
+    command.args(options.iter().flat_map(|option| ["-o", option]));
+    if let Some(key) = key {
+        command.arg("-i").arg(key);
+    }
+    command.arg(format!("{user}@127.0.0.1")).arg("echo in-as-$USER");
+    command.env("SSH_ASKPASS", &ask).env("SSH_ASKPASS_REQUIRE", "force").envs(answers.iter().copied());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    output.status.success() && String::from_utf8_lossy(&output.stdout).contains(&format!("in-as-{user}"))
 }
 
 pub fn unix_now() -> u64 {

@@ -47,6 +47,25 @@ fn a_command_a_schedule_and_a_signal_each_change_a_password() {
 }
 
 #[test]
+fn templates_as_others_write_them_run_as_they_are() {
+    let begin = "set-connect-timeout 1\nset-read-timeout 5\nset-ssh-version 2\n\nexpect \"*$\"\nexec \"export LC_ALL=C\"\n\nexpect \"*$\"\nexec \"passwd\"\n\nexpect \"*password:\"\nexec \"[#CURRENT_PASSWORD#]\"\n\nexpect \"*password:\"\nexec \"[#NEW_PASSWORD#]\"\n\nexpect \"*password:\"\nexec \"[#NEW_PASSWORD#]\"";
+    let open_end = format!("{begin}\n\nexpect \"*successfully*\"\n\nexpect \"*$\"\nexec \"exit\"\n\nend");
+    let lab = Lab::start("user1 user2");
+    let place = Place::new(&(lab.sections("lab", "open-end", "") + &lab.sections("abrupt", "abrupt", "")));
+    std::fs::write(place.path("own/open-end.template"), open_end).unwrap();
+    std::fs::write(place.path("own/abrupt.template"), begin).unwrap();
+    let _daemon = place.daemon();
+    for device in ["lab", "abrupt"] {
+        place.import(device, &lab);
+    }
+    rotates_and_proves(&place, &lab, "lab", "user1");
+    rotates_and_proves(&place, &lab, "abrupt", "user2");
+    let (history, _) = place.json(&["history", "lab/user1"]);
+    let steps = history["attempts"][0]["steps"].to_string();
+    assert!(steps.contains("saw \\\"*$\\\"") && !steps.contains("did not come"), "{steps}");
+}
+
+#[test]
 fn root_changes_another_account() {
     let lab = Lab::start("root user1");
     let place = Place::new(&(lab.sections("lab", "linux-passwd-as-root", "") + "login_as = \"lab/root\"\n"));

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::lab::feed;
-use crate::scripted::{Fault, scripted};
+use crate::lab::{Lab, Place, feed, free_port, ssh_in};
 
 fn ctl(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rotorctl")).args(["template"]).args(args).output().unwrap()
@@ -230,7 +229,8 @@ fn the_table_of_codes_and_the_list_of_commands_are_true() {
 }
 
 #[test]
-fn the_tutorial_is_true_to_the_letter() {
+fn the_tutorial_holds_to_the_letter_on_a_busybox_device_behind_a_jump_host() {
+    const FIRST: &str = "First-Router-Password-1";
     let text = std::fs::read_to_string(root().join("docs/templates.md")).unwrap();
     let from = text.find("$ rotorctl template new box").unwrap();
     let answers: String = text[from..]
@@ -246,21 +246,51 @@ fn the_tutorial_is_true_to_the_letter() {
     let path = folder.path().to_str().unwrap();
     assert_eq!(said(&ctl(&["check", path])), "");
     assert!(said(&ctl(&["test", path])).contains("2 scenes of 1 recordings: 0 failed"));
-    // And on a device that asks as the page says.
-    let template = std::fs::read_to_string(folder.path().join("box.template")).unwrap();
-    let turns = [
-        ("passwd", "\r\nChanging password for root\r\nNew password: "),
-        ("{new}", "\r\nRetype password: "),
-        ("{new}", "\r\npasswd: password for root changed by root\r\nroot@box:~# "),
-        ("exit", "\r\n"),
+
+    // A device with dropbear and busybox, which has no codes, behind an OpenSSH which asks for them.
+    let (router, busybox) = (root().join("tests/lab/router.sh"), root().join("target/busybox/busybox"));
+    let port = free_port();
+    let port_text = port.to_string();
+    let settings = [
+        ("SERVICES", router.to_str().unwrap()),
+        ("BUSYBOX", busybox.to_str().unwrap()),
+        ("ROUTER_PORT", port_text.as_str()),
+        ("FIRST", FIRST),
     ];
-    let scripted = scripted("box", "root@box:~# ", &turns, 3, Fault::None);
-    std::fs::write(scripted.place.path("own/box.template"), template).unwrap();
-    let daemon = scripted.place.daemon();
-    scripted.import();
-    let (outcome, detail, exit) = scripted.place.rotate("dev/admin");
-    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
-    assert_eq!(scripted.held(), scripted.place.password("dev/admin"));
+    let lab = Lab::with("jumper", &settings);
+    let sections = |template: &str| {
+        let symbols: String = (33..127_u8).map(char::from).filter(char::is_ascii_punctuation).collect();
+        let symbols = symbols.replace('\\', "\\\\").replace('"', "\\\"");
+        let policy = format!("[policy.default]\nlength = 60\nsymbols = 40\nsymbol_set = \"{symbols}\"\n");
+        let device = format!(
+            "[device.box]\naddress = \"127.0.0.1:{port}\"\ntemplate = \"{template}\"\njump = \"gw\"\n[account.\"box/root\"]\n"
+        );
+        policy + &lab.sections("gw", "linux-passwd", "") + &device
+    };
+    let place = Place::new(&sections("box"));
+    std::fs::copy(folder.path().join("box.template"), place.path("own/box.template")).unwrap();
+    let mut daemon = place.daemon();
+    place.import("gw", &lab);
+    let fingerprint = std::fs::read_to_string(lab.dir.join("router-fingerprint")).unwrap();
+    place.must(&["trust", "box", "--yes", fingerprint.trim()], "");
+    place.must(&["secret", "set", "box/root"], &format!("{FIRST}\n"));
+    place.must(&["verify", "box/root"], "");
+    place.must(&["template", "run", "box", "--device", "box", "--until-commit"], "");
+    let accepts = |password: &str| ssh_in(port, "root", &[("PASSWORD", password)], None);
+    let mut before = FIRST.to_owned();
+    for template in ["box", "openwrt-passwd"] {
+        if template != "box" {
+            daemon.stop();
+            place.configure(&sections(template));
+            daemon = place.daemon();
+        }
+        let (outcome, detail, exit) = place.rotate("box/root");
+        assert_eq!((outcome.as_str(), exit), ("done", 0), "{template}: {detail}");
+        let password = place.password("box/root");
+        assert!(accepts(&password), "{template}: another client is refused");
+        assert!(!accepts(&before), "{template}: the old password still works");
+        before = password;
+    }
     daemon.stop();
 }
 

@@ -3,6 +3,8 @@
 //! Pure. The same code runs against a live session, a recording, a fuzzer and a simulation. What a device sends is an
 //! attacker's: buffers are bounded, matching is linear, and nothing of it reaches a record unmasked.
 
+mod echo;
+mod events;
 mod login;
 mod pattern;
 mod refusal;
@@ -12,9 +14,10 @@ mod screen;
 mod tests;
 mod values;
 
+pub use events::{Effect, Input, RunFailure, Verdict, Whose, needs_code, risks};
 pub use login::{Answer, LoginDialogue, LoginFormat, PromptError, shown_prompt};
 pub use pattern::Pattern;
 pub use refusal::device_refuses;
-pub use runner::{Effect, Input, Run, RunFailure, Verdict, Whose, needs_code, risks};
+pub use runner::Run;
 pub use screen::Screen;
 pub use values::{MissingTag, Values};

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use super::echo::{Echo, echo};
+use super::events::{Effect, Input, RunFailure, Verdict, needs_code, risks};
 use super::pattern::Pattern;
 use super::refusal::device_refuses;
 use super::screen::Screen;
@@ -16,76 +18,6 @@ const SETTLE_MS: i64 = 150;
 const READ_TIMEOUT_MS: i64 = 5_000;
 /// Standing answers given in one run at the most.
 const MOST_ANSWERS: usize = 50;
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The session's shell is open.
-    Start,
-    /// The device sent bytes.
-    Output(&'a [u8]),
-    /// The time of [`Run::deadline`] has come.
-    Tick,
-    /// The device closed the session.
-    Closed,
-    /// The code that [`Effect::NeedCode`] asked for.
-    Code(Secret),
-    /// The commit point is durable: the new password may leave.
-    Committed,
-}
-
-/// Whose code is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// The account whose password changes, or the login account where that one has no seed.
-    Account,
-    /// The login account.
-    Login,
-}
-
-/// What to do, in this order.
-#[derive(Debug)]
-pub enum Effect {
-    /// Send these bytes.
-    Send(Secret),
-    /// What is sent next holds a password or a code that the device may refuse, and count as a refused login.
-    Risk(Whose),
-    /// The device went on, and so took what was risked.
-    Accepted,
-    /// Make a code and hand it in with [`Input::Code`].
-    NeedCode(Whose),
-    /// Make it durable that the new password may be at the device, then hand in [`Input::Committed`].
-    CommitPoint,
-    /// Something to show, without any secret.
-    Step(String),
-    /// The run is over.
-    Finished(Verdict),
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The template ran to its end; the flag tells whether its commit point was passed.
-    Ran {
-        /// Whether the new password was sent.
-        committed: bool,
-    },
-    /// It failed.
-    Failed(RunFailure),
-}
-
-/// Why a run failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunFailure {
-    /// What was awaited and what was seen, secrets masked.
-    pub message: String,
-    /// Whether the new password may have reached the device.
-    pub committed: bool,
-    /// Whether the device seems to have refused the new password.
-    pub device_refuses: bool,
-    /// Whether the template itself says so, with `fail` or `no-expect`; else something did not come, or broke.
-    pub judged: bool,
-}
 
 /// One thing that a wait is content with, and the place where the run then goes on.
 struct Branch {
@@ -655,70 +587,10 @@ fn what(branches: &[Branch]) -> String {
     all.join(" or ")
 }
 
-/// Whose code a text needs before it can be sent.
-#[must_use]
-pub fn needs_code(text: &Text) -> Option<Whose> {
-    if text.has_tag("AUTH_TOTP_TOKEN") {
-        Some(Whose::Login)
-    } else {
-        text.has_tag("TOTP_TOKEN").then_some(Whose::Account)
-    }
-}
-
-/// Whose password or code a text holds that the device judges: a new password is judged only where the run proves it.
-#[must_use]
-pub fn risks(text: &Text, proves: bool) -> Option<Whose> {
-    let has = |tags: &[&str]| tags.iter().any(|tag| text.has_tag(tag));
-    if proves && has(&["NEW_PASSWORD"]) {
-        Some(Whose::Account)
-    } else if has(&["AUTH_PASSWORD", "AUTH_TOTP_TOKEN"]) {
-        Some(Whose::Login)
-    } else if has(&["CURRENT_PASSWORD", "TOTP_TOKEN"]) {
-        Some(Whose::Account)
-    } else {
-        None
-    }
-}
-
 /// Whether a match that ends at `end` may be taken now: at once where only white space follows it, else when all is
 /// quiet.
 fn matched(pattern: &Pattern, end: usize, text: &str, quiet: bool) -> bool {
     if pattern.is_open_ended() { quiet && !text.is_empty() } else { quiet || text[end..].trim().is_empty() }
-}
-
-enum Echo {
-    Whole(usize),
-    Begun,
-    None,
-}
-
-/// Whether a text begins with what was sent, wrapped or not, or has it at the end of its first lines behind a prompt.
-fn echo(text: &str, sent: &str) -> Echo {
-    let mut expected = sent.trim().chars().peekable();
-    for (at, c) in text.char_indices() {
-        match expected.peek() {
-            Some(&wanted) if wanted == c => {
-                expected.next();
-                if expected.peek().is_none() {
-                    return Echo::Whole(at + c.len_utf8());
-                }
-            }
-            _ if c.is_whitespace() => {}
-            _ => return echo_behind_prompt(text, sent.trim()),
-        }
-    }
-    Echo::Begun
-}
-
-fn echo_behind_prompt(text: &str, sent: &str) -> Echo {
-    let mut at = 0;
-    for line in text.split_inclusive('\n').take(20) {
-        at += line.len();
-        if sent.len() >= 3 && line.ends_with('\n') && line.trim_end().ends_with(sent) {
-            return Echo::Whole(at - 1);
-        }
-    }
-    Echo::None
 }
 
 fn millis(time: std::time::Duration) -> i64 {

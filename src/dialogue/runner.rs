@@ -66,8 +66,10 @@ enum State {
     AwaitingCommit {
         code: Option<Secret>,
     },
+    /// The answer to what was sent last is heard out, before the end or another line.
     Settling {
         deadline: i64,
+        ends: bool,
     },
     Over,
 }
@@ -94,6 +96,8 @@ pub struct Run {
     committed: bool,
     /// A new password was sent, and no wait was contented since.
     unanswered: bool,
+    /// A wait was contented, or the answer heard out, since the last line was sent.
+    heard: bool,
     closed: bool,
     last_output: i64,
 }
@@ -120,6 +124,7 @@ impl Run {
             proves: false,
             committed: false,
             unanswered: false,
+            heard: false,
             closed: false,
             last_output: 0,
         }
@@ -154,8 +159,10 @@ impl Run {
                 let pending = here && !unread.is_empty() || self.found_behind(branches, false).is_some();
                 Some(if pending { settled.min(*deadline) } else { *deadline })
             }
-            State::Settling { deadline } if !self.screen.since_sent().trim().is_empty() => Some(settled.min(*deadline)),
-            State::AwaitingPrompt { deadline, .. } | State::Settling { deadline } => Some(*deadline),
+            State::Settling { deadline, .. } if !self.screen.since_sent().trim().is_empty() => {
+                Some(settled.min(*deadline))
+            }
+            State::AwaitingPrompt { deadline, .. } | State::Settling { deadline, .. } => Some(*deadline),
             State::Sleeping { until } => Some(*until),
             _ => None,
         }
@@ -208,7 +215,7 @@ impl Run {
             State::AwaitingPrompt { prompt, deadline } => {
                 let late = self.closed || now >= *deadline;
                 if self.screen.since_sent().trim_end().ends_with(prompt.trim_end()) {
-                    self.unanswered = false;
+                    (self.unanswered, self.heard) = (false, true);
                     self.send(now, None, effects);
                     return true;
                 }
@@ -225,16 +232,22 @@ impl Run {
                 }
                 over
             }
-            State::Settling { deadline } => {
-                let late = self.closed || now >= *deadline;
+            State::Settling { deadline, ends } => {
+                let (late, ends) = (self.closed || now >= *deadline, *ends);
                 if self.answer(now, effects) {
                     return true;
                 }
                 let answered = !self.screen.since_sent().trim().is_empty();
-                if late || (answered && quiet) {
-                    self.finish(effects);
+                if !late && !(answered && quiet) {
+                    return false;
                 }
-                false
+                if ends {
+                    self.finish(effects);
+                } else {
+                    self.heard = true;
+                    self.state = State::Ready;
+                }
+                !ends
             }
             State::AwaitingCode | State::AwaitingCommit { .. } | State::Over => false,
         }
@@ -273,7 +286,7 @@ impl Run {
                     Place::Unread if open_end => self.screen.consume_all(end),
                     Place::Unread => self.screen.consume(end),
                 }
-                self.unanswered = false;
+                (self.unanswered, self.heard) = (false, true);
                 effects.push(Effect::Step(step));
                 // What leads to `fail` is the device's no.
                 let refused =
@@ -328,9 +341,9 @@ impl Run {
                     let prompt = self.values.fill(prompt, None).expose().to_owned();
                     self.state = State::AwaitingPrompt { prompt, deadline: now + self.read_timeout_ms };
                 }
-                None => self.send(now, None, effects),
+                None => self.send_next(now, effects),
             },
-            Command::Write(_) => self.send(now, None, effects),
+            Command::Write(_) => self.send_next(now, effects),
             Command::Expect(text) => self.wait(now, Pattern::glob(self.values.fill(text, None).expose()), text),
             Command::Read(text) => self.wait(now, Pattern::literal(self.values.fill(text, None).expose()), text),
             Command::ExpectRegex(text, _) => match self.pattern(self.at) {
@@ -441,6 +454,15 @@ impl Run {
         true
     }
 
+    /// Sends the current line; where what must not come could still come, the answer to the one before is heard out first.
+    fn send_next(&mut self, now: i64, effects: &mut Vec<Effect>) {
+        if self.guards.is_empty() || self.heard || self.closed {
+            self.send(now, None, effects);
+        } else {
+            self.state = State::Settling { deadline: now + self.read_timeout_ms, ends: false };
+        }
+    }
+
     /// Sends the current line or standing answer, as soon as its code is there and the commit point it may be is durable.
     fn send(&mut self, now: i64, code: Option<Secret>, effects: &mut Vec<Effect>) {
         let template = self.template.clone();
@@ -483,6 +505,7 @@ impl Run {
         self.screen.mark_sent();
         self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
         self.last_output = now;
+        self.heard = false;
         self.unanswered |= text.has_tag("NEW_PASSWORD");
         if let Some(whose) = risks(text, self.proves) {
             effects.push(Effect::Risk(whose));
@@ -496,7 +519,7 @@ impl Run {
                 let until = now + self.read_timeout_ms;
                 if let State::Waiting { deadline, .. }
                 | State::AwaitingPrompt { deadline, .. }
-                | State::Settling { deadline } = &mut self.state
+                | State::Settling { deadline, .. } = &mut self.state
                 {
                     *deadline = until;
                 }
@@ -509,7 +532,7 @@ impl Run {
         if self.closed || self.guards.is_empty() && !self.unanswered {
             self.finish(effects);
         } else {
-            self.state = State::Settling { deadline: now + self.read_timeout_ms };
+            self.state = State::Settling { deadline: now + self.read_timeout_ms, ends: true };
         }
     }
 

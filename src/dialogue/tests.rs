@@ -183,6 +183,23 @@ fn no_expect_fails_on_what_comes_until_the_next_line_or_the_end() {
 }
 
 #[test]
+fn a_line_behind_no_expect_is_sent_once_the_answer_was_heard() {
+    let start = || {
+        let mut run = run("exec \"set ds [x]\"\nno-expect \"*Exception*\"\nexec \"save\"\nexpect \"ok\"\n");
+        assert_eq!(told(run.handle(0, Input::Start)), ["send \"set ds [x]\\n\""]);
+        run
+    };
+    let mut well = start();
+    well.handle(10, Input::Output(b"set ds [x]\r\n"));
+    assert_eq!(told(well.handle(400, Input::Tick)), [""; 0], "the echo is no answer");
+    well.handle(1_000, Input::Output(b"tool> "));
+    assert_eq!(told(well.handle(1_150, Input::Tick)), ["send \"save\\n\""]);
+    let badly = told(start().handle(10, Input::Output(b"set ds [x]\r\nException: no such thing\r\n")));
+    assert!(badly[0].contains("which must not come"), "{badly:?}");
+    assert_eq!(told(start().handle(5_000, Input::Tick)), ["send \"save\\n\""], "a device may be silent");
+}
+
+#[test]
 fn a_wait_that_times_out_names_the_line_and_masks_what_was_seen() {
     let mut run = run("exec \"[#CURRENT_PASSWORD#]\"\nset-read-timeout 2\nexpect \"never\"\n");
     run.handle(0, Input::Start);

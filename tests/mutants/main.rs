@@ -20,7 +20,7 @@ use list::{MUTANTS, Mutant};
 /// Histories within which each bug is found.
 const HISTORIES: &str = "20000";
 /// Histories without a bug, unless the environment's HISTORIES says otherwise.
-const CLEAN: &str = "60000";
+const CLEAN: &str = "100000";
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -49,10 +49,15 @@ fn sow(root: &Path, to: &Path) {
     }
     // As another version: cargo tells packages apart by that, and would take the copy's library for the true one.
     let ours = format!("name = \"rotord\"\nversion = \"{}\"", env!("CARGO_PKG_VERSION"));
-    for file in ["Cargo.toml", "Cargo.lock"] {
-        let text = fs::read_to_string(root.join(file)).unwrap();
-        assert_eq!(text.matches(&ours).count(), 1, "{file}");
-        write(&to.join(file), &text.replace(&ours, "name = \"rotord\"\nversion = \"0.0.0-sown\""));
+    let ours = (ours.as_str(), "name = \"rotord\"\nversion = \"0.0.0-sown\"");
+    let slow = ("[profile.quick.package.rotord]\nopt-level = 1", "[profile.quick.package.rotord]\nopt-level = 3");
+    for (file, changes) in [("Cargo.toml", &[ours, slow][..]), ("Cargo.lock", &[ours])] {
+        let mut text = fs::read_to_string(root.join(file)).unwrap();
+        for (from, to) in changes {
+            assert_eq!(text.matches(from).count(), 1, "{file}: {from}");
+            text = text.replace(from, to);
+        }
+        write(&to.join(file), &text);
     }
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     let mut folders = vec![PathBuf::from("src")];

@@ -238,14 +238,11 @@ impl Run {
                     return true;
                 }
                 let answered = !self.screen.since_sent().trim().is_empty();
-                if !late && !(answered && quiet) {
-                    return false;
-                }
-                if ends {
-                    self.finish(effects);
-                } else {
-                    self.heard = true;
-                    self.state = State::Ready;
+                let over = late || (answered && quiet);
+                match (over, ends) {
+                    (false, _) => return false,
+                    (true, true) => self.finish(effects),
+                    (true, false) => (self.heard, self.state) = (true, State::Ready),
                 }
                 !ends
             }

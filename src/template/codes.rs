@@ -275,6 +275,14 @@ pub const CODES: &[Code] = &[
         "exec \"[#NEW_PASSWORD#]\"\nexpect \"*updated*\"\nexpect \"*$\"\n",
         "exec \"[#NEW_PASSWORD#]\"\nexpect \"*updated\"\nexpect \"*$\"\n",
     ),
+    code(
+        "T116",
+        Warning,
+        "something behind the end",
+        "In a regular expression, '$' is the end of what was printed. With more behind it, the expression matches nothing that a device prints. A dollar is '\\$', or '[$]'.",
+        "exec \"[#NEW_PASSWORD#]\"\nexpect-regex \"$ \"\n",
+        "exec \"[#NEW_PASSWORD#]\"\nexpect-regex \"\\$ $\"\n",
+    ),
 ];
 
 impl Code {

@@ -72,6 +72,7 @@ pub(super) fn lint(section: Section, template: &Template, has_verify: bool) -> V
         lint.proof(has_verify);
     }
     lint.waits();
+    lint.dead_ends();
     lint.sleeps();
     lint.quoting();
     lint.spelling();
@@ -102,6 +103,26 @@ fn is_wait(command: &Command) -> bool {
         command,
         Command::Expect(_) | Command::ExpectRegex(..) | Command::Read(_) | Command::NoExpect(_) | Command::Choose
     )
+}
+
+/// Whether a `$` that means the end stands before something that takes a character.
+fn wants_more_behind_the_end(expression: &str) -> bool {
+    let mut chars = expression.chars().peekable();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '$' if !in_class => match chars.peek() {
+                // The end of the expression or of an alternative, or another one of no width.
+                None | Some(')' | '|' | '$' | '\\' | '(' | '*' | '?' | '+' | '{') => {}
+                Some(_) => return true,
+            },
+            _ => {}
+        }
+    }
+    false
 }
 
 /// What `exec` and `write` send, not a standing answer.
@@ -240,6 +261,19 @@ impl Lint<'_> {
             }
             self.twice(at, &mut last_wait);
             self.takes_all(at, &pattern);
+        }
+    }
+
+    /// T116: expressions that want something behind the end of what was printed.
+    fn dead_ends(&mut self) {
+        for at in 0..self.lines.len() {
+            let (Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags)) = &self.lines[at].command else {
+                continue;
+            };
+            if !flags.multi_line && wants_more_behind_the_end(&text.to_string()) {
+                let message = "an unescaped '$' is the end of what was printed, and nothing comes behind it; write '\\$' for a dollar";
+                self.warn(at, "T116", message);
+            }
         }
     }
 

@@ -27,10 +27,12 @@ pub(super) fn local(time: Option<&str>) -> String {
 
 /// Rows under a header, columns as wide as they must be.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(header.get(column).map(|name| name.len())).max().unwrap_or(0)
-    };
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.chain([header[column].len()]).max().unwrap_or(0)
+        })
+        .collect();
     let line = |cells: Vec<&str>| {
         let last = cells.len().saturating_sub(1);
         let padded: Vec<String> = cells
@@ -40,7 +42,8 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
                 if n == last {
                     (*cell).to_owned()
                 } else {
-                    format!("{cell}{}", " ".repeat(width(n).saturating_sub(cell.chars().count())))
+                    let width = widths.get(n).copied().unwrap_or(0);
+                    format!("{cell}{}", " ".repeat(width.saturating_sub(cell.chars().count())))
                 }
             })
             .collect();

@@ -1,5 +1,6 @@
 //! Commands that ask the daemon.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -125,17 +126,15 @@ fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
 }
 
 async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, Failure> {
+    let mut known = BTreeSet::new();
     let mut body = StatusBody { accounts: Vec::new(), config_error: None, vault_error: None, clock_warning: None };
     let globs: Vec<Option<&str>> =
         if accounts.is_empty() { vec![None] } else { accounts.iter().map(|glob| Some(glob.as_str())).collect() };
     for glob in globs {
         let query: Vec<(&str, &str)> = glob.map(|glob| ("account", glob)).into_iter().collect();
         let part: StatusBody = client.get("/v1/status", &query).await?;
-        for account in part.accounts {
-            if !body.accounts.iter().any(|known| known.account == account.account) {
-                body.accounts.push(account);
-            }
-        }
+        // Two globs may name the same account.
+        body.accounts.extend(part.accounts.into_iter().filter(|account| known.insert(account.account.clone())));
         body.config_error = part.config_error;
         body.vault_error = part.vault_error;
         body.clock_warning = part.clock_warning;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::admission::in_words;
 use super::core::Core;
 use crate::config::Account;
-use crate::model::{AccountName, rfc3339};
+use crate::model::{AccountName, Moment, rfc3339};
 use crate::policy::LimitError;
 use crate::rotation::{Doubt, Phase};
 use crate::vault::{AccountRow, AttemptRow, VaultError};
@@ -54,7 +54,7 @@ impl Core {
             })
             .await?;
         let mut told = Telling { account: &account, row: row.as_ref(), candidate, means: Vec::new(), next: Vec::new() };
-        told.tell(self.next_run(&config, &account.name).map(rfc3339), now.wall_ms);
+        told.tell(self.next_run(&config, &account.name).map(rfc3339), &now);
         if let Err(LimitError { used, free_in_ms }) = cap {
             told.means.push(format!(
                 "It was changed {used} times in the last 24 hours; the next change is allowed in {}.",
@@ -103,7 +103,7 @@ impl Telling<'_> {
         self.next.push((format!("rotorctl {command} {}", self.account.name), what.into()));
     }
 
-    fn tell(&mut self, next_run: Option<String>, now: i64) {
+    fn tell(&mut self, next_run: Option<String>, now: &Moment) {
         let Some(row) = self.row else {
             self.say("Nothing of it is stored yet.");
             return self.offer("secret set", "store the password that the device has");
@@ -149,12 +149,12 @@ impl Telling<'_> {
         self.offer("rotate", "change it now");
     }
 
-    fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: i64) {
+    fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: &Moment) {
         self.say("A change was cut off after the new password may have left: the device has the old or the new one, and the vault holds both.");
         if doubt.other_refused {
             self.say(format!("A login with the {} one was refused.", doubt.likely.other().name()));
         }
-        let when = row.wake.map_or("soon".to_owned(), |at| format!("in {}", in_words(at - now)));
+        let when = row.wake.as_ref().map_or("soon".to_owned(), |at| format!("in {}", in_words(at.since(now))));
         self.say(format!(
             "rotord tries the {} one {when}, by itself and within the lockout budget.",
             doubt.likely.name()
@@ -163,10 +163,10 @@ impl Telling<'_> {
         self.resolutions();
     }
 
-    fn waits_for_a_person(&mut self, row: &AccountRow, now: i64) {
+    fn waits_for_a_person(&mut self, row: &AccountRow, now: &Moment) {
         self.say("No password in the vault is known to work, so rotord tries none until a person says more.");
-        if let Some(at) = row.wake.filter(|_| self.account.mends_itself()) {
-            self.say(format!("Its reconcile account sets a new one by itself in {}.", in_words(at - now)));
+        if let Some(at) = row.wake.as_ref().filter(|_| self.account.mends_itself()) {
+            self.say(format!("Its reconcile account sets a new one by itself in {}.", in_words(at.since(now))));
         }
         match &self.account.reconcile_as {
             Some(mender) => self.offer("reconcile", format!("set a new password through {mender}")),

@@ -22,13 +22,14 @@ impl Core {
             .call(move |tx| {
                 tx.close_open_attempts(&now)?;
                 tx.forget_old(&now)?;
+                tx.carry_wakes_over(&now)?;
                 let rows = tx.accounts()?;
                 // An account that mends itself, and that a crash kept from being told when, is told now.
                 for row in rows.iter().filter(|row| row.phase == Phase::Quarantined && row.wake.is_none()) {
                     let account = AccountName::parse(&row.name).ok().and_then(|name| config.accounts.get(&name));
                     let mends = |account: &&Arc<Account>| account.mends_itself() && row.tries < account.policy.attempts;
                     if let Some(account) = account.filter(mends) {
-                        tx.set_wake(&account.name, Some(now.plus_ms(60_000).wall_ms), row.tries)?;
+                        tx.set_wake(&account.name, Some(&now.plus_ms(60_000)), row.tries)?;
                     }
                 }
                 Ok(rows)

@@ -50,15 +50,15 @@ pub async fn keep_schedule(core: Arc<Core>) {
             Ok(wake) => wake,
             Err(error) => {
                 tracing::error!(%error, "the vault cannot be used; no rotation starts until it can");
-                Some(core.clock.now().wall_ms + 5_000)
+                Some(5_000)
             }
         };
         agenda.start_due(&core).await;
-        let next = agenda.heap.peek().map(|Reverse((at, _))| *at).into_iter().chain(wake).min();
         let now = core.clock.now().wall_ms;
+        let next = agenda.heap.peek().map(|Reverse((at, _))| *at - now).into_iter().chain(wake).min();
         // The clock is looked at again in a while, since it may be set.
         let longest = core.clock.longest_sleep();
-        let pause = next.map_or(longest, |at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0)).min(longest));
+        let pause = next.map_or(longest, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(longest));
         tokio::select! {
             biased;
             () = core.stopped() => {}
@@ -78,7 +78,7 @@ impl Agenda {
         if clock_was_set {
             let by_ms = offset - self.offset;
             tracing::warn!(by_ms, "the wall clock was set; run times are worked out anew");
-            core.vault.call(move |tx| tx.clock_was_set(by_ms, &moment)).await?;
+            core.vault.call(move |tx| tx.clock_was_set(&moment)).await?;
             self.offset = offset;
             // Turns that wait go on waiting as long; the jobs' times follow below, and again if that fails.
             let turns = std::mem::take(&mut self.heap).into_iter();
@@ -259,9 +259,9 @@ impl Core {
             .min()
     }
 
-    /// Goes on with the accounts whose time has come, and tells when the next one's comes.
+    /// Goes on with the accounts whose time has come, and tells in how many milliseconds the next one's comes.
     async fn due_accounts(self: &Arc<Self>) -> Result<Option<i64>, VaultError> {
-        let now = self.clock.now().wall_ms;
+        let now = self.clock.now();
         let waiting = self.vault.call(|tx| tx.waiting()).await?;
         let mut next = None;
         for row in waiting {
@@ -274,9 +274,9 @@ impl Core {
                 i64::try_from(account.policy.retry_after.as_millis()).unwrap_or(i64::MAX).max(DAY_MS)
             });
             // A time further off than any that is ever set comes from a clock that was wrong.
-            let at = row.wake.filter(|at| at.saturating_sub(now) <= longest).unwrap_or(now);
-            if at > now {
-                next = Some(next.map_or(at, |next: i64| next.min(at)));
+            let left = row.wake.map(|at| at.since(&now)).filter(|left| *left <= longest).unwrap_or(0);
+            if left > 0 {
+                next = Some(next.map_or(left, |next: i64| next.min(left)));
                 continue;
             }
             if !self.config().accounts.contains_key(&account) {

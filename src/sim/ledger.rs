@@ -35,7 +35,7 @@ pub(super) struct Book {
     paused: bool,
     last_change: Option<i64>,
     last_error: Option<String>,
-    wake: Option<i64>,
+    wake: Option<Moment>,
     tries: u32,
     verified: Option<i64>,
     passwords: Vec<Version>,
@@ -106,7 +106,7 @@ impl Book {
             paused: self.paused,
             last_change: self.last_change,
             last_error: self.last_error.clone(),
-            wake: self.wake,
+            wake: self.wake.clone(),
             tries: self.tries,
             verified: self.verified,
         }
@@ -282,9 +282,9 @@ impl Records for Pages<'_> {
         Ok(self.0.borrow().paused_jobs.contains(job))
     }
 
-    fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError> {
+    fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError> {
         self.update(account, |book| {
-            book.wake = wake;
+            book.wake = wake.cloned();
             book.tries = tries;
         });
         Ok(())
@@ -477,7 +477,7 @@ impl Transitions for Pages<'_> {
         &self,
         account: &AccountName,
         why: &str,
-        wake: Option<i64>,
+        by_itself: bool,
         now: &Moment,
     ) -> Result<(), VaultError> {
         self.update(account, |book| {
@@ -485,7 +485,7 @@ impl Transitions for Pages<'_> {
                 book.phase = Phase::Quarantined;
                 book.since = now.wall_ms;
                 book.last_error = Some(why.to_owned());
-                book.wake = wake;
+                book.wake = by_itself.then(|| now.clone());
                 book.tries = 0;
             }
         });
@@ -569,7 +569,7 @@ impl Transitions for Pages<'_> {
         })
     }
 
-    fn clock_was_set(&self, by_ms: i64, now: &Moment) -> Result<(), VaultError> {
+    fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError> {
         let fresh = |stamp: &mut Moment| {
             if stamp.boot == now.boot {
                 stamp.wall_ms = now.wall_ms - (now.since_boot_ms - stamp.since_boot_ms);
@@ -579,7 +579,18 @@ impl Transitions for Pages<'_> {
             let book = Arc::make_mut(book);
             book.changes.iter_mut().for_each(|(_, stamp)| fresh(stamp));
             book.failed.iter_mut().for_each(|(_, stamp)| fresh(stamp));
-            book.wake = book.wake.map(|wake| wake + by_ms);
+            book.wake.iter_mut().for_each(fresh);
+        }
+        Ok(())
+    }
+
+    fn carry_wakes_over(&self, now: &Moment) -> Result<(), VaultError> {
+        for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
+            if book.wake.as_ref().is_some_and(|wake| wake.boot != now.boot) {
+                let wake = &mut Arc::make_mut(book).wake;
+                let left = wake.as_ref().map(|wake| wake.wall_ms - now.wall_ms);
+                *wake = left.map(|left| now.plus_ms(left));
+            }
         }
         Ok(())
     }

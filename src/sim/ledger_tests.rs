@@ -37,10 +37,10 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         10 => format!("{:?}", tx.transition(&step(Persist::Revert, None))),
         11 => format!("{:?}", tx.transition(&step(Persist::Quarantine, None))),
         12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
-        13 => format!("{:?}", tx.quarantine_idle(&name, "why", Some(i64::from(n)), now)),
+        13 => format!("{:?}", tx.quarantine_idle(&name, "why", n.is_multiple_of(2), now)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
         15 => tx.add_failed_login(&name, now).map(|_| "ok".to_owned())?,
-        16 => format!("{:?}", tx.set_wake(&name, (n.is_multiple_of(2)).then_some(now.wall_ms), u32::from(n % 4))),
+        16 => format!("{:?}", tx.set_wake(&name, (n.is_multiple_of(2)).then_some(now), u32::from(n % 4))),
         17 => format!("{:?}", tx.set_paused(&name, n.is_multiple_of(2), now)),
         18 => format!("{:?}", tx.set_verified(&name, now)),
         19 => {
@@ -50,7 +50,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
                 Reservation::WaitUntil(at) => format!("until {at}"),
             }
         }
-        20 => format!("{:?}", tx.clock_was_set(i64::from(n) * 1000, now)),
+        20 => format!("{:?}", (tx.clock_was_set(now), tx.carry_wakes_over(now))),
         21 => format!("{:?}", tx.forget_old(now)),
         22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n.is_multiple_of(2)))),
         23 => {

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::error::VaultError;
 use super::secrets::StoredPassword;
 use super::store::Tx;
-use crate::model::{AccountName, AccountState, Actor, DeviceName, Moment, Outcome, Secret, Step, rfc3339};
+use crate::model::{AccountName, AccountState, Actor, BootId, DeviceName, Moment, Outcome, Secret, Step, rfc3339};
 use crate::rotation::{Doubt, Phase, Which};
 use crate::totp::Skew;
 
@@ -29,7 +29,7 @@ pub struct AccountRow {
     /// How the last attempt failed.
     pub last_error: Option<String>,
     /// When rotord goes on by itself with it.
-    pub wake: Option<i64>,
+    pub wake: Option<Moment>,
     /// Tries of the scheduled run under way.
     pub tries: u32,
     /// When the stored password was last tried to no other end, in milliseconds since 1970.
@@ -94,10 +94,22 @@ fn parse_phase(text: &str) -> Option<Phase> {
 }
 
 const ACCOUNT_COLUMNS: &str =
-    "name, state, since, attempt, current, paused, last_change, last_error, wake, tries, verified";
+    "name, state, since, attempt, current, paused, last_change, last_error, wake, wake_boot, wake_up, tries, verified";
 
 fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
     let state: String = row.get(1)?;
+    let wake = match row.get(8)? {
+        Some(wall_ms) => {
+            let boot: Option<String> = row.get(9)?;
+            let up: Option<i64> = row.get(10)?;
+            Some(Moment {
+                wall_ms,
+                boot: BootId(boot.unwrap_or_default().into()),
+                since_boot_ms: up.unwrap_or_default(),
+            })
+        }
+        None => None,
+    };
     let account = AccountRow {
         name: row.get(0)?,
         phase: Phase::Idle,
@@ -107,9 +119,9 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
         paused: row.get(5)?,
         last_change: row.get(6)?,
         last_error: row.get(7)?,
-        wake: row.get(8)?,
-        tries: row.get(9)?,
-        verified: row.get(10)?,
+        wake,
+        tries: row.get(11)?,
+        verified: row.get(12)?,
     };
     Ok((state, account))
 }
@@ -206,7 +218,7 @@ pub trait Records {
     ///
     /// # Errors
     /// SQLite failed.
-    fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError>;
+    fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError>;
 
     /// Records that the stored password was tried.
     ///
@@ -328,10 +340,16 @@ impl Records for Tx<'_> {
             .query_row("SELECT EXISTS (SELECT 1 FROM paused_job WHERE name = ?1)", [job], |row| row.get(0))?)
     }
 
-    fn set_wake(&self, account: &AccountName, wake: Option<i64>, tries: u32) -> Result<(), VaultError> {
+    fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError> {
         self.connection.execute(
-            "UPDATE account SET wake = ?2, tries = ?3 WHERE name = ?1",
-            params![account.as_str(), wake, tries],
+            "UPDATE account SET wake = ?2, wake_boot = ?3, wake_up = ?4, tries = ?5 WHERE name = ?1",
+            params![
+                account.as_str(),
+                wake.map(|at| at.wall_ms),
+                wake.map(|at| &*at.boot.0),
+                wake.map(|at| at.since_boot_ms),
+                tries
+            ],
         )?;
         Ok(())
     }

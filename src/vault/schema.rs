@@ -5,7 +5,12 @@ use rusqlite::Connection;
 use super::error::VaultError;
 
 /// One step a version; a step that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// Brings a database to the newest schema.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), VaultError> {

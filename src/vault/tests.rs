@@ -322,3 +322,43 @@ async fn a_fresh_key_seals_every_secret_anew_and_forgets_no_code() {
     let report = verify_files(&place.state().join("audit"), None).unwrap();
     assert!(report.ok && report.events == 1, "{report:?}");
 }
+
+#[tokio::test]
+async fn a_wait_lasts_as_long_whatever_is_done_to_the_wall_clock() {
+    const HOUR: i64 = 3_600_000;
+    let at =
+        |boot: &str, wall_ms: i64, since_boot_ms: i64| Moment { wall_ms, boot: BootId(boot.into()), since_boot_ms };
+    let place = place();
+    let vault = place.open().unwrap();
+    let left = |vault: Vault, now: Moment| async move {
+        vault.call(move |tx| Ok(tx.account(&account())?.unwrap().wake.unwrap().since(&now))).await.unwrap()
+    };
+    // Set by a wall clock that runs a day ahead, before anybody noticed; then it is set right.
+    let wrong = at("a", 24 * HOUR, 1_000);
+    vault
+        .call(move |tx| {
+            tx.set_secret(&account(), &Kind::Password, &Secret::new("First".into()), &wrong)?;
+            tx.set_wake(&account(), Some(&wrong.plus_ms(HOUR)), 1)
+        })
+        .await
+        .unwrap();
+    let right = at("a", 10, 2_000);
+    assert_eq!(left(vault.clone(), right.clone()).await, HOUR - 1_000);
+    vault.call(move |tx| tx.clock_was_set(&right)).await.unwrap();
+    // Another boot goes by what the wall clock said at last, and then by its own clock.
+    let next = at("b", 10 + HOUR / 2, 100);
+    let there = next.clone();
+    vault.call(move |tx| tx.carry_wakes_over(&there)).await.unwrap();
+    assert_eq!(left(vault.clone(), next).await, HOUR / 2 - 1_000);
+    assert_eq!(left(vault.clone(), at("b", 90 * HOUR, 100 + HOUR / 4)).await, HOUR / 4 - 1_000);
+    // One of an older schema has no boot.
+    drop(vault);
+    drop(reopen(&place));
+    let database = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
+    database.execute("UPDATE account SET wake = ?1, wake_boot = NULL, wake_up = NULL", [5 * HOUR]).unwrap();
+    drop(database);
+    let vault = reopen(&place);
+    assert_eq!(left(vault.clone(), at("b", 4 * HOUR, 7)).await, HOUR);
+    vault.call(move |tx| tx.carry_wakes_over(&at("b", 4 * HOUR, 7))).await.unwrap();
+    assert_eq!(left(vault, at("b", 0, 7 + HOUR)).await, 0);
+}

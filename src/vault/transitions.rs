@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::params;
 
 use super::error::VaultError;
-use super::records::phase_text;
+use super::records::{Records, phase_text};
 use super::secrets::Kind;
 use super::store::Tx;
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
@@ -56,8 +56,8 @@ pub trait Transitions {
     /// SQLite or the random source failed, or there is no candidate where one is needed.
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
 
-    /// Puts an account at rest aside for a person: its stored password was refused. With `wake`, rotord goes on with it
-    /// by itself at that time, in milliseconds since 1970.
+    /// Puts an account at rest aside for a person: its stored password was refused. With `by_itself`, rotord
+    /// goes on with it, and need not wait.
     ///
     /// # Errors
     /// SQLite failed.
@@ -65,7 +65,7 @@ pub trait Transitions {
         &self,
         account: &AccountName,
         why: &str,
-        wake: Option<i64>,
+        by_itself: bool,
         now: &Moment,
     ) -> Result<(), VaultError>;
 
@@ -126,12 +126,19 @@ pub trait Transitions {
         now: &Moment,
     ) -> Result<Reservation, VaultError>;
 
-    /// The wall clock was set by so many milliseconds while this boot went on: what was stamped in it is stamped anew by
-    /// the boot clock, so that it keeps its true age after a reboot, and what waits for a time goes on waiting as long.
+    /// The wall clock was set while this boot went on: what was stamped in it is stamped anew by the boot clock, so that it
+    /// keeps its true age after a reboot.
     ///
     /// # Errors
     /// SQLite failed.
-    fn clock_was_set(&self, by_ms: i64, now: &Moment) -> Result<(), VaultError>;
+    fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError>;
+
+    /// What waits for a time that was set in an earlier boot waits as long by this boot's clock, whatever becomes of the
+    /// wall clock.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn carry_wakes_over(&self, now: &Moment) -> Result<(), VaultError>;
 
     /// Forgets what no rule can need any more: stamps older than eight days, and used codes and attempts older than
     /// four hundred. Counted on the wall clock, with room for one that is wrong by days.
@@ -185,14 +192,17 @@ impl Transitions for Tx<'_> {
         &self,
         account: &AccountName,
         why: &str,
-        wake: Option<i64>,
+        by_itself: bool,
         now: &Moment,
     ) -> Result<(), VaultError> {
         self.connection.execute(
-            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3, wake = ?4, tries = 0
+            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3, wake = NULL, tries = 0
              WHERE name = ?1 AND state = 'idle'",
-            params![account.as_str(), now.wall_ms, why, wake],
+            params![account.as_str(), now.wall_ms, why],
         )?;
+        if by_itself && self.connection.changes() > 0 {
+            self.set_wake(account, Some(now), 0)?;
+        }
         Ok(())
     }
 
@@ -314,14 +324,22 @@ impl Transitions for Tx<'_> {
         }
     }
 
-    fn clock_was_set(&self, by_ms: i64, now: &Moment) -> Result<(), VaultError> {
-        for table in ["change", "failed_login"] {
-            self.connection.execute(
-                &format!("UPDATE {table} SET wall = ?1 - (?2 - up) WHERE boot = ?3"),
-                params![now.wall_ms, now.since_boot_ms, &*now.boot.0],
-            )?;
+    fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError> {
+        for statement in [
+            "UPDATE change SET wall = ?1 - (?2 - up) WHERE boot = ?3",
+            "UPDATE failed_login SET wall = ?1 - (?2 - up) WHERE boot = ?3",
+            "UPDATE account SET wake = ?1 - (?2 - wake_up) WHERE wake_boot = ?3 AND wake IS NOT NULL",
+        ] {
+            self.connection.execute(statement, params![now.wall_ms, now.since_boot_ms, &*now.boot.0])?;
         }
-        self.connection.execute("UPDATE account SET wake = wake + ?1 WHERE wake IS NOT NULL", [by_ms])?;
+        Ok(())
+    }
+
+    fn carry_wakes_over(&self, now: &Moment) -> Result<(), VaultError> {
+        self.connection.execute(
+            "UPDATE account SET wake_up = ?2 + (wake - ?1), wake_boot = ?3 WHERE wake IS NOT NULL AND wake_boot IS NOT ?3",
+            params![now.wall_ms, now.since_boot_ms, &*now.boot.0],
+        )?;
         Ok(())
     }
 

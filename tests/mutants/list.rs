@@ -189,9 +189,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "an account of unknown outcome is not looked at again",
         "src/daemon/scheduler.rs",
-        "            let at = row.wake.filter(",
+        "            let left = row.wake.map(",
         "            if MUTANT { continue; }
-            let at = row.wake.filter(",
+            let left = row.wake.map(",
     ),
     bug(
         "an interrupted attempt is not gone on with after a start",

@@ -85,8 +85,8 @@ impl Attempt {
         if own {
             return;
         }
-        let wake = self.login.mends_itself().then_some(now.wall_ms);
-        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&login, &why, wake, &now)).await {
+        let mends = self.login.mends_itself();
+        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&login, &why, mends, &now)).await {
             tracing::error!(account = %self.login.name, %error, "the login account could not be quarantined");
         }
     }
@@ -270,7 +270,7 @@ impl Attempt {
     pub(super) async fn check(&self, which: Which) -> Event {
         let name = which.name();
         if let Err(free_in) = self.budget(&self.account.name).await {
-            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(free_in).wall_ms);
+            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(free_in));
             self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));
             return Event::Unreachable;
         }
@@ -314,7 +314,7 @@ impl Attempt {
     async fn note_failed_login(&self, error: &DeviceError) {
         self.note_impostor(error).await;
         if let DeviceError::BudgetSpent { free_in_ms, .. } = error {
-            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms).wall_ms);
+            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms));
         }
     }
 

@@ -26,7 +26,7 @@ use super::values::{Stored, base_values, jump_accounts, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, Watcher};
-use crate::model::{AccountName, Actor, Candidate, Masker, Outcome, Secret, Step, Trigger, rfc3339};
+use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger, rfc3339};
 use crate::recording::Said;
 use crate::rotation::{Action, End, Event, Persist, Phase, Rotation};
 use crate::template::Checked;
@@ -116,7 +116,7 @@ pub(super) struct Attempt {
     /// A rule that was kept at the first look stood against it at the second.
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
-    wake: Plain<Option<i64>>,
+    wake: Plain<Option<Moment>>,
 }
 
 fn lock<T>(mutex: &Plain<T>) -> std::sync::MutexGuard<'_, T> {

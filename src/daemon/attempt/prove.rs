@@ -87,7 +87,7 @@ impl Attempt {
         let now = self.core.clock.now();
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
         let refused = outcome == Outcome::Unknown;
-        let wake = (refused && self.account.mends_itself()).then_some(now.wall_ms);
+        let mends = refused && self.account.mends_itself();
         let (name, text) = (self.account.name.clone(), detail.clone());
         let draft =
             refused.then(|| Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(detail.clone()) });
@@ -95,7 +95,7 @@ impl Attempt {
             tx.save_attempt(&row)?;
             tx.set_verified(&name, &now)?;
             if let Some(draft) = &draft {
-                tx.quarantine_idle(&name, &text, wake, &now)?;
+                tx.quarantine_idle(&name, &text, mends, &now)?;
                 tx.audit(draft, &now)?;
             }
             Ok(())
@@ -103,7 +103,7 @@ impl Attempt {
         if let Err(error) = saved.await {
             tracing::error!(account = %self.account.name, %error, "a check is not on record");
         }
-        if wake.is_some() {
+        if mends {
             self.core.wake.notify_one();
         }
         self.result(outcome, detail)

@@ -81,7 +81,7 @@ impl Attempt {
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
-        let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
+        let (wake, last_error, mends) = (lock(&self.wake).clone(), detail.clone(), self.account.mends_itself());
         let saved = self
             .core
             .vault
@@ -102,23 +102,24 @@ impl Attempt {
                 let (wake, tries) = match account.phase {
                     Phase::Idle if outcome == Outcome::Failed && by_itself => {
                         let tries = account.tries + 1;
-                        let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms).wall_ms);
-                        (wake, if wake.is_some() { tries } else { 0 })
+                        let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms));
+                        let tries = if wake.is_some() { tries } else { 0 };
+                        (wake, tries)
                     }
                     Phase::Quarantined if mends && outcome == Outcome::Refused => {
-                        (Some(now.plus_ms(3_600_000).wall_ms), account.tries)
+                        (Some(now.plus_ms(3_600_000)), account.tries)
                     }
                     Phase::Quarantined if mends && account.tries < policy.attempts => {
-                        (Some(now.plus_ms(look_again_ms(account.tries)).wall_ms), account.tries + 1)
+                        (Some(now.plus_ms(look_again_ms(account.tries))), account.tries + 1)
                     }
                     Phase::Idle | Phase::Quarantined => (None, 0),
                     // Not known: looked at again in a while, sooner where the budget says when.
                     _ => {
-                        let at = wake.unwrap_or(now.plus_ms(look_again_ms(account.tries)).wall_ms);
+                        let at = wake.unwrap_or_else(|| now.plus_ms(look_again_ms(account.tries)));
                         (Some(at), account.tries.saturating_add(1))
                     }
                 };
-                tx.set_wake(&name, wake, tries)?;
+                tx.set_wake(&name, wake.as_ref(), tries)?;
                 Ok(wake)
             })
             .await;

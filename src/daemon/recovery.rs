@@ -22,13 +22,23 @@ impl Core {
             .call(move |tx| {
                 tx.close_open_attempts(&now)?;
                 tx.forget_old(&now)?;
-                tx.carry_wakes_over(&now)?;
                 let rows = tx.accounts()?;
-                // An account that mends itself, and that a crash kept from being told when, is told now.
-                for row in rows.iter().filter(|row| row.phase == Phase::Quarantined && row.wake.is_none()) {
-                    let account = AccountName::parse(&row.name).ok().and_then(|name| config.accounts.get(&name));
+                for row in &rows {
+                    let Ok(name) = AccountName::parse(&row.name) else { continue };
+                    let account = config.accounts.get(&name);
+                    // What waits since an earlier boot waits on by this one's clock, and no longer than anything ever
+                    // waits: how long the host was down is only known if its wall clock told the truth.
+                    if let Some(wake) = row.wake.as_ref().filter(|wake| wake.boot != now.boot) {
+                        let longest = account.map_or(0, |account| account.policy.longest_wait_ms());
+                        let wake = now.plus_ms(wake.since(&now).clamp(0, longest));
+                        tx.set_wake(&name, Some(&wake), row.tries)?;
+                    }
+                    // An account that mends itself, and that a crash kept from being told when, is told now.
                     let mends = |account: &&Arc<Account>| account.mends_itself() && row.tries < account.policy.attempts;
-                    if let Some(account) = account.filter(mends) {
+                    if row.phase == Phase::Quarantined
+                        && row.wake.is_none()
+                        && let Some(account) = account.filter(mends)
+                    {
                         tx.set_wake(&account.name, Some(&now.plus_ms(60_000)), row.tries)?;
                     }
                 }

@@ -270,10 +270,7 @@ impl Core {
                 continue;
             }
             // In the middle of something, with nobody at work on it and no time set: a failing vault left it so.
-            let longest = self.config().accounts.get(&account).map_or(0, |account| {
-                i64::try_from(account.policy.retry_after.as_millis()).unwrap_or(i64::MAX).max(DAY_MS)
-            });
-            // A time further off than any that is ever set comes from a clock that was wrong.
+            let longest = self.config().accounts.get(&account).map_or(0, |account| account.policy.longest_wait_ms());
             let left = row.wake.map(|at| at.since(&now)).filter(|left| *left <= longest).unwrap_or(0);
             if left > 0 {
                 next = Some(next.map_or(left, |next: i64| next.min(left)));

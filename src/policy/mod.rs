@@ -66,6 +66,12 @@ impl Policy {
         Limit { count: self.failed_logins_per_hour.max(1), window_ms: 3_900_000 }
     }
 
+    /// The longest that rotord ever waits before it goes on by itself with an account, in milliseconds.
+    #[must_use]
+    pub fn longest_wait_ms(&self) -> i64 {
+        i64::try_from(self.retry_after.as_millis()).unwrap_or(i64::MAX).max(self.lockout().window_ms)
+    }
+
     /// When a rotation whose try number `tries` (from 1) failed before anything was sent is tried again, in
     /// milliseconds from now; `None` where the tries are used up.
     #[must_use]

@@ -584,17 +584,6 @@ impl Transitions for Pages<'_> {
         Ok(())
     }
 
-    fn carry_wakes_over(&self, now: &Moment) -> Result<(), VaultError> {
-        for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
-            if book.wake.as_ref().is_some_and(|wake| wake.boot != now.boot) {
-                let wake = &mut Arc::make_mut(book).wake;
-                let left = wake.as_ref().map(|wake| wake.wall_ms - now.wall_ms);
-                *wake = left.map(|left| now.plus_ms(left));
-            }
-        }
-        Ok(())
-    }
-
     fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
         const DAY: i64 = 86_400_000;
         let old = |stamp: &Moment| stamp.wall_ms < now.wall_ms.saturating_sub(8 * DAY) && stamp.boot != now.boot;

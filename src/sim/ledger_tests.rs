@@ -50,7 +50,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
                 Reservation::WaitUntil(at) => format!("until {at}"),
             }
         }
-        20 => format!("{:?}", (tx.clock_was_set(now), tx.carry_wakes_over(now))),
+        20 => format!("{:?}", tx.clock_was_set(now)),
         21 => format!("{:?}", tx.forget_old(now)),
         22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n.is_multiple_of(2)))),
         23 => {

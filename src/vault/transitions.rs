@@ -133,13 +133,6 @@ pub trait Transitions {
     /// SQLite failed.
     fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError>;
 
-    /// What waits for a time that was set in an earlier boot waits as long by this boot's clock, whatever becomes of the
-    /// wall clock.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn carry_wakes_over(&self, now: &Moment) -> Result<(), VaultError>;
-
     /// Forgets what no rule can need any more: stamps older than eight days, and used codes and attempts older than
     /// four hundred. Counted on the wall clock, with room for one that is wrong by days.
     ///
@@ -332,14 +325,6 @@ impl Transitions for Tx<'_> {
         ] {
             self.connection.execute(statement, params![now.wall_ms, now.since_boot_ms, &*now.boot.0])?;
         }
-        Ok(())
-    }
-
-    fn carry_wakes_over(&self, now: &Moment) -> Result<(), VaultError> {
-        self.connection.execute(
-            "UPDATE account SET wake_up = ?2 + (wake - ?1), wake_boot = ?3 WHERE wake IS NOT NULL AND wake_boot IS NOT ?3",
-            params![now.wall_ms, now.since_boot_ms, &*now.boot.0],
-        )?;
         Ok(())
     }
 

@@ -190,6 +190,14 @@ impl Loop {
         }
     }
 
+    /// Forgets what was to happen: it holds on to the world.
+    pub(super) fn forget(&self) {
+        let mut inner = lock(&self.inner);
+        let (agenda, spawned) = (std::mem::take(&mut inner.agenda), std::mem::take(&mut inner.spawned));
+        drop(inner);
+        drop((agenda, spawned));
+    }
+
     /// After a crash: all tasks are gone, and so is what they waited for; what happens in the world still does.
     pub(super) fn bury(&self, tasks: &mut Tasks) {
         tasks.0.clear();

@@ -313,6 +313,11 @@ fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut
             if error != 0 {
                 everyone.iter().for_each(|account| universe.excuse(account));
             }
+            // Some notice at once, and set it right before the daemon has looked at it.
+            if random.one_in(3) {
+                let (world, after) = (universe.clone(), random.within(1000, 40 * 60_000));
+                universe.on.later(after, move || world.set_clock(0));
+            }
         }
         Fault::ClockSlews => {
             // A leap second is smeared over a day, as 1 s in 86,400.
@@ -740,6 +745,7 @@ fn ended(universe: &Arc<Universe>, plan: Plan) -> Ended {
     coverage.proved = count("rotation.verified");
     coverage.refused = count("rotation.refused");
     universe.tell(|| "the end".into());
+    universe.on.forget();
     let story = lock(&universe.story).take().unwrap_or_default();
     Ended { violation: universe.violated(), story, coverage }
 }

@@ -194,11 +194,12 @@ pub const MUTANTS: &[Mutant] = &[
             let left = row.wake.map(",
     ),
     bug(
-        "an interrupted attempt is not gone on with after a start",
-        "src/daemon/recovery.rs",
-        "        for row in rows.into_iter().filter(",
-        "        if MUTANT { return Ok(()); }
-        for row in rows.into_iter().filter(",
+        "an interrupted attempt is not gone on with",
+        "src/daemon/scheduler.rs",
+        "            if self.limits.is_busy(&account) {
+                continue;",
+        "            if MUTANT && row.wake.is_none() || self.limits.is_busy(&account) {
+                continue;",
     ),
     bug(
         "a quarantine is on record only after it is in force",

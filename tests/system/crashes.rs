@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rotord::demo::PasswdShell;
 
-use crate::lab::wait_for;
+use crate::lab::{kill_traced, wait_for};
 use crate::scripted::{FIRST, with_shell};
 
 /// Runs the daemon under strace, which kills it at its `n`th call, and asks for a rotation. `true` where it was killed.
@@ -38,10 +38,7 @@ fn killed_at_sync(place: &crate::lab::Place, call: &str, n: usize) -> bool {
         (answers() && place.state("dev/admin") == "idle").then_some(false)
     });
     if !ended {
-        let pid = Command::new("pgrep").args(["-P", &daemon.id().to_string()]).output().unwrap();
-        let pid = String::from_utf8_lossy(&pid.stdout).trim().to_owned();
-        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
-        daemon.wait().unwrap();
+        kill_traced(&mut daemon);
     }
     ended
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rotord::demo::PasswdShell;
 
-use crate::lab::{Place, wait_for};
+use crate::lab::{Place, kill_traced, wait_for};
 use crate::scripted::{FIRST, Scripted, with_shell};
 
 /// A login whose success cannot be put on record counts as refused, so there is room for some.
@@ -23,8 +23,7 @@ struct Behind(Child);
 
 impl Drop for Behind {
     fn drop(&mut self) {
-        drop(Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).status());
-        drop(self.0.wait());
+        kill_traced(&mut self.0);
     }
 }
 

@@ -154,6 +154,21 @@ pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
+/// Kills a daemon, or the one that strace traces, and waits until all are gone: strace killed first would leave a daemon that
+/// still holds its state folder for a moment.
+pub fn kill_traced(process: &mut Child) {
+    let traced = Command::new("pgrep").args(["-P", &process.id().to_string()]).output().unwrap();
+    let traced = String::from_utf8_lossy(&traced.stdout).into_owned();
+    if traced.is_empty() {
+        process.kill().unwrap();
+    }
+    for pid in traced.split_whitespace() {
+        // It may have ended by itself meanwhile.
+        drop(Command::new("kill").args(["-KILL", pid]).status());
+    }
+    process.wait().unwrap();
+}
+
 /// Runs a command with an input.
 pub fn feed(command: &mut Command, input: &str) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

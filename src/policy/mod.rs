@@ -69,13 +69,17 @@ impl Policy {
     /// The longest that rotord ever waits before it goes on by itself with an account, in milliseconds.
     #[must_use]
     pub fn longest_wait_ms(&self) -> i64 {
-        i64::try_from(self.retry_after.as_millis()).unwrap_or(i64::MAX).max(self.lockout().window_ms)
+        self.retry_after_ms().max(self.lockout().window_ms)
     }
 
     /// When a rotation whose try number `tries` (from 1) failed before anything was sent is tried again, in
     /// milliseconds from now; `None` where the tries are used up.
     #[must_use]
     pub fn retry_in_ms(&self, tries: u32) -> Option<i64> {
-        (tries < self.attempts).then(|| i64::try_from(self.retry_after.as_millis()).unwrap_or(i64::MAX))
+        (tries < self.attempts).then(|| self.retry_after_ms())
+    }
+
+    fn retry_after_ms(&self) -> i64 {
+        i64::try_from(self.retry_after.as_millis()).unwrap_or(i64::MAX)
     }
 }

@@ -5,6 +5,7 @@ rm -rf "$1"
 mkdir -p "$1/lists/partial"
 cd "$1"
 trap 'cat log >&2' ERR
+apt-cache policy busybox | grep -q ' Packages$' || apt-get -qq update
 # The same mirror and suite that its package would come from.
 apt-cache policy busybox | awk '/ Packages$/ { split($3, at, "/"); print "deb-src", $2, at[1], at[2]; exit }' > sources.list
 get=(apt-get -qq -o "Dir::Etc::SourceList=$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$PWD/lists" -o APT::Sandbox::User=root)

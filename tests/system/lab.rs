@@ -150,6 +150,16 @@ pub fn ssh_in(port: u16, user: &str, answers: &[(&str, &str)], key: Option<&Path
     output.status.success() && String::from_utf8_lossy(&output.stdout).contains(&format!("in-as-{user}"))
 }
 
+/// Every symbol that can be printed.
+pub fn symbols() -> String {
+    (33..127_u8).map(char::from).filter(char::is_ascii_punctuation).collect()
+}
+
+/// A text between the quotes of TOML.
+pub fn in_quotes(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
 pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -163,8 +173,7 @@ pub fn kill_traced(process: &mut Child) {
         process.kill().unwrap();
     }
     for pid in traced.split_whitespace() {
-        // It may have ended by itself meanwhile.
-        drop(Command::new("kill").args(["-KILL", pid]).status());
+        assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
     }
     process.wait().unwrap();
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rotord::template::Filter;
 
-use crate::lab::{Lab, Place, free_port};
+use crate::lab::{Lab, Place, free_port, in_quotes, symbols};
 
 const FIRST: &str = "First-Service-Password-1";
 
@@ -146,8 +146,8 @@ fn section(lab: &Lab, kind: &Kind) -> String {
     let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
     let limits = checked.password_limits();
     // Every symbol that the template says it can carry, and all there are where it names none.
-    let all: String = (33..127_u8).map(char::from).filter(char::is_ascii_punctuation).collect();
-    let symbols = limits.symbols.unwrap_or(&all).replace('\\', "\\\\").replace('"', "\\\"");
+    let all = symbols();
+    let symbols = in_quotes(limits.symbols.unwrap_or(&all));
     let length = limits.max_length.unwrap_or(90).min(90);
     format!(
         "[policy.{template}]\nlength = {length}\nsymbols = {}\nsymbol_set = \"{symbols}\"\n\

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::lab::{Lab, Place, feed, free_port, ssh_in};
+use crate::lab::{Lab, Place, feed, free_port, in_quotes, ssh_in, symbols};
 
 fn ctl(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rotorctl")).args(["template"]).args(args).output().unwrap()
@@ -259,8 +259,7 @@ fn the_tutorial_holds_to_the_letter_on_a_busybox_device_behind_a_jump_host() {
     ];
     let lab = Lab::with("jumper", &settings);
     let sections = |template: &str| {
-        let symbols: String = (33..127_u8).map(char::from).filter(char::is_ascii_punctuation).collect();
-        let symbols = symbols.replace('\\', "\\\\").replace('"', "\\\"");
+        let symbols = in_quotes(&symbols());
         let policy = format!("[policy.default]\nlength = 60\nsymbols = 40\nsymbol_set = \"{symbols}\"\n");
         let device = format!(
             "[device.box]\naddress = \"127.0.0.1:{port}\"\ntemplate = \"{template}\"\njump = \"gw\"\n[account.\"box/root\"]\n"

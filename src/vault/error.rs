@@ -1,6 +1,7 @@
 //! What can go wrong with the vault, and what to do.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use crate::sealed::SealedError;
 
@@ -63,6 +64,16 @@ pub enum VaultError {
     /// SQLite failed.
     #[error("the vault cannot be used: {0}")]
     Sql(#[from] rusqlite::Error),
+    /// SQLite failed, and the disk says why.
+    #[error("the vault cannot be used: {sqlite}: {source}{}", remedy(source, folder))]
+    Disk {
+        /// What SQLite says.
+        sqlite: rusqlite::Error,
+        /// The state folder.
+        folder: PathBuf,
+        /// What a write beside the database says.
+        source: std::io::Error,
+    },
     /// A file operation failed.
     #[error("{what}: {source}")]
     Io {
@@ -83,4 +94,16 @@ pub enum VaultError {
     /// The vault's thread is gone.
     #[error("the vault is closed")]
     Closed,
+}
+
+/// What to do about a disk that takes nothing.
+fn remedy(error: &std::io::Error, folder: &Path) -> String {
+    let folder = folder.display();
+    match error.kind() {
+        ErrorKind::ReadOnlyFilesystem => format!(
+            "; the kernel makes a filesystem read-only after an error of its disk (see dmesg): have the one of {folder} checked, and mount it for writing again"
+        ),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("; make room on the filesystem of {folder}"),
+        _ => String::new(),
+    }
 }

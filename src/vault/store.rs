@@ -1,6 +1,7 @@
 //! The thread that owns the database, and the handle by which everybody else asks it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -89,7 +90,8 @@ impl Vault {
             .map_err(io("cannot make", &audit_folder))?;
         let log = LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
         let trouble: Arc<Mutex<Option<String>>> = Arc::default();
-        let mut writer = Writer { connection, sealer, log, trouble: trouble.clone(), _lock: lock };
+        let folder = state_dir.to_owned();
+        let mut writer = Writer { connection, sealer, log, folder, trouble: trouble.clone(), _lock: lock };
         writer.flush_outbox()?;
         let (calls, inbox) = mpsc::channel();
         std::thread::Builder::new()
@@ -229,10 +231,19 @@ fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
+/// Writes a page to a file of its own in a folder, syncs and removes it.
+fn write_beside(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join("probe");
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path)?;
+    let written = file.write_all(&[0; 4096]).and_then(|()| file.sync_data());
+    written.and(std::fs::remove_file(&path))
+}
+
 struct Writer {
     connection: Connection,
     sealer: Sealer,
     log: LogFiles,
+    folder: PathBuf,
     trouble: Arc<Mutex<Option<String>>>,
     _lock: File,
 }
@@ -270,7 +281,7 @@ impl Writer {
             }
             let mut replies = Vec::with_capacity(group.len());
             let fate = self.carry_out(group, &mut replies);
-            let fate = fate.and_then(|()| self.flush_outbox());
+            let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
             for reply in replies {
                 reply(match &fate {
@@ -307,6 +318,22 @@ impl Writer {
         match broken {
             Some(error) => Err(error.into()),
             None => Ok(transaction.commit()?),
+        }
+    }
+
+    /// SQLite does not tell why the system refused a write; a write beside the database does.
+    fn ask_the_disk(&self, error: VaultError) -> VaultError {
+        use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+        match error {
+            VaultError::Sql(sqlite)
+                if matches!(sqlite.sqlite_error_code(), Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure)) =>
+            {
+                match write_beside(&self.folder) {
+                    Ok(()) => VaultError::Sql(sqlite),
+                    Err(source) => VaultError::Disk { sqlite, folder: self.folder.clone(), source },
+                }
+            }
+            other => other,
         }
     }
 

@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rotord::demo::PasswdShell;
+use rotord::demo::{PasswdShell, Reply, Shell, State};
 
 use crate::lab::{Place, kill_traced, wait_for};
 use crate::scripted::{FIRST, Scripted, with_shell};
@@ -130,6 +130,96 @@ fn a_full_disk_stops_rotations_is_told_and_passes() {
     assert_eq!(place.password("dev/admin"), scripted.held());
     let (status, _) = place.json(&["status"]);
     assert!(status["vault_error"].is_null(), "{status}");
+    assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
+}
+
+/// A state folder on a filesystem of its own, in a file, as ext4 comes on a disk: the kernel takes it away from under the
+/// daemon as it does after an error of the disk.
+fn on_a_failing_disk(place: &Place) -> Behind {
+    let (state, image) = (place.path("state"), place.path("disk"));
+    fs::create_dir_all(&state).unwrap();
+    let script = format!(
+        "[ -e '{image}' ] || {{ truncate -s 16M '{image}' && /sbin/mkfs.ext4 -q '{image}'; }}; \
+         mount -o loop,errors=remount-ro '{image}' '{state}' && chmod 0700 '{state}' && exec \"$0\" \"$@\"",
+        image = image.display(),
+        state = state.display()
+    );
+    behind(place, &["unshare", "--mount", "sh", "-c", &script]).unwrap()
+}
+
+/// The filesystem goes read-only, open files and all (ext4(5), `abort`).
+fn goes_read_only(daemon: u32, state: &std::path::Path) {
+    let mut command = Command::new("nsenter");
+    command.args(["--mount", "--target", &daemon.to_string(), "mount", "-o", "remount,abort"]).arg(state);
+    assert!(command.status().unwrap().success());
+}
+
+#[test]
+fn a_filesystem_that_goes_read_only_stops_rotations_and_is_told() {
+    let scripted = linux();
+    let place = &scripted.place;
+    let daemon = on_a_failing_disk(place);
+    scripted.import();
+    goes_read_only(daemon.0.id(), &place.path("state"));
+    let error = fs::write(seen(&daemon, place).join("more"), "x").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(30), "it is read-only: {error}");
+    let (outcome, detail, _) = place.rotate("dev/admin");
+    assert!(outcome == "failed" && detail.contains("read-only"), "{outcome}: {detail}");
+    assert_eq!(scripted.held(), FIRST, "nothing was sent");
+    let (status, _) = place.json(&["status"]);
+    assert!(status["vault_error"].as_str().unwrap().contains("read-only"), "{status}");
+    drop(daemon);
+    let _mended = on_a_failing_disk(place);
+    rotates_in_the_end(&scripted);
+    assert_eq!(place.password("dev/admin"), scripted.held());
+    assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
+}
+
+/// Calls something once the device has the new password.
+struct Then {
+    shell: PasswdShell,
+    then: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Shell for Then {
+    fn start(&mut self) -> Reply {
+        self.shell.start()
+    }
+
+    fn line(&mut self, line: &str, state: &mut State) -> Reply {
+        let had = state.users["admin"].password.clone();
+        let reply = self.shell.line(line, state);
+        if state.users["admin"].password.expose() != had.expose() {
+            (self.then)();
+        }
+        reply
+    }
+}
+
+#[test]
+fn a_filesystem_that_goes_read_only_in_the_middle_of_a_change_loses_no_password() {
+    let disk: Arc<OnceLock<(u32, std::path::PathBuf)>> = Arc::default();
+    let seen_by_device = disk.clone();
+    let then = Arc::new(move || {
+        let (daemon, state) = seen_by_device.get().unwrap();
+        goes_read_only(*daemon, state);
+    });
+    let scripted = with_shell(
+        "linux-passwd",
+        Arc::new(move |user| Box::new(Then { shell: PasswdShell::new(user, false), then: then.clone() })),
+    );
+    let place = &scripted.place;
+    let daemon = on_a_failing_disk(place);
+    scripted.import();
+    disk.set((daemon.0.id(), place.path("state"))).unwrap();
+    let (outcome, detail, status) = place.rotate("dev/admin");
+    assert!(outcome == "unknown" && status == 5 && detail.contains("read-only"), "{outcome} {status}: {detail}");
+    assert_ne!(scripted.held(), FIRST);
+    drop(daemon);
+    let _mended = on_a_failing_disk(place);
+    wait_for("the account to be at rest", || (place.state("dev/admin") == "idle").then_some(()));
+    assert_eq!(place.password("dev/admin"), scripted.held());
+    assert_eq!(place.changes("dev/admin"), 1);
     assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
 }
 

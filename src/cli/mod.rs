@@ -48,6 +48,12 @@ impl From<crate::control::ClientError> for Failure {
     }
 }
 
+/// The command line of `rotorctl`, for its manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    <args::Args as clap::CommandFactory>::command()
+}
+
 /// The whole of `rotorctl`.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -51,7 +51,7 @@ struct Sections<'a> {
     jobs: Named<'a, &'a DeTable<'a>>,
 }
 
-const SECTIONS: &[&str] = &["daemon", "vault", "access", "policy", "device", "account", "job"];
+const NAMES: &[&str] = &["daemon", "vault", "access", "policy", "device", "account", "job"];
 
 pub(super) fn build(path: &Path, sources: &[Source], problems: &mut Vec<Problem>) -> Option<Config> {
     let collected = RefCell::new(std::mem::take(problems));
@@ -88,9 +88,9 @@ impl<'a> Sections<'a> {
     fn read(&mut self, document: &'a DeTable<'a>, report: Report<'a>) {
         for (key, value) in document {
             let name = key.get_ref().as_ref();
-            if !SECTIONS.contains(&name) {
-                let hint = nearest(name, SECTIONS.iter().copied()).map_or_else(
-                    || format!("the sections are {}", SECTIONS.join(", ")),
+            if !NAMES.contains(&name) {
+                let hint = nearest(name, NAMES.iter().copied()).map_or_else(
+                    || format!("the sections are {}", NAMES.join(", ")),
                     |known| format!("did you mean '[{known}]'?"),
                 );
                 report.hidden_error(key.span(), "C002", format!("unknown section '{}'; {hint}", name.escape_debug()));

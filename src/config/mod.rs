@@ -8,6 +8,7 @@ mod accounts;
 mod build;
 mod devices;
 mod library;
+mod reference;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 pub use library::{Entry as LibraryEntry, Library, files_below, load_file, template_files};
+pub use reference::{Absent, KEYS, Key, SECTIONS};
 
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};

@@ -85,6 +85,12 @@ pub(super) struct Table<'a> {
     pub(super) report: Report<'a>,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The keys that were asked for, with the names of their sections.
+    pub(super) static ASKED: RefCell<std::collections::BTreeSet<(String, String)>> = const { RefCell::new(std::collections::BTreeSet::new()) };
+}
+
 /// Words in a key that say that its value is a secret.
 const SECRET_WORDS: &[&str] = &["password", "passwd", "passphrase", "secret", "seed", "private_key", "token", "pwd"];
 
@@ -229,6 +235,9 @@ impl<'a> Table<'a> {
 
     /// Tells of every key that nobody asked for.
     pub(super) fn finish(self) {
+        #[cfg(test)]
+        ASKED
+            .with_borrow_mut(|asked| asked.extend(self.known.iter().map(|key| (self.name.clone(), (*key).to_owned()))));
         for (key, _) in self.map {
             let name = key.get_ref().as_ref();
             if self.known.contains(&name) {

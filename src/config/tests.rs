@@ -142,3 +142,80 @@ fn an_account_does_not_mend_itself_and_escrow_needs_a_key() {
     let told = problems("[job.j]\nschedule = \"@daily\"\naccounts = [\"*\"]\naction = \"look\"\n");
     assert!(told.contains("rotate, verify"), "{told}");
 }
+
+/// A config of one section of each kind, with some lines more in one of them.
+fn with_lines(section: &str, lines: &str) -> (Option<Config>, String) {
+    let named = |heading: &str| {
+        match heading {
+            "[policy.NAME]" => "[policy.default]",
+            "[device.NAME]" => "[device.web1]",
+            "[account.\"DEVICE/USERNAME\"]" => "[account.\"web1/admin\"]",
+            "[job.NAME]" => "[job.j]",
+            other => other,
+        }
+        .to_owned()
+    };
+    let mut text =
+        "[device.gateway]\naddress = \"192.0.2.1\"\ntemplate = \"t\"\n[account.\"gateway/rotor\"]\n[account.\"web1/root\"]\n"
+            .to_owned();
+    for (heading, _) in SECTIONS {
+        let demanded: String = KEYS
+            .iter()
+            .filter(|key| key.section == *heading && key.absent == Absent::Wrong)
+            .filter(|key| *heading != section || !lines.starts_with(&format!("{} ", key.name)))
+            .map(|key| format!("{} = {}\n", key.name, key.example.replace("linux-passwd", "t")))
+            .collect();
+        let ours = if *heading == section { lines } else { "" };
+        let folders = if *heading == "[daemon]" && !ours.contains("template_dirs") {
+            "template_dirs = [\"templates\"]\n"
+        } else {
+            ""
+        };
+        text.push_str(&format!("{}\n{folders}{demanded}{ours}\n", named(heading)));
+    }
+    load(&[("rotord.toml", &text)])
+}
+
+#[test]
+fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
+    table::ASKED.with_borrow_mut(BTreeSet::clear);
+    let mut about = BTreeSet::new();
+    for key in KEYS {
+        about.insert((
+            key.section.split(['.', ']']).next().unwrap().trim_start_matches('[').to_owned(),
+            key.name.to_owned(),
+        ));
+        let line = match key.name {
+            // It stands with another.
+            "escrow" => format!("recovery_key = {}\nescrow = {}", KEYS[7].example, key.example),
+            "template_dirs" => "template_dirs = [\"templates\"]".to_owned(),
+            _ => format!("{} = {}", key.name, key.example.replace("linux-passwd", "t")),
+        };
+        let (config, problems) = with_lines(key.section, &line);
+        // A pin of zeros fits no template, and a file that is not there is only warned of.
+        let wrong = problems.lines().find(|line| line.contains(" error: ") && !line.contains("pinned"));
+        assert!(wrong.is_none() && (config.is_some() || key.name == "template_sha256"), "{}: {problems}", key.name);
+        if let Absent::Means(value) = key.absent
+            && key.name != "template_dirs"
+        {
+            let (told, problems) = with_lines(key.section, &format!("{} = {value}", key.name));
+            let (silent, _) = with_lines(key.section, "");
+            let plain = |config: Option<Config>| {
+                let config = config.unwrap_or_else(|| panic!("{}: {problems}", key.name));
+                format!(
+                    "{:?} {:?} {:?} {:?}",
+                    config.daemon.max_concurrent, config.access, config.accounts, config.jobs
+                )
+            };
+            assert_eq!(plain(told), plain(silent), "{} = {value}", key.name);
+        }
+        let (_, problems) = with_lines(key.section, &format!("{} = 2000-01-01", key.name));
+        assert!(problems.contains(&format!("'{}' must be", key.name)), "{problems}");
+    }
+    let asked: BTreeSet<(String, String)> = table::ASKED
+        .with_borrow(|asked| asked.clone())
+        .into_iter()
+        .map(|(section, key)| (section.split(['.', ']']).next().unwrap().trim_start_matches('[').to_owned(), key))
+        .collect();
+    assert_eq!(asked, about);
+}

@@ -186,6 +186,23 @@ pub fn feed(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// What stands between two marks of a document is made from the source; UPDATE_DOCS=1 writes it.
+pub fn documented(file: &str, mark: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->");
+    let from = text.find(&begin).unwrap() + begin.len();
+    let to = from + text[from..].find(end).unwrap();
+    if text[from..to] == *wanted {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE_DOCS").is_some(),
+        "docs/{file} is behind the source; run: UPDATE_DOCS=1 cargo test --test system _true"
+    );
+    std::fs::write(&path, format!("{}{wanted}{}", &text[..from], &text[to..])).unwrap();
+}
+
 /// A folder with a config and a vault key.
 pub struct Place {
     pub folder: tempfile::TempDir,

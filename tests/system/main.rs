@@ -19,6 +19,7 @@ mod kills;
 mod lab;
 mod leaks;
 mod linux;
+mod manual;
 mod recovery;
 mod scripted;
 mod sections;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::lab::{Lab, Place, feed, free_port, in_quotes, ssh_in, symbols};
+use crate::lab::{Lab, Place, documented, feed, free_port, in_quotes, ssh_in, symbols};
 
 fn ctl(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rotorctl")).args(["template"]).args(args).output().unwrap()
@@ -159,23 +159,6 @@ fn a_run_against_a_recording_tells_what_each_wait_saw() {
     let output = ctl(&["run", other.to_str().unwrap(), "--against", recording.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("takes \"LC_ALL=C passwd\""), "{}", said(&output));
-}
-
-/// What stands between two marks of a document is made from the source; UPDATE_DOCS=1 writes it.
-fn documented(file: &str, mark: &str, wanted: &str) {
-    let path = root().join("docs").join(file);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (begin, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->");
-    let from = text.find(&begin).unwrap() + begin.len();
-    let to = from + text[from..].find(end).unwrap();
-    if text[from..to] == *wanted {
-        return;
-    }
-    assert!(
-        std::env::var_os("UPDATE_DOCS").is_some(),
-        "docs/{file} is behind the source; run: UPDATE_DOCS=1 cargo test --test system templates::"
-    );
-    std::fs::write(&path, format!("{}{wanted}{}", &text[..from], &text[to..])).unwrap();
 }
 
 #[test]

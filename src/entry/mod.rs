@@ -1,17 +1,19 @@
 //! The daemon's command line.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod man;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
-use crate::config::{Config, DEFAULT_PATH, KeySource};
+use crate::config::{Config, DEFAULT_PATH, KEYS, KeySource};
 use crate::control::{bind, serve};
 use crate::daemon::{Core, LogFormat, StartError, harden, init_logging, run};
-use crate::model::{Secret, Severity, rfc3339};
+use crate::model::{Secret, Severity, nearest, rfc3339};
 use crate::sealed::OpenWith;
 use crate::vault::{Backup, VaultKey};
 
@@ -35,7 +37,11 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Read config and templates, and print every problem.
-    Check,
+    Check {
+        /// Say what a key of the config means, with an example, and read nothing.
+        #[arg(long, value_name = "KEY")]
+        explain: Option<String>,
+    },
     /// Make a vault of a backup, where there is none.
     ///
     /// The passphrase is asked for, on the terminal or from stdin; --identity opens what was sealed to a recovery key.
@@ -55,6 +61,11 @@ enum Command {
         #[arg(long)]
         refuse: bool,
     },
+    /// Write the manual pages of rotord and rotorctl, their config and their templates.
+    Man {
+        /// A folder of manual pages, such as /usr/local/share/man.
+        folder: PathBuf,
+    },
 }
 
 /// The whole of `rotord`.
@@ -62,7 +73,15 @@ enum Command {
 pub fn main() -> ExitCode {
     let args = Args::parse();
     match args.command {
-        Some(Command::Check) => check(&args.config),
+        Some(Command::Check { explain: Some(key) }) => explain(&key),
+        Some(Command::Check { explain: None }) => check(&args.config),
+        Some(Command::Man { folder }) => match man::write(Args::command(), &folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("rotord: {}: {error}", folder.display());
+                ExitCode::from(2)
+            }
+        },
         Some(Command::Restore { file, identity }) => match restore(&args.config, &file, identity.as_deref()) {
             Ok(told) => {
                 println!("{told}");
@@ -116,6 +135,22 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
         state_dir.display(),
         backup.head.accounts
     ))
+}
+
+fn explain(name: &str) -> ExitCode {
+    let mut found = KEYS.iter().filter(|key| key.name == name).peekable();
+    if found.peek().is_none() {
+        let hint = nearest(name, KEYS.iter().map(|key| key.name));
+        let hint = hint.map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
+        eprintln!("rotord: the config has no key '{}'{hint}", name.escape_debug());
+        return ExitCode::from(2);
+    }
+    for key in found {
+        println!("{} = {}", key.name, key.example);
+        println!("    in {}: {}", key.section, key.meaning);
+        println!("    takes {}; where absent: {}", key.value, key.absent());
+    }
+    ExitCode::SUCCESS
 }
 
 fn check(config: &Path) -> ExitCode {

@@ -263,7 +263,11 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
         return Ok(Json(DoneBody { done }));
     }
     let names = select(&core, &selection)?;
-    let done = format!("{} accounts are {word}", names.len());
+    let done = if let [name] = names.as_slice() {
+        format!("{name} is {word}")
+    } else {
+        format!("{} accounts are {word}", names.len())
+    };
     core.vault
         .call(move |tx| {
             for name in &names {

@@ -18,8 +18,8 @@ const FILES: &[(&str, &str, fn(&mut Roff))] = &[
 ];
 
 /// Writes all pages below a folder, each into the folder of its section.
-pub(super) fn write(rotord: Command, folder: &Path) -> io::Result<()> {
-    programs(rotord, "8", folder)?;
+pub(super) fn write(folder: &Path) -> io::Result<()> {
+    programs(super::command(), "8", folder)?;
     programs(crate::cli::command(), "1", folder)?;
     let section = folder.join("man5");
     fs::create_dir_all(&section)?;

@@ -68,6 +68,12 @@ enum Command {
     },
 }
 
+/// The command line of `rotord`, for its manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
 /// The whole of `rotord`.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -75,7 +81,7 @@ pub fn main() -> ExitCode {
     match args.command {
         Some(Command::Check { explain: Some(key) }) => explain(&key),
         Some(Command::Check { explain: None }) => check(&args.config),
-        Some(Command::Man { folder }) => match man::write(Args::command(), &folder) {
+        Some(Command::Man { folder }) => match man::write(&folder) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("rotord: {}: {error}", folder.display());

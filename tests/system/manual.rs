@@ -43,7 +43,11 @@ fn manual_pages_are_written_and_sound() {
     for section in ["man1", "man5", "man8"] {
         for file in fs::read_dir(folder.path().join(section)).unwrap() {
             let path = file.unwrap().path();
-            let output = Command::new("groff").args(["-man", "-Tutf8", "-Kutf8", "-rLL=100n", "-ww"]).arg(&path).output().unwrap();
+            let output = Command::new("groff")
+                .args(["-man", "-Tutf8", "-Kutf8", "-rLL=100n", "-ww"])
+                .arg(&path)
+                .output()
+                .unwrap();
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success() && told.is_empty(), "{}: {told}", path.display());
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -63,4 +67,56 @@ fn a_key_of_the_config_is_explained() {
     let output = explain("min_aeg");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean 'min_age'?"));
+}
+
+/// The commands that a document shows: indented lines, and what stands between backticks.
+fn shown(text: &str) -> Vec<String> {
+    let indented = text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::trim_start);
+    let quoted = text.split('`').skip(1).step_by(2);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let all = indented.map(words).chain(quoted.map(words));
+    all.filter(|line| line.starts_with("rotord ") || line.starts_with("rotorctl ")).collect()
+}
+
+/// What of a command line does not exist.
+fn unknown(line: &str) -> Option<String> {
+    let mut words =
+        line.split_whitespace().take_while(|word| !word.starts_with(['#', '|', '<', ';', '(', '['])).peekable();
+    let mut command = match words.next()? {
+        "rotord" => rotord::entry::command(),
+        _ => rotord::cli::command(),
+    };
+    command.build();
+    let begin = command.clone();
+    for word in words {
+        let word = word.trim_end_matches([',', '.', ';', ':']);
+        if let Some(flag) = word.strip_prefix("--") {
+            let flag = flag.split('=').next().unwrap_or_default();
+            let known = |command: &clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+            if !known(&command) && !known(&begin) {
+                return Some(format!("--{flag}"));
+            }
+        } else if let Some(below) = command.find_subcommand(word) {
+            command = below.clone();
+        } else if command.has_subcommands() && command.get_name() != "rotord" {
+            return Some(word.to_owned());
+        }
+    }
+    None
+}
+
+#[test]
+fn every_command_in_the_documents_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path());
+    let mut seen = 0;
+    for path in docs.chain(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root.join(name))) {
+        for line in shown(&fs::read_to_string(&path).unwrap()) {
+            seen += 1;
+            assert_eq!(unknown(&line), None, "{}: {line}", path.display());
+        }
+    }
+    assert!(seen > 60, "{seen} commands were found");
+    assert_eq!(unknown("rotorctl secret shwo web1/admin").as_deref(), Some("shwo"));
+    assert_eq!(unknown("rotorctl rotate web1/admin --raeson x").as_deref(), Some("--raeson"));
 }

@@ -207,9 +207,14 @@ impl Attempt {
         run_template(session, run, self.run_context(&stored, &login_stored, None)).await
     }
 
+    /// A password's name for people: with no other to tell it from, the old one is the stored one.
+    fn called(&self, which: Which) -> &'static str {
+        if which == Which::Old && lock(&self.candidate).is_none() { "stored" } else { which.name() }
+    }
+
     /// Proves a password that is none of an SSH login: the login account logs in, and `section verify` tries it.
     async fn check_by_section(&self, which: Which, verify: &Arc<Checked>) -> Event {
-        let name = which.name();
+        let name = self.called(which);
         let known = match which {
             Which::New => lock(&self.candidate).is_some(),
             Which::Old => match self.core.stored(&self.account.name).await {
@@ -268,7 +273,7 @@ impl Attempt {
 
     /// Logs in as the account itself with one of the two passwords, in a new session, and hangs up.
     pub(super) async fn check(&self, which: Which) -> Event {
-        let name = which.name();
+        let name = self.called(which);
         if let Err(free_in) = self.budget(&self.account.name).await {
             *lock(&self.wake) = Some(self.core.clock.now().plus_ms(free_in));
             self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));

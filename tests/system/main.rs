@@ -26,3 +26,4 @@ mod sections;
 mod services;
 mod starting;
 mod templates;
+mod unit;

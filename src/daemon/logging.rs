@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -20,9 +20,9 @@ pub enum LogFormat {
     Journald,
 }
 
-/// Sets logging up. Of libraries only warnings pass, whatever the level, since they log
-/// what they carry.
-pub fn init_logging(format: LogFormat, level: LevelFilter) {
+/// Sets logging up, and tells whether stderr is for people. Of libraries only warnings pass, whatever the level, since they
+/// log what they carry.
+pub fn init_logging(format: LogFormat, level: LevelFilter) -> bool {
     // Of other crates only warnings pass at any level: a transport's trace shows packets, and packets hold secrets.
     let filter = EnvFilter::new(format!("warn,rotord={level}"));
     let human = || {
@@ -34,12 +34,13 @@ pub fn init_logging(format: LogFormat, level: LevelFilter) {
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
     let journal =
         || tracing_journald::layer().ok().map(|layer| layer.with_field_prefix(Some("ROTORD".to_owned())).boxed());
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Human => human(),
-        LogFormat::Json => json(),
-        LogFormat::Auto if !under_systemd => human(),
-        LogFormat::Auto | LogFormat::Journald => journal().unwrap_or_else(human),
+    let (layer, for_people) = match format {
+        LogFormat::Json => (json(), false),
+        LogFormat::Human => (human(), true),
+        LogFormat::Auto if !under_systemd => (human(), true),
+        LogFormat::Auto | LogFormat::Journald => journal().map_or_else(|| (human(), true), |layer| (layer, false)),
     };
     // A second call, as in a test, changes nothing.
     drop(tracing_subscriber::registry().with(layer.with_filter(filter)).try_init());
+    for_people
 }

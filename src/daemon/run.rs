@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::core::{Core, StartError};
 use super::scheduler::keep_schedule;
 use crate::audit::Draft;
+use crate::config::Config;
 use crate::model::Trigger;
 use crate::vault::VaultError;
 
@@ -37,7 +38,7 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve
     core.begin().await?;
     let server = tokio::spawn(serve);
     let config = core.config();
-    let status = format!("{} accounts, {} jobs", config.accounts.len(), config.jobs.len());
+    let status = sizes(&config);
     tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {} is ready", env!("CARGO_PKG_VERSION"));
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
@@ -81,6 +82,12 @@ impl Core {
     }
 }
 
+/// How much there is to do, for `systemctl status`.
+fn sizes(config: &Config) -> String {
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!("{}, {}", counted(config.accounts.len(), "account"), counted(config.jobs.len(), "job"))
+}
+
 async fn reload(core: &Arc<Core>) {
     let mut states = vec![NotifyState::Reloading];
     if let Ok(now) = NotifyState::monotonic_usec_now() {
@@ -88,10 +95,9 @@ async fn reload(core: &Arc<Core>) {
     }
     notify(&states);
     core.reload().await;
-    let status = core.config_error().map_or_else(
-        || format!("{} accounts", core.config().accounts.len()),
-        |_| "the new config is refused; the old one is in force".into(),
-    );
+    let status = core
+        .config_error()
+        .map_or_else(|| sizes(&core.config()), |_| "the new config is refused; the old one is in force".into());
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 

@@ -11,8 +11,11 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use crate::config::{DEFAULT_PATH, KEYS, SECTIONS};
 use crate::template::REFERENCE;
 
-/// A page about a file: its title and what it is.
-const FILES: &[(&str, &str, fn(&mut Roff))] = &[
+/// Writes what a page says.
+type Body = fn(&mut Roff);
+
+/// The pages about files: title, what it is, body.
+const FILES: &[(&str, &str, Body)] = &[
     ("rotord.toml", "the config of rotord", config),
     ("rotord-template", "how rotord changes passwords on a kind of device", templates),
 ];

@@ -100,14 +100,17 @@ pub fn main() -> ExitCode {
         },
         Some(Command::Demo { once, refuse }) => crate::demo::main(once, refuse),
         None => {
-            init_logging(args.log_format, args.log_level);
+            let for_people = init_logging(args.log_format, args.log_level);
             harden();
             match start(&args.config) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     let exit = if matches!(error, StartError::Config(_)) { 2 } else { 1 };
-                    eprintln!("rotord: {error}");
-                    tracing::error!("rotord does not start: {error}");
+                    if for_people {
+                        eprintln!("rotord: {error}");
+                    } else {
+                        tracing::error!("rotord does not start: {error}");
+                    }
                     ExitCode::from(exit)
                 }
             }

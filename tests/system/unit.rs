@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::lab::{Lab, Place};
 
 fn unit() -> String {
@@ -79,4 +81,84 @@ fn the_unit_allows_each_system_call_that_the_daemon_makes() {
     for used in ["mlockall", "clock_adjtime", "fdatasync", "accept4", "getrandom"] {
         assert!(made.contains(used), "{used}: {made:?}");
     }
+}
+
+/// What an administrator does with the service, in the lab's own system; what is seen goes to files.
+const TRIAL: &str = r#"
+cd /exchange
+until rotorctl status > status.new; do sleep 0.1; done
+rotorctl import accounts.csv
+rotorctl rotate web/alice --json > first.json
+ls -ld /var/lib/rotord /run/rotord/control.sock > modes
+ps -o user= -p "$(systemctl show -p MainPID --value rotord)" > user
+rotorctl rotate web/alice --no-wait
+until rotorctl status | grep -E ' (sent|verifying) '; do sleep 0.02; done
+systemctl kill --signal=KILL rotord
+until [ "$(systemctl show -p NRestarts --value rotord)" = 1 ] && rotorctl status | grep ' idle '; do sleep 0.2; done
+rotorctl status --json > status.json
+rotorctl secret show web/alice --json > secret.json
+systemctl show -p StatusText --value rotord > status-text
+echo 'nonsense = 1' >> /etc/rotord/rotord.toml
+systemctl reload rotord
+until rotorctl status --json | grep nonsense > refused.json; do sleep 0.1; done
+systemctl is-active rotord > still
+systemctl restart rotord || true
+systemctl show -p ActiveState --value rotord > failed
+sed -i /nonsense/d /etc/rotord/rotord.toml
+systemctl start rotord
+rotorctl verify web/alice
+systemctl stop rotord
+systemctl show -p Result --value rotord > stopped
+mv /etc/rotord/vault.key /root/rotord.key
+chown root: /root/rotord.key
+printf '[vault]\nsystemd_credential = "rotord.key"\n' >> /etc/rotord/rotord.toml
+mkdir /etc/systemd/system/rotord.service.d
+printf '[Service]\nLoadCredential=rotord.key:/root/rotord.key\nWatchdogSec=2\n' > /etc/systemd/system/rotord.service.d/local.conf
+systemctl daemon-reload
+systemctl start rotord
+rotorctl verify web/alice --json > credential.json
+systemctl kill --signal=STOP rotord
+until [ "$(systemctl show -p NRestarts --value rotord)" = 1 ] && rotorctl status | grep ' idle '; do sleep 0.2; done
+journalctl --no-pager -o cat -u rotord > journal
+journalctl --no-pager -o cat -u rotord ROTORD_ACCOUNT=web/alice > journal.alice
+"#;
+
+#[test]
+fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
+    let lab = Lab::start("alice");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let read = |name: &str| fs::read_to_string(path(name)).unwrap_or_default();
+    let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap_or_default();
+    fs::write(path("rotord.toml"), lab.sections("web", "linux-passwd", "")).unwrap();
+    let (first, seed) = lab.account("alice");
+    let seed = format!("otpauth://totp/x?secret={seed}&period={}", lab.step);
+    fs::write(path("accounts.csv"), format!("account,password,totp\nweb/alice,{first},{seed}\n")).unwrap();
+    fs::write(path("trial"), TRIAL).unwrap();
+    let source = env!("CARGO_MANIFEST_DIR");
+    let output = Command::new("timeout")
+        .args(["--kill-after=10", "300"])
+        .arg(Path::new(source).join("tests/lab/booted.sh"))
+        .env("DIR", folder.path())
+        .env("ROTORD", env!("CARGO_BIN_EXE_rotord"))
+        .env("ROTORCTL", env!("CARGO_BIN_EXE_rotorctl"))
+        .env("SOURCE", source)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let log = format!("{told}\n{}\n{}", read("trial.log"), read("journal"));
+    assert_eq!(read("stopped").trim(), "success", "{log}");
+    assert_eq!(json("first.json")["results"][0]["outcome"], "done", "{log}");
+    let modes = read("modes");
+    assert!(modes.contains("drwx------") && modes.contains("rotord rotord"), "{modes}");
+    assert_eq!(read("user").trim(), "rotord");
+    let account = &json("status.json")["accounts"][0];
+    assert_eq!(account["changes_24h"], 2, "{log}");
+    assert!(lab.ssh_accepts("alice", json("secret.json")["password"].as_str().unwrap()), "{log}");
+    assert!(read("refused.json").contains("config_error") && read("still").trim() == "active", "{log}");
+    assert_eq!(read("failed").trim(), "failed", "what only a person can mend is not tried again: {log}");
+    assert_eq!(read("status-text").trim(), "1 account, 0 jobs", "{log}");
+    assert_eq!(json("credential.json")["results"][0]["outcome"], "done", "{log}");
+    assert!(read("journal").contains("Watchdog timeout"), "{log}");
+    assert!(read("journal.alice").contains("password changed and verified"), "{log}");
 }

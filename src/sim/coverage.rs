@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::universe::Fault;
+use super::faults::Fault;
 use crate::rotation::{Doubt, Event, Phase, Rotation, Which};
 
 /// Counters.

@@ -5,18 +5,25 @@
 //! the network, the devices, the disk under the vault, and the people. After each call to the vault and each change at a
 //! device an omniscient checker looks at every promise.
 
+mod books;
+mod checker;
 mod coverage;
+mod events;
 mod executor;
+mod faults;
 mod fleet;
 mod history;
+mod host;
 mod ledger;
 mod random;
+mod setting;
+mod shell;
 mod universe;
 
 pub use coverage::{Coverage, cannot_happen};
+pub use faults::Fault;
 pub use history::{Ended, Plan, run};
 pub use random::Random;
-pub use universe::Fault;
 
 /// Which promise a violation breaks, without the names and numbers of the history.
 #[must_use]

@@ -130,7 +130,9 @@ fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
     let path = |name: &str| folder.path().join(name);
     let read = |name: &str| fs::read_to_string(path(name)).unwrap_or_default();
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap_or_default();
-    fs::write(path("rotord.toml"), lab.sections("web", "linux-passwd", "")).unwrap();
+    // By its name, since names are resolved inside the sandbox too.
+    let sections = lab.sections("web", "linux-passwd", "").replace("127.0.0.1", "localhost");
+    fs::write(path("rotord.toml"), sections).unwrap();
     let (first, seed) = lab.account("alice");
     let seed = format!("otpauth://totp/x?secret={seed}&period={}", lab.step);
     fs::write(path("accounts.csv"), format!("account,password,totp\nweb/alice,{first},{seed}\n")).unwrap();

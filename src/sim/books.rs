@@ -1,0 +1,200 @@
+//! What the vault in memory keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::{AccountName, Moment, Secret};
+use crate::rotation::Phase;
+use crate::totp::Skew;
+use crate::vault::{AccountRow, HostKeyRow};
+
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    pub(super) number: i64,
+    pub(super) secret: Secret,
+    pub(super) made: i64,
+    pub(super) retired: Option<i64>,
+}
+
+/// What is stored of one account.
+#[derive(Debug, Clone)]
+pub(super) struct Book {
+    pub(super) name: AccountName,
+    pub(super) phase: Phase,
+    pub(super) since: i64,
+    pub(super) attempt: Option<String>,
+    pub(super) current: Option<i64>,
+    pub(super) candidate: Option<i64>,
+    pub(super) paused: bool,
+    pub(super) last_change: Option<i64>,
+    pub(super) last_error: Option<String>,
+    pub(super) wake: Option<Moment>,
+    pub(super) tries: u32,
+    pub(super) verified: Option<i64>,
+    pub(super) passwords: Vec<Version>,
+    pub(super) others: BTreeMap<String, Secret>,
+    pub(super) changes: Vec<(String, Moment)>,
+    pub(super) failed: Vec<(i64, Moment)>,
+    pub(super) tried: i64,
+}
+
+impl Book {
+    pub(super) fn new(name: AccountName, now: &Moment) -> Self {
+        Self {
+            name,
+            phase: Phase::Idle,
+            since: now.wall_ms,
+            attempt: None,
+            current: None,
+            candidate: None,
+            paused: false,
+            last_change: None,
+            last_error: None,
+            wake: None,
+            tries: 0,
+            verified: None,
+            passwords: Vec::new(),
+            others: BTreeMap::new(),
+            changes: Vec::new(),
+            failed: Vec::new(),
+            tried: 0,
+        }
+    }
+
+    pub(super) fn add_password(&mut self, secret: &Secret, now: &Moment) -> i64 {
+        let number = self.passwords.iter().map(|version| version.number).max().unwrap_or(0) + 1;
+        self.passwords.push(Version { number, secret: secret.clone(), made: now.wall_ms, retired: None });
+        number
+    }
+
+    pub(super) fn set_phase(&mut self, phase: Phase, attempt: Option<&str>, now: &Moment) {
+        self.phase = phase;
+        self.since = now.wall_ms;
+        self.attempt = attempt.map(str::to_owned);
+    }
+
+    pub(super) fn drop_unsent(&mut self) {
+        if matches!(self.phase, Phase::Prepared | Phase::Changing | Phase::Mending) {
+            let candidate = self.candidate.take();
+            self.passwords.retain(|version| Some(version.number) != candidate);
+        }
+        if self.phase == Phase::Mending {
+            let current = self.current.unwrap_or(0);
+            let open = self.passwords.iter().filter(|version| version.retired.is_none() && version.number > current);
+            self.candidate = open.map(|version| version.number).max();
+        }
+    }
+
+    pub(super) fn password(&self, number: Option<i64>) -> Option<&Secret> {
+        self.passwords.iter().find(|version| Some(version.number) == number).map(|version| &version.secret)
+    }
+
+    pub(super) fn row(&self) -> AccountRow {
+        AccountRow {
+            name: self.name.to_string(),
+            phase: self.phase,
+            since: self.since,
+            attempt: self.attempt.clone(),
+            has_password: self.current.is_some(),
+            paused: self.paused,
+            last_change: self.last_change,
+            last_error: self.last_error.clone(),
+            wake: self.wake.clone(),
+            tries: self.tries,
+            verified: self.verified,
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn name(&self) -> &AccountName {
+        &self.name
+    }
+
+    /// The state, for the checker.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether any password on record is this one.
+    pub(super) fn knows(&self, password: &str) -> bool {
+        self.passwords.iter().any(|version| version.secret.expose() == password)
+    }
+
+    /// The password in force, and the candidate.
+    pub(super) fn two(&self) -> (Option<&Secret>, Option<&Secret>) {
+        (self.password(self.current), self.password(self.candidate))
+    }
+
+    /// Why the last attempt failed.
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+}
+
+/// An audit event, as far as the checker needs it.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    pub(super) event: &'static str,
+    pub(super) account: Option<String>,
+    pub(super) attempt: Option<String>,
+}
+
+/// All that is stored.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    /// In the order of their names. Shared with a mark until something is written.
+    pub(super) accounts: Arc<Vec<Arc<Book>>>,
+    pub(super) used: BTreeSet<(Vec<u8>, u64)>,
+    /// In the order in which they were used.
+    pub(super) used_order: Vec<(Vec<u8>, u64)>,
+    pub(super) jobs: Arc<BTreeMap<String, i64>>,
+    pub(super) clocks: Arc<BTreeMap<String, Skew>>,
+    pub(super) paused_jobs: BTreeSet<String>,
+    pub(super) log: Vec<Noted>,
+    /// Accounts whose commit point the call at hand passed.
+    pub(super) sent: Vec<AccountName>,
+    pub(super) host_keys: BTreeMap<String, Vec<HostKeyRow>>,
+}
+
+/// What brings the books back to where they were.
+pub(super) struct Mark {
+    pub(super) accounts: Arc<Vec<Arc<Book>>>,
+    used: usize,
+    jobs: Arc<BTreeMap<String, i64>>,
+    clocks: Arc<BTreeMap<String, Skew>>,
+    log: usize,
+}
+
+impl Books {
+    pub(super) fn place(&self, account: &AccountName) -> Result<usize, usize> {
+        self.accounts.binary_search_by(|book| book.name.cmp(account))
+    }
+
+    pub(super) fn book(&self, account: &AccountName) -> Option<&Book> {
+        self.place(account).ok().map(|place| self.accounts[place].as_ref())
+    }
+
+    pub(super) fn book_mut(&mut self, place: usize) -> &mut Book {
+        Arc::make_mut(&mut Arc::make_mut(&mut self.accounts)[place])
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            accounts: self.accounts.clone(),
+            used: self.used_order.len(),
+            jobs: self.jobs.clone(),
+            clocks: self.clocks.clone(),
+            log: self.log.len(),
+        }
+    }
+
+    pub(super) fn roll_back(&mut self, mark: Mark) {
+        self.accounts = mark.accounts;
+        self.jobs = mark.jobs;
+        self.clocks = mark.clocks;
+        self.log.truncate(mark.log);
+        for pair in self.used_order.drain(mark.used..) {
+            self.used.remove(&pair);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The checker that sees everything, and what it remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::executor::lock;
+use super::universe::Universe;
+use crate::model::AccountName;
+use crate::policy::DAY_MS;
+use crate::rotation::Phase;
+
+/// What the omniscient checker remembers.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// How often each code of a seed came.
+    codes: BTreeMap<(Vec<u8>, String), usize>,
+    commits: BTreeMap<AccountName, Vec<i64>>,
+    refused: BTreeMap<AccountName, Vec<i64>>,
+    /// When its device's password last changed, whoever did it.
+    changed: BTreeMap<AccountName, i64>,
+    /// Accounts whose refusals the world brought about, by a wrong clock, a lock or a lost configuration.
+    excused: BTreeSet<AccountName>,
+    /// Caps that were in force, and until when: an attempt keeps to the config that it began with.
+    caps: Vec<(i64, u32)>,
+}
+
+/// No attempt lasts so long, in milliseconds.
+const LONGEST_ATTEMPT: i64 = 2 * 3_600_000;
+
+impl Universe {
+    pub(super) fn violation(&self, what: impl Into<String>) {
+        let what = what.into();
+        self.tell(|| format!("VIOLATION {what}"));
+        lock(&self.violation).get_or_insert(what);
+        self.on.halt();
+    }
+
+    pub(super) fn violated(&self) -> Option<String> {
+        if self.on.is_spent() {
+            return Some("the daemon runs in a circle, without rest".into());
+        }
+        lock(&self.violation).clone()
+    }
+
+    pub(super) fn account(device: &str, user: &str) -> Option<AccountName> {
+        AccountName::parse(&format!("{device}/{user}")).ok()
+    }
+
+    pub(super) fn excuse(&self, account: &AccountName) {
+        lock(&self.memory).excused.insert(account.clone());
+    }
+
+    pub(super) fn is_excused(&self, account: &AccountName) -> bool {
+        lock(&self.memory).excused.contains(account)
+    }
+
+    /// The device's password, as it is.
+    pub(super) fn truth(&self, account: &AccountName) -> Option<String> {
+        self.site(account.device().as_str(), |site| site.users.get(account.user()).map(|user| user.password.clone()))
+    }
+
+    pub(super) fn set_password(&self, device: &str, user: &str, new: &str) {
+        let before = self.site(device, |site| {
+            let user = site.users.get_mut(user)?;
+            Some(std::mem::replace(&mut user.password, new.to_owned()))
+        });
+        if before.as_deref() == Some(new) {
+            return;
+        }
+        self.tell(|| format!("{device}/{user} has another password now"));
+        if let Some(account) = Self::account(device, user) {
+            lock(&self.memory).changed.insert(account.clone(), self.on.now());
+            self.check_known(&account);
+        }
+    }
+
+    /// Promise 1: the vault durably holds the password that the device accepts.
+    pub(super) fn check_known(&self, account: &AccountName) {
+        let Some(truth) = self.truth(account) else { return };
+        let knows = lock(&self.books).book(account).is_none_or(|book| book.knows(&truth));
+        if !knows {
+            self.violation(format!("the vault does not hold the password that {account} has"));
+        }
+    }
+
+    /// An account leaves doubt only with the password that its device has.
+    pub(super) fn check_proved(&self, account: &AccountName) {
+        let Some(truth) = self.truth(account) else { return };
+        let right = {
+            let books = lock(&self.books);
+            books.book(account).is_none_or(|book| book.two().0.is_some_and(|current| current.expose() == truth))
+        };
+        // Somebody else may have changed it since the login that proved it.
+        let outside = lock(&self.memory).changed.get(account).is_some_and(|at| self.on.now() - at < 60_000);
+        if !right && !outside {
+            self.violation(format!("{account} comes to rest with a password that is not the device's"));
+        }
+    }
+
+    /// The device was given this as a new password: that it might be had to be durable before.
+    pub(super) fn saw_new(&self, device: &str, user: &str, text: &str) {
+        let Some(account) = Self::account(device, user) else { return };
+        let books = lock(&self.books);
+        let Some(book) = books.book(&account) else { return };
+        let (_, candidate) = book.two();
+        let phase = book.phase();
+        let is_candidate = candidate.is_some_and(|candidate| candidate.expose() == text);
+        let known = book.knows(text);
+        drop(books);
+        if is_candidate && matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing) {
+            self.violation(format!("the new password of {account} left before that was durable ({phase:?})"));
+        } else if !known {
+            self.violation(format!("a new password of {account} left that the vault does not hold"));
+        }
+    }
+
+    /// Promise 3: no code comes twice, and none that was not reserved.
+    pub(super) fn saw_code(&self, device: &str, user: &str, code: &str) {
+        let seed = self.site(device, |site| site.users.get(user).and_then(|user| user.seed.clone()));
+        let Some(seed) = seed else { return };
+        // How many of its steps are reserved that have this code, no more than are asked for.
+        let reserved = |enough: usize| {
+            let books = lock(&self.books);
+            let latest_first = books.used_order.iter().rev();
+            let steps =
+                latest_first.filter(|(key, step)| key.as_slice() == seed.key() && seed.code(*step).expose() == code);
+            steps.take(enough).count()
+        };
+        let came = {
+            let mut memory = lock(&self.memory);
+            let came = memory.codes.entry((seed.key().to_vec(), code.to_owned())).or_default();
+            *came += 1;
+            *came
+        };
+        // Two steps have the same code once in a hundred million times.
+        match reserved(came) {
+            0 => self.violation(format!("{device}/{user} got a code that was not reserved")),
+            steps if steps < came => self.violation(format!("{device}/{user} got a code for the second time")),
+            _ => {}
+        }
+    }
+
+    /// Promise 6: refused logins stay within the budget.
+    pub(super) fn refused_login(&self, device: &str, user: &str) {
+        let Some(account) = Self::account(device, user) else { return };
+        let now = self.on.now();
+        self.tell(|| format!("{account} is refused by its device"));
+        let mut memory = lock(&self.memory);
+        let times = memory.refused.entry(account.clone()).or_default();
+        times.push(now);
+        let hour = 3_600_000 - Self::slack(3_600_000);
+        let recent: Vec<i64> = times.iter().copied().filter(|at| now - at < hour).collect();
+        drop(memory);
+        let budget =
+            lock(&self.config).accounts.get(&account).map_or(2, |account| account.policy.failed_logins_per_hour);
+        if recent.len() > budget as usize && !self.time_was_lost(recent[0], now) {
+            self.violation(format!("{account} was refused {} times within an hour", recent.len()));
+        }
+    }
+
+    pub(super) fn logged_in(&self, device: &str, user: &str) {
+        self.tell(|| format!("{device}/{user} is logged in"));
+        let most = self.site(device, |site| site.sessions);
+        let allowed = lock(&self.config)
+            .devices
+            .values()
+            .find(|known| known.name.as_str() == device)
+            .map_or(1, |d| d.max_sessions);
+        if most > allowed {
+            self.violation(format!("{device} has {most} sessions at once, and {allowed} are allowed"));
+        }
+    }
+
+    /// Promise 2: the cap.
+    pub(super) fn committed(&self, account: &AccountName) {
+        let now = self.on.now();
+        let cap = lock(&self.config).accounts.get(account).map_or(2, |account| account.policy.max_changes_per_day);
+        let mut memory = lock(&self.memory);
+        let before = memory.caps.iter().filter(|(until, _)| now - until < LONGEST_ATTEMPT).map(|(_, cap)| *cap).max();
+        let cap = cap.max(before.unwrap_or(0));
+        let times = memory.commits.entry(account.clone()).or_default();
+        times.push(now);
+        let day = DAY_MS - Self::slack(DAY_MS);
+        let recent: Vec<i64> = times.iter().copied().filter(|at| now - at < day).collect();
+        drop(memory);
+        if recent.len() > cap as usize && !self.time_was_lost(recent[0], now) {
+            self.violation(format!("{account} was changed {} times within 24 hours", recent.len()));
+        }
+    }
+
+    /// The cap is edited: what began under the one before may still end.
+    pub(super) fn cap_was(&self, cap: u32) {
+        lock(&self.memory).caps.push((self.on.now(), cap));
+    }
+
+    /// How many commit points were passed in all.
+    pub(super) fn commits(&self) -> usize {
+        lock(&self.memory).commits.values().map(Vec::len).sum()
+    }
+}

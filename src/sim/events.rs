@@ -1,0 +1,240 @@
+//! What befalls the world at large, what operators do, and when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::executor::lock;
+use super::faults::Fault;
+use super::fleet::reboot;
+use super::history::HOUR;
+use super::host::Rate;
+use super::random::Random;
+use super::setting::schedules;
+use super::universe::Universe;
+use crate::audit::Draft;
+use crate::config::Account;
+use crate::daemon::{Core, DeviceHas, Request};
+use crate::device::Aim;
+use crate::model::{AccountName, Secret, Trigger};
+use crate::policy::{DAY_MS, Policy};
+use crate::totp::Seed;
+use crate::vault::Kind;
+
+/// What befalls the world at one moment.
+pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut Random) {
+    let accounts: Vec<AccountName> = lock(&universe.config).accounts.keys().cloned().collect();
+    let account = accounts[random.below(accounts.len())].clone();
+    let device = account.device().to_string();
+    if !matches!(fault, Fault::Crash | Fault::DiskFull | Fault::AuditFails) {
+        universe.struck(fault);
+        universe.tell(|| format!("FAULT {fault:?} ({account})"));
+    }
+    let mut everyone = accounts.clone();
+    everyone.extend(lock(&universe.removed).iter().map(|account| account.name.clone()));
+    let everyone_there = || everyone.iter().filter(|other| other.device().as_str() == device);
+    match fault {
+        Fault::Crash => universe.crash_after(random.within(0, 60)),
+        Fault::ClockSet => {
+            let error = match random.below(6) {
+                0 => -random.within(0, 40 * 365 * DAY_MS),
+                1 => random.within(0, 10 * 365 * DAY_MS),
+                2 => -random.within(0, 3 * DAY_MS),
+                3 => random.within(0, 3 * DAY_MS),
+                4 => random.within(-90_000, 90_000),
+                _ => 0,
+            };
+            universe.set_clock(error);
+            if error != 0 {
+                everyone.iter().for_each(|account| universe.excuse(account));
+            }
+            // Some notice at once, and set it right before the daemon has looked at it.
+            if random.one_in(3) {
+                let (world, after) = (universe.clone(), random.within(1000, 40 * 60_000));
+                universe.on.later(after, move || world.set_clock(0));
+            }
+        }
+        Fault::ClockSlews => {
+            // A leap second is smeared over a day, as 1 s in 86,400.
+            let leap = random.one_in(3);
+            universe.slew_clock(if leap { 12 } else { random.within(-Rate::MOST_PPM, Rate::MOST_PPM + 1) });
+            everyone.iter().for_each(|account| universe.excuse(account));
+        }
+        Fault::DeviceDrifts => {
+            let drift = Rate { ppm: random.within(-1500, 1500), since: universe.on.now() };
+            universe.site(&device, |site| site.drift = drift);
+            everyone_there().for_each(|account| universe.excuse(account));
+        }
+        Fault::ConfigEdited => {
+            edit(universe, random);
+            core.adopt(lock(&universe.config).clone());
+        }
+        Fault::DiskFull => universe.disk_full_for(random.within(1, HOUR / 3)),
+        Fault::AuditFails => universe.audit_fails_for(random.within(1, HOUR / 3)),
+        Fault::DeviceDown => {
+            let until = universe.now() + random.within(60_000, 3 * HOUR);
+            universe.site(&device, |site| site.down_until = until);
+        }
+        Fault::DeviceRestores => {
+            everyone_there().for_each(|account| universe.excuse(account));
+            reboot(universe, &device);
+        }
+        Fault::DeviceClock => {
+            let skew = random.within(-10 * 60_000, 10 * 60_000);
+            universe.site(&device, |site| (site.skew, site.drift) = (skew, Rate::default()));
+            everyone_there().for_each(|account| universe.excuse(account));
+        }
+        Fault::Impostor => {
+            let until = universe.now() + random.within(60_000, 2 * HOUR);
+            universe.site(&device, |site| site.impostor_until = until);
+        }
+        Fault::Expires => universe.site(&device, |site| {
+            if let Some(user) = site.users.get_mut(account.user()) {
+                user.expired = true;
+            }
+        }),
+        _ => operate(universe, core, fault, account, random),
+    }
+}
+
+/// What the control API puts on record when a person stores a password.
+pub(super) fn on_record(account: &AccountName) -> Option<Draft> {
+    Some(Draft { account: Some(account.to_string()), ..Draft::new("secret.set") })
+}
+
+/// An administrator edits the config: the rules, the jobs, or which accounts there are.
+fn edit(universe: &Arc<Universe>, random: &mut Random) {
+    let mut config = lock(&universe.config);
+    match random.below(4) {
+        0 => {
+            let Some(before) = config.accounts.values().next().map(|account| account.policy.clone()) else { return };
+            universe.cap_was(before.max_changes_per_day);
+            let policy = Arc::new(Policy {
+                max_changes_per_day: 1 + u32::from(random.one_in(2)),
+                min_age: Duration::from_secs(if random.one_in(3) { 3600 } else { 0 }),
+                attempts: 1 + u32::from(random.one_in(2)),
+                retry_after: Duration::from_secs(if random.one_in(2) { 300 } else { 1800 }),
+                auto_reconcile: random.one_in(2),
+                ..(*before).clone()
+            });
+            for account in config.accounts.values_mut() {
+                Arc::make_mut(account).policy = policy.clone();
+            }
+        }
+        1 => {
+            let schedules = schedules();
+            for job in config.jobs.values_mut() {
+                let (text, crontab) = &schedules[random.below(schedules.len())];
+                let job = Arc::make_mut(job);
+                job.schedule_text = (*text).into();
+                job.schedule = crontab.clone();
+                job.spread = Duration::from_secs(if random.one_in(2) { 2700 } else { 0 });
+                job.catch_up = !job.catch_up;
+            }
+        }
+        _ => {
+            let mut removed = lock(&universe.removed);
+            if let Some(account) = removed.pop() {
+                universe.tell(|| format!("{} is in the config again", account.name));
+                config.accounts.insert(account.name.clone(), account);
+                return;
+            }
+            // One that another account needs cannot go.
+            let needed = |name: &AccountName| {
+                let needs = |account: &Arc<Account>| {
+                    [&account.login_as, &account.reconcile_as, &account.after].into_iter().flatten().any(|n| n == name)
+                };
+                config.accounts.values().any(needs)
+            };
+            let free: Vec<AccountName> = config.accounts.keys().filter(|name| !needed(name)).cloned().collect();
+            let name = &free[random.below(free.len())];
+            if config.accounts.len() > 1
+                && let Some(account) = config.accounts.remove(name)
+            {
+                universe.tell(|| format!("{name} is in the config no more"));
+                removed.push(account);
+            }
+        }
+    }
+}
+
+fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: AccountName, random: &mut Random) {
+    let (core, universe) = (core.clone(), universe.clone());
+    let paused = random.one_in(2);
+    let on = universe.on.clone();
+    on.spawn(Box::pin(async move {
+        let now = core.clock.now();
+        match what {
+            Fault::OperatorRotates => drop(core.rotate(Request::of(account, Trigger::Command)).await),
+            Fault::OperatorVerifies => drop(core.verify(&account, None, None).await),
+            Fault::OperatorPauses => {
+                drop(core.vault.call(move |tx| tx.set_paused(&account, paused, &now)).await);
+            }
+            Fault::OperatorReadsCode => {
+                let device = account.device();
+                let uri = core.vault.call(move |tx| tx.secret(&account, &Kind::Totp)).await;
+                if let Ok(Some(Ok(seed))) = uri.map(|uri| uri.map(|uri| Seed::parse(uri.expose()))) {
+                    drop(core.transport.codes.issue(&seed, Aim::At(&device), None, |_| {}).await);
+                }
+            }
+            Fault::OperatorStores => {
+                // A person knows what the device has now.
+                let Some(truth) = universe.truth(&account) else { return };
+                let event = on_record(&account);
+                drop(core.store_secret(account, Kind::Password, Secret::new(truth), event).await);
+            }
+            Fault::OperatorReconciles => drop(core.reconcile(&account, None, None).await),
+            Fault::OperatorResolves => {
+                let (name, truth) = (account.clone(), universe.truth(&account));
+                let two =
+                    core.vault.call(move |tx| Ok((tx.candidate(&name)?, tx.secret(&name, &Kind::Password)?))).await;
+                let (Ok((candidate, current)), Some(truth)) = (two, truth) else { return };
+                let actor = Core::own_actor();
+                if candidate.is_some_and(|candidate| candidate.secret().expose() == truth) {
+                    drop(core.resolve(&account, DeviceHas::New, actor).await);
+                } else if current.is_some_and(|current| current.expose() == truth) {
+                    drop(core.resolve(&account, DeviceHas::Old, actor).await);
+                }
+            }
+            _ => core.adopt((*core.config()).clone()),
+        }
+    }));
+}
+
+/// When what happens: a list of moments in true time, drawn at the start.
+pub(super) fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64, Fault)> {
+    let mut agenda = Vec::new();
+    let kinds: [(Fault, usize); 22] = [
+        (Fault::Crash, 6),
+        (Fault::HostReboot, 2),
+        (Fault::ClockSet, 2),
+        (Fault::DiskFull, 2),
+        (Fault::AuditFails, 2),
+        (Fault::DeviceDown, 2),
+        (Fault::DeviceRestores, 2),
+        (Fault::DeviceClock, 2),
+        (Fault::Impostor, 2),
+        (Fault::Expires, 2),
+        (Fault::OperatorRotates, 5),
+        (Fault::OperatorVerifies, 3),
+        (Fault::OperatorPauses, 2),
+        (Fault::OperatorReadsCode, 3),
+        (Fault::OperatorStores, 2),
+        (Fault::OperatorReconciles, 3),
+        (Fault::OperatorResolves, 3),
+        (Fault::Reload, 2),
+        (Fault::Restart, 2),
+        (Fault::ClockSlews, 2),
+        (Fault::DeviceDrifts, 2),
+        (Fault::ConfigEdited, 3),
+    ];
+    for (fault, most) in kinds {
+        for _ in 0..random.below(most + 1) {
+            let at = random.within(0, until);
+            if without & fault.bit() == 0 {
+                agenda.push((at, fault));
+            }
+        }
+    }
+    agenda.sort_unstable();
+    agenda
+}

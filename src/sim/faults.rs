@@ -1,0 +1,115 @@
+//! What can go wrong.
+
+/// What can go wrong between the daemon and a device. Each has a rate of its own in each history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The connection is cut before or after a message.
+    Cut,
+    /// The device is cut off at any byte of what it says.
+    CutInside,
+    /// It never answers.
+    Hang,
+    /// It answers late, perhaps too late.
+    Late,
+    /// It says nothing where it should.
+    Silent,
+    /// A byte is garbled.
+    Garbled,
+    /// It says all twice.
+    Twice,
+    /// It refuses the new password, in words.
+    RefusesNew,
+    /// It says that it changed the password, and did not.
+    OnlySaysSo,
+    /// It changes the password and dies before it says so.
+    DiesAfterChange,
+    // What happens to the world at large.
+    /// The daemon is killed at some action.
+    Crash,
+    /// The host reboots.
+    HostReboot,
+    /// The host's wall clock is set, ahead or back.
+    ClockSet,
+    /// The disk is full for a while: nothing commits.
+    DiskFull,
+    /// The audit log cannot be written for a while: what was committed is told as failed.
+    AuditFails,
+    /// A device is down for a while.
+    DeviceDown,
+    /// A device comes back with what it had saved.
+    DeviceRestores,
+    /// A device's clock is wrong for a while.
+    DeviceClock,
+    /// Somebody else answers at a device's address.
+    Impostor,
+    /// A login demands a new password.
+    Expires,
+    /// An operator asks for a rotation.
+    OperatorRotates,
+    /// An operator asks for a check.
+    OperatorVerifies,
+    /// An operator pauses or resumes.
+    OperatorPauses,
+    /// An operator reads a code.
+    OperatorReadsCode,
+    /// A person stores the device's password.
+    OperatorStores,
+    /// An operator mends an account through its reconcile account.
+    OperatorReconciles,
+    /// A person says which password the device has.
+    OperatorResolves,
+    /// The config is read again.
+    Reload,
+    /// The daemon is stopped and started.
+    Restart,
+    /// The host's clocks run fast or slow for a while: a slew, or the smear of a leap second.
+    ClockSlews,
+    /// A device's clock drifts.
+    DeviceDrifts,
+    /// An administrator edits the config, and has it read again.
+    ConfigEdited,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 32] = [
+        Self::Cut,
+        Self::CutInside,
+        Self::Hang,
+        Self::Late,
+        Self::Silent,
+        Self::Garbled,
+        Self::Twice,
+        Self::RefusesNew,
+        Self::OnlySaysSo,
+        Self::DiesAfterChange,
+        Self::Crash,
+        Self::HostReboot,
+        Self::ClockSet,
+        Self::DiskFull,
+        Self::AuditFails,
+        Self::DeviceDown,
+        Self::DeviceRestores,
+        Self::DeviceClock,
+        Self::Impostor,
+        Self::Expires,
+        Self::OperatorRotates,
+        Self::OperatorVerifies,
+        Self::OperatorPauses,
+        Self::OperatorReadsCode,
+        Self::OperatorStores,
+        Self::OperatorReconciles,
+        Self::OperatorResolves,
+        Self::Reload,
+        Self::Restart,
+        Self::ClockSlews,
+        Self::DeviceDrifts,
+        Self::ConfigEdited,
+    ];
+
+    /// Its bit in a mask.
+    #[must_use]
+    pub fn bit(self) -> u32 {
+        1 << (self as u32)
+    }
+}

@@ -1,0 +1,206 @@
+//! The setting of a history: its fleet, policies and jobs, and how often each fault strikes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::faults::Fault;
+use super::fleet::{Asks, Site, User};
+use super::host::Rate;
+use super::random::Random;
+use super::universe::Universe;
+use crate::config::{Access, Account, Config, Daemon, Device, Job, JobAction, KeySource, Library};
+use crate::dialogue::LoginFormat;
+use crate::model::DeviceName;
+use crate::policy::{PasswordRules, Policy};
+use crate::schedule::{Crontab, Window};
+use crate::template::{Checked, load};
+use crate::totp::{Algorithm, Seed};
+
+fn template(name: &'static str) -> Arc<Checked> {
+    static ALL: OnceLock<BTreeMap<&'static str, Arc<Checked>>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        [
+            ("linux-passwd", include_str!("../../templates/linux/linux-passwd.template")),
+            ("linux-passwd-as-root", include_str!("../../templates/linux/linux-passwd-as-root.template")),
+            ("linux-sudo-passwd", include_str!("../../templates/linux/linux-sudo-passwd.template")),
+            ("login-only", "expect-regex \"/[$#>%] ?$/\"\nexec \"exit\"\nend\n"),
+            ("cisco-ios", include_str!("../../templates/cisco/cisco-ios.template")),
+        ]
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, Arc::new(load(Path::new(name), text).0?))))
+        .collect()
+    });
+    // The templates are part of the build.
+    #[allow(clippy::expect_used)]
+    all.get(name).cloned().expect("a template of the library")
+}
+
+/// Devices, and the config that knows them.
+pub(super) struct Fleet {
+    pub(super) config: Config,
+    pub(super) sites: BTreeMap<String, Site>,
+}
+
+/// A fleet of one to three devices with two to five accounts.
+pub(super) fn fleet(random: &mut Random) -> Fleet {
+    let policy = Arc::new(Policy {
+        password: PasswordRules { length: 16, ..PasswordRules::default() },
+        max_changes_per_day: if random.one_in(4) { 1 } else { 2 },
+        min_age: Duration::from_secs(if random.one_in(3) { 3600 } else { 0 }),
+        max_age: None,
+        history: 2 + random.below(4),
+        attempts: u32::try_from(1 + random.below(4)).unwrap_or(1),
+        retry_after: Duration::from_secs(if random.one_in(2) { 300 } else { 1800 }),
+        auto_reconcile: random.one_in(2),
+        failed_logins_per_hour: 2,
+    });
+    let mut config = Config {
+        daemon: Daemon {
+            state_dir: PathBuf::new(),
+            socket: PathBuf::new(),
+            template_dirs: Vec::new(),
+            timezone: if random.one_in(2) { chrono_tz::Europe::Berlin } else { chrono_tz::UTC },
+            max_concurrent: 1 + random.below(8),
+        },
+        vault_key: KeySource::Credential("simulated".into()),
+        recovery_key: None,
+        escrow: None,
+        access: Access::default(),
+        devices: BTreeMap::new(),
+        accounts: BTreeMap::new(),
+        jobs: BTreeMap::new(),
+        library: Library::default(),
+    };
+    let mut sites = BTreeMap::new();
+    let shared = random.one_in(3).then(|| seed(random));
+    for number in 0..1 + random.below(3) {
+        let name = format!("d{number}");
+        let (kind, users): (&'static str, &[&str]) = match random.below(9) {
+            0 | 4 => ("linux-passwd", &["ada", "bob", "root"]),
+            1 | 5 => ("linux-sudo-passwd", &["root", "svc"]),
+            2 | 6 => ("linux-passwd-as-root", &["root", "svc", "web", "www"]),
+            8 => ("login-only", &["ada"]),
+            _ => ("cisco-ios", &["root", "svc"]),
+        };
+        let asks = Asks::ALL[random.below(Asks::ALL.len())];
+        let needs_code = matches!(kind, "linux-sudo-passwd" | "login-only");
+        let asks = if needs_code && asks == Asks::PasswordOnly { Asks::PasswordThenCode } else { asks };
+        let Ok(device_name) = DeviceName::parse(&name) else { continue };
+        let device = Arc::new(Device {
+            name: device_name.clone(),
+            host: "192.0.2.1".into(),
+            port: 22,
+            host_keys: vec![format!("SHA256:{name}")],
+            known_hosts: None,
+            template_sha256: None,
+            template: kind.into(),
+            jump: None,
+            jump_account: None,
+            max_sessions: 1 + random.below(3),
+            legacy_algorithms: false,
+            login_format: if asks == Asks::Joined { LoginFormat::PasswordThenCode } else { LoginFormat::Separate },
+            connect_timeout: Duration::from_secs(10),
+            fields: BTreeMap::new(),
+        });
+        config.devices.insert(device_name, device.clone());
+        let always_off = if random.one_in(6) { random.within(-60_000, 60_000) } else { 0 };
+        let mut site = Site {
+            asks,
+            users: BTreeMap::new(),
+            saved: BTreeMap::new(),
+            saves_by_command: kind == "cisco-ios",
+            only_at_login: kind == "login-only",
+            skew: always_off,
+            always_off,
+            drift: Rate::default(),
+            locks_after: if random.one_in(2) { 3 + random.below(3) } else { 0 },
+            hangs_up_on_refusal: random.one_in(4),
+            down_until: 0,
+            impostor_until: 0,
+            sessions: 0,
+            most_sessions: 0,
+        };
+        for user in users {
+            let own_seed = shared.clone().unwrap_or_else(|| seed(random));
+            let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
+            let seed = (asks != Asks::PasswordOnly).then_some(own_seed);
+            site.users.insert((*user).into(), User::new(password, seed));
+            let by_root = !matches!(*user, "root" | "ada" | "bob");
+            let root = Universe::account(&name, "root").filter(|_| by_root);
+            let mender = Universe::account(&name, "root").filter(|_| *user != "root" && kind != "login-only");
+            let Some(account) = Universe::account(&name, user) else { continue };
+            let account = Account {
+                name: account.clone(),
+                policy: policy.clone(),
+                device: device.clone(),
+                login_as: root.clone(),
+                reconcile_as: mender.filter(|_| random.one_in(2)),
+                after: root.filter(|_| random.one_in(3)),
+                fields: BTreeMap::new(),
+                template: template(kind),
+            };
+            config.accounts.insert(account.name.clone(), Arc::new(account));
+        }
+        site.saved = site.users.iter().map(|(name, user)| (name.clone(), user.password.clone())).collect();
+        sites.insert(name, site);
+    }
+    let schedules = schedules();
+    for number in 0..1 + random.below(2) {
+        let (schedule, crontab) = &schedules[random.below(schedules.len())];
+        let job = Job {
+            name: format!("j{number}"),
+            schedule_text: (*schedule).into(),
+            schedule: crontab.clone(),
+            accounts: vec![if random.one_in(2) { "*".into() } else { format!("d{number}/*") }],
+            spread: Duration::from_secs(if random.one_in(2) { 2700 } else { 0 }),
+            window: random.one_in(5).then(|| Window::parse("01:00-05:00").ok()).flatten(),
+            action: if random.one_in(5) { JobAction::Verify } else { JobAction::Rotate },
+            on_signal: false,
+            catch_up: random.one_in(2),
+        };
+        config.jobs.insert(job.name.clone(), Arc::new(job));
+    }
+    Fleet { config, sites }
+}
+
+pub(super) fn schedules() -> &'static [(&'static str, Crontab)] {
+    static ALL: OnceLock<Vec<(&'static str, Crontab)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let texts = [
+            "0 */6 * * *",
+            "30 2 * * *",
+            "15 1,13 * * *",
+            "0 5-20/3 * * *",
+            "10 */4 * * *",
+            "0 */8 * * *",
+            "*/40 0-3 * * *",
+        ];
+        texts.into_iter().filter_map(|text| Some((text, Crontab::parse(text).ok()?))).collect()
+    })
+}
+
+fn seed(random: &mut Random) -> Seed {
+    let mut key = Zeroizing::new(vec![0; 20]);
+    random.fill(&mut key);
+    // Eight digits, so that two codes of a history are not the same by chance.
+    #[allow(clippy::expect_used)]
+    Seed::new(key, Algorithm::Sha1, 8, 30).expect("a sound seed")
+}
+
+/// How often each fault strikes: one in so many, 0 for never.
+pub(super) fn rates(random: &mut Random, without: u32) -> Vec<usize> {
+    // Some histories are rough, some nearly calm.
+    let roughness = [12, 40, 150, 600][random.below(4)];
+    Fault::ALL
+        .iter()
+        .map(|fault| {
+            let scale = 1 + random.below(4);
+            let never = random.one_in(3);
+            if never || without & fault.bit() != 0 { 0 } else { roughness * scale }
+        })
+        .collect()
+}

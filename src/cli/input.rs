@@ -24,8 +24,12 @@ pub(super) fn read_stdin() -> Result<Zeroizing<String>, Failure> {
 pub(super) fn secret(prompt: &str, twice: bool) -> Result<SecretText, Failure> {
     if !std::io::stdin().is_terminal() {
         let text = read_stdin()?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let line = line.strip_suffix('\r').unwrap_or(line);
+        let mut lines = text.lines();
+        let line = lines.next().unwrap_or_default();
+        // Who answers the two questions of a terminal, answers them here too.
+        if !lines.all(|again| twice && again == line) {
+            return Err(Failure::usage("stdin holds more than one line; a secret is one line"));
+        }
         return Ok(SecretText(Secret::new(line.to_owned())));
     }
     let ask = |prompt: String| {

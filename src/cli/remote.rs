@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -19,7 +20,7 @@ use crate::control::{
 };
 use crate::model::Secret;
 use crate::sealed::OpenWith;
-use crate::vault::{Backup, VaultKey};
+use crate::vault::{Backup, VaultKey, hand_over};
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let client = Client::new(args.socket);
@@ -417,13 +418,26 @@ async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Resul
     Ok(0)
 }
 
+/// Whoever owns the socket reads the key at the next start.
+fn give_to_the_daemon(client: &Client, key: &std::path::Path) -> std::io::Result<()> {
+    let daemon = client.socket().metadata()?;
+    hand_over(key, (daemon.uid(), daemon.gid()))?;
+    if key.metadata()?.uid() == daemon.uid() { Ok(()) } else { Err(std::io::Error::other("it is yours")) }
+}
+
 async fn key_rotate(client: &Client, file: &std::path::Path, json: bool) -> Result<u8, Failure> {
     let file = std::path::absolute(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     let key = VaultKey::create(&file).map_err(|error| Failure::usage(error.to_string()))?;
+    let owned = give_to_the_daemon(client, &file);
     let text = Secret::new(data_encoding::BASE64.encode(key.bytes()));
     let body = RekeyBody { key: SecretText(text), file: file.display().to_string() };
     match client.post("/v1/key/rotate", &body).await {
-        Ok(body) => done(body, json),
+        Ok(body) => {
+            if let Err(why) = owned {
+                eprintln!("The daemon's user must own {}, or rotord does not start again: {why}", file.display());
+            }
+            done(body, json)
+        }
         // Nobody took the key. After any other failure it may be the one in force, and stays.
         Err(error) if matches!(error.exit(), 2 | 6 | 7) => {
             drop(std::fs::remove_file(&file));

@@ -1,6 +1,6 @@
 //! The client: one request a connection over the Unix socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -58,6 +58,12 @@ impl Client {
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {
         Self { socket }
+    }
+
+    /// Where the daemon listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     async fn send(

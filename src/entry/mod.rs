@@ -3,10 +3,12 @@
 
 mod man;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use nix::unistd::geteuid;
 use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
@@ -122,10 +124,13 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
     let (config, problems) = Config::load(config);
     let lines = || problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let config = config.ok_or_else(lines)?;
-    let key = match &config.vault_key {
-        KeySource::File(file) => VaultKey::from_file(file),
-        KeySource::Credential(name) => VaultKey::from_credential(name),
+    // Who owns the key is the daemon's user, for whom root may act.
+    let (key, owner) = match &config.vault_key {
+        KeySource::File(file) if geteuid().is_root() => (VaultKey::from_anyones_file(file), file.metadata().ok()),
+        KeySource::File(file) => (VaultKey::from_file(file), None),
+        KeySource::Credential(name) => (VaultKey::from_credential(name), None),
     };
+    let owner = owner.map(|key| (key.uid(), key.gid()));
     let key = key.map_err(|error| error.to_string())?;
     let sealed = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let with = match identity {
@@ -137,7 +142,7 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
     };
     let backup = Backup::open(&sealed, &with).map_err(|error| format!("{}: {error}", file.display()))?;
     let state_dir = &config.daemon.state_dir;
-    backup.restore(state_dir, &key, &Clock::new().now()).map_err(|error| error.to_string())?;
+    backup.restore(state_dir, &key, owner, &Clock::new().now()).map_err(|error| error.to_string())?;
     Ok(format!(
         "The backup of {} is the vault in {}: {} accounts. Start rotord: it finds out by logging in which passwords their devices still have.",
         rfc3339(backup.head.taken),

@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -131,11 +131,19 @@ impl Backup {
         Ok(Self { head, data_key: Zeroizing::new(data_key.to_vec()), database: database.to_vec() })
     }
 
-    /// Makes a vault of the backup in a state folder that has none, under a vault key of its own.
+    /// Makes a vault of the backup in a state folder that has none, under a vault key of its own. Where root does it, the vault
+    /// belongs to whom the state folder does, and a folder that is made for it to `owner`, a user and a group.
     ///
     /// # Errors
     /// There is a vault already, the database is damaged, or a file could not be written; then nothing is left behind.
-    pub fn restore(&self, state_dir: &Path, key: &VaultKey, now: &Moment) -> Result<(), VaultError> {
+    pub fn restore(
+        &self,
+        state_dir: &Path,
+        key: &VaultKey,
+        owner: Option<(u32, u32)>,
+        now: &Moment,
+    ) -> Result<(), VaultError> {
+        let owner = state_dir.metadata().map(|folder| (folder.uid(), folder.gid())).ok().or(owner);
         let io = |what: &str, path: &Path| {
             let what = format!("{what} {}", path.display());
             move |source| VaultError::Io { what, source }
@@ -161,6 +169,11 @@ impl Backup {
         file.write_all(&self.database).and_then(|()| file.sync_all()).map_err(io("cannot write", &path))?;
         drop(file);
         self.prepare(&path, state_dir, key, now)?;
+        for ours in [path.as_path(), &state_dir.join("lock"), state_dir] {
+            owner
+                .map_or(Ok(()), |owner| hand_over(ours, owner))
+                .map_err(io("cannot give to the daemon's user", ours))?;
+        }
         std::fs::rename(&path, &target).map_err(io("cannot put in place", &target))?;
         File::open(state_dir).and_then(|folder| folder.sync_all()).map_err(io("cannot sync", state_dir))
     }
@@ -255,4 +268,24 @@ fn use_up_codes(tx: &super::store::Tx<'_>, now: &Moment) -> Result<(), VaultErro
         }
     }
     Ok(())
+}
+
+/// Gives what root made to the daemon's user and group; nothing happens where somebody else than root runs. What stands there may have been put there by that user meanwhile: only a plain
+/// file or folder of root's, reached by no link, is given away.
+///
+/// # Errors
+/// It is not what root made, or the system refuses.
+pub fn hand_over(path: &Path, (user, group): (u32, u32)) -> std::io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.uid() == user {
+        return Ok(());
+    }
+    if metadata.uid() != 0 || (!metadata.is_dir() && metadata.nlink() != 1) {
+        return Err(std::io::Error::other("it belongs to somebody else"));
+    }
+    fchown(&file, Some(user), Some(group))
 }

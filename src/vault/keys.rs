@@ -34,6 +34,19 @@ impl VaultKey {
     /// It is missing, not a plain file, of the wrong size, readable by others, or reached through a folder or a link
     /// in a folder that others can write.
     pub fn from_file(path: &Path) -> Result<Self, VaultError> {
+        let me = nix::unistd::geteuid().as_raw();
+        Self::from_file_of(path, |owner| owner == me || owner == 0)
+    }
+
+    /// Reads a key file that may belong to anybody: for root, who acts for the daemon's user.
+    ///
+    /// # Errors
+    /// As [`Self::from_file`], but for its owner.
+    pub fn from_anyones_file(path: &Path) -> Result<Self, VaultError> {
+        Self::from_file_of(path, |_| true)
+    }
+
+    fn from_file_of(path: &Path, trusts: impl Fn(u32) -> bool) -> Result<Self, VaultError> {
         let refuse = |why: String| VaultError::Key { place: path.display().to_string(), why };
         let link = path.symlink_metadata().map_err(|error| {
             refuse(match error.kind() {
@@ -48,7 +61,14 @@ impl VaultKey {
             let target = path.canonicalize().map_err(|error| refuse(error.to_string()))?;
             refuse_writable_folder(&target).map_err(refuse)?;
         }
-        let mut file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+        let mut file = File::open(path).map_err(|error| {
+            refuse(match error.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    format!("{error}; the daemon's user must own it: chown {} {}", own_name(), path.display())
+                }
+                _ => error.to_string(),
+            })
+        })?;
         let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
         if !metadata.is_file() {
             return Err(refuse("this is no plain file".into()));
@@ -60,11 +80,11 @@ impl VaultKey {
                 path.display()
             )));
         }
-        let me = nix::unistd::geteuid().as_raw();
-        if metadata.uid() != me && metadata.uid() != 0 {
+        if !trusts(metadata.uid()) {
             return Err(refuse(format!(
-                "it belongs to user {}, not to the daemon's user {me} or root",
-                metadata.uid()
+                "it belongs to user {}, not to the daemon's user {} or root",
+                metadata.uid(),
+                own_name()
             )));
         }
         Self::read(&mut file).map_err(refuse)
@@ -125,6 +145,13 @@ impl VaultKey {
             .map_err(|error| io("cannot sync the folder of", error))?;
         Ok(Self(key))
     }
+}
+
+/// The name of the user that this process runs as, or its number where it has none.
+fn own_name() -> String {
+    let me = nix::unistd::geteuid();
+    let user = nix::unistd::User::from_uid(me).ok().flatten();
+    user.map_or_else(|| me.to_string(), |user| user.name)
 }
 
 /// Refuses a file in a folder in which others could put another in its place.

@@ -30,7 +30,9 @@ fn a_restored_vault_finds_out_account_by_account_what_went_on_without_it() {
     let daemon = place.daemon();
     place.import("lab", &lab);
     let file = place.path("backup.age");
-    place.must(&["backup", file.to_str().unwrap()], PASSPHRASE);
+    let two_lines = place.ctl(&["backup", file.to_str().unwrap()], "one passphrase\nand another\n");
+    assert!(two_lines.status.code() == Some(2) && errors(&two_lines).contains("one line") && !file.exists());
+    place.must(&["backup", file.to_str().unwrap()], &PASSPHRASE.repeat(2));
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
     let sealed = fs::read(&file).unwrap();
     for (_, password, seed) in &lab.accounts {

@@ -109,6 +109,21 @@ systemctl start rotord
 rotorctl verify web/alice
 systemctl stop rotord
 systemctl show -p Result --value rotord > stopped
+systemctl start rotord
+rotorctl key rotate /etc/rotord/next.key
+ls -l /etc/rotord/next.key > next
+systemctl stop rotord
+mv /etc/rotord/next.key /etc/rotord/vault.key
+systemctl start rotord
+printf 'a passphrase\na passphrase\n' | rotorctl backup /root/backup
+systemctl stop rotord
+mkdir /root/former
+mv /var/lib/rotord/* /root/former/
+echo 'a passphrase' | rotord restore /root/backup
+ls -l /var/lib/rotord > restored
+systemctl start rotord
+until rotorctl status --json | tee back.json | grep '"idle"'; do sleep 0.2; done
+systemctl stop rotord
 mv /etc/rotord/vault.key /root/rotord.key
 chown root: /root/rotord.key
 printf '[vault]\nsystemd_credential = "rotord.key"\n' >> /etc/rotord/rotord.toml
@@ -160,6 +175,10 @@ fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
     assert!(read("refused.json").contains("config_error") && read("still").trim() == "active", "{log}");
     assert_eq!(read("failed").trim(), "failed", "what only a person can mend is not tried again: {log}");
     assert_eq!(read("status-text").trim(), "1 account, 0 jobs", "{log}");
+    assert!(read("next").starts_with("-rw------- 1 rotord rotord"), "{}", read("next"));
+    let theirs = read("restored").lines().filter(|line| line.contains(" rotord rotord ")).count();
+    assert!(theirs == 2 && !read("restored").contains(" root "), "{}\n{log}", read("restored"));
+    assert_eq!(json("back.json")["accounts"][0]["state"], "idle", "{log}");
     assert_eq!(json("credential.json")["results"][0]["outcome"], "done", "{log}");
     assert!(read("journal").contains("Watchdog timeout"), "{log}");
     assert!(read("journal.alice").contains("password changed and verified"), "{log}");

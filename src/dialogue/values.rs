@@ -1,6 +1,6 @@
 //! The values of a template's tags for one run.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ const CODES: &[&str] = &["TOTP_TOKEN", "AUTH_TOTP_TOKEN"];
 /// Tags and their values.
 #[derive(Debug, Clone, Default)]
 pub struct Values {
-    values: HashMap<String, Secret>,
+    values: BTreeMap<String, Secret>,
     codes: Vec<&'static str>,
 }
 

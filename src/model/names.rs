@@ -1,6 +1,7 @@
 //! Names of devices and accounts, parsed once at the border and trusted from there on.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +24,7 @@ pub enum NameError {
 
 /// A device of the config: letters, digits, `.`, `_` and `-`, at most 128 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeviceName(String);
+pub struct DeviceName(Arc<str>);
 
 impl DeviceName {
     /// Parses a device name.
@@ -41,7 +42,7 @@ impl DeviceName {
         if !text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
             return Err(bad("only letters, digits, '.', '_' and '-' may stand in it"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The name as written.
@@ -60,7 +61,7 @@ impl fmt::Display for DeviceName {
 /// An account on a device, written `DEVICE/USERNAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountName {
-    whole: String,
+    whole: Arc<str>,
     slash: usize,
 }
 
@@ -86,7 +87,7 @@ impl AccountName {
         if user.starts_with('-') {
             return Err(bad("a device would take a leading '-' for an option"));
         }
-        Ok(Self { whole: text.to_owned(), slash })
+        Ok(Self { whole: text.into(), slash })
     }
 
     /// `DEVICE/USERNAME`.
@@ -95,10 +96,16 @@ impl AccountName {
         &self.whole
     }
 
+    /// Whether this is a copy of the other: quick, and `false` says nothing.
+    #[must_use]
+    pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.whole, &other.whole)
+    }
+
     /// The part before the first slash.
     #[must_use]
     pub fn device(&self) -> DeviceName {
-        DeviceName(self.whole[..self.slash].to_owned())
+        DeviceName(self.whole[..self.slash].into())
     }
 
     /// The part after the first slash.

@@ -79,8 +79,8 @@ impl Masker {
     pub fn add(&mut self, secret: &Secret) {
         let text = secret.expose();
         if text.len() >= 4 && !self.secrets.iter().any(|known| known.expose() == text) {
-            self.secrets.push(secret.clone());
-            self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+            let place = self.secrets.partition_point(|known| known.expose().len() >= text.len());
+            self.secrets.insert(place, secret.clone());
         }
     }
 
@@ -95,7 +95,8 @@ impl Masker {
                 masked = replaced;
             }
         }
-        if !masked.contains(steers) {
+        // Nearly every text is plain, and that is seen quickly.
+        if masked.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !masked.contains(steers) {
             return masked;
         }
         let mut shown = String::with_capacity(masked.len() + 16);

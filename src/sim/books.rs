@@ -31,10 +31,10 @@ pub(super) struct Book {
     pub(super) wake: Option<Moment>,
     pub(super) tries: u32,
     pub(super) verified: Option<i64>,
-    pub(super) passwords: Vec<Version>,
-    pub(super) others: BTreeMap<String, Secret>,
-    pub(super) changes: Vec<(String, Moment)>,
-    pub(super) failed: Vec<(i64, Moment)>,
+    pub(super) passwords: Arc<Vec<Version>>,
+    pub(super) others: Arc<BTreeMap<String, Secret>>,
+    pub(super) changes: Arc<Vec<(String, Moment)>>,
+    pub(super) failed: Arc<Vec<(i64, Moment)>>,
     pub(super) tried: i64,
 }
 
@@ -53,17 +53,22 @@ impl Book {
             wake: None,
             tries: 0,
             verified: None,
-            passwords: Vec::new(),
-            others: BTreeMap::new(),
-            changes: Vec::new(),
-            failed: Vec::new(),
+            passwords: Arc::default(),
+            others: Arc::default(),
+            changes: Arc::default(),
+            failed: Arc::default(),
             tried: 0,
         }
     }
 
     pub(super) fn add_password(&mut self, secret: &Secret, now: &Moment) -> i64 {
         let number = self.passwords.iter().map(|version| version.number).max().unwrap_or(0) + 1;
-        self.passwords.push(Version { number, secret: secret.clone(), made: now.wall_ms, retired: None });
+        Arc::make_mut(&mut self.passwords).push(Version {
+            number,
+            secret: secret.clone(),
+            made: now.wall_ms,
+            retired: None,
+        });
         number
     }
 
@@ -76,7 +81,7 @@ impl Book {
     pub(super) fn drop_unsent(&mut self) {
         if matches!(self.phase, Phase::Prepared | Phase::Changing | Phase::Mending) {
             let candidate = self.candidate.take();
-            self.passwords.retain(|version| Some(version.number) != candidate);
+            Arc::make_mut(&mut self.passwords).retain(|version| Some(version.number) != candidate);
         }
         if self.phase == Phase::Mending {
             let current = self.current.unwrap_or(0);
@@ -167,7 +172,8 @@ pub(super) struct Mark {
 
 impl Books {
     pub(super) fn place(&self, account: &AccountName) -> Result<usize, usize> {
-        self.accounts.binary_search_by(|book| book.name.cmp(account))
+        let copy = self.accounts.iter().position(|book| book.name.is_copy_of(account));
+        copy.map_or_else(|| self.accounts.binary_search_by(|book| book.name.cmp(account)), Ok)
     }
 
     pub(super) fn book(&self, account: &AccountName) -> Option<&Book> {

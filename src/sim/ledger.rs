@@ -170,11 +170,11 @@ impl Secrets for Pages<'_> {
     fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError> {
         self.write(account, now, |book| {
             if *kind != Kind::Password {
-                book.others.insert(text_of(kind), secret.clone());
+                Arc::make_mut(&mut book.others).insert(text_of(kind), secret.clone());
                 return;
             }
             let number = book.add_password(secret, now);
-            for version in &mut book.passwords {
+            for version in Arc::make_mut(&mut book.passwords) {
                 if version.number < number && version.retired.is_none() {
                     version.retired = Some(now.wall_ms);
                 }
@@ -229,7 +229,7 @@ impl Transitions for Pages<'_> {
             Persist::Sent => {
                 book.set_phase(Phase::Sent, Some(attempt), now);
                 if !book.changes.iter().any(|(known, _)| known == attempt) {
-                    book.changes.push((attempt.to_owned(), now.clone()));
+                    Arc::make_mut(&mut book.changes).push((attempt.to_owned(), now.clone()));
                 }
             }
             Persist::Verifying => book.set_phase(Phase::Verifying, Some(attempt), now),
@@ -244,7 +244,7 @@ impl Transitions for Pages<'_> {
             }
             Persist::Promote => {
                 let candidate = book.candidate;
-                for version in &mut book.passwords {
+                for version in Arc::make_mut(&mut book.passwords) {
                     if candidate.is_some() && version.retired.is_none() && Some(version.number) != candidate {
                         version.retired = Some(now.wall_ms);
                     }
@@ -258,7 +258,7 @@ impl Transitions for Pages<'_> {
                 }
                 let newest = book.passwords.len().saturating_sub(keep.max(KEPT - 1) + 1);
                 let mut place = 0;
-                book.passwords.retain(|version| {
+                Arc::make_mut(&mut book.passwords).retain(|version| {
                     place += 1;
                     version.retired.is_none() || place > newest
                 });
@@ -268,7 +268,7 @@ impl Transitions for Pages<'_> {
                 let unsent = matches!(book.phase, Phase::Prepared | Phase::Changing);
                 book.drop_unsent();
                 let candidate = book.candidate.take();
-                for version in &mut book.passwords {
+                for version in Arc::make_mut(&mut book.passwords) {
                     if Some(version.number) == candidate {
                         version.retired = Some(now.wall_ms);
                     }
@@ -315,7 +315,7 @@ impl Transitions for Pages<'_> {
         let lies = |stamp: &Moment| restamp(stamp, now).is_some();
         if self.read(account, |book| book.changes.iter().any(|(_, stamp)| lies(stamp))) == Some(true) {
             self.update(account, |book| {
-                for (_, stamp) in &mut book.changes {
+                for (_, stamp) in Arc::make_mut(&mut book.changes) {
                     *stamp = restamp(stamp, now).unwrap_or_else(|| stamp.clone());
                 }
             });
@@ -333,13 +333,13 @@ impl Transitions for Pages<'_> {
     fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
         Ok(self.write(account, now, |book| {
             book.tried += 1;
-            book.failed.push((book.tried, now.clone()));
+            Arc::make_mut(&mut book.failed).push((book.tried, now.clone()));
             book.tried
         }))
     }
 
     fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError> {
-        self.update(account, |book| book.failed.retain(|(known, _)| *known != id));
+        self.update(account, |book| Arc::make_mut(&mut book.failed).retain(|(known, _)| *known != id));
         Ok(())
     }
 
@@ -347,7 +347,7 @@ impl Transitions for Pages<'_> {
         let lies = |stamp: &Moment| restamp(stamp, now).is_some();
         if self.read(account, |book| book.failed.iter().any(|(_, stamp)| lies(stamp))) == Some(true) {
             self.update(account, |book| {
-                for (_, stamp) in &mut book.failed {
+                for (_, stamp) in Arc::make_mut(&mut book.failed) {
                     *stamp = restamp(stamp, now).unwrap_or_else(|| stamp.clone());
                 }
             });
@@ -387,8 +387,8 @@ impl Transitions for Pages<'_> {
         };
         for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
             let book = Arc::make_mut(book);
-            book.changes.iter_mut().for_each(|(_, stamp)| fresh(stamp));
-            book.failed.iter_mut().for_each(|(_, stamp)| fresh(stamp));
+            Arc::make_mut(&mut book.changes).iter_mut().for_each(|(_, stamp)| fresh(stamp));
+            Arc::make_mut(&mut book.failed).iter_mut().for_each(|(_, stamp)| fresh(stamp));
             book.wake.iter_mut().for_each(fresh);
         }
         Ok(())
@@ -400,8 +400,8 @@ impl Transitions for Pages<'_> {
         for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
             if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(|(_, stamp)| old(stamp)) {
                 let book = Arc::make_mut(book);
-                book.changes.retain(|(_, stamp)| !old(stamp));
-                book.failed.retain(|(_, stamp)| !old(stamp));
+                Arc::make_mut(&mut book.changes).retain(|(_, stamp)| !old(stamp));
+                Arc::make_mut(&mut book.failed).retain(|(_, stamp)| !old(stamp));
             }
         }
         Ok(())

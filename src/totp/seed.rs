@@ -117,7 +117,9 @@ impl Seed {
         let (mut key, mut algorithm, mut digits, mut period) = (None, Algorithm::Sha1, 6, 30);
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let value = percent_decode(value);
-            match name.to_ascii_lowercase().as_str() {
+            let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+            match ["secret", "algorithm", "digits", "period"].into_iter().find(|wanted| is(wanted)).unwrap_or_default()
+            {
                 "secret" => key = Some(base32(&value)?),
                 "algorithm" => {
                     algorithm = match value.to_ascii_uppercase().replace(['-', '_'], "").trim_start_matches("HMAC") {
@@ -194,7 +196,12 @@ impl Seed {
 
 fn base32(text: &str) -> Result<Zeroizing<Vec<u8>>, SeedError> {
     let mut clean = Zeroizing::new(String::with_capacity(text.len()));
-    clean.extend(text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_uppercase()));
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        clean.push_str(text);
+        clean.make_ascii_uppercase();
+    } else {
+        clean.extend(text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_uppercase()));
+    }
     let clean = clean.trim_end_matches('=');
     if clean.is_empty() {
         return Err(SeedError::Empty);
@@ -220,6 +227,9 @@ fn lenient_base32() -> &'static Encoding {
 
 fn percent_decode(text: &str) -> Zeroizing<String> {
     let bytes = text.as_bytes();
+    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Zeroizing::new(text.to_owned());
+    }
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;
     while at < bytes.len() {

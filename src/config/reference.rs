@@ -88,7 +88,7 @@ pub const KEYS: &[Key] = &[
         "a folder",
         Means("\"/var/lib/rotord\""),
         "\"/var/lib/rotord\"",
-        "vault and audit log are here",
+        "vault and audit log are here; another folder than this needs ReadWritePaths= in the unit for systemd",
     ),
     key(
         DAEMON,
@@ -145,7 +145,7 @@ pub const KEYS: &[Key] = &[
         "a folder",
         Says("nothing is in escrow"),
         "\"/mnt/other-disk/rotord\"",
-        "each new password is here, sealed to `recovery_key`, before it is sent",
+        "each new password is here, sealed to `recovery_key`, before it is sent; the unit for systemd must allow it with ReadWritePaths=",
     ),
     key(ACCESS, "viewer", NAMES, Means("[]"), "[\"@monitoring\"]", "may read status, history and the audit log"),
     key(

@@ -131,7 +131,8 @@ impl Values {
             if tag.contains("PASSWORD") || secret_fields.contains(tag) {
                 masker.add(value);
                 // As a filter sends it, it may come back in an echo.
-                Filter::ALL.iter().for_each(|filter| masker.add(&Secret::new(filter.escape(value.expose()))));
+                let escaped = Filter::ALL.iter().map(|filter| Secret::new(filter.escape(value.expose())));
+                escaped.filter(|text| text.expose() != value.expose()).for_each(|text| masker.add(&text));
             }
         }
         masker

@@ -6,12 +6,13 @@
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
 #   field takes password and code, one right behind the other; where GUARDED is the path of
 #   pam_pwquality.so, that judges new passwords and pam_faillock locks an account after three wrong ones; SSHD holds more lines for sshd_config.
+# With PRINCIPAL, the host key has a certificate for that name by an authority of the lab's, whose public key is DIR/authority.pub.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
 # key1, where there is one) are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else.
 set -eu
-export SERVICES="${SERVICES:-}"
+export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}"
 export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
@@ -26,6 +27,12 @@ mkdir -p /run/sshd
 install -d -m 0700 /home/.seeds
 install -d -m 0755 /home/.keys
 ssh-keygen -q -N "" -t ed25519 -f /etc/ssh/test_host_key
+certificate=
+if [ -n "$PRINCIPAL" ]; then
+  ssh-keygen -q -N "" -t ed25519 -f "$DIR/authority"
+  ssh-keygen -q -s "$DIR/authority" -I lab -h -n "$PRINCIPAL" /etc/ssh/test_host_key.pub
+  certificate="HostCertificate /etc/ssh/test_host_key-cert.pub"
+fi
 
 codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
 {
@@ -65,6 +72,7 @@ cat > /etc/ssh/test_config <<CONFIG
 Port $PORT
 ListenAddress 127.0.0.1
 HostKey /etc/ssh/test_host_key
+$certificate
 PidFile none
 UsePAM yes
 PermitRootLogin yes

@@ -326,6 +326,24 @@ fn a_known_hosts_file_with_hashed_names_is_trusted() {
 }
 
 #[test]
+fn a_host_certificate_counts_where_its_authority_is_known_and_it_names_the_host() {
+    for (principal, trusted) in [("127.0.0.1", true), ("another.host", false)] {
+        let lab = Lab::with("user1", &[("PRINCIPAL", principal)]);
+        let listed = format!("host_key = [\"{}\"]", lab.fingerprint);
+        let place = Place::new(&lab.sections("lab", "linux-passwd", "").replace(&listed, "known_hosts = \"known\""));
+        let authority = std::fs::read_to_string(lab.dir.join("authority.pub")).unwrap();
+        let line = format!("@cert-authority [127.0.0.1]:{} {authority}", lab.port);
+        std::fs::write(place.path("known"), line).unwrap();
+        let _daemon = place.daemon();
+        place.import("lab", &lab);
+        let (value, exit) = place.json(&["verify", "lab/user1"]);
+        assert_eq!(exit == 0, trusted, "{principal}: {value}");
+        let told = value.to_string();
+        assert!(trusted || (told.contains("host key") && !told.contains("login: answered")), "{told}");
+    }
+}
+
+#[test]
 fn accounts_asked_for_together_change_after_their_parents_and_once() {
     let lab = Lab::start("user2 user3 user1");
     let place = Place::new(

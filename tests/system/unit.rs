@@ -92,6 +92,7 @@ rotorctl import accounts.csv
 rotorctl rotate web/alice --json > first.json
 ls -ld /var/lib/rotord /run/rotord/control.sock > modes
 ps -o user= -p "$(systemctl show -p MainPID --value rotord)" > user
+grep -E '^(NoNewPrivs|Seccomp|CapEff):' "/proc/$(systemctl show -p MainPID --value rotord)/status" > sandbox
 rotorctl rotate web/alice --no-wait
 until rotorctl status | grep -E ' (sent|verifying) '; do sleep 0.02; done
 systemctl kill --signal=KILL rotord
@@ -173,6 +174,9 @@ fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
     let modes = read("modes");
     assert!(modes.contains("drwx------") && modes.contains("rotord rotord"), "{modes}");
     assert_eq!(read("user").trim(), "rotord");
+    let sandbox = read("sandbox");
+    assert!(sandbox.contains("NoNewPrivs:\t1") && sandbox.contains("Seccomp:\t2"), "{sandbox}");
+    assert!(sandbox.contains("CapEff:\t0000000000000000"), "{sandbox}");
     let account = &json("status.json")["accounts"][0];
     assert_eq!(account["changes_24h"], 2, "{log}");
     assert!(lab.ssh_accepts("alice", json("secret.json")["password"].as_str().unwrap()), "{log}");

@@ -131,8 +131,7 @@ impl Values {
             if tag.contains("PASSWORD") || secret_fields.contains(tag) {
                 masker.add(value);
                 // As a filter sends it, it may come back in an echo.
-                let escaped = Filter::ALL.iter().map(|filter| Secret::new(filter.escape(value.expose())));
-                escaped.filter(|text| text.expose() != value.expose()).for_each(|text| masker.add(&text));
+                Filter::ALL.iter().for_each(|filter| masker.add(&Secret::new(filter.escape(value.expose()))));
             }
         }
         masker

@@ -17,7 +17,7 @@ use super::types::{
 use crate::audit::{log_files, verify_files};
 use crate::daemon::Core;
 use crate::model::{AccountName, Step, glob_match, rfc3339};
-use crate::vault::AttemptRow;
+use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
@@ -112,7 +112,7 @@ pub(super) async fn history(
 ) -> Answer<HistoryBody> {
     peer.require(&core, Role::Viewer).await?;
     let account = known_account(&core, &query.account)?;
-    let rows = core.vault.call(move |tx| tx.attempts(&account, 200)).await?;
+    let rows = core.vault.call(move |tx| tx.attempts(&account, KEPT_ATTEMPTS)).await?;
     Ok(Json(HistoryBody { attempts: rows.into_iter().map(attempt).collect() }))
 }
 

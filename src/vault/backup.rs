@@ -258,20 +258,18 @@ fn use_up_codes(tx: &super::store::Tx<'_>, now: &Moment) -> Result<(), VaultErro
         let Some(uri) = tx.secret(&account, &Kind::Totp)? else { continue };
         let Ok(seed) = Seed::parse(uri.expose()) else { continue };
         let step = now.unix_seconds() / seed.period();
-        let hash = tx.seed_hash(seed.key());
+        let id = tx.seed_number(&seed)?;
         let reach = WINDOW.unsigned_abs() + 1;
         for step in step.saturating_sub(reach)..=step + reach {
-            tx.connection.execute(
-                "INSERT OR IGNORE INTO used_code (seed, step, wall) VALUES (?1, ?2, ?3)",
-                params![hash, i64::try_from(step).unwrap_or(i64::MAX), now.wall_ms],
-            )?;
+            tx.use_step(id, step, now)?;
         }
     }
     Ok(())
 }
 
-/// Gives what root made to the daemon's user and group; nothing happens where somebody else than root runs. What stands there may have been put there by that user meanwhile: only a plain
-/// file or folder of root's, reached by no link, is given away.
+/// Gives what root made to the daemon's user and group; nothing happens where somebody else than root runs. What stands
+/// there may have been put there by that user meanwhile: only a plain file or folder of root's, reached by no link, is
+/// given away.
 ///
 /// # Errors
 /// It is not what root made, or the system refuses.

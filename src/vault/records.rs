@@ -93,6 +93,12 @@ fn parse_phase(text: &str) -> Option<Phase> {
     plain.into_iter().chain(doubts).find(|phase| phase_text(*phase) == text)
 }
 
+/// Attempts of an account that are kept in the vault: the audit log has them all.
+pub const KEPT_ATTEMPTS: u32 = 30;
+
+/// Of its last attempts, so many keep their steps. Others do where they did not end well.
+const KEPT_STEPS: u32 = 5;
+
 const ACCOUNT_COLUMNS: &str =
     "name, state, since, attempt, current, paused, last_change, last_error, wake, wake_boot, wake_up, tries, verified";
 
@@ -256,7 +262,8 @@ pub trait Records {
     /// SQLite failed.
     fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError>;
 
-    /// Records the end of an attempt, its start included where it has none yet.
+    /// Records the end of an attempt, its start included where it has none yet. Of each account the last
+    /// [`KEPT_ATTEMPTS`] are kept: the audit log has them all.
     ///
     /// # Errors
     /// SQLite failed.
@@ -398,6 +405,21 @@ impl Records for Tx<'_> {
              ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps",
             params![attempt.id, attempt.account, attempt.started, attempt.ended, attempt.trigger, actor, attempt.outcome, attempt.detail, steps],
         )?;
+        if attempt.ended.is_none() {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached(
+                "DELETE FROM attempt WHERE account = ?1 AND started <
+                     (SELECT started FROM attempt WHERE account = ?1 ORDER BY started DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![attempt.account, KEPT_ATTEMPTS - 1])?;
+        self.connection
+            .prepare_cached(
+                "UPDATE attempt SET steps = '[]' WHERE outcome = ?3 AND id =
+                     (SELECT id FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![attempt.account, KEPT_STEPS, Outcome::Done.as_str()])?;
         Ok(())
     }
 

@@ -80,7 +80,7 @@ fn seal_anew(
         let seed = std::str::from_utf8(&plain).ok().filter(|_| kind == "totp").and_then(|uri| Seed::parse(uri).ok());
         if let Some(seed) = seed {
             let hash = |sealer: &Sealer| data_encoding::HEXLOWER.encode(&sealer.seed_hash(seed.key()));
-            transaction.execute("UPDATE used_code SET seed = ?2 WHERE seed = ?1", params![hash(old), hash(&fresh)])?;
+            transaction.execute("UPDATE seed SET hash = ?2 WHERE hash = ?1", params![hash(old), hash(&fresh)])?;
         }
     }
     set_meta(&transaction, "data_key", &wrapped)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::audit::{Draft, verify_files};
-use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
+use crate::model::{AccountName, BootId, Candidate, Moment, Secret, Step};
 use crate::rotation::{Persist, Phase};
 use crate::totp::Seed;
 
@@ -354,4 +354,68 @@ async fn a_wait_lasts_as_long_whatever_is_done_to_the_wall_clock() {
     database.execute("UPDATE account SET wake = ?1, wake_boot = NULL, wake_up = NULL", [5 * HOUR]).unwrap();
     drop(database);
     assert_eq!(left(reopen(&place), at("b", 4 * HOUR, 7)).await, HOUR);
+}
+
+#[tokio::test]
+async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
+    let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
+    let place = place();
+    let vault = place.open().unwrap();
+    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
+    assert!(matches!(code, Reservation::Code { step: 2, .. }));
+    drop(vault);
+    drop(reopen(&place));
+    let database = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE used_code (seed TEXT NOT NULL, step INTEGER NOT NULL, wall INTEGER NOT NULL, PRIMARY KEY (seed, step)) STRICT, WITHOUT ROWID;
+             INSERT INTO used_code (seed, step, wall) SELECT hash, 2, 60000 FROM seed;
+             DROP TABLE used_step;
+             DROP TABLE seed;
+             PRAGMA user_version = 4;",
+        )
+        .unwrap();
+    drop(database);
+    let vault = reopen(&place);
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+    assert!(matches!(again, Reservation::WaitUntil(90_000)));
+    // After four hundred days nothing is kept of it, and not before.
+    let (year, later) = (now(60_000 + 399 * 86_400_000), now(60_000 + 402 * 86_400_000));
+    vault.call(move |tx| tx.forget_old(&year)).await.unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+    assert!(matches!(again, Reservation::WaitUntil(_)));
+    vault.call(move |tx| tx.forget_old(&later)).await.unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+    assert!(matches!(again, Reservation::Code { .. }));
+}
+
+#[tokio::test]
+async fn of_each_account_the_last_attempts_are_kept() {
+    let place = place();
+    let vault = place.open().unwrap();
+    vault
+        .call(|tx| {
+            for number in 0..40 {
+                let outcome = if number == 20 { "failed" } else { "done" };
+                tx.save_attempt(&AttemptRow {
+                    id: format!("a{number}"),
+                    account: account().to_string(),
+                    started: number,
+                    ended: Some(number),
+                    trigger: "command".into(),
+                    actor: None,
+                    outcome: Some(outcome.into()),
+                    detail: None,
+                    steps: vec![Step { at: String::new(), text: "connected".into() }],
+                })?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let rows = vault.call(|tx| tx.attempts(&account(), 200)).await.unwrap();
+    let kept: Vec<i64> = rows.iter().map(|row| row.started).collect();
+    assert_eq!(kept, (10..40).rev().collect::<Vec<_>>());
+    let with_steps: Vec<i64> = rows.iter().filter(|row| !row.steps.is_empty()).map(|row| row.started).collect();
+    assert_eq!(with_steps, [39, 38, 37, 36, 35, 20], "the last ones, and what did not end well");
 }

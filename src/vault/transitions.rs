@@ -9,7 +9,7 @@ use super::records::{Records, phase_text};
 use super::secrets::Kind;
 use super::store::Tx;
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
-use crate::policy::restamp;
+use crate::policy::{DAY_MS, restamp};
 use crate::rotation::{Persist, Phase};
 use crate::totp::{Pick, Seed, guard_for, pick_step};
 
@@ -282,16 +282,15 @@ impl Transitions for Tx<'_> {
         earliest: Option<u64>,
         now: &Moment,
     ) -> Result<Reservation, VaultError> {
-        let hash = self.seed_hash(seed.key());
+        let id = self.seed_number(seed)?;
         let mut used =
-            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_code WHERE seed = ?1 AND step = ?2)")?;
+            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_step WHERE seed = ?1 AND step = ?2)")?;
         let mut failed = None;
         let pick = pick_step(now.wall_ms, seed.period(), ahead, guard_for(seed.period()), |step| {
             if earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead)) {
                 return true;
             }
-            let found =
-                i64::try_from(step).map(|step| used.query_row(params![hash, step], |row| row.get::<_, bool>(0)));
+            let found = i64::try_from(step).map(|step| used.query_row(params![id, step], |row| row.get::<_, bool>(0)));
             match found {
                 Ok(Ok(found)) => found,
                 Ok(Err(error)) => {
@@ -307,11 +306,10 @@ impl Transitions for Tx<'_> {
         match pick {
             Pick::WaitUntil(at) => Ok(Reservation::WaitUntil(at)),
             Pick::Use(step) => {
-                let number = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
-                self.connection.execute(
-                    "INSERT INTO used_code (seed, step, wall) VALUES (?1, ?2, ?3)",
-                    params![hash, number, now.wall_ms],
-                )?;
+                // It was looked for just now; that it is handed out once does not hang on that alone.
+                if !self.use_step(id, step, now)? {
+                    return Err(VaultError::Refused("the code of this time step was used already".into()));
+                }
                 Ok(Reservation::Code { code: seed.code(step), step })
             }
         }
@@ -329,29 +327,43 @@ impl Transitions for Tx<'_> {
     }
 
     fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
-        const DAY: i64 = 86_400_000;
-        for (table, column, days) in [
-            ("failed_login", "wall", 8),
-            ("change", "wall", 8),
-            ("used_code", "wall", 400),
-            ("attempt", "started", 400),
-        ] {
+        let days_ago = |days: i64| now.wall_ms.saturating_sub(days * DAY_MS);
+        for stamps in ["failed_login", "change"] {
             // A clock that leapt ahead must not forget what happened today: nothing of this boot goes.
-            let keep = if column == "wall" && table != "used_code" {
-                format!(" AND boot <> '{}'", now.boot.0.replace('\'', ""))
-            } else {
-                String::new()
-            };
-            self.connection.execute(
-                &format!("DELETE FROM {table} WHERE {column} < ?1{keep}"),
-                [now.wall_ms.saturating_sub(days * DAY)],
-            )?;
+            let statement = format!("DELETE FROM {stamps} WHERE wall < ?1 AND boot <> ?2");
+            self.connection.execute(&statement, params![days_ago(8), &*now.boot.0])?;
         }
+        self.connection.execute("DELETE FROM used_step WHERE day < ?1", [days_ago(400).div_euclid(DAY_MS)])?;
+        self.connection.execute(
+            "DELETE FROM seed WHERE NOT EXISTS (SELECT 1 FROM used_step WHERE used_step.seed = seed.id)",
+            [],
+        )?;
+        self.connection.execute("DELETE FROM attempt WHERE started < ?1", [days_ago(400)])?;
         Ok(())
     }
 }
 
 impl Tx<'_> {
+    /// The number of a seed: it is known by a hash that the data key makes.
+    pub(super) fn seed_number(&self, seed: &Seed) -> Result<i64, VaultError> {
+        let hash = self.seed_hash(seed.key());
+        self.connection.prepare_cached("INSERT OR IGNORE INTO seed (hash) VALUES (?1)")?.execute([&hash])?;
+        Ok(self
+            .connection
+            .prepare_cached("SELECT id FROM seed WHERE hash = ?1")?
+            .query_row([&hash], |row| row.get(0))?)
+    }
+
+    /// The code of this step counts as used from now on; whether it did not before.
+    pub(super) fn use_step(&self, seed: i64, step: u64, now: &Moment) -> Result<bool, VaultError> {
+        let step = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
+        let added = self
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO used_step (seed, step, day) VALUES (?1, ?2, ?3)")?
+            .execute(params![seed, step, now.wall_ms.div_euclid(DAY_MS)])?;
+        Ok(added == 1)
+    }
+
     fn set_phase(
         &self,
         account: &AccountName,

@@ -26,20 +26,46 @@ impl Format {
     }
 }
 
-const COLUMNS: &[&str] =
-    &["seq", "time", "event", "account", "device", "job", "trigger", "attempt", "outcome", "detail", "prev", "hash"];
+/// Writes a log that comes in parts in a format.
+#[derive(Debug)]
+pub struct Exporter {
+    format: Format,
+    begun: bool,
+}
 
-/// Writes events (parsed lines) in a format.
-///
-/// # Errors
-/// A CSV record could not be made, which plain text never causes.
-pub fn export(events: &[Value], format: Format) -> Result<String, csv::Error> {
-    match format {
-        Format::Json => Ok(serde_json::json!({ "events": events }).to_string()),
-        Format::Cef => Ok(events.iter().map(|event| cef(event) + "\n").collect()),
-        Format::Csv => csv_text(events),
+impl Exporter {
+    /// Nothing is written yet.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self { format, begun: false }
+    }
+
+    /// The next events (parsed lines).
+    ///
+    /// # Errors
+    /// A CSV record could not be made, which plain text never causes.
+    pub fn part(&mut self, events: &[Value]) -> Result<String, csv::Error> {
+        let first = !std::mem::replace(&mut self.begun, true);
+        match self.format {
+            Format::Json => {
+                let listed: Vec<String> = events.iter().map(Value::to_string).collect();
+                let before = if first { "{\"events\":[" } else { "," };
+                Ok(if listed.is_empty() && !first { String::new() } else { before.to_owned() + &listed.join(",\n") })
+            }
+            Format::Cef => Ok(events.iter().map(|event| cef(event) + "\n").collect()),
+            Format::Csv => csv_text(events, first),
+        }
+    }
+
+    /// What stands at the end.
+    #[must_use]
+    pub fn end(&self) -> &'static str {
+        if self.format == Format::Json { "]}\n" } else { "" }
     }
 }
+
+const COLUMNS: &[&str] =
+    &["seq", "time", "event", "account", "device", "job", "trigger", "attempt", "outcome", "detail", "prev", "hash"];
 
 fn text(event: &Value, key: &str) -> String {
     match event.get(key) {
@@ -53,9 +79,11 @@ fn actor(event: &Value, key: &str) -> String {
     event.get("actor").map_or_else(String::new, |actor| text(actor, key))
 }
 
-fn csv_text(events: &[Value]) -> Result<String, csv::Error> {
+fn csv_text(events: &[Value], headed: bool) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(COLUMNS.iter().copied().chain(["actor_uid", "actor_name", "actor_pid"]))?;
+    if headed {
+        writer.write_record(COLUMNS.iter().copied().chain(["actor_uid", "actor_name", "actor_pid"]))?;
+    }
     for event in events {
         let columns = COLUMNS.iter().map(|key| text(event, key));
         // A cell that a spreadsheet would take for a formula gets a quote in front.
@@ -109,7 +137,7 @@ mod tests {
     #[test]
     fn cef_escapes_what_would_break_its_fields() {
         let event = serde_json::json!({"seq": 1, "time": "t", "event": "a|b", "detail": "x=1\\y\nz", "actor": {"uid": 0, "name": "root", "pid": 1}});
-        let line = export(&[event], Format::Cef).unwrap();
+        let line = Exporter::new(Format::Cef).part(&[event]).unwrap();
         assert!(
             line.contains("|a\\|b|") && line.contains("msg=x\\=1\\\\y\\nz") && line.contains("suser=root"),
             "{line}"
@@ -117,9 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn parts_make_one_document() {
+        let event = |seq: u64| serde_json::json!({"seq": seq, "event": "e"});
+        let whole = |format: Format, parts: &[Vec<Value>]| {
+            let mut exporter = Exporter::new(format);
+            let text: String = parts.iter().map(|part| exporter.part(part).unwrap()).collect();
+            text + exporter.end()
+        };
+        let parts = [vec![event(1), event(2)], vec![event(3)], Vec::new()];
+        let document: Value = serde_json::from_str(&whole(Format::Json, &parts)).unwrap();
+        assert_eq!(document["events"].as_array().unwrap().len(), 3);
+        assert_eq!(whole(Format::Csv, &parts).lines().count(), 4);
+        let empty: Value = serde_json::from_str(&whole(Format::Json, &[Vec::new()])).unwrap();
+        assert_eq!(empty, serde_json::json!({"events": []}));
+    }
+
+    #[test]
     fn csv_quotes_and_disarms_formulas() {
         let event = serde_json::json!({"seq": 1, "event": "e", "detail": "=1+1,\"x\""});
-        let text = export(&[event], Format::Csv).unwrap();
+        let text = Exporter::new(Format::Csv).part(&[event]).unwrap();
         assert!(text.contains("\"'=1+1,\"\"x\"\"\""), "{text}");
     }
 }

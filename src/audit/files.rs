@@ -20,6 +20,12 @@ pub fn log_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The number of a line of the log, which stands at its beginning. What is behind it is not looked at.
+#[must_use]
+pub fn seq_of(line: &str) -> Option<u64> {
+    line.strip_prefix("{\"seq\":")?.split_once(',')?.0.parse().ok()
+}
+
 /// The log, open for appending.
 #[derive(Debug)]
 pub struct LogFiles {

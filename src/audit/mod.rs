@@ -9,6 +9,6 @@ mod files;
 mod verify;
 
 pub use event::{Chained, Draft, GENESIS};
-pub use export::{Format, export};
-pub use files::{LogFiles, log_files};
+pub use export::{Exporter, Format};
+pub use files::{LogFiles, log_files, seq_of};
 pub use verify::{Report, verify_files, verify_lines};

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::Failure;
 use super::args::AuditCommand;
-use super::output::{local, safe};
-use crate::audit::{Format, export, verify_files};
+use super::output::{local, put, safe, say};
+use crate::audit::{Exporter, Format, verify_files};
 use crate::control::{AuditBody, Client, VerifyBody};
 
 pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> Result<u8, Failure> {
@@ -29,22 +29,19 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
         }
         AuditCommand::Export { format } => {
             let format = Format::parse(&format).ok_or_else(|| Failure::usage("the formats are json, cef and csv"))?;
-            let mut events = Vec::new();
-            // The daemon hands out the last ones first; going on from a number gives the rest.
+            let mut exporter = Exporter::new(format);
+            let mut last = 0;
             loop {
-                let after = events.last().and_then(seq).unwrap_or(0).to_string();
-                let body: AuditBody = client.get("/v1/audit", &[("after", &after), ("last", "10000")]).await?;
-                let expected = after.parse::<u64>().unwrap_or(0) + 1;
-                match body.events.first().and_then(seq) {
+                let after = last.to_string();
+                let body: AuditBody = client.get("/v1/audit", &[("after", &after), ("first", "10000")]).await?;
+                let text = exporter.part(&body.events).map_err(|error| Failure::unexpected(error.to_string()))?;
+                put!("{text}");
+                match body.events.last().and_then(seq) {
+                    Some(seq) => last = seq,
                     None => break,
-                    Some(first) if first > expected => {
-                        return Err(Failure::unexpected("the log is longer than an export can be; read the files"));
-                    }
-                    Some(_) => events.extend(body.events),
                 }
             }
-            let text = export(&events, format).map_err(|error| Failure::unexpected(error.to_string()))?;
-            println!("{}", text.trim_end());
+            put!("{}", exporter.end());
             Ok(0)
         }
     }
@@ -56,16 +53,16 @@ fn seq(event: &Value) -> Option<u64> {
 
 fn told(report: &VerifyBody, json: bool, path: Option<&Path>) -> u8 {
     if json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({ "ok": report.ok, "events": report.events, "first_bad": report.first_bad, "why": report.why })
         );
     } else if report.ok {
         let against = if path.is_some() { "" } else { ", and the vault agrees with the last" };
-        println!("{} events, the chain is whole{against}", report.events);
+        say!("{} events, the chain is whole{against}", report.events);
     } else {
         let why = report.why.as_deref().unwrap_or_default();
-        println!("event {} is the first that is not as it was written: {}", report.first_bad.unwrap_or(0), safe(why));
+        say!("event {} is the first that is not as it was written: {}", report.first_bad.unwrap_or(0), safe(why));
     }
     u8::from(!report.ok)
 }
@@ -73,14 +70,14 @@ fn told(report: &VerifyBody, json: bool, path: Option<&Path>) -> u8 {
 async fn tail(client: &Client, follow: bool, count: usize, json: bool) -> Result<u8, Failure> {
     let mut body: AuditBody = client.get("/v1/audit", &[("last", &count.to_string())]).await?;
     if json && !follow {
-        println!("{}", serde_json::json!({ "events": body.events }));
+        say!("{}", serde_json::json!({ "events": body.events }));
         return Ok(0);
     }
     let mut last = 0;
     loop {
         for event in &body.events {
             last = seq(event).unwrap_or(last);
-            println!("{}", if json { event.to_string() } else { line(event) });
+            say!("{}", if json { event.to_string() } else { line(event) });
         }
         if !follow {
             return Ok(0);

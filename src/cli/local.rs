@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::output::say;
 use crate::daemon::open_escrow;
 use crate::model::Secret;
 use crate::sealed::{OpenWith, RecoveryKey};
@@ -15,9 +16,9 @@ use crate::vault::VaultKey;
 pub(super) fn key_new(file: &std::path::Path, json: bool) -> Result<u8, Failure> {
     VaultKey::create(file).map_err(|error| Failure::usage(error.to_string()))?;
     if json {
-        println!("{}", serde_json::json!({ "done": format!("a fresh vault key is in {}", file.display()) }));
+        say!("{}", serde_json::json!({ "done": format!("a fresh vault key is in {}", file.display()) }));
     } else {
-        println!("A fresh vault key is in {}. Keep a copy where the vault's backup is not.", file.display());
+        say!("A fresh vault key is in {}. Keep a copy where the vault's backup is not.", file.display());
     }
     Ok(0)
 }
@@ -37,9 +38,9 @@ pub(super) fn key_recovery(file: &std::path::Path, json: bool) -> Result<u8, Fai
     let text = Zeroizing::new(format!("# rotord recovery key; its public half is {public:?}\n{}\n", private.expose()));
     write_new(file, text.as_bytes())?;
     if json {
-        println!("{}", serde_json::json!({ "public": format!("{public:?}") }));
+        say!("{}", serde_json::json!({ "public": format!("{public:?}") }));
     } else {
-        println!("{public:?}");
+        say!("{public:?}");
         eprintln!(
             "The private half is in {}. Move it away from this host, and put the line above into [vault]: recovery_key = \"{public:?}\"",
             file.display()
@@ -72,10 +73,10 @@ pub(super) fn escrow_open(
             .iter()
             .map(|slip| serde_json::json!({ "account": slip.account, "time": slip.time, "attempt": slip.attempt, "password": slip.password.expose() }))
             .collect();
-        println!("{}", serde_json::json!({ "passwords": list }));
+        say!("{}", serde_json::json!({ "passwords": list }));
     } else {
         for slip in &slips {
-            println!("{}  {}  sent after {}", slip.account, slip.password.expose(), slip.time);
+            say!("{}  {}  sent after {}", slip.account, slip.password.expose(), slip.time);
         }
     }
     Ok(0)

@@ -1,11 +1,11 @@
 //! `rotorctl`: its commands, and what they print.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stderr)]
 
 mod args;
 mod audit;
 pub(crate) mod input;
 mod local;
-mod output;
+pub(crate) mod output;
 mod qr;
 mod record;
 mod remote;

@@ -1,8 +1,31 @@
-//! Tables and times for people.
+//! What is printed: lines, tables and times for people.
 
-use std::io::IsTerminal;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use chrono::{DateTime, Local};
+
+/// Writes to stdout. Where its reader has gone away, as `head` does, the program ends as by SIGPIPE, and says nothing of it;
+/// what else is wrong with stdout is told.
+pub(crate) fn write(text: Arguments<'_>) {
+    let Err(error) = std::io::stdout().lock().write_fmt(text) else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(141);
+    }
+    eprintln!("stdout: {error}");
+    std::process::exit(1);
+}
+
+/// Prints a line to stdout, by [`output::write`](crate::cli::output::write).
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::output::write(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Prints to stdout without a line end, by [`output::write`](crate::cli::output::write).
+macro_rules! put {
+    ($($text:tt)*) => { $crate::cli::output::write(format_args!($($text)*)) };
+}
+pub(crate) use {put, say};
 
 /// Whether stdout may have colour.
 pub(super) fn color() -> bool {

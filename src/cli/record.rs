@@ -7,7 +7,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Failure;
-use super::output::safe;
+use super::output::{safe, say};
 use super::remote::{exit_of, print};
 use super::templates::NewFiles;
 use crate::control::{Client, RecordBody, ResultsBody, SecretText, TurnBody, TurnedBody};
@@ -86,8 +86,8 @@ pub(super) async fn run(
         if json {
             print(&ResultsBody { results: vec![result] })?;
         } else {
-            println!("\n{}: {} - {}", result.account, result.outcome, safe(&result.detail));
-            println!(
+            say!("\n{}: {} - {}", result.account, result.outcome, safe(&result.detail));
+            say!(
                 "{name}.recording and {name}.template are written; look at both, then: rotorctl template test {name}.recording"
             );
         }

@@ -11,7 +11,7 @@ use super::args::{
     Args, Command, EscrowCommand, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand,
     TemplateCommand, TotpCommand,
 };
-use super::output::{local, paint, safe, short, table};
+use super::output::{local, paint, put, safe, say, short, table};
 use super::{Failure, audit, input, local as here, qr, record, templates};
 use crate::control::{
     BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
@@ -103,7 +103,9 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             here::escrow_open(&path, &identity, account.as_deref(), history, json)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "rotorctl", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "rotorctl", &mut script);
+            put!("{}", String::from_utf8_lossy(&script));
             Ok(0)
         }
     }
@@ -114,7 +116,7 @@ fn selected(selection: Selection) -> SelectionBody {
 }
 
 pub(super) fn print<T: serde::Serialize>(body: &T) -> Result<u8, Failure> {
-    println!("{}", serde_json::to_string(body).map_err(|error| Failure::unexpected(error.to_string()))?);
+    say!("{}", serde_json::to_string(body).map_err(|error| Failure::unexpected(error.to_string()))?);
     Ok(0)
 }
 
@@ -122,7 +124,7 @@ fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
     if json {
         return print(&body);
     }
-    println!("{}", safe(&body.done));
+    say!("{}", safe(&body.done));
     Ok(0)
 }
 
@@ -157,9 +159,9 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
             ]
         })
         .collect();
-    println!("{}", table(&["ACCOUNT", "STATE", "LAST CHANGE", "NEXT RUN", "24 H", "LAST ERROR"], &rows));
+    say!("{}", table(&["ACCOUNT", "STATE", "LAST CHANGE", "NEXT RUN", "24 H", "LAST ERROR"], &rows));
     if let Some(error) = body.vault_error {
-        println!("\nThe vault cannot be written, so no rotation starts: {}", safe(&error));
+        say!("\nThe vault cannot be written, so no rotation starts: {}", safe(&error));
     }
     let mut off: Vec<(&str, i64)> = body
         .accounts
@@ -169,13 +171,13 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
         .collect();
     off.dedup();
     for (device, steps) in off {
-        println!("\nThe clock of {} is off: it takes codes of {steps:+} time steps.", safe(device));
+        say!("\nThe clock of {} is off: it takes codes of {steps:+} time steps.", safe(device));
     }
     if let Some(warning) = body.clock_warning {
-        println!("\nWarning: {}", safe(&warning));
+        say!("\nWarning: {}", safe(&warning));
     }
     if let Some(error) = body.config_error {
-        println!("\nThe new config was refused, the old one is in force:\n{error}");
+        say!("\nThe new config was refused, the old one is in force:\n{error}");
     }
     Ok(0)
 }
@@ -206,7 +208,7 @@ async fn work(
     } else {
         for result in &results.results {
             let sgr = if result.outcome == "done" { 32 } else { 31 };
-            println!("{}: {} - {}", result.account, paint(&result.outcome, sgr), safe(&result.detail));
+            say!("{}: {} - {}", result.account, paint(&result.outcome, sgr), safe(&result.detail));
         }
     }
     Ok(results.results.iter().map(|result| exit_of(&result.outcome)).max().unwrap_or(0))
@@ -218,7 +220,7 @@ async fn streamed(client: &Client, path: &str, body: &WorkBody) -> Result<Result
     client
         .post_lines(path, body, |line| {
             if let Ok(progress) = serde_json::from_str::<ProgressBody>(line) {
-                println!("{} {}: {}", local(Some(&progress.step.at)), progress.account, safe(&progress.step.text));
+                say!("{} {}: {}", local(Some(&progress.step.at)), progress.account, safe(&progress.step.text));
             } else if let Ok(last) = serde_json::from_str::<ResultsBody>(line) {
                 results = Some(last);
             }
@@ -238,7 +240,7 @@ async fn otp(client: &Client, account: String, watch: bool, next: bool, json: bo
         if json {
             print(&body)?;
         } else {
-            println!("{}  {} s left", body.token.0.expose(), body.seconds_left);
+            say!("{}  {} s left", body.token.0.expose(), body.seconds_left);
         }
         if !watch {
             return Ok(0);
@@ -272,13 +274,13 @@ async fn secret_show(client: &Client, account: String, history: bool, json: bool
     if json {
         return print(&body);
     }
-    println!("{}", body.password.0.expose());
+    say!("{}", body.password.0.expose());
     for former in &body.history {
         let until = former
             .until
             .as_deref()
             .map_or_else(|| "now (its fate is not known yet)".into(), |until| local(Some(until)));
-        println!("{}  from {} until {until}", former.password.0.expose(), local(Some(&former.from)));
+        say!("{}  from {} until {until}", former.password.0.expose(), local(Some(&former.from)));
     }
     Ok(0)
 }
@@ -334,16 +336,18 @@ async fn trust(client: &Client, device: String, yes: Option<String>, json: bool)
                 if json {
                     print(&shown)?;
                 } else {
-                    println!("{} shows {}\n{}", shown.device, shown.fingerprint, shown.key);
+                    say!("{} shows {}\n{}", shown.device, shown.fingerprint, shown.key);
                 }
                 return Err(Failure::usage(format!(
                     "nothing was stored; after comparing, run: rotorctl trust {device} --yes {}",
                     shown.fingerprint
                 )));
             }
-            println!(
+            say!(
                 "{} shows this host key:\n  {}\n  {}\nCompare it with what the device itself says.",
-                shown.device, shown.fingerprint, shown.key
+                shown.device,
+                shown.fingerprint,
+                shown.key
             );
             eprint!("Store it? Type yes: ");
             let mut answer = String::new();
@@ -358,7 +362,7 @@ async fn trust(client: &Client, device: String, yes: Option<String>, json: bool)
     if json {
         return print(&stored);
     }
-    println!("the host key {} of {} is stored", stored.fingerprint, stored.device);
+    say!("the host key {} of {} is stored", stored.fingerprint, stored.device);
     Ok(0)
 }
 
@@ -370,14 +374,14 @@ async fn history(client: &Client, account: &str, json: bool) -> Result<u8, Failu
     for attempt in &body.attempts {
         let by = attempt.actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
         let outcome = attempt.outcome.as_deref().unwrap_or("under way");
-        println!(
+        say!(
             "{} {}{by}: {outcome} - {}",
             local(Some(&attempt.started)),
             attempt.trigger,
             safe(attempt.detail.as_deref().unwrap_or(""))
         );
         for step in &attempt.steps {
-            println!("    {} {}", local(Some(&step.at)), safe(&step.text));
+            say!("    {} {}", local(Some(&step.at)), safe(&step.text));
         }
     }
     Ok(0)
@@ -389,20 +393,20 @@ async fn explain(client: &Client, account: &str, json: bool) -> Result<u8, Failu
         return print(&body);
     }
     let since = body.since.as_ref().map_or_else(String::new, |since| format!(" since {}", local(Some(since))));
-    println!("{} is {}{since}.", body.account, paint(&body.state, 1));
-    body.means.iter().for_each(|sentence| println!("{}", safe(sentence)));
+    say!("{} is {}{since}.", body.account, paint(&body.state, 1));
+    body.means.iter().for_each(|sentence| say!("{}", safe(sentence)));
     if let Some(why) = &body.why {
-        println!("\nWhy: {}", safe(why));
+        say!("\nWhy: {}", safe(why));
     }
     if !body.tried.is_empty() {
-        println!("\nTried last:");
-        body.tried.iter().for_each(|line| println!("  {}", safe(line)));
+        say!("\nTried last:");
+        body.tried.iter().for_each(|line| say!("  {}", safe(line)));
     }
     if !body.next.is_empty() {
-        println!("\nNext:");
+        say!("\nNext:");
         let width = body.next.iter().map(|next| next.command.chars().count()).max().unwrap_or(0);
         for next in &body.next {
-            println!("  {:<width$}  {}", safe(&next.command), safe(&next.what));
+            say!("  {:<width$}  {}", safe(&next.command), safe(&next.what));
         }
     }
     Ok(0)
@@ -414,7 +418,7 @@ async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Resul
         return print(&body);
     }
     let rows: Vec<Vec<String>> = body.runs.into_iter().map(|run| vec![run.local, run.utc]).collect();
-    println!("{}", table(&[&body.timezone, "UTC"], &rows));
+    say!("{}", table(&[&body.timezone, "UTC"], &rows));
     Ok(0)
 }
 
@@ -467,8 +471,8 @@ async fn rehearse(
         print(&ResultsBody { results: vec![result] })?;
         return Ok(exit);
     }
-    result.steps.iter().for_each(|step| println!("{}  {}", local(Some(&step.at)), safe(&step.text)));
-    println!("{}: {}", result.account, safe(&result.detail));
+    result.steps.iter().for_each(|step| say!("{}  {}", local(Some(&step.at)), safe(&step.text)));
+    say!("{}: {}", result.account, safe(&result.detail));
     Ok(exit)
 }
 
@@ -489,7 +493,7 @@ async fn list_templates(client: &Client, json: bool) -> Result<u8, Failure> {
             ]
         })
         .collect();
-    println!("{}", table(&["NAME", "STATE", "FOR", "FILE"], &rows));
+    say!("{}", table(&["NAME", "STATE", "FOR", "FILE"], &rows));
     Ok(0)
 }
 
@@ -498,6 +502,6 @@ async fn template(client: &Client, name: &str, json: bool) -> Result<u8, Failure
     if json {
         return print(&body);
     }
-    print!("{}", body.text);
+    put!("{}", body.text);
     Ok(0)
 }

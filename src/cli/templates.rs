@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Failure;
-use super::output::safe;
+use super::output::{safe, say};
 use crate::config::{Library, files_below, load_file, template_files};
 use crate::model::{Problem, Severity};
 use crate::recording::{self, Played, Scene};
@@ -40,9 +40,9 @@ pub(super) fn check(paths: &[PathBuf], fix: bool, format: &str) -> Result<u8, Fa
     }
     let (problems, checked) = check_templates(paths);
     match format {
-        "json" => println!("{}", json!({ "problems": problems, "checked": checked })),
-        "sarif" => println!("{}", sarif(&problems)),
-        _ => problems.iter().for_each(|problem| println!("{problem}")),
+        "json" => say!("{}", json!({ "problems": problems, "checked": checked })),
+        "sarif" => say!("{}", sarif(&problems)),
+        _ => problems.iter().for_each(|problem| say!("{problem}")),
     }
     Ok(exit_of(&problems))
 }
@@ -85,16 +85,16 @@ pub(super) fn explain(code: &str, json: bool) -> Result<u8, Failure> {
     };
     if json {
         let Code { code, severity, title, why, wrong, right } = code;
-        println!(
+        say!(
             "{}",
             json!({ "code": code, "severity": severity, "title": title, "why": why, "wrong": wrong, "right": right })
         );
         return Ok(0);
     }
     let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    println!("{}: {}\n\n{}", code.code, code.title, code.why);
+    say!("{}: {}\n\n{}", code.code, code.title, code.why);
     if !code.wrong.is_empty() {
-        println!("\nThis gets it:\n\n{}\nThis does not:\n\n{}", indented(code.wrong), indented(code.right).trim_end());
+        say!("\nThis gets it:\n\n{}\nThis does not:\n\n{}", indented(code.wrong), indented(code.right).trim_end());
     }
     Ok(0)
 }
@@ -103,10 +103,10 @@ fn explain_command(entry: &Entry, json: bool) -> u8 {
     let Entry { names, meaning, example, .. } = entry;
     let (usage, aliases) = (entry.usage(), &names[1..]);
     if json {
-        println!("{}", json!({ "command": usage, "aliases": aliases, "meaning": meaning, "example": example }));
+        say!("{}", json!({ "command": usage, "aliases": aliases, "meaning": meaning, "example": example }));
     } else {
         let also = if aliases.is_empty() { String::new() } else { format!(" (also {})", aliases.join(", ")) };
-        println!("{usage}{also}: {meaning}\n\nFor example:\n\n    {example}");
+        say!("{usage}{also}: {meaning}\n\nFor example:\n\n    {example}");
     }
     0
 }
@@ -189,13 +189,13 @@ pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], 
             .iter()
             .map(|(scene, played)| json!({ "scene": scene.title, "ok": played.problem.is_none(), "problem": played.problem, "trace": played.trace }))
             .collect();
-        println!("{}", json!({ "scenes": scenes }));
+        say!("{}", json!({ "scenes": scenes }));
         return Ok(if good { 0 } else { 1 });
     }
     for (scene, played) in &played {
-        println!("{}: {}", safe(&scene.title), played.problem.as_deref().map_or("ok".into(), safe));
+        say!("{}: {}", safe(&scene.title), played.problem.as_deref().map_or("ok".into(), safe));
         if trace || played.problem.is_some() {
-            played.trace.iter().for_each(|line| println!("    {}", safe(line)));
+            played.trace.iter().for_each(|line| say!("    {}", safe(line)));
         }
     }
     Ok(if good { 0 } else { 1 })
@@ -229,14 +229,14 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
             .iter()
             .map(|(file, template, scene, problem)| json!({ "file": file, "template": template, "scene": scene, "ok": problem.is_none(), "problem": problem }))
             .collect();
-        println!("{}", json!({ "results": all, "failed": failed }));
+        say!("{}", json!({ "results": all, "failed": failed }));
     } else {
         for (file, _, scene, problem) in &results {
             if let Some(problem) = problem {
-                println!("{}: {}: {}", file.display(), safe(scene), safe(problem));
+                say!("{}: {}: {}", file.display(), safe(scene), safe(problem));
             }
         }
-        println!("{} scenes of {} recordings: {failed} failed", results.len(), files.len());
+        say!("{} scenes of {} recordings: {failed} failed", results.len(), files.len());
     }
     Ok(if failed == 0 { 0 } else { 1 })
 }
@@ -296,7 +296,7 @@ pub(super) fn new(name: &str) -> Result<u8, Failure> {
         draft(&Questions { vendor, product, prompt, command, current, fresh, again, done, refused });
     files.write(&template, &recording)?;
     let folder = files.recording.parent().filter(|folder| !folder.as_os_str().is_empty());
-    println!(
+    say!(
         "{} and {} are written. Compare them with the device, then: rotorctl template test {}",
         files.template.display(),
         files.recording.display(),

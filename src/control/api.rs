@@ -14,7 +14,7 @@ use super::types::{
     RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody, TemplateQuery, TemplateText,
     TemplatesBody, VerifyBody,
 };
-use crate::audit::{log_files, verify_files};
+use crate::audit::{log_files, seq_of, verify_files};
 use crate::daemon::Core;
 use crate::model::{AccountName, Step, glob_match, rfc3339};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
@@ -217,19 +217,25 @@ pub(super) async fn audit(
     peer.require(&core, Role::Viewer).await?;
     let folder = core.vault.audit_folder().to_owned();
     let after = query.after.unwrap_or(0);
-    let most = query.last.unwrap_or(1000).min(10_000);
+    let most = query.first.or(query.last).unwrap_or(1000).min(10_000);
+    let from_the_start = query.first.is_some();
     let read = tokio::task::spawn_blocking(move || {
         let mut events: std::collections::VecDeque<serde_json::Value> = std::collections::VecDeque::new();
-        for file in log_files(&folder)? {
+        'files: for file in log_files(&folder)? {
             for line in std::io::BufReader::new(std::fs::File::open(file)?).lines() {
-                let Ok(event) = serde_json::from_str::<serde_json::Value>(&line?) else {
+                let line = line?;
+                if seq_of(&line).is_none_or(|seq| seq <= after) {
+                    continue;
+                }
+                let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else {
                     continue;
                 };
-                if event.get("seq").and_then(serde_json::Value::as_u64).is_some_and(|seq| seq > after) {
-                    events.push_back(event);
-                    if events.len() > most {
-                        events.pop_front();
-                    }
+                if events.len() == most && from_the_start {
+                    break 'files;
+                }
+                events.push_back(event);
+                if events.len() > most {
+                    events.pop_front();
                 }
             }
         }

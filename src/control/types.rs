@@ -383,6 +383,8 @@ pub struct AuditQuery {
     pub after: Option<u64>,
     /// Only so many, the last ones; 1000 where absent, 10000 at most.
     pub last: Option<usize>,
+    /// Only so many, the first ones, in place of the last; 10000 at most.
+    pub first: Option<usize>,
 }
 
 /// Audit events as they stand in the log.

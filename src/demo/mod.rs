@@ -1,5 +1,5 @@
 //! The whole system with nothing installed: a simulated device, and the true daemon with a vault in a temporary folder.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stderr)]
 
 mod device;
 
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 pub use device::{PasswdShell, Reply, Shell, ShellMaker, SimDevice, State, User};
 
+use crate::cli::output::say;
 use crate::daemon::{Core, LogFormat, Request, init_logging};
 use crate::model::{AccountName, Outcome, Secret, Trigger};
 use crate::totp::{Algorithm, Seed};
@@ -41,7 +42,7 @@ pub fn main(once: bool, refuse: bool) -> ExitCode {
 }
 
 fn say(text: &str) {
-    println!("{}  {text}", Local::now().format("%H:%M:%S"));
+    say!("{}  {text}", Local::now().format("%H:%M:%S"));
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -63,8 +64,8 @@ async fn demo(once: bool, refuse: bool) -> Result<u8, String> {
     let shell: ShellMaker = Arc::new(move |user| Box::new(PasswdShell::new(user, refuse)));
     let device = SimDevice::start(&[("admin", password.clone(), seed.clone())], shell).await.map_err(text)?;
 
-    println!("rotord demo: an SSH device is simulated in this process; nothing but 127.0.0.1 is contacted.");
-    println!("Its codes change every {STEP} s instead of every 30, so that nobody has to wait. Secrets are masked.\n");
+    say!("rotord demo: an SSH device is simulated in this process; nothing but 127.0.0.1 is contacted.");
+    say!("Its codes change every {STEP} s instead of every 30, so that nobody has to wait. Secrets are masked.\n");
     write_config(folder.path(), &device, once)?;
     let core = Core::start(&folder.path().join("rotord.toml")).map_err(text)?;
     let account = AccountName::parse(ACCOUNT).map_err(text)?;
@@ -80,7 +81,7 @@ async fn demo(once: bool, refuse: bool) -> Result<u8, String> {
     core.stop();
     drop(core);
     if !once {
-        println!(
+        say!(
             "\nTo go on with a device of your own, follow the quickstart in README.md: a key, a config, a seed, 'rotorctl rotate'."
         );
     }
@@ -192,13 +193,13 @@ async fn summary(core: &Core, device: &SimDevice, first: &Secret) -> Result<(), 
     };
     let (seq, hash) = core.vault.call(|tx| tx.audit_head()).await.map_err(text)?;
     let report = crate::audit::verify_files(core.vault.audit_folder(), Some((seq, &hash))).map_err(text)?;
-    println!("Summary");
-    println!(
+    say!("Summary");
+    say!(
         "  the device's password {} the first one; the vault {} what the device holds",
         if changed { "is no longer" } else { "is still" },
         if same { "holds" } else { "DOES NOT hold" }
     );
-    println!("  {accepted} logins were accepted, each with a code of its own");
-    println!("  {} audit events, the chain is {}", report.events, if report.ok { "whole" } else { "BROKEN" });
+    say!("  {accepted} logins were accepted, each with a code of its own");
+    say!("  {} audit events, the chain is {}", report.events, if report.ok { "whole" } else { "BROKEN" });
     Ok(())
 }

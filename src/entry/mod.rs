@@ -1,5 +1,5 @@
 //! The daemon's command line.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stderr)]
 
 mod man;
 
@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use nix::unistd::geteuid;
 use tracing::level_filters::LevelFilter;
 
+use crate::cli::output::say;
 use crate::clock::Clock;
 use crate::config::{Config, DEFAULT_PATH, KEYS, KeySource};
 use crate::control::{bind, serve};
@@ -92,7 +93,7 @@ pub fn main() -> ExitCode {
         },
         Some(Command::Restore { file, identity }) => match restore(&args.config, &file, identity.as_deref()) {
             Ok(told) => {
-                println!("{told}");
+                say!("{told}");
                 ExitCode::SUCCESS
             }
             Err(why) => {
@@ -160,9 +161,9 @@ fn explain(name: &str) -> ExitCode {
         return ExitCode::from(2);
     }
     for key in found {
-        println!("{} = {}", key.name, key.example);
-        println!("    in {}: {}", key.section, key.meaning);
-        println!("    takes {}; where absent: {}", key.value, key.absent());
+        say!("{} = {}", key.name, key.example);
+        say!("    in {}: {}", key.section, key.meaning);
+        say!("    takes {}; where absent: {}", key.value, key.absent());
     }
     ExitCode::SUCCESS
 }
@@ -170,7 +171,7 @@ fn explain(name: &str) -> ExitCode {
 fn check(config: &Path) -> ExitCode {
     let (_, problems) = Config::load(config);
     for problem in &problems {
-        println!("{problem}");
+        say!("{problem}");
     }
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         ExitCode::from(2)

@@ -19,6 +19,7 @@ mod kills;
 mod lab;
 mod leaks;
 mod linux;
+mod log;
 mod manual;
 mod recovery;
 mod scripted;

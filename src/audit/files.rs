@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::event::Chained;
@@ -24,6 +24,49 @@ pub fn log_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[must_use]
 pub fn seq_of(line: &str) -> Option<u64> {
     line.strip_prefix("{\"seq\":")?.split_once(',')?.0.parse().ok()
+}
+
+/// The files of months before one (`2026-10`), in order; never the newest, to which the log goes on.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn months_before(folder: &Path, month: &str) -> io::Result<Vec<PathBuf>> {
+    let mut files = log_files(folder)?;
+    files.pop();
+    let before = |path: &PathBuf| {
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        name.strip_prefix("audit-").is_some_and(|of| of < month)
+    };
+    Ok(files.into_iter().take_while(before).collect())
+}
+
+/// Moves files into the folder `archived` beside them, which is made where it is missing. Returns that folder.
+///
+/// # Errors
+/// A file is there already, or cannot be moved.
+pub fn set_aside(files: &[PathBuf], folder: &Path) -> io::Result<PathBuf> {
+    let aside = folder.join("archived");
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
+    for file in files {
+        let target = aside.join(file.file_name().unwrap_or_default());
+        if target.exists() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there already", target.display())));
+        }
+        std::fs::rename(file, target)?;
+    }
+    File::open(&aside)?.sync_all()?;
+    File::open(folder)?.sync_all()?;
+    Ok(aside)
+}
+
+/// Number and hash of a file's last event; `None` for an empty file.
+///
+/// # Errors
+/// It cannot be read, or its last line is no event.
+pub fn last_event(path: &Path) -> io::Result<Option<(u64, String)>> {
+    let Some(value) = last_line(path)? else { return Ok(None) };
+    let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+    Ok(value.get("seq").and_then(serde_json::Value::as_u64).zip(text("hash")))
 }
 
 /// The log, open for appending.
@@ -144,18 +187,22 @@ fn set_torn_line_aside(path: &Path) -> io::Result<()> {
 }
 
 fn last_seq(path: &Path) -> io::Result<Option<u64>> {
+    Ok(last_line(path)?.and_then(|value| value.get("seq").and_then(serde_json::Value::as_u64)))
+}
+
+fn last_line(path: &Path) -> io::Result<Option<serde_json::Value>> {
     let (_, bytes) = tail(&mut File::open(path)?, 1 << 20)?;
     let text = String::from_utf8_lossy(&bytes);
     let Some(line) = text.lines().last() else {
         return Ok(None);
     };
-    let value: serde_json::Value = serde_json::from_str(line).map_err(|_| {
+    let value = serde_json::from_str(line).map_err(|_| {
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!("the last line of {} is no audit event; run 'rotorctl audit verify'", path.display()),
         )
     })?;
-    Ok(value.get("seq").and_then(serde_json::Value::as_u64))
+    Ok(Some(value))
 }
 
 #[cfg(test)]

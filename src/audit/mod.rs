@@ -10,5 +10,5 @@ mod verify;
 
 pub use event::{Chained, Draft, GENESIS};
 pub use export::{Exporter, Format};
-pub use files::{LogFiles, log_files, seq_of};
-pub use verify::{Report, verify_files, verify_lines};
+pub use files::{LogFiles, last_event, log_files, months_before, seq_of, set_aside};
+pub use verify::{ARCHIVED, Report, archived_detail, verify_files, verify_lines};

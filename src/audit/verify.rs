@@ -24,14 +24,31 @@ pub struct Report {
 #[derive(Deserialize)]
 struct Link {
     seq: u64,
+    event: String,
+    detail: Option<String>,
     prev: String,
     hash: String,
 }
 
-/// Checks lines in order, from the first of the log. `head` is the (seq, hash) that the vault knows, so that a log cut
-/// short is found as well.
+/// The event that tells that the files with all events up to one were set aside.
+pub const ARCHIVED: &str = "audit.archived";
+
+/// Its detail: number and hash of the last event set aside, and the files.
+#[must_use]
+pub fn archived_detail(seq: u64, hash: &str, files: &str) -> String {
+    format!("up to event {seq}, hash {hash}: {files}")
+}
+
+fn parse_archived(detail: &str) -> Option<(u64, String)> {
+    let (seq, rest) = detail.strip_prefix("up to event ")?.split_once(", hash ")?;
+    Some((seq.parse().ok()?, rest.split_once(':')?.0.to_owned()))
+}
+
+/// Checks lines in order, from the first of the log, or from the first behind those that an event of the log tells to be
+/// set aside. `head` is the (seq, hash) that the vault knows, so that a log cut short is found as well.
 pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>, head: Option<(u64, &str)>) -> Report {
     let (mut seq, mut prev) = (0u64, GENESIS.to_owned());
+    let (mut begin, mut archived) = (None, Vec::new());
     let bad = |seq: u64, why: String| Report { ok: false, events: seq, first_bad: Some(seq + 1), why: Some(why) };
     for line in lines {
         let line = match line {
@@ -45,6 +62,12 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
         let Some(body) = line.strip_suffix(&suffix) else {
             return bad(seq, "the hash is not the line's last key".into());
         };
+        if begin.is_none() {
+            begin = Some((link.seq.saturating_sub(1), link.prev.clone()));
+            if link.seq > 1 {
+                (seq, prev) = (link.seq - 1, link.prev.clone());
+            }
+        }
         if link.seq != seq + 1 {
             return bad(seq, format!("seq {} stands where {} should", link.seq, seq + 1));
         }
@@ -54,7 +77,16 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
         if hash_of(&format!("{body}}}")) != link.hash {
             return bad(seq, "it was changed after it was written".into());
         }
+        if link.event == ARCHIVED {
+            archived.extend(link.detail.as_deref().and_then(parse_archived));
+        }
         (seq, prev) = (link.seq, link.hash);
+    }
+    if let Some(begin) = begin.filter(|begin| begin.0 > 0 && !archived.contains(begin)) {
+        return bad(
+            0,
+            format!("the log begins with event {}, and none of it tells that those before were set aside", begin.0 + 1),
+        );
     }
     match head {
         Some((head_seq, _)) if head_seq > seq => {
@@ -107,6 +139,19 @@ mod tests {
     fn a_whole_log_is_found_whole() {
         let lines: Vec<String> = log(5).into_iter().map(|event| event.line).collect();
         assert_eq!(check(&lines, None), Report { ok: true, events: 5, first_bad: None, why: None });
+    }
+
+    #[test]
+    fn a_log_whose_beginning_was_set_aside_is_whole_where_it_says_so() {
+        let events = log(5);
+        let aside = Draft::new(ARCHIVED).detail(archived_detail(3, &events[2].hash, "audit-2026-01.jsonl"));
+        let aside = aside.chain(6, 1_700_000_000_000, &events[4].hash).unwrap();
+        let lines: Vec<String> = events.into_iter().chain([aside]).map(|event| event.line).collect();
+        assert_eq!(check(&lines[3..], None), Report { ok: true, events: 6, first_bad: None, why: None });
+        assert!(check(&lines, None).ok, "nothing was moved yet");
+        assert_eq!(check(&lines[2..], None).first_bad, Some(1), "another event than the one that it tells of");
+        assert_eq!(check(&lines[4..], None).first_bad, Some(1));
+        assert_eq!(check(&lines[3..5], None).first_bad, Some(1), "what tells of it is missing");
     }
 
     #[test]

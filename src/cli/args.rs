@@ -294,6 +294,12 @@ pub(super) enum AuditCommand {
     },
     /// Check the chain: the daemon's log, or a folder or file without a daemon.
     Verify { path: Option<PathBuf> },
+    /// Set the log's files of past months aside, after a check of the whole; what is left goes on to be checked from there.
+    Archive {
+        /// Only files of months before this one.
+        #[arg(long, value_name = "YYYY-MM")]
+        before: String,
+    },
     /// The whole log for other systems.
     Export {
         #[arg(long, value_parser = ["json", "cef", "csv"])]

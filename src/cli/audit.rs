@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::Failure;
 use super::args::AuditCommand;
 use super::output::{local, put, safe, say};
+use super::remote::done;
 use crate::audit::{Exporter, Format, verify_files};
-use crate::control::{AuditBody, Client, VerifyBody};
+use crate::control::{ArchiveBody, AuditBody, Client, DoneBody, VerifyBody};
 
 pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> Result<u8, Failure> {
     match command {
@@ -26,6 +27,10 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
         AuditCommand::Verify { path: None } => {
             let report: VerifyBody = client.get("/v1/audit/verify", &[]).await?;
             Ok(told(&report, json, None))
+        }
+        AuditCommand::Archive { before } => {
+            let body: DoneBody = client.post("/v1/audit/archive", &ArchiveBody { before }).await?;
+            done(body, json)
         }
         AuditCommand::Export { format } => {
             let format = Format::parse(&format).ok_or_else(|| Failure::usage("the formats are json, cef and csv"))?;

@@ -120,7 +120,7 @@ pub(super) fn print<T: serde::Serialize>(body: &T) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
+pub(super) fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
     if json {
         return print(&body);
     }

@@ -10,11 +10,13 @@ use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
 use super::types::{
-    AccountQuery, AccountStatus, AttemptBody, AuditBody, AuditQuery, ErrorBody, ExplainBody, HistoryBody, NextBody,
-    RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody, TemplateQuery, TemplateText,
-    TemplatesBody, VerifyBody,
+    AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody, ExplainBody,
+    HistoryBody, NextBody, RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody,
+    TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
 };
-use crate::audit::{log_files, seq_of, verify_files};
+use crate::audit::{
+    ARCHIVED, Draft, Report, archived_detail, last_event, log_files, months_before, seq_of, set_aside, verify_files,
+};
 use crate::daemon::Core;
 use crate::model::{AccountName, Step, glob_match, rfc3339};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
@@ -255,11 +257,58 @@ pub(super) async fn audit_verify(
     ConnectInfo(peer): ConnectInfo<Peer>,
 ) -> Answer<VerifyBody> {
     peer.require(&core, Role::Viewer).await?;
+    let report = check_log(&core).await?;
+    Ok(Json(VerifyBody { ok: report.ok, events: report.events, first_bad: report.first_bad, why: report.why }))
+}
+
+async fn check_log(core: &Core) -> Result<Report, ApiError> {
     let (seq, hash) = core.vault.call(|tx| tx.audit_head()).await?;
     let folder = core.vault.audit_folder().to_owned();
-    let report = tokio::task::spawn_blocking(move || verify_files(&folder, Some((seq, &hash))))
+    tokio::task::spawn_blocking(move || verify_files(&folder, Some((seq, &hash))))
         .await
         .map_err(|error| ApiError::failed(error.to_string()))?
-        .map_err(|error| ApiError::failed(error.to_string()))?;
-    Ok(Json(VerifyBody { ok: report.ok, events: report.events, first_bad: report.first_bad, why: report.why }))
+        .map_err(|error| ApiError::failed(error.to_string()))
+}
+
+/// Sets the log's files of past months aside, once the whole of it was found as it was written. That is on record before.
+#[utoipa::path(post, path = "/v1/audit/archive", request_body = ArchiveBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn audit_archive(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<ArchiveBody>,
+) -> Answer<DoneBody> {
+    let actor = peer.require(&core, Role::Custodian).await?;
+    let is_month = body.before.split_once('-').is_some_and(|(year, month)| {
+        let digits = |text: &str, width: usize| text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits(year, 4) && digits(month, 2)
+    });
+    if !is_month {
+        return Err(ApiError::usage("a month is written as 2026-10"));
+    }
+    let report = check_log(&core).await?;
+    if !report.ok {
+        let why = report.why.unwrap_or_default();
+        return Err(ApiError::failed(format!("the log is not as it was written, and stays where it is: {why}")));
+    }
+    let folder = core.vault.audit_folder().to_owned();
+    let failed = |error: std::io::Error| ApiError::failed(error.to_string());
+    let files = months_before(&folder, &body.before).map_err(failed)?;
+    let mut last = None;
+    for file in &files {
+        last = last_event(file).map_err(failed)?.or(last);
+    }
+    let Some((seq, hash)) = last else {
+        return Err(ApiError::usage(format!(
+            "the log has no files of months before {} but the one in use",
+            body.before
+        )));
+    };
+    let names: Vec<String> =
+        files.iter().map(|file| file.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
+    let detail = archived_detail(seq, &hash, &names.join(", "));
+    core.audit(Draft { actor: Some(actor), ..Draft::new(ARCHIVED).detail(detail) }).await?;
+    let aside = set_aside(&files, &folder).map_err(failed)?;
+    let done =
+        format!("{} files, up to event {seq}, are in {}: move them where you keep them", files.len(), aside.display());
+    Ok(Json(DoneBody { done }))
 }

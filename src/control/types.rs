@@ -395,6 +395,13 @@ pub struct AuditBody {
     pub events: Vec<serde_json::Value>,
 }
 
+/// Which files of the audit log are set aside.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ArchiveBody {
+    /// Those of months before this one, written as `2026-10`.
+    pub before: String,
+}
+
 /// `audit verify`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct VerifyBody {

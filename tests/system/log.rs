@@ -39,3 +39,41 @@ fn a_log_of_any_length_is_exported_whole_and_a_reader_may_go_away() {
     assert_eq!(output.status.code(), Some(141), "as by SIGPIPE");
     assert!(output.stdout.starts_with(b"seq,") && output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+fn months_that_were_set_aside_are_told_and_the_rest_is_checked_from_there() {
+    let place = much_logged(3);
+    let daemon = place.daemon();
+    place.must(&["pause", "--all"], "");
+    daemon.stop();
+    let folder = place.path("state/audit");
+    let [file] = rotord::audit::log_files(&folder).unwrap().try_into().unwrap();
+    std::fs::rename(&file, folder.join("audit-2020-01.jsonl")).unwrap();
+    let daemon = place.daemon();
+    place.must(&["resume", "--all"], "");
+    let archive = |before: &str| {
+        let output = place.ctl(&["audit", "archive", "--before", before], "");
+        (output.status.code().unwrap(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    assert_eq!(archive("2020-01").0, 2);
+    assert_eq!(archive("January").0, 2);
+    let (before, _) = place.json(&["audit", "verify"]);
+    let (exit, told) = archive("2020-02");
+    assert!(exit == 0 && told.contains("archived"), "{told}");
+    assert!(folder.join("archived/audit-2020-01.jsonl").exists() && !folder.join("audit-2020-01.jsonl").exists());
+    let (after, _) = place.json(&["audit", "verify"]);
+    assert!(after["ok"] == true && after["events"].as_u64() > before["events"].as_u64(), "{after}");
+    for path in [folder.join("archived"), folder.clone()] {
+        assert_eq!(place.json(&["audit", "verify", path.to_str().unwrap()]).0["ok"], true, "{}", path.display());
+    }
+    daemon.stop();
+    let _daemon = place.daemon();
+    place.must(&["pause", "--all"], "");
+    assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
+    let [rest] = rotord::audit::log_files(&folder).unwrap().try_into().unwrap();
+    let lines = std::fs::read_to_string(&rest).unwrap();
+    std::fs::write(&rest, lines.split_once('\n').unwrap().1).unwrap();
+    let (cut, exit) = place.json(&["audit", "verify"]);
+    assert!(cut["first_bad"] == 1 && exit == 1, "what is cut off beyond that is found: {cut}");
+    assert_eq!(archive("2099-01").0, 1, "nothing is moved of a log that is not whole");
+}

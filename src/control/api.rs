@@ -305,10 +305,10 @@ pub(super) async fn audit_archive(
     };
     let names: Vec<String> =
         files.iter().map(|file| file.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
-    let detail = archived_detail(seq, &hash, &names.join(", "));
+    let names = names.join(", ");
+    let detail = archived_detail(seq, &hash, &names);
     core.audit(Draft { actor: Some(actor), ..Draft::new(ARCHIVED).detail(detail) }).await?;
     let aside = set_aside(&files, &folder).map_err(failed)?;
-    let done =
-        format!("{} files, up to event {seq}, are in {}: move them where you keep them", files.len(), aside.display());
+    let done = format!("{names}, up to event {seq}: now in {}, for you to take away", aside.display());
     Ok(Json(DoneBody { done }))
 }

@@ -179,15 +179,17 @@ fn with_lines(section: &str, lines: &str) -> (Option<Config>, String) {
 #[test]
 fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
     table::ASKED.with_borrow_mut(BTreeSet::clear);
+    // `[device.web1]` is of the kind `device`, and so is `[device.NAME]`.
+    let kind = |section: &str| section.split(['.', ']']).next().unwrap().trim_start_matches('[').to_owned();
     let mut about = BTreeSet::new();
     for key in KEYS {
-        about.insert((
-            key.section.split(['.', ']']).next().unwrap().trim_start_matches('[').to_owned(),
-            key.name.to_owned(),
-        ));
+        about.insert((kind(key.section), key.name.to_owned()));
         let line = match key.name {
             // It stands with another.
-            "escrow" => format!("recovery_key = {}\nescrow = {}", KEYS[7].example, key.example),
+            "escrow" => {
+                let sealed_to = KEYS.iter().find(|key| key.name == "recovery_key").unwrap();
+                format!("recovery_key = {}\nescrow = {}", sealed_to.example, key.example)
+            }
             "template_dirs" => "template_dirs = [\"templates\"]".to_owned(),
             _ => format!("{} = {}", key.name, key.example.replace("linux-passwd", "t")),
         };
@@ -202,10 +204,9 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
             let (silent, _) = with_lines(key.section, "");
             let plain = |config: Option<Config>| {
                 let config = config.unwrap_or_else(|| panic!("{}: {problems}", key.name));
-                format!(
-                    "{:?} {:?} {:?} {:?}",
-                    config.daemon.max_concurrent, config.access, config.accounts, config.jobs
-                )
+                let Daemon { state_dir, socket, max_concurrent, .. } = &config.daemon;
+                let all = (&config.vault_key, &config.access, &config.accounts, &config.jobs);
+                format!("{state_dir:?} {socket:?} {max_concurrent} {all:?}")
             };
             assert_eq!(plain(told), plain(silent), "{} = {value}", key.name);
         }
@@ -215,7 +216,7 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
     let asked: BTreeSet<(String, String)> = table::ASKED
         .with_borrow(|asked| asked.clone())
         .into_iter()
-        .map(|(section, key)| (section.split(['.', ']']).next().unwrap().trim_start_matches('[').to_owned(), key))
+        .map(|(section, key)| (kind(&section), key))
         .collect();
     assert_eq!(asked, about);
 }

@@ -160,7 +160,7 @@ fn edit(universe: &Arc<Universe>, random: &mut Random) {
 fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: AccountName, random: &mut Random) {
     let (core, universe) = (core.clone(), universe.clone());
     let paused = random.one_in(2);
-    let on = universe.on.clone();
+    let on = universe.on;
     on.spawn(Box::pin(async move {
         let now = core.clock.now();
         match what {

@@ -224,7 +224,7 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     let finals: Arc<std::sync::Mutex<BTreeMap<AccountName, (Outcome, String)>>> = Arc::default();
     for account in &accounts {
         let (core, finals, account, universe) = (life.core.clone(), finals.clone(), account.clone(), universe.clone());
-        let on = universe.on.clone();
+        let on = universe.on;
         on.spawn(Box::pin(async move {
             for _ in 0..40 {
                 // A person sees to what waits for one.

@@ -10,7 +10,7 @@ use crate::audit::Draft;
 use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
 use crate::rotation::{Persist, Phase};
-use crate::totp::{Pick, Seed, Skew, guard_for, pick_step};
+use crate::totp::{Pick, Seed, Skew, pick_step};
 use crate::vault::{
     AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
     Transitions, VaultError,
@@ -365,7 +365,7 @@ impl Transitions for Pages<'_> {
     ) -> Result<Reservation, VaultError> {
         let key = seed.key().to_vec();
         let mut books = self.0.borrow_mut();
-        let pick = pick_step(now.wall_ms, seed.period(), ahead, guard_for(seed.period()), |step| {
+        let pick = pick_step(now.wall_ms, seed.period(), ahead, |step| {
             earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead))
                 || books.used.contains(&(key.clone(), step))
         });

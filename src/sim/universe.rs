@@ -58,7 +58,7 @@ impl Universe {
     pub(super) fn new(seed: u64, rates: Vec<usize>, sites: BTreeMap<String, Site>, config: Config, tell: bool) -> Self {
         let fault_draws = (0..rates.len() as u64).map(|n| Random::new(seed, 1000 + n)).collect();
         Self {
-            on: Loop::default(),
+            on: Loop::begin(),
             draws: Mutex::new(Random::new(seed, 1)),
             fault_draws: Mutex::new(fault_draws),
             rates,

@@ -140,16 +140,16 @@ async fn no_code_is_handed_out_twice_whoever_shares_the_seed() {
     let place = place();
     let vault = place.open().unwrap();
     let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
-    let first = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
+    let first = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
     assert!(matches!(first, Reservation::Code { step: 2, .. }));
     drop(vault);
     let vault = reopen(&place);
     let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
-    assert!(matches!(again, Reservation::WaitUntil(90_000)));
-    let later = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(90_000))).await.unwrap();
+    assert!(matches!(again, Reservation::WaitUntil(90_500)));
+    let later = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(90_500))).await.unwrap();
     assert!(matches!(later, Reservation::Code { step: 3, .. }));
-    let back = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
-    assert!(matches!(back, Reservation::WaitUntil(120_000)), "a clock set back does not help");
+    let back = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
+    assert!(matches!(back, Reservation::WaitUntil(120_500)), "a clock set back does not help");
 }
 
 #[tokio::test]
@@ -282,7 +282,7 @@ async fn a_fresh_key_seals_every_secret_anew_and_forgets_no_code() {
         vault.call(move |tx| tx.set_secret(&account(), &Kind::Password, &secret, &now(1))).await.unwrap();
     }
     vault.call(move |tx| tx.set_secret(&account(), &Kind::Totp, &seed().to_uri(), &now(1))).await.unwrap();
-    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
+    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
     assert!(matches!(code, Reservation::Code { .. }));
     let before: Vec<u8> = rusqlite::Connection::open(place.state().join("vault.db"))
         .unwrap()
@@ -361,7 +361,7 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
     let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
     let place = place();
     let vault = place.open().unwrap();
-    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_000))).await.unwrap();
+    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
     assert!(matches!(code, Reservation::Code { step: 2, .. }));
     drop(vault);
     drop(reopen(&place));
@@ -378,7 +378,7 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
     drop(database);
     let vault = reopen(&place);
     let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
-    assert!(matches!(again, Reservation::WaitUntil(90_000)));
+    assert!(matches!(again, Reservation::WaitUntil(90_500)));
     // After four hundred days nothing is kept of it, and not before.
     let (year, later) = (now(60_000 + 399 * 86_400_000), now(60_000 + 402 * 86_400_000));
     vault.call(move |tx| tx.forget_old(&year)).await.unwrap();

@@ -50,7 +50,7 @@ impl Clock {
             let _ = getrandom::fill(&mut bytes);
             data_encoding::HEXLOWER.encode(&bytes)
         });
-        Self(Arc::new(System { boot: BootId(boot.trim().into()) }))
+        Self(Arc::new(System { boot: BootId::of(boot.trim()) }))
     }
 
     /// A clock over another source.
@@ -106,7 +106,7 @@ impl Time for System {
     fn now(&self) -> Moment {
         let since_boot_ms = clock_gettime(ClockId::CLOCK_BOOTTIME)
             .map_or(0, |time| time.tv_sec().saturating_mul(1000).saturating_add(time.tv_nsec() / 1_000_000));
-        Moment { wall_ms: chrono::Utc::now().timestamp_millis(), boot: self.boot.clone(), since_boot_ms }
+        Moment { wall_ms: chrono::Utc::now().timestamp_millis(), boot: self.boot, since_boot_ms }
     }
 
     fn sleep(&self, time: Duration) -> Waiting<'static, ()> {

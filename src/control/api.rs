@@ -88,7 +88,7 @@ pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiE
 }
 
 pub(super) fn steps(steps: Vec<Step>) -> Vec<StepBody> {
-    steps.into_iter().map(|step| StepBody { at: step.at, text: step.text }).collect()
+    steps.into_iter().map(|step| StepBody { at: rfc3339(step.at), text: step.text }).collect()
 }
 
 fn attempt(row: AttemptRow) -> AttemptBody {

@@ -23,7 +23,7 @@ use super::types::{
 };
 use crate::audit::Draft;
 use crate::daemon::{Core, DeviceHas, Request, RotationResult, Turned};
-use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, glob_match};
+use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, glob_match, rfc3339};
 
 /// The accounts that a selection means; an empty one is an error.
 fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiError> {
@@ -176,7 +176,7 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
                 biased;
                 step = progress.recv() => match step {
                     Ok(progress) if progress.ended.is_none() && watched.contains(&progress.account) => {
-                        let step = StepBody { at: progress.step.at, text: progress.step.text };
+                        let step = StepBody { at: rfc3339(progress.step.at), text: progress.step.text };
                         let body = ProgressBody { account: progress.account.to_string(), step };
                         // A caller who went away wants no more lines; the work goes on.
                         drop(sender.send(line(&body)).await);

@@ -42,7 +42,7 @@ impl Core {
         };
         let (name, login, now) = (account.name.clone(), config.login_account(&account), self.clock.now());
         let policy = account.policy.clone();
-        let at = now.clone();
+        let at = now;
         let (row, candidate, attempts, cap, budget) = self
             .vault
             .call(move |tx| {

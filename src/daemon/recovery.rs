@@ -34,7 +34,7 @@ impl Core {
                         let longest = account.map_or(0, |account| account.policy.longest_wait_ms());
                         Some(now.plus_ms(wake.since(&now).clamp(0, longest)))
                     }
-                    (Phase::Idle | Phase::Quarantined, wake) => wake.clone(),
+                    (Phase::Idle | Phase::Quarantined, wake) => *wake,
                     _ => {
                         interrupted.push((name.clone(), state));
                         None

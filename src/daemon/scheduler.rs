@@ -59,9 +59,9 @@ pub async fn keep_schedule(core: Arc<Core>) {
         // The clock is looked at again in a while, since it may be set.
         let longest = core.clock.longest_sleep();
         let pause = next.map_or(longest, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(longest));
+        // Whoever stops the daemon wakes this too.
         tokio::select! {
             biased;
-            () = core.stopped() => {}
             () = core.wake.notified() => {}
             () = core.clock.sleep(pause) => {}
         }

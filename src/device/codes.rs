@@ -90,7 +90,7 @@ impl Codes {
     ) -> Result<Issued, VaultError> {
         loop {
             let now = self.clock.now();
-            let (seed, at) = (seed.clone(), now.clone());
+            let (seed, at) = (seed.clone(), now);
             let (Aim::At(device) | Aim::Probing(device)) = aim;
             let (device, probing) = (device.clone(), matches!(aim, Aim::Probing(_)));
             let reserved = self.vault.call(move |tx| {

@@ -4,6 +4,7 @@
 //! guess costs a failed login, and enough of those lock an account out.
 
 use super::pattern::Pattern;
+use super::prompts::{Kind, asks_current, classify};
 use crate::model::Secret;
 
 /// How a device wants the password and the code.
@@ -157,102 +158,10 @@ impl LoginDialogue {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    New,
-    Password,
-    Both,
-    Code,
-    User,
-    Key,
-}
-
 /// A prompt that says nothing by itself, such as `:` or `Response:`.
 fn bare(text: &str) -> bool {
     let letters: String = text.chars().filter(|c| c.is_alphabetic()).collect();
     matches!(letters.as_str(), "" | "response" | "answer" | "enter" | "input")
-}
-
-fn asks_current(text: &str) -> bool {
-    ["current", "old ", "existing", "(current)"].iter().any(|word| text.contains(word))
-}
-
-/// What a prompt wants, by the words of products in the field: Linux-PAM, pam_google_authenticator, pam_oath, Duo, RSA
-/// SecurID, privacyIDEA, FortiToken, Cisco ISE, Windows NPS, Okta and others.
-fn classify(text: &str) -> Option<Kind> {
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
-    let has_word = |wanted: &[&str]| wanted.iter().any(|word| words.contains(word));
-    let new_pin = has(&["new pin", "confirm pin", "new passcode"]);
-    if new_pin {
-        return None;
-    }
-    let password = has(&[
-        "password",
-        "passwd",
-        "passwort",
-        "kennwort",
-        "mot de passe",
-        "contraseña",
-        "senha",
-        "wachtwoord",
-        "пароль",
-        "パスワード",
-        "密码",
-        "密碼",
-    ]) || text.contains("passphrase");
-    let one_time =
-        has(&[
-            "one-time",
-            "one time",
-            "onetime",
-            "verification code",
-            "passcode",
-            "authenticator",
-            "tokencode",
-            "token code",
-            "two-factor",
-            "two factor",
-            "second factor",
-            "2-step",
-            "two-step",
-            "security code",
-            "authentication code",
-            "access code",
-            "auth code",
-            "einmalpasswort",
-            "einmalkennwort",
-        ]) || has_word(&["otp", "totp", "token", "code", "mfa", "2fa", "pin+token", "fortitoken", "yubikey"]);
-    let joined = has(&[
-        "password+",
-        "password +",
-        "password & ",
-        "password&",
-        "password and token",
-        "password and otp",
-        "password and verification",
-        "password followed by",
-        "password,passcode",
-        "password,otp",
-    ]);
-    if password && joined {
-        return Some(Kind::Both);
-    }
-    if one_time {
-        return Some(Kind::Code);
-    }
-    if password {
-        let new = has_word(&["new", "retype", "again", "confirm", "repeat", "reenter", "neues", "nueva", "nouveau"])
-            || has(&["re-enter", "re-type"]);
-        return Some(if new && !asks_current(text) { Kind::New } else { Kind::Password });
-    }
-    if has(&["press enter", "press return", "press any key", "hit enter"]) {
-        return Some(Kind::Key);
-    }
-    if has_word(&["username", "login"]) || has(&["user name"]) {
-        return Some(Kind::User);
-    }
-    None
 }
 
 /// A prompt as it may be shown: without control characters, on one line, and at most `most` characters of it.

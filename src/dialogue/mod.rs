@@ -7,6 +7,7 @@ mod echo;
 mod events;
 mod login;
 mod pattern;
+mod prompts;
 mod refusal;
 mod runner;
 mod screen;

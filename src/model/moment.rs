@@ -1,13 +1,46 @@
 //! A point in time on two clocks: the wall clock, which people set, and the time since boot, which nobody can.
 
+use std::fmt;
+
 use chrono::{DateTime, SecondsFormat, Utc};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use sha2::{Digest, Sha256};
 
 /// The kernel's random name of one boot (`/proc/sys/kernel/random/boot_id`, see proc(5)).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BootId(pub std::sync::Arc<str>);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootId([u8; 16]);
+
+impl BootId {
+    /// The boot of a name. The kernel's are UUIDs; any other text stands for a boot of its own.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let digits: String = name.chars().filter(|c| *c != '-').collect();
+        let uuid = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        Self(uuid.unwrap_or_else(|| {
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&Sha256::digest(name)[..16]);
+            bytes
+        }))
+    }
+}
+
+impl From<u128> for BootId {
+    /// The boot whose UUID is this number.
+    fn from(uuid: u128) -> Self {
+        Self(uuid.to_be_bytes())
+    }
+}
+
+impl fmt::Display for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = HEXLOWER.encode(&self.0);
+        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+        f.write_str(&parts.join("-"))
+    }
+}
 
 /// When something happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// Wall clock: milliseconds since 1970-01-01 UTC.
     pub wall_ms: i64,
@@ -40,7 +73,7 @@ impl Moment {
     pub fn plus_ms(&self, ms: i64) -> Moment {
         Moment {
             wall_ms: self.wall_ms.saturating_add(ms),
-            boot: self.boot.clone(),
+            boot: self.boot,
             since_boot_ms: self.since_boot_ms.saturating_add(ms),
         }
     }
@@ -52,17 +85,40 @@ pub fn rfc3339(wall_ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(wall_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Milliseconds since 1970, written as RFC 3339.
+pub(super) mod as_rfc3339 {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(in crate::model) fn serialize<S: Serializer>(wall_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::rfc3339(*wall_ms))
+    }
+
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+        Ok(DateTime::<Utc>::deserialize(from)?.timestamp_millis())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at(boot: &str, wall_ms: i64, since_boot_ms: i64) -> Moment {
-        Moment { wall_ms, boot: BootId(boot.into()), since_boot_ms }
+        Moment { wall_ms, boot: BootId::of(boot), since_boot_ms }
     }
 
     #[test]
     fn within_a_boot_the_boot_clock_decides_whatever_the_wall_clock_says() {
         assert_eq!(at("a", -5_000_000, 2_000).since(&at("a", 9_000_000, 500)), 1_500);
+    }
+
+    #[test]
+    fn a_boot_is_known_by_its_name_again() {
+        let kernel = "0a3f6d52-5c0b-4d7e-9f5a-6f7f3f1c2b9e";
+        assert_eq!(BootId::of(kernel).to_string(), kernel);
+        let other = BootId::of("no kernel's");
+        assert_eq!(BootId::of(&other.to_string()), other);
+        assert_ne!(other, BootId::of(""));
     }
 
     #[test]

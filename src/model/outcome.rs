@@ -126,8 +126,9 @@ impl fmt::Display for AccountState {
 /// One thing that happened in an attempt, in words for people; never with a secret in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// RFC 3339, UTC.
-    pub at: String,
+    /// When, in milliseconds since 1970; in JSON as RFC 3339 in UTC.
+    #[serde(with = "super::moment::as_rfc3339")]
+    pub at: i64,
     /// What happened.
     pub text: String,
 }

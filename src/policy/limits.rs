@@ -55,7 +55,7 @@ impl Limit {
 /// present, so that it ages from now on. `None` where the stamp may stay.
 #[must_use]
 pub fn restamp(stamp: &Moment, now: &Moment) -> Option<Moment> {
-    (stamp.boot != now.boot && stamp.wall_ms > now.wall_ms).then(|| now.clone())
+    (stamp.boot != now.boot && stamp.wall_ms > now.wall_ms).then_some(*now)
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
     const CAP: Limit = Limit { count: 2, window_ms: DAY_MS };
 
     fn at(boot: &str, wall_h: i64, up_h: i64) -> Moment {
-        Moment { wall_ms: wall_h * HOUR, boot: BootId(boot.into()), since_boot_ms: up_h * HOUR }
+        Moment { wall_ms: wall_h * HOUR, boot: BootId::of(boot), since_boot_ms: up_h * HOUR }
     }
 
     #[test]

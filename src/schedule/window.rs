@@ -61,6 +61,9 @@ impl Window {
 /// The account's place in a spread: the same on every run, and even over a fleet.
 #[must_use]
 pub fn spread_offset_ms(account: &AccountName, spread: Duration) -> i64 {
+    if spread.is_zero() {
+        return 0;
+    }
     let digest = Sha256::digest(account.as_str().as_bytes());
     let number = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     let spread_ms = u128::from(u64::try_from(spread.as_millis()).unwrap_or(u64::MAX));

@@ -104,15 +104,10 @@ impl Book {
             paused: self.paused,
             last_change: self.last_change,
             last_error: self.last_error.clone(),
-            wake: self.wake.clone(),
+            wake: self.wake,
             tries: self.tries,
             verified: self.verified,
         }
-    }
-
-    /// Whose it is.
-    pub(super) fn name(&self) -> &AccountName {
-        &self.name
     }
 
     /// The state, for the checker.
@@ -147,27 +142,40 @@ pub(super) struct Noted {
 /// All that is stored.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    /// In the order of their names. Shared with a mark until something is written.
-    pub(super) accounts: Arc<Vec<Arc<Book>>>,
+    /// In the order of their names.
+    pub(super) accounts: Vec<Book>,
     pub(super) used: BTreeSet<(Vec<u8>, u64)>,
     /// In the order in which they were used.
     pub(super) used_order: Vec<(Vec<u8>, u64)>,
-    pub(super) jobs: Arc<BTreeMap<String, i64>>,
-    pub(super) clocks: Arc<BTreeMap<String, Skew>>,
+    pub(super) jobs: BTreeMap<String, i64>,
+    pub(super) clocks: BTreeMap<String, Skew>,
     pub(super) paused_jobs: BTreeSet<String>,
     pub(super) log: Vec<Noted>,
     /// Accounts whose commit point the call at hand passed.
     pub(super) sent: Vec<AccountName>,
     pub(super) host_keys: BTreeMap<String, Vec<HostKeyRow>>,
+    before: Before,
 }
 
-/// What brings the books back to where they were.
-pub(super) struct Mark {
-    pub(super) accounts: Arc<Vec<Arc<Book>>>,
+/// What the call at hand has overwritten, so that it can be undone.
+#[derive(Debug, Default)]
+struct Before {
+    accounts: Vec<(AccountName, Option<Book>)>,
     used: usize,
-    jobs: Arc<BTreeMap<String, i64>>,
-    clocks: Arc<BTreeMap<String, Skew>>,
+    jobs: Vec<(String, Option<i64>)>,
+    clocks: Vec<(String, Option<Skew>)>,
+    paused_jobs: Vec<(String, bool)>,
     log: usize,
+}
+
+/// Brings a map back to what it was, the latest change first.
+fn undo<T>(map: &mut BTreeMap<String, T>, before: &mut Vec<(String, Option<T>)>) {
+    for (name, value) in before.drain(..).rev() {
+        match value {
+            Some(value) => map.insert(name, value),
+            None => map.remove(&name),
+        };
+    }
 }
 
 impl Books {
@@ -177,29 +185,84 @@ impl Books {
     }
 
     pub(super) fn book(&self, account: &AccountName) -> Option<&Book> {
-        self.place(account).ok().map(|place| self.accounts[place].as_ref())
+        self.place(account).ok().map(|place| &self.accounts[place])
     }
 
+    /// The account at this place, to be written.
     pub(super) fn book_mut(&mut self, place: usize) -> &mut Book {
-        Arc::make_mut(&mut Arc::make_mut(&mut self.accounts)[place])
+        let book = &mut self.accounts[place];
+        if !self.before.accounts.iter().any(|(name, _)| *name == book.name) {
+            self.before.accounts.push((book.name.clone(), Some(book.clone())));
+        }
+        book
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        Mark {
-            accounts: self.accounts.clone(),
-            used: self.used_order.len(),
-            jobs: self.jobs.clone(),
-            clocks: self.clocks.clone(),
-            log: self.log.len(),
+    /// Writes to an account; one that is not there yet comes to be.
+    pub(super) fn book_of(&mut self, account: &AccountName, now: &Moment) -> &mut Book {
+        let place = self.place(account).unwrap_or_else(|place| {
+            self.before.accounts.push((account.clone(), None));
+            self.accounts.insert(place, Book::new(account.clone(), now));
+            place
+        });
+        self.book_mut(place)
+    }
+
+    pub(super) fn set_job(&mut self, job: &str, at: i64) {
+        let before = self.jobs.insert(job.to_owned(), at);
+        self.before.jobs.push((job.to_owned(), before));
+    }
+
+    pub(super) fn pause_job(&mut self, job: &str, paused: bool) {
+        let was = self.paused_jobs.contains(job);
+        self.before.paused_jobs.push((job.to_owned(), was));
+        if paused {
+            self.paused_jobs.insert(job.to_owned());
+        } else {
+            self.paused_jobs.remove(job);
         }
     }
 
-    pub(super) fn roll_back(&mut self, mark: Mark) {
-        self.accounts = mark.accounts;
-        self.jobs = mark.jobs;
-        self.clocks = mark.clocks;
-        self.log.truncate(mark.log);
-        for pair in self.used_order.drain(mark.used..) {
+    pub(super) fn set_clock(&mut self, device: &str, skew: Skew) {
+        let before = self.clocks.insert(device.to_owned(), skew);
+        self.before.clocks.push((device.to_owned(), before));
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self) {
+        let Before { accounts, used, jobs, clocks, paused_jobs, log } = &mut self.before;
+        accounts.clear();
+        jobs.clear();
+        clocks.clear();
+        paused_jobs.clear();
+        (*used, *log) = (self.used_order.len(), self.log.len());
+    }
+
+    /// The accounts that the call wrote to, with the phase of each before, where there was one, and now.
+    pub(super) fn touched(&self) -> Vec<(AccountName, Option<Phase>, Phase)> {
+        let touched = self.before.accounts.iter().filter_map(|(name, before)| {
+            Some((name.clone(), before.as_ref().map(Book::phase), self.book(name)?.phase()))
+        });
+        let mut touched: Vec<_> = touched.collect();
+        touched.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        touched
+    }
+
+    /// Undoes the call.
+    pub(super) fn roll_back(&mut self) {
+        for (name, before) in std::mem::take(&mut self.before.accounts) {
+            let Ok(place) = self.place(&name) else { continue };
+            match before {
+                Some(book) => self.accounts[place] = book,
+                None => drop(self.accounts.remove(place)),
+            }
+        }
+        undo(&mut self.jobs, &mut self.before.jobs);
+        undo(&mut self.clocks, &mut self.before.clocks);
+        for (job, was) in std::mem::take(&mut self.before.paused_jobs).into_iter().rev() {
+            self.pause_job(&job, was);
+        }
+        self.log.truncate(self.before.log);
+        for pair in self.used_order.drain(self.before.used..) {
             self.used.remove(&pair);
         }
     }

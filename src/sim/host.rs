@@ -1,6 +1,8 @@
 //! The host on which the daemon runs: its clocks and its reboots.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::executor::lock;
@@ -8,18 +10,22 @@ use super::universe::{BEGIN, Universe};
 use crate::clock::{Time, Waiting};
 use crate::model::{BootId, Moment};
 
-/// The host on which the daemon runs.
-#[derive(Debug, Clone)]
+/// The host on which the daemon runs. Its clocks are read all the time, and by one thread at a time: without a lock.
+#[derive(Debug)]
 pub(super) struct Host {
-    boots: u32,
-    boot: BootId,
-    booted: i64,
+    boots: AtomicI64,
+    booted: AtomicI64,
     /// Wall clock less true time, in milliseconds, when its rate last changed.
-    error: i64,
+    error: AtomicI64,
     /// What the boot clock had gained since the boot then, in milliseconds.
-    gained: i64,
-    /// How fast both clocks run, beside true time: a slew moves both (adjtimex(2)).
-    rate: Rate,
+    gained: AtomicI64,
+    /// How fast both clocks run, beside true time: a slew moves both (adjtimex(2)); and since when.
+    rate: (AtomicI64, AtomicI64),
+    past: Mutex<Past>,
+}
+
+#[derive(Debug, Default)]
+struct Past {
     /// When the wall clock was wrong, as (from, to), in true time.
     lies: Vec<(i64, i64)>,
     reboots: Vec<i64>,
@@ -29,23 +35,36 @@ impl Host {
     /// It came up an hour ago, and its clock is right.
     pub(super) fn new() -> Self {
         Self {
-            boots: 0,
-            boot: BootId("boot-0".into()),
-            booted: -3_600_000,
-            error: 0,
-            gained: 0,
-            rate: Rate::default(),
-            lies: Vec::new(),
-            reboots: Vec::new(),
+            boots: AtomicI64::new(0),
+            booted: AtomicI64::new(-3_600_000),
+            error: AtomicI64::new(0),
+            gained: AtomicI64::new(0),
+            rate: (AtomicI64::new(0), AtomicI64::new(0)),
+            past: Mutex::default(),
         }
     }
 
+    fn rate(&self) -> Rate {
+        Rate { ppm: self.rate.0.load(Relaxed), since: self.rate.1.load(Relaxed) }
+    }
+
     /// What the clocks gained by their rate since it last changed becomes a part of their errors.
-    fn settle_rate(&mut self, now: i64, ppm: i64) {
-        let gained = self.rate.gained(now);
-        self.error += gained;
-        self.gained += gained;
-        self.rate = Rate { ppm, since: now };
+    fn settle_rate(&self, now: i64, ppm: i64) {
+        let gained = self.rate().gained(now);
+        self.error.fetch_add(gained, Relaxed);
+        self.gained.fetch_add(gained, Relaxed);
+        self.rate.0.store(ppm, Relaxed);
+        self.rate.1.store(now, Relaxed);
+    }
+
+    /// What both clocks show at a true time.
+    fn read(&self, now: i64) -> Moment {
+        let fast = self.rate().gained(now);
+        Moment {
+            wall_ms: BEGIN + now + self.error.load(Relaxed) + fast,
+            boot: BootId::from(u128::from(self.boots.load(Relaxed).unsigned_abs())),
+            since_boot_ms: now - self.booted.load(Relaxed) + self.gained.load(Relaxed) + fast,
+        }
     }
 }
 
@@ -69,28 +88,28 @@ impl Rate {
 impl Universe {
     pub(super) fn set_clock(&self, error: i64) {
         let now = self.on.now();
-        let mut host = lock(&self.host);
-        if let Some(last) = host.lies.last_mut().filter(|(_, to)| *to > now) {
+        let mut past = lock(&self.host.past);
+        if let Some(last) = past.lies.last_mut().filter(|(_, to)| *to > now) {
             last.1 = now;
         }
-        host.settle_rate(now, 0);
-        host.error = error;
+        self.host.settle_rate(now, 0);
+        self.host.error.store(error, Relaxed);
         if error.abs() > 2_000 {
-            host.lies.push((now, i64::MAX));
+            past.lies.push((now, i64::MAX));
         }
-        drop(host);
+        drop(past);
         self.tell(|| format!("the wall clock is set: {} s from the truth", error / 1000));
     }
 
     /// From now on the host's clocks run at this rate beside true time, until the wall clock is set.
     pub(super) fn slew_clock(&self, ppm: i64) {
         let now = self.on.now();
-        let mut host = lock(&self.host);
-        host.settle_rate(now, ppm);
-        if host.lies.last().is_none_or(|(_, to)| *to <= now) {
-            host.lies.push((now, i64::MAX));
+        self.host.settle_rate(now, ppm);
+        let mut past = lock(&self.host.past);
+        if past.lies.last().is_none_or(|(_, to)| *to <= now) {
+            past.lies.push((now, i64::MAX));
         }
-        drop(host);
+        drop(past);
         self.tell(|| format!("the host's clocks gain {ppm} us a second"));
     }
 
@@ -101,24 +120,21 @@ impl Universe {
 
     pub(super) fn reboot_host(&self) {
         let now = self.on.now();
-        let mut host = lock(&self.host);
-        let ppm = host.rate.ppm;
-        host.settle_rate(now, ppm);
-        host.gained = 0;
-        host.boots += 1;
-        host.boot = BootId(format!("boot-{}", host.boots).into());
-        host.booted = now;
-        host.reboots.push(now);
-        drop(host);
+        let host = &self.host;
+        host.settle_rate(now, host.rate().ppm);
+        host.gained.store(0, Relaxed);
+        host.boots.fetch_add(1, Relaxed);
+        host.booted.store(now, Relaxed);
+        lock(&host.past).reboots.push(now);
         self.tell(|| "the host reboots".into());
     }
 
     /// Whether the host rebooted between two instants of true time since the beginning while its clock lied: then
     /// elapsed time cannot be known.
     pub(super) fn time_was_lost(&self, from: i64, to: i64) -> bool {
-        let host = lock(&self.host);
-        let rebooted = host.reboots.iter().any(|at| (from..=to).contains(at));
-        rebooted && host.lies.iter().any(|(begin, end)| *begin <= to && *end >= from)
+        let past = lock(&self.host.past);
+        let rebooted = past.reboots.iter().any(|at| (from..=to).contains(at));
+        rebooted && past.lies.iter().any(|(begin, end)| *begin <= to && *end >= from)
     }
 }
 
@@ -127,11 +143,7 @@ pub(super) struct SimTime(pub(super) Arc<Universe>);
 
 impl Time for SimTime {
     fn now(&self) -> Moment {
-        let now = self.0.on.now();
-        let host = lock(&self.0.host);
-        let fast = host.rate.gained(now);
-        let since_boot_ms = now - host.booted + host.gained + fast;
-        Moment { wall_ms: BEGIN + now + host.error + fast, boot: host.boot.clone(), since_boot_ms }
+        self.0.host.read(self.0.on.now())
     }
 
     fn sleep(&self, time: Duration) -> Waiting<'static, ()> {

@@ -25,15 +25,7 @@ impl<'a> Pages<'a> {
     }
 
     fn write<T>(&self, account: &AccountName, now: &Moment, work: impl FnOnce(&mut Book) -> T) -> T {
-        let mut books = self.0.borrow_mut();
-        let place = match books.place(account) {
-            Ok(place) => place,
-            Err(place) => {
-                Arc::make_mut(&mut books.accounts).insert(place, Arc::new(Book::new(account.clone(), now)));
-                place
-            }
-        };
-        work(books.book_mut(place))
+        work(self.0.borrow_mut().book_of(account, now))
     }
 
     /// Changes an account that exists; nothing happens to one that does not.
@@ -64,13 +56,13 @@ impl Records for Pages<'_> {
     }
 
     fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
-        Ok(self.0.borrow().accounts.iter().map(|book| book.row()).collect())
+        Ok(self.0.borrow().accounts.iter().map(Book::row).collect())
     }
 
     fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
         let books = self.0.borrow();
         let waits = |book: &Book| book.wake.is_some() || !matches!(book.phase, Phase::Idle | Phase::Quarantined);
-        Ok(books.accounts.iter().filter(|book| waits(book)).map(|book| book.row()).collect())
+        Ok(books.accounts.iter().filter(|book| waits(book)).map(Book::row).collect())
     }
 
     fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
@@ -79,12 +71,7 @@ impl Records for Pages<'_> {
     }
 
     fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
-        let mut books = self.0.borrow_mut();
-        if paused {
-            books.paused_jobs.insert(job.to_owned());
-        } else {
-            books.paused_jobs.remove(job);
-        }
+        self.0.borrow_mut().pause_job(job, paused);
         Ok(())
     }
 
@@ -114,7 +101,7 @@ impl Records for Pages<'_> {
     }
 
     fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError> {
-        Arc::make_mut(&mut self.0.borrow_mut().clocks).insert(device.as_str().to_owned(), skew);
+        self.0.borrow_mut().set_clock(device.as_str(), skew);
         Ok(())
     }
 
@@ -123,7 +110,7 @@ impl Records for Pages<'_> {
     }
 
     fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
-        Arc::make_mut(&mut self.0.borrow_mut().jobs).insert(job.to_owned(), at);
+        self.0.borrow_mut().set_job(job, at);
         Ok(())
     }
 
@@ -229,7 +216,7 @@ impl Transitions for Pages<'_> {
             Persist::Sent => {
                 book.set_phase(Phase::Sent, Some(attempt), now);
                 if !book.changes.iter().any(|(known, _)| known == attempt) {
-                    Arc::make_mut(&mut book.changes).push((attempt.to_owned(), now.clone()));
+                    Arc::make_mut(&mut book.changes).push((attempt.to_owned(), *now));
                 }
             }
             Persist::Verifying => book.set_phase(Phase::Verifying, Some(attempt), now),
@@ -295,7 +282,7 @@ impl Transitions for Pages<'_> {
                 book.phase = Phase::Quarantined;
                 book.since = now.wall_ms;
                 book.last_error = Some(why.to_owned());
-                book.wake = by_itself.then(|| now.clone());
+                book.wake = by_itself.then_some(*now);
                 book.tries = 0;
             }
         });
@@ -316,24 +303,24 @@ impl Transitions for Pages<'_> {
         if self.read(account, |book| book.changes.iter().any(|(_, stamp)| lies(stamp))) == Some(true) {
             self.update(account, |book| {
                 for (_, stamp) in Arc::make_mut(&mut book.changes) {
-                    *stamp = restamp(stamp, now).unwrap_or_else(|| stamp.clone());
+                    *stamp = restamp(stamp, now).unwrap_or(*stamp);
                 }
             });
         }
-        let stamps = self.read(account, |book| book.changes.iter().map(|(_, stamp)| stamp.clone()).collect());
+        let stamps = self.read(account, |book| book.changes.iter().map(|(_, stamp)| *stamp).collect());
         Ok(stamps.unwrap_or_default())
     }
 
     fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError> {
         let books = self.0.borrow();
-        let stamps = |book: &Book| book.changes.iter().map(|(_, stamp)| stamp.clone()).collect();
+        let stamps = |book: &Book| book.changes.iter().map(|(_, stamp)| *stamp).collect();
         Ok(books.accounts.iter().map(|book| (book.name.to_string(), stamps(book))).collect())
     }
 
     fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
         Ok(self.write(account, now, |book| {
             book.tried += 1;
-            Arc::make_mut(&mut book.failed).push((book.tried, now.clone()));
+            Arc::make_mut(&mut book.failed).push((book.tried, *now));
             book.tried
         }))
     }
@@ -348,11 +335,11 @@ impl Transitions for Pages<'_> {
         if self.read(account, |book| book.failed.iter().any(|(_, stamp)| lies(stamp))) == Some(true) {
             self.update(account, |book| {
                 for (_, stamp) in Arc::make_mut(&mut book.failed) {
-                    *stamp = restamp(stamp, now).unwrap_or_else(|| stamp.clone());
+                    *stamp = restamp(stamp, now).unwrap_or(*stamp);
                 }
             });
         }
-        let stamps = self.read(account, |book| book.failed.iter().map(|(_, stamp)| stamp.clone()).collect());
+        let stamps = self.read(account, |book| book.failed.iter().map(|(_, stamp)| *stamp).collect());
         Ok(stamps.unwrap_or_default())
     }
 
@@ -385,8 +372,9 @@ impl Transitions for Pages<'_> {
                 stamp.wall_ms = now.wall_ms - (now.since_boot_ms - stamp.since_boot_ms);
             }
         };
-        for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
-            let book = Arc::make_mut(book);
+        let mut books = self.0.borrow_mut();
+        for place in 0..books.accounts.len() {
+            let book = books.book_mut(place);
             Arc::make_mut(&mut book.changes).iter_mut().for_each(|(_, stamp)| fresh(stamp));
             Arc::make_mut(&mut book.failed).iter_mut().for_each(|(_, stamp)| fresh(stamp));
             book.wake.iter_mut().for_each(fresh);
@@ -397,9 +385,11 @@ impl Transitions for Pages<'_> {
     fn forget_old(&self, now: &Moment) -> Result<(), VaultError> {
         const DAY: i64 = 86_400_000;
         let old = |stamp: &Moment| stamp.wall_ms < now.wall_ms.saturating_sub(8 * DAY) && stamp.boot != now.boot;
-        for book in Arc::make_mut(&mut self.0.borrow_mut().accounts) {
+        let mut books = self.0.borrow_mut();
+        for place in 0..books.accounts.len() {
+            let book = &books.accounts[place];
             if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(|(_, stamp)| old(stamp)) {
-                let book = Arc::make_mut(book);
+                let book = books.book_mut(place);
                 Arc::make_mut(&mut book.changes).retain(|(_, stamp)| !old(stamp));
                 Arc::make_mut(&mut book.failed).retain(|(_, stamp)| !old(stamp));
             }

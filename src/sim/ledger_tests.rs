@@ -108,16 +108,22 @@ proptest! {
         // Both accounts are known.
         let begin = (0..2).map(|n| (0, n, 0, 0));
         for (op, n, wall, boot) in begin.chain(ops) {
-            let now = Moment { wall_ms: wall, boot: BootId(format!("b{boot}").into()), since_boot_ms: wall / 2 };
-            let at = now.clone();
+            let now = Moment { wall_ms: wall, boot: BootId::of(&format!("b{boot}")), since_boot_ms: wall / 2 };
+            let at = now;
             let true_one = runtime.block_on(vault.call(move |tx| work(tx, op, n, &at)));
-            let mark = books.mark();
+            // What is undone was never there.
+            let before = look(&Pages::new(&mut books), &now).unwrap();
+            books.begin();
+            drop(work(&Pages::new(&mut books), op, n, &now));
+            books.roll_back();
+            prop_assert_eq!(before, look(&Pages::new(&mut books), &now).unwrap(), "op {} undone", op);
+            books.begin();
             let simulated = work(&Pages::new(&mut books), op, n, &now);
             if simulated.is_err() {
-                books.roll_back(mark);
+                books.roll_back();
             }
             prop_assert_eq!(format!("{true_one:?}"), format!("{simulated:?}"), "op {}", op);
-            let at = now.clone();
+            let at = now;
             let true_look = runtime.block_on(vault.call(move |tx| look(tx, &at))).unwrap();
             let simulated_look = look(&Pages::new(&mut books), &now).unwrap();
             prop_assert_eq!(true_look, simulated_look, "after op {}", op);

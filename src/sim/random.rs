@@ -1,5 +1,7 @@
 //! Numbers from a seed (SplitMix64): fast, small, and the same on every machine.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// A stream of numbers.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -47,5 +49,22 @@ impl Random {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.number().to_le_bytes()[..chunk.len()]);
         }
+    }
+}
+
+/// A stream that many hold, and that one draws from at a time: the histories of a thread.
+#[derive(Debug)]
+pub(super) struct Draws(AtomicU64);
+
+impl Draws {
+    pub(super) fn new(random: Random) -> Self {
+        Self(AtomicU64::new(random.0))
+    }
+
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Random) -> T) -> T {
+        let mut random = Random(self.0.load(Ordering::Relaxed));
+        let drawn = work(&mut random);
+        self.0.store(random.0, Ordering::Relaxed);
+        drawn
     }
 }

@@ -14,10 +14,9 @@ use super::faults::Fault;
 use super::fleet::Site;
 use super::host::{Host, Rate};
 use super::ledger::Pages;
-use super::random::Random;
+use super::random::{Draws, Random};
 use crate::config::{Account, Config};
 use crate::daemon::Progress;
-use crate::model::AccountName;
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::vault::{Call, Carrier, VaultError};
@@ -25,14 +24,14 @@ use crate::vault::{Call, Carrier, VaultError};
 /// The world of one history.
 pub(super) struct Universe {
     pub(super) on: Loop,
-    draws: Mutex<Random>,
-    fault_draws: Mutex<Vec<Random>>,
+    draws: Draws,
+    fault_draws: Vec<Draws>,
     /// One in so many; 0 for never.
     rates: Vec<usize>,
     /// No faults any more.
     calm: AtomicBool,
     pub(super) sites: Mutex<BTreeMap<String, Site>>,
-    pub(super) host: Mutex<Host>,
+    pub(super) host: Host,
     pub(super) books: Mutex<Books>,
     disk_full_until: AtomicI64,
     audit_fails_until: AtomicI64,
@@ -56,15 +55,15 @@ pub(super) const BEGIN: i64 = 1_767_571_200_000;
 
 impl Universe {
     pub(super) fn new(seed: u64, rates: Vec<usize>, sites: BTreeMap<String, Site>, config: Config, tell: bool) -> Self {
-        let fault_draws = (0..rates.len() as u64).map(|n| Random::new(seed, 1000 + n)).collect();
+        let fault_draws = (0..rates.len() as u64).map(|n| Draws::new(Random::new(seed, 1000 + n))).collect();
         Self {
             on: Loop::begin(),
-            draws: Mutex::new(Random::new(seed, 1)),
-            fault_draws: Mutex::new(fault_draws),
+            draws: Draws::new(Random::new(seed, 1)),
+            fault_draws,
             rates,
             calm: AtomicBool::new(false),
             sites: Mutex::new(sites),
-            host: Mutex::new(Host::new()),
+            host: Host::new(),
             books: Mutex::default(),
             disk_full_until: AtomicI64::new(-1),
             audit_fails_until: AtomicI64::new(-1),
@@ -86,11 +85,11 @@ impl Universe {
     }
 
     pub(super) fn draw(&self, from: i64, to: i64) -> i64 {
-        lock(&self.draws).within(from, to)
+        self.draws.with(|draws| draws.within(from, to))
     }
 
     pub(super) fn fill(&self, bytes: &mut [u8]) {
-        lock(&self.draws).fill(bytes);
+        self.draws.with(|draws| draws.fill(bytes));
     }
 
     pub(super) async fn wait(&self, ms: i64) {
@@ -123,7 +122,7 @@ impl Universe {
         if rate == 0 || self.calm.load(Ordering::Relaxed) {
             return false;
         }
-        let strikes = lock(&self.fault_draws)[fault as usize].one_in(rate);
+        let strikes = self.fault_draws[fault as usize].with(|draws| draws.one_in(rate));
         if strikes {
             self.struck(fault);
             self.tell(|| format!("FAULT {fault:?}"));
@@ -201,22 +200,15 @@ impl Universe {
         }
         let now = self.on.now();
         let mut books = lock(&self.books);
-        let mark = books.mark();
+        books.begin();
         let (worked, reply) = call(&Pages::new(&mut books));
         let full = now < self.disk_full_until.load(Ordering::Relaxed);
-        let mut touched: Vec<(AccountName, Option<Phase>, Phase)> = Vec::new();
-        if full || !worked {
-            books.roll_back(mark);
-        } else if !Arc::ptr_eq(&mark.accounts, &books.accounts) {
-            // Accounts come and never go, and both lists are in order.
-            let mut marked = mark.accounts.iter().peekable();
-            for book in books.accounts.iter() {
-                let before = marked.next_if(|before| before.name() == book.name());
-                if before.is_none_or(|before| !Arc::ptr_eq(before, book)) {
-                    touched.push((book.name().clone(), before.map(|before| before.phase()), book.phase()));
-                }
-            }
-        }
+        let touched = if full || !worked {
+            books.roll_back();
+            Vec::new()
+        } else {
+            books.touched()
+        };
         let sent = std::mem::take(&mut books.sent);
         drop(books);
         if full {

@@ -108,11 +108,7 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
         Some(wall_ms) => {
             let boot: Option<String> = row.get(9)?;
             let up: Option<i64> = row.get(10)?;
-            Some(Moment {
-                wall_ms,
-                boot: BootId(boot.unwrap_or_default().into()),
-                since_boot_ms: up.unwrap_or_default(),
-            })
+            Some(Moment { wall_ms, boot: BootId::of(&boot.unwrap_or_default()), since_boot_ms: up.unwrap_or_default() })
         }
         None => None,
     };
@@ -353,7 +349,7 @@ impl Records for Tx<'_> {
             params![
                 account.as_str(),
                 wake.map(|at| at.wall_ms),
-                wake.map(|at| &*at.boot.0),
+                wake.map(|at| at.boot.to_string()),
                 wake.map(|at| at.since_boot_ms),
                 tries
             ],

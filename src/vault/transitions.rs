@@ -161,7 +161,7 @@ impl Transitions for Tx<'_> {
                 self.set_phase(account, Phase::Sent, Some(attempt), now)?;
                 self.connection.execute(
                     "INSERT OR IGNORE INTO change (account, attempt, wall, boot, up) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![account.as_str(), attempt, now.wall_ms, &*now.boot.0, now.since_boot_ms],
+                    params![account.as_str(), attempt, now.wall_ms, now.boot.to_string(), now.since_boot_ms],
                 )?;
             }
             Persist::Verifying => self.set_phase(account, Phase::Verifying, Some(attempt), now)?,
@@ -224,7 +224,7 @@ impl Transitions for Tx<'_> {
                 let Some(fresh) = restamp(&stamp, now) else { return Ok(stamp) };
                 self.connection.execute(
                     "UPDATE change SET wall = ?3, boot = ?4, up = ?5 WHERE account = ?1 AND attempt = ?2",
-                    params![account.as_str(), attempt, fresh.wall_ms, &*fresh.boot.0, fresh.since_boot_ms],
+                    params![account.as_str(), attempt, fresh.wall_ms, fresh.boot.to_string(), fresh.since_boot_ms],
                 )?;
                 Ok(fresh)
             })
@@ -244,7 +244,7 @@ impl Transitions for Tx<'_> {
     fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
         self.connection.execute(
             "INSERT INTO failed_login (account, wall, boot, up) VALUES (?1, ?2, ?3, ?4)",
-            params![account.as_str(), now.wall_ms, &*now.boot.0, now.since_boot_ms],
+            params![account.as_str(), now.wall_ms, now.boot.to_string(), now.since_boot_ms],
         )?;
         Ok(self.connection.last_insert_rowid())
     }
@@ -268,7 +268,7 @@ impl Transitions for Tx<'_> {
                 };
                 self.connection.execute(
                     "UPDATE failed_login SET wall = ?2, boot = ?3, up = ?4 WHERE id = ?1",
-                    params![id, fresh.wall_ms, &*fresh.boot.0, fresh.since_boot_ms],
+                    params![id, fresh.wall_ms, fresh.boot.to_string(), fresh.since_boot_ms],
                 )?;
                 Ok(fresh)
             })
@@ -321,7 +321,7 @@ impl Transitions for Tx<'_> {
             "UPDATE failed_login SET wall = ?1 - (?2 - up) WHERE boot = ?3",
             "UPDATE account SET wake = ?1 - (?2 - wake_up) WHERE wake_boot = ?3 AND wake IS NOT NULL",
         ] {
-            self.connection.execute(statement, params![now.wall_ms, now.since_boot_ms, &*now.boot.0])?;
+            self.connection.execute(statement, params![now.wall_ms, now.since_boot_ms, now.boot.to_string()])?;
         }
         Ok(())
     }
@@ -331,7 +331,7 @@ impl Transitions for Tx<'_> {
         for stamps in ["failed_login", "change"] {
             // A clock that leapt ahead must not forget what happened today: nothing of this boot goes.
             let statement = format!("DELETE FROM {stamps} WHERE wall < ?1 AND boot <> ?2");
-            self.connection.execute(&statement, params![days_ago(8), &*now.boot.0])?;
+            self.connection.execute(&statement, params![days_ago(8), now.boot.to_string()])?;
         }
         self.connection.execute("DELETE FROM used_step WHERE day < ?1", [days_ago(400).div_euclid(DAY_MS)])?;
         self.connection.execute(
@@ -433,5 +433,5 @@ impl Tx<'_> {
 }
 
 fn stamp(row: &rusqlite::Row<'_>) -> rusqlite::Result<Moment> {
-    Ok(Moment { wall_ms: row.get(0)?, boot: BootId(row.get::<_, String>(1)?.into()), since_boot_ms: row.get(2)? })
+    Ok(Moment { wall_ms: row.get(0)?, boot: BootId::of(&row.get::<_, String>(1)?), since_boot_ms: row.get(2)? })
 }

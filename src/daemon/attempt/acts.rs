@@ -368,7 +368,7 @@ impl Attempt {
             .accounts
             .get(account)
             .map_or_else(|| self.account.policy.clone(), |account| account.policy.clone());
-        let at = now.clone();
+        let at = now;
         match self.core.vault.call(move |tx| tx.failed_logins(&name, &at)).await {
             Ok(stamps) => policy.lockout().admit(&stamps, &now).map_err(|error| error.free_in_ms),
             // What cannot be counted is not risked.

@@ -26,7 +26,7 @@ use super::values::{Stored, base_values, jump_accounts, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, Watcher};
-use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger, rfc3339};
+use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
 use crate::recording::Said;
 use crate::rotation::{Action, End, Event, Persist, Phase, Rotation};
 use crate::template::Checked;
@@ -134,7 +134,7 @@ fn new_id(core: &Core, wall_ms: i64) -> String {
 impl Watcher for Attempt {
     fn step(&self, text: String) {
         let text = lock(&self.masker).mask(&text);
-        let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text };
+        let step = Step { at: self.core.clock.now().wall_ms, text };
         tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
         if self.core.progress.receiver_count() > 0 {
             let progress = Progress { account: self.account.name.clone(), step: step.clone(), ended: None };

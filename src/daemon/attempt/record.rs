@@ -3,7 +3,7 @@
 use super::{Attempt, RotationResult, lock};
 use crate::audit::Draft;
 use crate::daemon::attempt::Progress;
-use crate::model::{Outcome, Step, Trigger, rfc3339};
+use crate::model::{Outcome, Step, Trigger};
 use crate::rotation::{End, Phase};
 use crate::vault::AttemptRow;
 
@@ -81,7 +81,7 @@ impl Attempt {
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
-        let (wake, last_error, mends) = (lock(&self.wake).clone(), detail.clone(), self.account.mends_itself());
+        let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
         let saved = self
             .core
             .vault
@@ -151,7 +151,7 @@ impl Attempt {
     }
 
     pub(super) fn result(&self, outcome: Outcome, detail: String) -> RotationResult {
-        let step = Step { at: rfc3339(self.core.clock.now().wall_ms), text: detail.clone() };
+        let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
         drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
         let steps = lock(&self.steps).clone();
         RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.clone(), detail, steps }

@@ -20,8 +20,9 @@ pub trait Time: Send + Sync {
     /// Waits; on which clock a wait counts is the source's affair.
     fn sleep(&self, time: Duration) -> Waiting<'static, ()>;
 
-    /// How long one may sleep and still trust that the wall clock was not set meanwhile.
-    fn longest_sleep(&self) -> Duration;
+    /// Waits until the wall clock is to be looked at again, since it may have been set: no longer than half a minute after
+    /// it was.
+    fn look_again(&self) -> Waiting<'static, ()>;
 }
 
 /// Reads both clocks. It is cheap to clone.
@@ -79,10 +80,10 @@ impl Clock {
         }
     }
 
-    /// How long one may sleep and still trust that the wall clock was not set meanwhile.
-    #[must_use]
-    pub fn longest_sleep(&self) -> Duration {
-        self.0.longest_sleep()
+    /// Waits until the wall clock is to be looked at again, since it may have been set: no longer than half a minute after
+    /// it was.
+    pub fn look_again(&self) -> Waiting<'static, ()> {
+        self.0.look_again()
     }
 }
 
@@ -113,7 +114,7 @@ impl Time for System {
         Box::pin(tokio::time::sleep(time))
     }
 
-    fn longest_sleep(&self) -> Duration {
-        Duration::from_secs(30)
+    fn look_again(&self) -> Waiting<'static, ()> {
+        self.sleep(Duration::from_secs(30))
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn accounts<'a>(
         table.finish();
         let Some((device, _)) = devices.get(&name.device()) else {
             let known = devices.keys().map(DeviceName::as_str);
-            Reference { report, span, key: "account" }.unknown("device", name.device().as_str(), known);
+            Reference { report, span, key: "account" }.unknown("device", name.device_str(), known);
             continue;
         };
         let template = library.find(&device.template).ok().and_then(|entry| entry.template.clone());

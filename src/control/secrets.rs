@@ -36,7 +36,7 @@ const MOST_BYTES: usize = 16 * 1024;
 fn draft(event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
     Draft {
         account: Some(account.to_string()),
-        device: Some(account.device().to_string()),
+        device: Some(account.device_str().to_owned()),
         actor: Some(actor.clone()),
         ..Draft::new(event)
     }

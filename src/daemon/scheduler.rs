@@ -56,14 +56,13 @@ pub async fn keep_schedule(core: Arc<Core>) {
         agenda.start_due(&core).await;
         let now = core.clock.now().wall_ms;
         let next = agenda.heap.peek().map(|Reverse((at, _))| at.saturating_sub(now)).into_iter().chain(wake).min();
-        // The clock is looked at again in a while, since it may be set.
-        let longest = core.clock.longest_sleep();
-        let pause = next.map_or(longest, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(longest));
+        let pause = Duration::from_millis(u64::try_from(next.unwrap_or(DAY_MS).min(DAY_MS)).unwrap_or(0));
         // Whoever stops the daemon wakes this too.
         tokio::select! {
             biased;
             () = core.wake.notified() => {}
             () = core.clock.sleep(pause) => {}
+            () = core.clock.look_again() => {}
         }
     }
 }

@@ -105,7 +105,13 @@ impl AccountName {
     /// The part before the first slash.
     #[must_use]
     pub fn device(&self) -> DeviceName {
-        DeviceName(self.whole[..self.slash].into())
+        DeviceName(self.device_str().into())
+    }
+
+    /// The part before the first slash, as it stands in the name.
+    #[must_use]
+    pub fn device_str(&self) -> &str {
+        &self.whole[..self.slash]
     }
 
     /// The part after the first slash.

@@ -55,7 +55,7 @@ impl Universe {
 
     /// The device's password, as it is.
     pub(super) fn truth(&self, account: &AccountName) -> Option<String> {
-        self.site(account.device().as_str(), |site| site.users.get(account.user()).map(|user| user.password.clone()))
+        self.site(account.device_str(), |site| site.users.get(account.user()).map(|user| user.password.clone()))
     }
 
     pub(super) fn set_password(&self, device: &str, user: &str, new: &str) {
@@ -75,8 +75,10 @@ impl Universe {
 
     /// Promise 1: the vault durably holds the password that the device accepts.
     pub(super) fn check_known(&self, account: &AccountName) {
-        let Some(truth) = self.truth(account) else { return };
-        let knows = lock(&self.books).book(account).is_none_or(|book| book.knows(&truth));
+        let knows = self.site(account.device_str(), |site| {
+            let Some(user) = site.users.get(account.user()) else { return true };
+            lock(&self.books).book(account).is_none_or(|book| book.knows(&user.password))
+        });
         if !knows {
             self.violation(format!("the vault does not hold the password that {account} has"));
         }

@@ -24,14 +24,14 @@ use crate::vault::Kind;
 pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, random: &mut Random) {
     let accounts: Vec<AccountName> = lock(&universe.config).accounts.keys().cloned().collect();
     let account = accounts[random.below(accounts.len())].clone();
-    let device = account.device().to_string();
+    let device = account.device_str().to_owned();
     if !matches!(fault, Fault::Crash | Fault::DiskFull | Fault::AuditFails) {
         universe.struck(fault);
         universe.tell(|| format!("FAULT {fault:?} ({account})"));
     }
     let mut everyone = accounts.clone();
     everyone.extend(lock(&universe.removed).iter().map(|account| account.name.clone()));
-    let everyone_there = || everyone.iter().filter(|other| other.device().as_str() == device);
+    let everyone_there = || everyone.iter().filter(|other| other.device_str() == device);
     match fault {
         Fault::Crash => universe.crash_after(random.within(0, 60)),
         Fault::ClockSet => {

@@ -140,7 +140,7 @@ pub fn run(plan: Plan) -> Ended {
 fn import(universe: &Arc<Universe>, life: &Life) {
     for account in lock(&universe.config).accounts.keys() {
         let Some(truth) = universe.truth(account) else { continue };
-        let (seed, off) = universe.site(account.device().as_str(), |site| {
+        let (seed, off) = universe.site(account.device_str(), |site| {
             (site.users.get(account.user()).and_then(|user| user.seed.clone()), site.always_off)
         });
         if off != 0 {
@@ -238,7 +238,7 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
                     }
                 }
                 // Where only the login changes a password, an administrator expires it first.
-                universe.site(account.device().as_str(), |site| {
+                universe.site(account.device_str(), |site| {
                     if let Some(user) = site.users.get_mut(account.user()).filter(|_| site.only_at_login) {
                         user.expired = true;
                     }

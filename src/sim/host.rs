@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::executor::lock;
 use super::universe::{BEGIN, Universe};
 use crate::clock::{Time, Waiting};
@@ -22,6 +24,8 @@ pub(super) struct Host {
     /// How fast both clocks run, beside true time: a slew moves both (adjtimex(2)); and since when.
     rate: (AtomicI64, AtomicI64),
     past: Mutex<Past>,
+    /// It is noticed that the wall clock was set.
+    was_set: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +45,7 @@ impl Host {
             gained: AtomicI64::new(0),
             rate: (AtomicI64::new(0), AtomicI64::new(0)),
             past: Mutex::default(),
+            was_set: Notify::new(),
         }
     }
 
@@ -86,7 +91,7 @@ impl Rate {
 }
 
 impl Universe {
-    pub(super) fn set_clock(&self, error: i64) {
+    pub(super) fn set_clock(self: &Arc<Self>, error: i64) {
         let now = self.on.now();
         let mut past = lock(&self.host.past);
         if let Some(last) = past.lies.last_mut().filter(|(_, to)| *to > now) {
@@ -98,6 +103,8 @@ impl Universe {
             past.lies.push((now, i64::MAX));
         }
         drop(past);
+        let world = self.clone();
+        self.on.later(self.draw(0, 30_000), move || world.host.was_set.notify_one());
         self.tell(|| format!("the wall clock is set: {} s from the truth", error / 1000));
     }
 
@@ -150,7 +157,15 @@ impl Time for SimTime {
         Box::pin(self.0.on.sleep(i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)))
     }
 
-    fn longest_sleep(&self) -> Duration {
-        Duration::from_secs(1800)
+    fn look_again(&self) -> Waiting<'static, ()> {
+        // What nobody woke it for is looked at every half minute too; here that is not worth the while.
+        let (universe, in_a_while) = (self.0.clone(), self.0.on.sleep(2 * 3_600_000));
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = universe.host.was_set.notified() => {}
+                () = in_a_while => {}
+            }
+        })
     }
 }

@@ -85,7 +85,7 @@ impl Core {
             let done = format!("a person says that the device has {what}; {name} is at rest with it");
             let draft = Draft {
                 account: Some(name.to_string()),
-                device: Some(name.device().to_string()),
+                device: Some(name.device_str().to_owned()),
                 trigger: Some(Trigger::Command),
                 actor: Some(actor),
                 outcome: Some(outcome),

@@ -148,7 +148,7 @@ impl Core {
         self.spawn(async move {
             let (result, said) = Box::pin(attempt.run_with_person()).await;
             drop(hold);
-            let about = format!("Recorded on {}.", result.account.device());
+            let about = format!("Recorded on {}.", result.account.device_str());
             let title =
                 if result.outcome == crate::model::Outcome::Done { "the password is changed" } else { "recorded" };
             let recording = write_recording(&name, title, &said);

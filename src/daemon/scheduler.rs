@@ -13,7 +13,7 @@ use crate::config::{Config, Job, JobAction};
 use crate::model::{AccountName, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
-use crate::schedule::spread_offset_ms;
+use crate::schedule::{Window, spread_offset_ms};
 use crate::vault::VaultError;
 
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
@@ -172,11 +172,7 @@ impl Agenda {
         let accounts = config.targets_of(job);
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
         for account in accounts {
-            let mut at = now + spread_offset_ms(&account, job.spread);
-            if let Some(window) = job.window {
-                at = DateTime::<Utc>::from_timestamp_millis(at)
-                    .map_or(at, |time| window.next_open(time, config.daemon.timezone).timestamp_millis());
-            }
+            let at = in_window(job, now + spread_offset_ms(&account, job.spread), config);
             self.heap.push(Reverse((at, Due::Account { account, job: job.name.clone() })));
         }
     }
@@ -186,6 +182,15 @@ impl Agenda {
 fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
     let after = DateTime::<Utc>::from_timestamp_millis(after)?;
     job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
+}
+
+/// The first instant from `at` on at which a job's window is open, both in milliseconds since 1970.
+fn in_window(job: &Job, at: i64, config: &Config) -> i64 {
+    let open = |window: Window| {
+        let time = DateTime::<Utc>::from_timestamp_millis(at)?;
+        Some(window.next_open(time, config.daemon.timezone).timestamp_millis())
+    };
+    job.window.and_then(open).unwrap_or(at)
 }
 
 impl Core {
@@ -252,8 +257,7 @@ impl Core {
             .filter_map(|job| {
                 let offset = spread_offset_ms(account, job.spread);
                 let at = next_run(job, now - offset, config)? + offset;
-                let time = DateTime::<Utc>::from_timestamp_millis(at)?;
-                Some(job.window.map_or(at, |window| window.next_open(time, config.daemon.timezone).timestamp_millis()))
+                Some(in_window(job, at, config))
             })
             .min()
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use data_encoding::HEXUPPER;
+
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -151,7 +153,8 @@ pub fn percent_encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            HEXUPPER.encode_append(&[byte], &mut out);
         }
     }
     out

@@ -86,8 +86,8 @@ impl Masker {
 
     /// The text with every known secret replaced and control characters escaped.
     #[must_use]
-    pub fn mask(&self, text: &str) -> String {
-        let mut masked = text.to_owned();
+    pub fn mask(&self, text: impl Into<String>) -> String {
+        let mut masked = text.into();
         for secret in &self.secrets {
             if masked.contains(secret.expose()) {
                 let replaced = masked.replace(secret.expose(), MASK);

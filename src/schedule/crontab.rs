@@ -132,7 +132,8 @@ impl Crontab {
     #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         // A gap or an overlap moves local time by some hours: begin before it, and skip what is not after `after`.
-        let mut local = after.with_timezone(&zone).naive_local() - TimeDelta::hours(4);
+        let before = TimeDelta::hours(if near_change(after, zone) { 4 } else { 0 });
+        let mut local = after.with_timezone(&zone).naive_local() - before;
         let mut best: Option<DateTime<Utc>> = None;
         loop {
             let Some(candidate) = self.next_local(local) else {

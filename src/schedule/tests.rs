@@ -119,18 +119,41 @@ fn zone() -> impl Strategy<Value = Tz> {
     ])
 }
 
+/// Half of the instants stand within some seconds of a change of the clocks, where the errors are.
+fn perhaps_near_a_change(start: i64, near: Option<usize>, within: i64) -> DateTime<Utc> {
+    const CHANGES: [&str; 5] = [
+        "2026-03-29T00:00:00Z",
+        "2026-10-25T00:00:00Z",
+        "2026-03-08T06:30:00Z",
+        "2026-11-01T05:30:00Z",
+        "2026-04-04T14:30:00Z",
+    ];
+    let start = near.map_or(start, |n| utc(CHANGES[n % CHANGES.len()]).timestamp() + start % within - within / 2);
+    Utc.timestamp_opt(start, 0).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn a_window_opens_when_a_look_at_each_minute_first_finds_it_open(
+        from in 0u32..1440, length in 1u32..1440, zone in zone(),
+        start in 1_577_836_800i64..1_956_528_000, near in proptest::option::of(0usize..40),
+    ) {
+        let time = |minute: u32| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
+        let window = Window::parse(&format!("{}-{}", time(from), time(from + length))).unwrap();
+        let at = perhaps_near_a_change(start, near, 2 * 86_400);
+        let mut expected = at;
+        while !window.contains(expected, zone) {
+            expected = Utc.timestamp_opt((expected.timestamp() / 60 + 1) * 60, 0).unwrap();
+        }
+        prop_assert_eq!(window.next_open(at, zone), expected, "{:?} in {} at {}", window, zone, at);
+    }
+
     #[test]
     fn the_next_run_is_the_one_that_croner_finds(
         text in expression(), zone in zone(), start in 1_577_836_800i64..1_956_528_000, near in proptest::option::of(0usize..40),
     ) {
-        // Half of the instants stand near a change of the clocks, where the errors are.
-        let start = match near {
-            Some(n) => utc(["2026-03-29T00:00:00Z", "2026-10-25T00:00:00Z", "2026-03-08T06:30:00Z", "2026-11-01T05:30:00Z", "2026-04-04T14:30:00Z"][n % 5]).timestamp() + start % 14_400 - 7_200,
-            None => start,
-        };
-        let start = Utc.timestamp_opt(start, 0).unwrap();
+        let start = perhaps_near_a_change(start, near, 14_400);
         let oracle = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed).build().parse(&text).unwrap();
         let ours = Crontab::parse(&text).unwrap();
         let mut at = start;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
@@ -45,6 +45,13 @@ impl Window {
         if self.contains(at, zone) {
             return at;
         }
+        let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+        let wait = self.from - at.with_timezone(&zone).time();
+        let wait = if wait < TimeDelta::zero() { wait + TimeDelta::days(1) } else { wait };
+        if let Some(opens) = at.checked_add_signed(wait).filter(|opens| offset(*opens) == offset(at)) {
+            return opens;
+        }
+        // The zone's clocks change before that.
         let minute = at.timestamp().div_euclid(60) * 60;
         let instant = |n: i64| DateTime::from_timestamp(minute, 0)?.checked_add_signed(TimeDelta::minutes(n));
         let open = |n: &i64| instant(*n).is_some_and(|instant| self.contains(instant, zone));

@@ -133,7 +133,7 @@ fn new_id(core: &Core, wall_ms: i64) -> String {
 
 impl Watcher for Attempt {
     fn step(&self, text: String) {
-        let text = lock(&self.masker).mask(&text);
+        let text = lock(&self.masker).mask(text);
         let step = Step { at: self.core.clock.now().wall_ms, text };
         tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
         if self.core.progress.receiver_count() > 0 {
@@ -284,7 +284,7 @@ impl Attempt {
     }
 
     fn say(&self, detail: impl Into<String>) {
-        let detail = lock(&self.masker).mask(&detail.into());
+        let detail = lock(&self.masker).mask(detail);
         self.step(detail.clone());
         *lock(&self.detail) = detail;
     }

@@ -1,7 +1,7 @@
 //! What all parts of the daemon share.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -208,8 +208,13 @@ impl Core {
     /// The daemon itself, as an actor.
     #[must_use]
     pub fn own_actor() -> Actor {
-        let uid = nix::unistd::geteuid();
-        let name = nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-        Actor { uid: uid.as_raw(), name, pid: std::process::id() }
+        static OWN: OnceLock<Actor> = OnceLock::new();
+        let look = || {
+            let uid = nix::unistd::geteuid();
+            let name =
+                nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+            Actor { uid: uid.as_raw(), name, pid: std::process::id() }
+        };
+        OWN.get_or_init(look).clone()
     }
 }

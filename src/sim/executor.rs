@@ -21,73 +21,48 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What happens at an instant without a task: a call reaches the vault, a fault begins.
 pub(super) type Happening = Box<dyn FnOnce() + Send>;
 
+/// What an entry of the agenda stands for.
 enum Due {
-    /// The timer at this place, if it is still the one of the entry's number.
-    Wake(usize),
-    Happen(Happening),
+    /// A wait; the task that polled it last.
+    Timer {
+        waits: Option<usize>,
+    },
+    /// A wait that is over.
+    Fired,
+    Happening(Happening),
 }
 
-struct Entry {
-    at: i64,
-    number: u64,
-    due: Due,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-/// Somebody's wait; once it is given up its place is another's.
-#[derive(Clone, Copy, Default)]
-struct Timer {
-    /// That of its entry; 0 for a free place.
-    number: u64,
-    fired: bool,
-    /// The task that polled it last.
-    waits: Option<usize>,
-}
-
+/// What is due, each in a place that another takes once it is over or was given up.
 #[derive(Default)]
-struct Timers {
-    places: Vec<Timer>,
+struct Places {
+    /// With the number of its entry; `None` for a free place.
+    all: Vec<Option<(u64, Due)>>,
     free: Vec<usize>,
 }
 
-impl Timers {
-    fn set(&mut self, number: u64) -> usize {
-        let timer = Timer { number, fired: false, waits: None };
+impl Places {
+    fn put(&mut self, number: u64, due: Due) -> usize {
         if let Some(place) = self.free.pop() {
-            self.places[place] = timer;
+            self.all[place] = Some((number, due));
             return place;
         }
-        self.places.push(timer);
-        self.places.len() - 1
+        self.all.push(Some((number, due)));
+        self.all.len() - 1
     }
 
-    fn alive(&mut self, place: usize, number: u64) -> Option<&mut Timer> {
-        self.places.get_mut(place).filter(|timer| timer.number == number)
+    fn get(&mut self, place: usize, number: u64) -> Option<&mut Due> {
+        self.all.get_mut(place)?.as_mut().filter(|(known, _)| *known == number).map(|(_, due)| due)
     }
 
-    fn drop(&mut self, place: usize, number: u64) {
-        if let Some(timer) = self.alive(place, number) {
-            timer.number = 0;
-            self.free.push(place);
-        }
+    fn take(&mut self, place: usize, number: u64) -> Option<Due> {
+        self.get(place, number)?;
+        self.free.push(place);
+        self.all[place].take().map(|(_, due)| due)
     }
 }
+
+/// When, in which order among those of the same time, and in which place.
+type Entry = Reverse<(i64, u64, usize)>;
 
 /// The tasks that are ready, a bit each.
 #[derive(Default)]
@@ -137,8 +112,8 @@ impl Ready {
 struct Executor {
     now: Cell<i64>,
     number: Cell<u64>,
-    agenda: RefCell<BinaryHeap<Reverse<Entry>>>,
-    timers: RefCell<Timers>,
+    agenda: RefCell<BinaryHeap<Entry>>,
+    places: RefCell<Places>,
     ready: RefCell<Ready>,
     spawned: RefCell<Vec<Waiting<'static, ()>>>,
     /// The task that runs.
@@ -183,12 +158,13 @@ impl Wake for Task {
 }
 
 impl Executor {
-    fn enter(&self, at: i64, due: impl FnOnce(u64) -> Due) -> u64 {
+    fn enter(&self, after: i64, due: Due) -> (usize, u64) {
         let number = self.number.get() + 1;
         self.number.set(number);
-        let entry = Entry { at: at.max(self.now.get()), number, due: due(number) };
-        self.agenda.borrow_mut().push(Reverse(entry));
-        number
+        let now = self.now.get();
+        let place = self.places.borrow_mut().put(number, due);
+        self.agenda.borrow_mut().push(Reverse((now.saturating_add(after).max(now), number, place)));
+        (place, number)
     }
 
     fn takes_turn(&self) -> bool {
@@ -197,32 +173,33 @@ impl Executor {
         may
     }
 
-    /// What is due next, no later than `until`; time moves there. Waits that were given up are passed over.
-    fn next(&self, until: i64) -> Option<Due> {
-        let mut agenda = self.agenda.borrow_mut();
-        while agenda.peek().is_some_and(|Reverse(entry)| entry.at <= until) {
-            let Some(Reverse(entry)) = agenda.pop() else { break };
-            let gone = |place| self.timers.borrow_mut().alive(place, entry.number).is_none();
-            if matches!(entry.due, Due::Wake(place) if gone(place)) {
-                continue;
+    /// Goes on to what is due next, no later than `until`, and does it; `false` where there is nothing. Waits that were
+    /// given up are passed over.
+    fn proceed(&self, until: i64) -> bool {
+        let happening = loop {
+            let mut agenda = self.agenda.borrow_mut();
+            let Some(Reverse((at, number, place))) = agenda.peek().copied().filter(|Reverse((at, ..))| *at <= until)
+            else {
+                self.now.set(until.max(self.now.get()));
+                return false;
+            };
+            agenda.pop();
+            let mut places = self.places.borrow_mut();
+            let Some(due) = places.get(place, number) else { continue };
+            self.now.set(at.max(self.now.get()));
+            if let Due::Timer { waits } = *due {
+                *due = Due::Fired;
+                if let Some(id) = waits {
+                    self.ready.borrow_mut().insert(id);
+                }
+                return true;
             }
-            self.now.set(entry.at.max(self.now.get()));
-            return Some(entry.due);
-        }
-        self.now.set(until.max(self.now.get()));
-        None
-    }
-
-    fn fire(&self, place: usize) {
-        let waits = {
-            let mut timers = self.timers.borrow_mut();
-            let Some(timer) = timers.places.get_mut(place) else { return };
-            timer.fired = true;
-            timer.waits
+            break places.take(place, number);
         };
-        if let Some(id) = waits {
-            self.ready.borrow_mut().insert(id);
+        if let Some(Due::Happening(happening)) = happening {
+            happening();
         }
+        true
     }
 }
 
@@ -248,18 +225,12 @@ impl Loop {
 
     /// Something happens in `after` milliseconds.
     pub(super) fn later(&self, after: i64, happening: impl FnOnce() + Send + 'static) {
-        HERE.with(|here| here.enter(here.now.get().saturating_add(after), |_| Due::Happen(Box::new(happening))));
+        HERE.with(|here| here.enter(after, Due::Happening(Box::new(happening))));
     }
 
     pub(super) fn sleep(&self, ms: i64) -> Sleep {
-        HERE.with(|here| {
-            let mut place = 0;
-            let number = here.enter(here.now.get().saturating_add(ms), |number| {
-                place = here.timers.borrow_mut().set(number);
-                Due::Wake(place)
-            });
-            Sleep { place, number }
-        })
+        let (place, number) = HERE.with(|here| here.enter(ms, Due::Timer { waits: None }));
+        Sleep { place, number }
     }
 
     pub(super) fn spawn(&self, task: Waiting<'static, ()>) {
@@ -304,10 +275,8 @@ impl Loop {
                 if done() {
                     return;
                 }
-                match here.next(until) {
-                    Some(Due::Wake(place)) => here.fire(place),
-                    Some(Due::Happen(happening)) => happening(),
-                    None => return,
+                if !here.proceed(until) {
+                    return;
                 }
             }
         });
@@ -316,7 +285,7 @@ impl Loop {
     /// Forgets what was to happen: it holds on to the world.
     pub(super) fn forget(&self) {
         // What is dropped may wake somebody: nothing is borrowed then.
-        drop(HERE.with(|here| (here.agenda.take(), here.spawned.take())));
+        drop(HERE.with(|here| (here.agenda.take(), here.places.take(), here.spawned.take())));
     }
 
     /// After a crash: all tasks are gone, and so is what they waited for; what happens in the world still does.
@@ -340,10 +309,10 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        HERE.with(|here| match here.timers.borrow_mut().alive(self.place, self.number) {
-            Some(timer) if !timer.fired => {
+        HERE.with(|here| match here.places.borrow_mut().get(self.place, self.number) {
+            Some(Due::Timer { waits }) => {
                 // Every waker of a task wakes it as a whole, so its number will do.
-                timer.waits = here.running.get();
+                *waits = here.running.get();
                 Poll::Pending
             }
             _ => Poll::Ready(()),
@@ -353,7 +322,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        let _ = HERE.try_with(|here| here.timers.borrow_mut().drop(self.place, self.number));
+        let _ = HERE.try_with(|here| here.places.borrow_mut().take(self.place, self.number));
     }
 }
 

@@ -1,9 +1,11 @@
 //! One event, before and after it got its place in the chain.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::model::{Actor, Outcome, Trigger, rfc3339};
+use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, rfc3339};
 
 /// `prev` of the first line.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -13,10 +15,10 @@ pub const GENESIS: &str = "00000000000000000000000000000000000000000000000000000
 pub struct Draft {
     /// `rotation.start`, `secret.shown`, …
     pub event: &'static str,
-    /// `DEVICE/USERNAME`.
-    pub account: Option<String>,
+    /// The account.
+    pub account: Option<AccountName>,
     /// The device.
-    pub device: Option<String>,
+    pub device: Option<DeviceName>,
     /// The job that asked.
     pub job: Option<String>,
     /// What asked.
@@ -24,7 +26,7 @@ pub struct Draft {
     /// Who asked.
     pub actor: Option<Actor>,
     /// The attempt's id.
-    pub attempt: Option<String>,
+    pub attempt: Option<Arc<str>>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// In words.
@@ -83,8 +85,8 @@ impl Draft {
             seq,
             time: rfc3339(wall_ms),
             event: self.event,
-            account: self.account.as_deref(),
-            device: self.device.as_deref(),
+            account: self.account.as_ref().map(AccountName::as_str),
+            device: self.device.as_ref().map(DeviceName::as_str),
             job: self.job.as_deref(),
             trigger: self.trigger.map(Trigger::as_str),
             actor: self.actor.as_ref(),

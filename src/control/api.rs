@@ -87,8 +87,8 @@ pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiE
     Err(ApiError::missing(format!("there is no account '{account}' in the config{hint}")))
 }
 
-pub(super) fn steps(steps: Vec<Step>) -> Vec<StepBody> {
-    steps.into_iter().map(|step| StepBody { at: rfc3339(step.at), text: step.text }).collect()
+pub(super) fn steps(steps: &[Step]) -> Vec<StepBody> {
+    steps.iter().map(|step| StepBody { at: rfc3339(step.at), text: step.text.clone() }).collect()
 }
 
 fn attempt(row: AttemptRow) -> AttemptBody {
@@ -101,7 +101,7 @@ fn attempt(row: AttemptRow) -> AttemptBody {
         actor: row.actor.map(|actor| format!("{} (uid {}, pid {})", actor.name, actor.uid, actor.pid)),
         outcome: row.outcome,
         detail: row.detail,
-        steps: steps(row.steps),
+        steps: steps(&row.steps),
     }
 }
 

@@ -35,8 +35,8 @@ const MOST_BYTES: usize = 16 * 1024;
 
 fn draft(event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
     Draft {
-        account: Some(account.to_string()),
-        device: Some(account.device_str().to_owned()),
+        account: Some(account.clone()),
+        device: Some(account.device()),
         actor: Some(actor.clone()),
         ..Draft::new(event)
     }

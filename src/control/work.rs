@@ -62,7 +62,7 @@ fn body(result: RotationResult) -> ResultBody {
         outcome: result.outcome.as_str().to_owned(),
         attempt: result.attempt,
         detail: result.detail,
-        steps: steps(result.steps),
+        steps: steps(&result.steps),
     }
 }
 
@@ -273,7 +273,7 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
             for name in &names {
                 tx.set_paused(name, paused, &now)?;
                 tx.audit(
-                    &Draft { account: Some(name.to_string()), actor: Some(actor.clone()), ..Draft::new(event) },
+                    &Draft { account: Some(name.clone()), actor: Some(actor.clone()), ..Draft::new(event) },
                     &now,
                 )?;
             }
@@ -421,10 +421,10 @@ pub(super) async fn trust(
         }
     };
     if trusted {
-        let (now, row, device) = (core.clock.now(), row.clone(), name.to_string());
+        let (now, row, device) = (core.clock.now(), row.clone(), name.clone());
         core.vault
             .call(move |tx| {
-                tx.trust_host_key(&device, &row, &now)?;
+                tx.trust_host_key(device.as_str(), &row, &now)?;
                 let draft = Draft {
                     device: Some(device),
                     actor: Some(actor),

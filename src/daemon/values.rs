@@ -100,7 +100,10 @@ impl Core {
         prove: bool,
     ) -> Login {
         let template = config.accounts.get(&account.name).map_or(&account.template, |account| &account.template);
-        let mut values = base_values(account, account, &stored, &stored);
+        let prompts = login_prompts(template);
+        // Only a template's own answers have tags.
+        let mut values =
+            if prompts.is_empty() { Values::default() } else { base_values(account, account, &stored, &stored) };
         if let Some(new) = new {
             values.set("NEW_PASSWORD", new.clone());
         }
@@ -112,7 +115,7 @@ impl Core {
             seed: stored.seed,
             key: stored.key,
             format: account.device.login_format,
-            prompts: login_prompts(template),
+            prompts,
             values,
             prove,
             probe: false,

@@ -135,8 +135,8 @@ impl Book {
 #[derive(Debug, Clone)]
 pub(super) struct Noted {
     pub(super) event: &'static str,
-    pub(super) account: Option<String>,
-    pub(super) attempt: Option<String>,
+    pub(super) account: Option<AccountName>,
+    pub(super) attempt: Option<Arc<str>>,
 }
 
 /// All that is stored.

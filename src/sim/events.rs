@@ -98,7 +98,7 @@ pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, r
 
 /// What the control API puts on record when a person stores a password.
 pub(super) fn on_record(account: &AccountName) -> Option<Draft> {
-    Some(Draft { account: Some(account.to_string()), ..Draft::new("secret.set") })
+    Some(Draft { account: Some(account.clone()), ..Draft::new("secret.set") })
 }
 
 /// An administrator edits the config: the rules, the jobs, or which accounts there are.

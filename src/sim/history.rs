@@ -304,7 +304,7 @@ fn hear_log(universe: &Arc<Universe>) {
     let books = lock(&universe.books);
     let mut open: BTreeMap<&str, &str> = BTreeMap::new();
     for noted in &books.log {
-        let Some(account) = noted.account.as_deref() else { continue };
+        let Some(account) = noted.account.as_ref().map(AccountName::as_str) else { continue };
         match noted.event {
             "rotation.start" => {
                 open.insert(account, noted.attempt.as_deref().unwrap_or_default());
@@ -316,7 +316,11 @@ fn hear_log(universe: &Arc<Universe>) {
         }
     }
     let left: Vec<String> = open.keys().map(|account| (*account).to_owned()).collect();
-    for noted in books.log.iter().filter(|noted| noted.account.as_ref() == left.first()) {
+    for noted in books
+        .log
+        .iter()
+        .filter(|noted| noted.account.as_ref().map(AccountName::as_str) == left.first().map(String::as_str))
+    {
         universe.tell(|| format!("on record: {} {}", noted.event, noted.attempt.as_deref().unwrap_or("-")));
     }
     let sent = books.log.iter().filter(|noted| noted.event == "rotation.sent").count();

@@ -44,7 +44,7 @@ pub(super) struct Universe {
     pub(super) progress: Mutex<Option<tokio::sync::broadcast::Receiver<Progress>>>,
     pub(super) coverage: Mutex<Coverage>,
     /// Calls that a crash cut off: dropped with the history, since dropping one earlier would answer it.
-    graveyard: Mutex<Vec<Call>>,
+    graveyard: Mutex<Vec<Box<dyn Call>>>,
     pub(super) config: Mutex<Config>,
     /// Accounts that an administrator took out of the config.
     pub(super) removed: Mutex<Vec<Arc<Account>>>,
@@ -194,14 +194,14 @@ impl Universe {
     }
 
     /// Carries a call out, as the vault's thread does.
-    fn execute(&self, call: Call) {
+    fn execute(&self, mut call: Box<dyn Call>) {
         if self.on.is_halted() || self.dies_now() {
             return lock(&self.graveyard).push(call);
         }
         let now = self.on.now();
         let mut books = lock(&self.books);
         books.begin();
-        let (worked, reply) = call(&Pages::new(&mut books));
+        let worked = call.work(&Pages::new(&mut books));
         let full = now < self.disk_full_until.load(Ordering::Relaxed);
         let touched = if full || !worked {
             books.roll_back();
@@ -213,7 +213,7 @@ impl Universe {
         drop(books);
         if full {
             self.struck(Fault::DiskFull);
-            return reply(Err(VaultError::Commit("database or disk is full".into())));
+            return call.reply(Err(VaultError::Commit("database or disk is full".into())));
         }
         if worked {
             sent.iter().for_each(|account| self.committed(account));
@@ -233,9 +233,9 @@ impl Universe {
         }
         if now < self.audit_fails_until.load(Ordering::Relaxed) {
             self.struck(Fault::AuditFails);
-            return reply(Err(VaultError::Audit("No space left on device".into())));
+            return call.reply(Err(VaultError::Audit("No space left on device".into())));
         }
-        reply(Ok(()));
+        call.reply(Ok(()));
     }
 }
 
@@ -243,7 +243,7 @@ impl Universe {
 pub(super) struct SimCarrier(pub(super) Arc<Universe>);
 
 impl Carrier for SimCarrier {
-    fn carry(&self, call: Call) -> Result<(), VaultError> {
+    fn carry(&self, call: Box<dyn Call>) -> Result<(), VaultError> {
         let universe = self.0.clone();
         let after = universe.draw(0, 4);
         self.0.on.later(after, move || universe.execute(call));

@@ -3,6 +3,8 @@
 //! The daemon's closures see only [`Ledger`]. SQLite stands behind it in the daemon; in the simulator it is a ledger in
 //! memory that can fail and forget, and a property test holds the two against each other.
 
+use tokio::sync::oneshot;
+
 use super::error::VaultError;
 use super::records::Records;
 use super::secrets::Secrets;
@@ -36,11 +38,43 @@ pub trait Ledger: Records + Secrets + Transitions + Trail {}
 
 impl<T: Records + Secrets + Transitions + Trail> Ledger for T {}
 
-/// Told to a caller once the fate of his call is known.
-pub type Reply = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
+/// A call, without the type of its answer.
+pub trait Call: Send {
+    /// Does the call's work, once; tells whether that may be kept.
+    fn work(&mut self, ledger: &dyn Ledger) -> bool;
 
-/// A call, without the type of its answer: it tells whether its work may be kept.
-pub type Call = Box<dyn FnOnce(&dyn Ledger) -> (bool, Reply) + Send>;
+    /// Tells the caller, once the fate of his call is known.
+    fn reply(self: Box<Self>, fate: Result<(), VaultError>);
+}
+
+/// A call whose work is a closure.
+pub(super) struct Closure<T, F> {
+    work: Option<F>,
+    done: Result<T, VaultError>,
+    answer: oneshot::Sender<Result<T, VaultError>>,
+}
+
+impl<T, F> Closure<T, F> {
+    /// A call, and where its answer comes.
+    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, VaultError>>) {
+        let (answer, result) = oneshot::channel();
+        (Self { work: Some(work), done: Err(VaultError::Closed), answer }, result)
+    }
+}
+
+impl<T: Send, F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send> Call for Closure<T, F> {
+    fn work(&mut self, ledger: &dyn Ledger) -> bool {
+        if let Some(work) = self.work.take() {
+            self.done = work(ledger);
+        }
+        self.done.is_ok()
+    }
+
+    fn reply(self: Box<Self>, fate: Result<(), VaultError>) {
+        // The caller may have gone away; his work stands all the same.
+        drop(self.answer.send(fate.and(self.done)));
+    }
+}
 
 /// Carries calls to a store and makes them durable.
 pub trait Carrier: Send + Sync {
@@ -49,5 +83,5 @@ pub trait Carrier: Send + Sync {
     ///
     /// # Errors
     /// The store is gone.
-    fn carry(&self, call: Call) -> Result<(), VaultError>;
+    fn carry(&self, call: Box<dyn Call>) -> Result<(), VaultError>;
 }

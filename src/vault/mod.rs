@@ -21,7 +21,7 @@ mod transitions;
 pub use backup::{Backup, BackupHead, hand_over};
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};
-pub use ledger::{Call, Carrier, Ledger, Reply, Trail};
+pub use ledger::{Call, Carrier, Ledger, Trail};
 pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records};
 pub use secrets::{Kind, Secrets};
 pub use store::Vault;

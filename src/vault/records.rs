@@ -1,5 +1,7 @@
 //! Rows that are no secrets: accounts, attempts, host keys, jobs.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::error::VaultError;
@@ -153,7 +155,7 @@ pub struct AttemptRow {
     /// In words.
     pub detail: Option<String>,
     /// What happened.
-    pub steps: Vec<Step>,
+    pub steps: Arc<[Step]>,
 }
 
 /// A password that was in force.
@@ -394,7 +396,7 @@ impl Records for Tx<'_> {
     }
 
     fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
-        let steps = serde_json::to_string(&attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
+        let steps = serde_json::to_string(&*attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
         let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
         self.connection.execute(
             "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -433,7 +435,7 @@ impl Records for Tx<'_> {
                 actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
                 outcome: row.get(6)?,
                 detail: row.get(7)?,
-                steps: serde_json::from_str(&row.get::<_, String>(8)?).unwrap_or_default(),
+                steps: serde_json::from_str::<Vec<Step>>(&row.get::<_, String>(8)?).unwrap_or_default().into(),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::oneshot;
 
 use super::error::VaultError;
 use super::keys::{VaultKey, random};
-use super::ledger::{Call, Carrier, Ledger, Reply, Trail};
+use super::ledger::{Call, Carrier, Closure, Ledger, Trail};
 use super::rekey::Rekey;
 use super::schema;
 use super::seal::{Sealer, fresh_data_key, unwrap_data_key};
@@ -37,7 +36,7 @@ pub(super) type Alone = Box<dyn FnOnce(&Connection, &Sealer) + Send>;
 
 /// What the thread that owns the database is asked for.
 pub(super) enum Order {
-    Call(Call),
+    Call(Box<dyn Call>),
     Alone(Alone),
     Rekey(Box<Rekey>),
 }
@@ -46,7 +45,7 @@ pub(super) enum Order {
 struct ToWriter(mpsc::Sender<Order>);
 
 impl Carrier for ToWriter {
-    fn carry(&self, call: Call) -> Result<(), VaultError> {
+    fn carry(&self, call: Box<dyn Call>) -> Result<(), VaultError> {
         self.0.send(Order::Call(call)).map_err(|_| VaultError::Closed)
     }
 }
@@ -140,15 +139,8 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send + 'static,
     {
-        let (answer, result) = oneshot::channel();
-        let call: Call = Box::new(move |tx: &dyn Ledger| {
-            let done = work(tx);
-            let worked = done.is_ok();
-            // The caller may have gone away; its work stands all the same.
-            let reply: Reply = Box::new(move |fate| drop(answer.send(fate.and(done))));
-            (worked, reply)
-        });
-        self.carrier.carry(call)?;
+        let (call, result) = Closure::new(work);
+        self.carrier.carry(Box::new(call))?;
         result.await.unwrap_or(Err(VaultError::Closed))
     }
 }
@@ -279,12 +271,11 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            let mut replies = Vec::with_capacity(group.len());
-            let fate = self.carry_out(group, &mut replies);
+            let fate = self.carry_out(&mut group);
             let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
-            for reply in replies {
-                reply(match &fate {
+            for call in group {
+                call.reply(match &fate {
                     Ok(()) => Ok(()),
                     Err(VaultError::Audit(why)) => Err(VaultError::Audit(why.clone())),
                     Err(error) => Err(VaultError::Commit(error.to_string())),
@@ -294,7 +285,7 @@ impl Writer {
     }
 
     /// Runs a group of calls in one transaction; a call that fails is undone alone.
-    fn carry_out(&mut self, group: Vec<Call>, replies: &mut Vec<Reply>) -> Result<(), VaultError> {
+    fn carry_out(&mut self, group: &mut [Box<dyn Call>]) -> Result<(), VaultError> {
         let mut transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut broken = None;
         for call in group {
@@ -306,8 +297,7 @@ impl Writer {
                     break;
                 }
             };
-            let (worked, reply) = call(&Tx { connection: &savepoint, sealer: &self.sealer });
-            replies.push(reply);
+            let worked = call.work(&Tx { connection: &savepoint, sealer: &self.sealer });
             let settled =
                 if worked { savepoint.commit() } else { savepoint.rollback().and_then(|()| savepoint.finish()) };
             if let Err(error) = settled {

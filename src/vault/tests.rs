@@ -405,7 +405,7 @@ async fn of_each_account_the_last_attempts_are_kept() {
                     actor: None,
                     outcome: Some(outcome.into()),
                     detail: None,
-                    steps: vec![Step { at: 0, text: "connected".into() }],
+                    steps: [Step { at: 0, text: "connected".into() }].into(),
                 })?;
             }
             Ok(())

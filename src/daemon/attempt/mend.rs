@@ -84,8 +84,8 @@ impl Core {
             tx.set_last_error(&name, None)?;
             let done = format!("a person says that the device has {what}; {name} is at rest with it");
             let draft = Draft {
-                account: Some(name.to_string()),
-                device: Some(name.device_str().to_owned()),
+                account: Some(name.clone()),
+                device: Some(name.device()),
                 trigger: Some(Trigger::Command),
                 actor: Some(actor),
                 outcome: Some(outcome),

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::admission::{Admission, admit};
@@ -58,7 +57,7 @@ impl Request {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct RotationResult {
     /// The account.
     pub account: AccountName,
@@ -69,7 +68,7 @@ pub struct RotationResult {
     /// In words.
     pub detail: String,
     /// What happened.
-    pub steps: Vec<Step>,
+    pub steps: Arc<[Step]>,
 }
 
 /// A step of an attempt, as it happens.
@@ -91,7 +90,7 @@ pub(super) struct Attempt {
     login: Arc<Account>,
     template: Arc<Checked>,
     request: Request,
-    id: String,
+    id: Arc<str>,
     started: i64,
     rotation: Mutex<Rotation>,
     candidate: Plain<Option<Candidate>>,
@@ -230,7 +229,7 @@ fn unknown_account(request: &Request) -> RotationResult {
         outcome: Outcome::Refused,
         attempt: String::new(),
         detail: "there is no such account in the config".into(),
-        steps: Vec::new(),
+        steps: Arc::default(),
     }
 }
 
@@ -249,7 +248,7 @@ impl Attempt {
             login,
             template,
             request,
-            id: new_id(core, started),
+            id: new_id(core, started).into(),
             started,
             rotation: Mutex::new(Rotation::at(Phase::Idle)),
             candidate: Plain::default(),
@@ -272,8 +271,8 @@ impl Attempt {
     fn draft(&self, event: &'static str) -> Draft {
         Draft {
             event,
-            account: Some(self.account.name.to_string()),
-            device: Some(self.account.device.name.to_string()),
+            account: Some(self.account.name.clone()),
+            device: Some(self.account.device.name.clone()),
             job: self.request.job.clone(),
             trigger: Some(self.request.trigger),
             actor: self.request.actor.clone(),

@@ -47,7 +47,7 @@ pub struct Recorder {
 
 /// All recordings under way, by their ids.
 #[derive(Default)]
-pub(in crate::daemon) struct Recorders(Plain<HashMap<String, Arc<Recorder>>>);
+pub(in crate::daemon) struct Recorders(Plain<HashMap<Arc<str>, Arc<Recorder>>>);
 
 impl std::fmt::Debug for Recorders {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -155,9 +155,9 @@ impl Core {
             let template = draft_template(&about, &said);
             drop(done.send(Some(Arc::new(Recorded { result, recording, template }))));
             core.clock.sleep(KEPT).await;
-            lock(&core.recorders.0).remove(&key);
+            lock(&core.recorders.0).remove(&*key);
         });
-        Ok(id)
+        Ok(id.to_string())
     }
 
     /// A recording under way.

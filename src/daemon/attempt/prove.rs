@@ -86,6 +86,7 @@ impl Attempt {
         };
         let now = self.core.clock.now();
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let steps = row.steps.clone();
         let refused = outcome == Outcome::Unknown;
         let mends = refused && self.account.mends_itself();
         let (name, text) = (self.account.name.clone(), detail.clone());
@@ -106,6 +107,6 @@ impl Attempt {
         if mends {
             self.core.wake.notify_one();
         }
-        self.result(outcome, detail)
+        self.result(outcome, detail, steps)
     }
 }

@@ -1,5 +1,7 @@
 //! How an attempt ends, on record: its row, its audit event, the account's last error, and when to go on.
 
+use std::sync::Arc;
+
 use super::{Attempt, RotationResult, lock};
 use crate::audit::Draft;
 use crate::daemon::attempt::Progress;
@@ -44,7 +46,7 @@ impl Attempt {
 
     pub(super) fn row(&self, ended: Option<i64>, outcome: Option<Outcome>, detail: Option<&str>) -> AttemptRow {
         AttemptRow {
-            id: self.id.clone(),
+            id: self.id.to_string(),
             account: self.account.name.to_string(),
             started: self.started,
             ended,
@@ -52,8 +54,12 @@ impl Attempt {
             actor: self.request.actor.clone(),
             outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
             detail: detail.map(str::to_owned),
-            steps: lock(&self.steps).clone(),
+            steps: self.steps_so_far(),
         }
+    }
+
+    pub(super) fn steps_so_far(&self) -> Arc<[Step]> {
+        lock(&self.steps).as_slice().into()
     }
 
     pub(super) async fn refuse(&self, why: String, keep: bool) -> RotationResult {
@@ -65,7 +71,7 @@ impl Attempt {
         if let Err(error) = self.core.audit(draft).await {
             tracing::error!(account = %self.account.name, %error, "a refusal is not on record");
         }
-        self.result(Outcome::Refused, why)
+        self.result(Outcome::Refused, why, self.steps_so_far())
     }
 
     /// Ends an attempt that never began.
@@ -79,6 +85,7 @@ impl Attempt {
     pub(super) async fn close(&self, outcome: Outcome, detail: String, event: Option<&'static str>) -> RotationResult {
         let now = self.core.clock.now();
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let steps = row.steps.clone();
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
         let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
@@ -131,11 +138,11 @@ impl Attempt {
             }
         }
         self.log(outcome, &detail);
-        self.result(outcome, detail)
+        self.result(outcome, detail, steps)
     }
 
     pub(super) fn log(&self, outcome: Outcome, detail: &str) {
-        let (account, attempt, trigger) = (&self.account.name, &self.id, self.request.trigger.as_str());
+        let (account, attempt, trigger) = (&self.account.name, &*self.id, self.request.trigger.as_str());
         match outcome {
             Outcome::Done => {
                 tracing::info!(%account, attempt, trigger, "password changed and verified")
@@ -150,10 +157,9 @@ impl Attempt {
         }
     }
 
-    pub(super) fn result(&self, outcome: Outcome, detail: String) -> RotationResult {
+    pub(super) fn result(&self, outcome: Outcome, detail: String, steps: Arc<[Step]>) -> RotationResult {
         let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
         drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
-        let steps = lock(&self.steps).clone();
-        RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.clone(), detail, steps }
+        RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.to_string(), detail, steps }
     }
 }

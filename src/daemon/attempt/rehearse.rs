@@ -62,6 +62,7 @@ impl Attempt {
         };
         let now = self.core.clock.now();
         let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let steps = row.steps.clone();
         let ran = format!("sha256:{}; {detail}", self.template.sha256());
         let draft = crate::audit::Draft { outcome: Some(outcome), ..self.draft("template.rehearsed").detail(ran) };
         let saved = self.core.vault.call(move |tx| {
@@ -71,7 +72,7 @@ impl Attempt {
         if let Err(error) = saved.await {
             tracing::error!(account = %self.account.name, %error, "a rehearsal is not on record");
         }
-        self.result(outcome, detail)
+        self.result(outcome, detail, steps)
     }
 
     async fn walk(&self) -> Result<(), String> {

@@ -151,9 +151,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a code is made without being reserved",
         "src/device/codes.rs",
-        "            let (seed, at) = (seed.clone(), now.clone());",
+        "            let (seed, at) = (seed.clone(), now);",
         "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step, ahead: 0 }); }
-            let (seed, at) = (seed.clone(), now.clone());",
+            let (seed, at) = (seed.clone(), now);",
     ),
     bug(
         "the lockout budget is not kept",

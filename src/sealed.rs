@@ -3,15 +3,28 @@
 //! The format is age's (age-encryption.org/v1), so that what was sealed can be opened with the `age` tool where no rotord
 //! is left.
 
+use std::io::{self, BufRead, Read, Write};
 use std::str::FromStr;
 
 use age::secrecy::{ExposeSecret, SecretString};
+use age::stream::{StreamReader, StreamWriter};
+use age::{DecryptError, Decryptor, Encryptor};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::model::Secret;
 
 /// A passphrase has at least so many characters.
 pub const SHORTEST_PASSPHRASE: usize = 12;
+
+/// The cost of trying a passphrase, as log2 of scrypt's N (RFC 7914): 2^17, what OWASP's password storage cheat sheet asks
+/// for at least, takes 128 MiB. age itself would take as much as a second allows, a gigabyte on a fast machine, and that in the
+/// daemon's locked memory.
+const WORK: u8 = 17;
+
+/// The highest cost that is opened: what age chose on a fast machine opens on a slow one too. It takes 2 GiB.
+const MOST_WORK: u8 = 21;
 
 /// Something could not be sealed or opened; says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,22 +91,125 @@ pub enum OpenWith {
     Identity(Secret),
 }
 
+impl SealFor {
+    /// Whether a passphrase is long enough.
+    ///
+    /// # Errors
+    /// It is not; says how long it has to be.
+    pub fn check(&self) -> Result<(), SealedError> {
+        match self {
+            Self::Passphrase(passphrase) if passphrase.expose().chars().count() < SHORTEST_PASSPHRASE => {
+                let text = format!("the passphrase has fewer than {SHORTEST_PASSPHRASE} characters; take a longer one");
+                Err(SealedError(text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Something that is sealed as it is written. What is not finished does not open.
+pub struct Sealing<W: Write>(StreamWriter<W>);
+
+impl<W: Write> Sealing<W> {
+    /// Begins.
+    ///
+    /// # Errors
+    /// The passphrase is too short, or nothing can be written.
+    pub fn begin(whom: &SealFor, to: W) -> Result<Self, SealedError> {
+        whom.check()?;
+        let for_whom = |recipient: &dyn age::Recipient| Encryptor::with_recipients(std::iter::once(recipient));
+        let encryptor = match whom {
+            SealFor::Passphrase(passphrase) => {
+                let mut recipient = age::scrypt::Recipient::new(SecretString::from(passphrase.expose().to_owned()));
+                recipient.set_work_factor(WORK);
+                for_whom(&recipient)
+            }
+            SealFor::Key(key) => for_whom(&key.0),
+        };
+        let encryptor = encryptor.map_err(|error| SealedError(error.to_string()))?;
+        encryptor.wrap_output(to).map(Self).map_err(|error| SealedError(error.to_string()))
+    }
+
+    /// Writes the end.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(self) -> io::Result<W> {
+        self.0.finish()
+    }
+}
+
+impl<W: Write> Write for Sealing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Seals bytes.
 ///
 /// # Errors
 /// The passphrase is too short, or sealing failed.
 pub fn seal(bytes: &[u8], whom: &SealFor) -> Result<Vec<u8>, SealedError> {
-    let failed = |error: age::EncryptError| SealedError(error.to_string());
-    match whom {
-        SealFor::Passphrase(passphrase) => {
-            if passphrase.expose().chars().count() < SHORTEST_PASSPHRASE {
-                let text = format!("the passphrase has fewer than {SHORTEST_PASSPHRASE} characters; take a longer one");
-                return Err(SealedError(text));
+    let mut sealing = Sealing::begin(whom, Vec::with_capacity(bytes.len() + 512))?;
+    let sealed = sealing.write_all(bytes).and_then(|()| sealing.finish());
+    sealed.map_err(|error| SealedError(error.to_string()))
+}
+
+/// Something sealed that is opened as it is read. A read fails where it was altered, and at its end where it was cut
+/// short: nothing of it may be trusted before it was read to the end.
+pub struct Opening<R>(StreamReader<R>);
+
+impl<R: BufRead> Opening<R> {
+    /// Begins.
+    ///
+    /// # Errors
+    /// It was sealed for somebody else, or is nothing sealed at all.
+    pub fn begin(from: R, with: &OpenWith) -> Result<Self, SealedError> {
+        let failed = |error: DecryptError| {
+            SealedError(match error {
+                DecryptError::NoMatchingKeys | DecryptError::KeyDecryptionFailed => {
+                    "the passphrase or the key is not the one that it was sealed for".into()
+                }
+                DecryptError::DecryptionFailed => "the passphrase is wrong, or the file was altered".into(),
+                other => format!("this cannot be opened: {other}"),
+            })
+        };
+        let decryptor = Decryptor::new_buffered(from).map_err(failed)?;
+        let by = |identity: &dyn age::Identity, decryptor: Decryptor<R>| decryptor.decrypt(std::iter::once(identity));
+        let opened = match with {
+            OpenWith::Passphrase(passphrase) => {
+                let mut identity = age::scrypt::Identity::new(SecretString::from(passphrase.expose().to_owned()));
+                identity.set_max_work_factor(MOST_WORK);
+                by(&identity, decryptor)
             }
-            let recipient = age::scrypt::Recipient::new(SecretString::from(passphrase.expose().to_owned()));
-            age::encrypt(&recipient, bytes).map_err(failed)
-        }
-        SealFor::Key(key) => age::encrypt(&key.0, bytes).map_err(failed),
+            OpenWith::Identity(text) => {
+                let line = text.expose().lines().map(str::trim).find(|line| line.starts_with("AGE-SECRET-KEY-"));
+                let identity = line.and_then(|line| age::x25519::Identity::from_str(line).ok());
+                let Some(identity) = identity else {
+                    let text =
+                        "the identity file holds no AGE-SECRET-KEY-1… line; 'rotorctl key recovery FILE' writes one";
+                    return Err(SealedError(text.into()));
+                };
+                by(&identity, decryptor)
+            }
+        };
+        opened.map(Self).map_err(failed)
+    }
+}
+
+impl<R: BufRead> Read for Opening<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl From<io::Error> for SealedError {
+    fn from(error: io::Error) -> Self {
+        Self(format!("this cannot be opened, it was altered or cut short: {error}"))
     }
 }
 
@@ -102,31 +218,26 @@ pub fn seal(bytes: &[u8], whom: &SealFor) -> Result<Vec<u8>, SealedError> {
 /// # Errors
 /// It was sealed for somebody else, was altered, or is nothing sealed at all.
 pub fn open(sealed: &[u8], with: &OpenWith) -> Result<Zeroizing<Vec<u8>>, SealedError> {
-    let failed = |error: age::DecryptError| {
-        SealedError(match error {
-            age::DecryptError::NoMatchingKeys | age::DecryptError::KeyDecryptionFailed => {
-                "the passphrase or the key is not the one that it was sealed for".into()
-            }
-            age::DecryptError::DecryptionFailed => "the passphrase is wrong, or the file was altered".into(),
-            other => format!("this cannot be opened: {other}"),
-        })
-    };
-    let opened = match with {
-        OpenWith::Passphrase(passphrase) => {
-            let identity = age::scrypt::Identity::new(SecretString::from(passphrase.expose().to_owned()));
-            age::decrypt(&identity, sealed)
+    let mut plain = Zeroizing::new(Vec::with_capacity(sealed.len()));
+    Opening::begin(sealed, with)?.read_to_end(&mut plain)?;
+    Ok(plain)
+}
+
+/// Copies all that can be read, and tells its SHA-256, in hexadecimal.
+///
+/// # Errors
+/// A read or a write failed.
+pub fn copy_hashed(mut from: impl Read, to: &mut impl Write) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(HEXLOWER.encode(&hash.finalize()));
         }
-        OpenWith::Identity(text) => {
-            let line = text.expose().lines().map(str::trim).find(|line| line.starts_with("AGE-SECRET-KEY-"));
-            let identity = line.and_then(|line| age::x25519::Identity::from_str(line).ok());
-            let Some(identity) = identity else {
-                let text = "the identity file holds no AGE-SECRET-KEY-1… line; 'rotorctl key recovery FILE' writes one";
-                return Err(SealedError(text.into()));
-            };
-            age::decrypt(&identity, sealed)
-        }
-    };
-    opened.map(Zeroizing::new).map_err(failed)
+        hash.update(&buffer[..read]);
+        to.write_all(&buffer[..read])?;
+    }
 }
 
 #[cfg(test)]

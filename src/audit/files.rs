@@ -20,12 +20,6 @@ pub fn log_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The number of a line of the log, which stands at its beginning. What is behind it is not looked at.
-#[must_use]
-pub fn seq_of(line: &str) -> Option<u64> {
-    line.strip_prefix("{\"seq\":")?.split_once(',')?.0.parse().ok()
-}
-
 /// The files of months before one (`2026-10`), in order; never the newest, to which the log goes on.
 ///
 /// # Errors
@@ -160,7 +154,8 @@ impl LogFiles {
     }
 }
 
-fn tail(file: &mut File, most: u64) -> io::Result<(u64, Vec<u8>)> {
+/// The last `most` bytes of a file, and where they begin.
+pub(super) fn tail(file: &mut File, most: u64) -> io::Result<(u64, Vec<u8>)> {
     let length = file.metadata()?.len();
     let start = length.saturating_sub(most);
     file.seek(SeekFrom::Start(start))?;

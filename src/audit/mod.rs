@@ -6,9 +6,11 @@
 mod event;
 mod export;
 mod files;
+mod read;
 mod verify;
 
 pub use event::{Chained, Draft, GENESIS};
 pub use export::{Exporter, Format};
-pub use files::{LogFiles, last_event, log_files, months_before, seq_of, set_aside};
+pub use files::{LogFiles, last_event, log_files, months_before, set_aside};
+pub use read::{events_after, last_events};
 pub use verify::{ARCHIVED, Report, archived_detail, verify_files, verify_lines};

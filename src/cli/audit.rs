@@ -88,7 +88,7 @@ async fn tail(client: &Client, follow: bool, count: usize, json: bool) -> Result
             return Ok(0);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        body = client.get("/v1/audit", &[("after", &last.to_string())]).await?;
+        body = client.get("/v1/audit", &[("after", &last.to_string()), ("first", "10000")]).await?;
     }
 }
 

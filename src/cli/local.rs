@@ -1,6 +1,6 @@
 //! What needs no daemon: making keys, opening escrow.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -24,9 +24,14 @@ pub(super) fn key_new(file: &std::path::Path, json: bool) -> Result<u8, Failure>
 }
 
 /// Writes a new file of mode 0600 and syncs it; never over one that exists.
+/// A file that was not there, for the user alone.
+pub(super) fn new_file(file: &std::path::Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
+}
+
 pub(super) fn write_new(file: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
-        let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        let mut open = new_file(file)?;
         open.write_all(bytes)?;
         open.sync_all()
     };

@@ -3,6 +3,7 @@
 
 mod args;
 mod audit;
+mod backup;
 pub(crate) mod input;
 mod local;
 pub(crate) mod output;

@@ -12,15 +12,14 @@ use super::args::{
     TemplateCommand, TotpCommand,
 };
 use super::output::{local, paint, put, safe, say, short, table};
-use super::{Failure, audit, input, local as here, qr, record, templates};
+use super::{Failure, audit, backup, input, local as here, qr, record, templates};
 use crate::control::{
-    BackupBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
-    RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
-    Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
+    Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody, RehearseBody,
+    RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody,
+    ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
 };
 use crate::model::Secret;
-use crate::sealed::OpenWith;
-use crate::vault::{Backup, VaultKey, hand_over};
+use crate::vault::{VaultKey, hand_over};
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let client = Client::new(args.socket);
@@ -97,7 +96,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Key { command: KeyCommand::Rotate { file } } => key_rotate(&client, &file, json).await,
         Command::Key { command: KeyCommand::Recovery { file } } => here::key_recovery(&file, json),
         Command::Backup { file, recipient, recovery_key } => {
-            backup(&client, &file, recipient, recovery_key, json).await
+            backup::write(&client, &file, recipient, recovery_key, json).await
         }
         Command::Escrow { command: EscrowCommand::Open { path, identity, account, history } } => {
             here::escrow_open(&path, &identity, account.as_deref(), history, json)
@@ -295,35 +294,6 @@ async fn import(client: &Client, file: &std::path::Path, json: bool) -> Result<u
     };
     let rows = input::import_rows(&text)?;
     done(client.post("/v1/import", &ImportBody { rows }).await?, json)
-}
-
-/// Writes a backup to a new file and reads it back: one that cannot be opened is no backup.
-async fn backup(
-    client: &Client,
-    file: &std::path::Path,
-    recipient: Option<String>,
-    recovery_key: bool,
-    json: bool,
-) -> Result<u8, Failure> {
-    if file.exists() {
-        return Err(Failure::usage(format!("{} exists; a backup is never written over one", file.display())));
-    }
-    let asks = recipient.is_none() && !recovery_key;
-    let passphrase = if asks { Some(input::secret("Passphrase for the backup", true)?) } else { None };
-    let body = BackupBody { passphrase: passphrase.clone(), recipient, recovery_key };
-    let sealed = client.post_for_bytes("/v1/backup", &body).await?;
-    here::write_new(file, &sealed)?;
-    let back = std::fs::read(file).map_err(|error| Failure::unexpected(format!("{}: {error}", file.display())))?;
-    if back != sealed {
-        return Err(Failure::unexpected(format!("{} does not read back as it was written", file.display())));
-    }
-    let mut told = format!("the backup is in {}", file.display());
-    if let Some(SecretText(passphrase)) = passphrase {
-        let backup = Backup::open(&back, &OpenWith::Passphrase(passphrase))
-            .map_err(|error| Failure::unexpected(format!("the backup does not open again: {error}")))?;
-        told += &format!(", read back and opened: {} accounts", backup.head.accounts);
-    }
-    done(DoneBody { done: told }, json)
 }
 
 async fn trust(client: &Client, device: String, yes: Option<String>, json: bool) -> Result<u8, Failure> {

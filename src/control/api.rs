@@ -1,7 +1,6 @@
 //! Reading: status, history, schedules, templates, the audit log.
 
 use std::collections::HashMap;
-use std::io::BufRead;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,7 +14,8 @@ use super::types::{
     TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
 };
 use crate::audit::{
-    ARCHIVED, Draft, Report, archived_detail, last_event, log_files, months_before, seq_of, set_aside, verify_files,
+    ARCHIVED, Draft, Report, archived_detail, events_after, last_event, last_events, months_before, set_aside,
+    verify_files,
 };
 use crate::daemon::Core;
 use crate::model::{AccountName, Step, glob_match, rfc3339};
@@ -220,28 +220,9 @@ pub(super) async fn audit(
     let folder = core.vault.audit_folder().to_owned();
     let after = query.after.unwrap_or(0);
     let most = query.first.or(query.last).unwrap_or(1000).min(10_000);
-    let from_the_start = query.first.is_some();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut events: std::collections::VecDeque<serde_json::Value> = std::collections::VecDeque::new();
-        'files: for file in log_files(&folder)? {
-            for line in std::io::BufReader::new(std::fs::File::open(file)?).lines() {
-                let line = line?;
-                if seq_of(&line).is_none_or(|seq| seq <= after) {
-                    continue;
-                }
-                let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else {
-                    continue;
-                };
-                if events.len() == most && from_the_start {
-                    break 'files;
-                }
-                events.push_back(event);
-                if events.len() > most {
-                    events.pop_front();
-                }
-            }
-        }
-        Ok::<_, std::io::Error>(Vec::from(events))
+    let read = tokio::task::spawn_blocking(move || match query.first {
+        Some(_) => events_after(&folder, after, most),
+        None => last_events(&folder, after, most),
     });
     let events = read
         .await

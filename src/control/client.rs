@@ -129,15 +129,23 @@ impl Client {
         Self::read(self.send("POST", path, body).await?).await
     }
 
-    /// Has something done whose answer is bytes.
+    /// Has something done whose answer is bytes, and hands them over as they come.
     ///
     /// # Errors
-    /// As [`Client::get`].
-    pub async fn post_for_bytes<B: Serialize>(&self, path: &str, body: &B) -> Result<Bytes, ClientError> {
+    /// As [`Client::get`], and what `take` says.
+    pub async fn post_for_bytes<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
-        let response = self.send("POST", path, body).await?;
-        let whole = response.into_body().collect().await.map_err(|error| ClientError::Broken(error.to_string()))?;
-        Ok(whole.to_bytes())
+        let mut incoming = self.send("POST", path, body).await?.into_body();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| ClientError::Broken(error.to_string()))?;
+            take(&frame.into_data().unwrap_or_default()).map_err(|error| ClientError::Broken(error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Has something done, and hands over each JSON line of the answer as it comes.

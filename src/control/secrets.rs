@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use russh::keys::PrivateKey;
 
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
+use super::pieces::{Pieces, Pour};
 use super::types::{
     BackupBody, DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText,
     ShowBody, ShownBody,
@@ -22,7 +24,7 @@ use crate::model::{AccountName, Actor, Secret, shown_account};
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::template::{FIELD_NAMES, is_field_name};
 use crate::totp::Seed;
-use crate::vault::{Kind, VaultError, VaultKey};
+use crate::vault::{Kind, VaultKey};
 
 /// The caller and the account, where he is a custodian and there is such an account.
 async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
@@ -203,14 +205,19 @@ pub(super) async fn backup(
         }
         _ => return Err(ApiError::usage("give a passphrase, a recipient, or recovery_key, and only one of them")),
     };
+    whom.check().map_err(|error| ApiError::usage(error.to_string()))?;
     // On record before it leaves, like every secret that does.
     let draft = Draft { actor: Some(actor), ..Draft::new("vault.backup").detail(format!("sealed {told}")) };
     core.audit(draft).await?;
-    let (sealed, _) = core.vault.backup(whom, &core.clock.now()).await.map_err(|error| match error {
-        VaultError::Sealing(error) => ApiError::usage(error.to_string()),
-        other => other.into(),
-    })?;
-    Ok(([("content-type", "application/octet-stream")], sealed).into_response())
+    let snapshot = core.vault.snapshot(&core.clock.now()).await?;
+    let (inlet, backup) = Pieces::new(4);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = snapshot.seal(&whom, Pour(&inlet)) {
+            tracing::error!(%error, "a backup was broken off");
+            drop(inlet.blocking_send(Err(std::io::Error::other(error))));
+        }
+    });
+    Ok(([("content-type", "application/octet-stream")], Body::new(backup)).into_response())
 }
 
 /// Seals every secret under a fresh vault key.

@@ -1,22 +1,19 @@
 //! Work: rotate, verify, pause, trust.
 
-use std::collections::BTreeSet;
-use std::pin::Pin;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body::Frame;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
+use super::pieces::Pieces;
 use super::types::{
     DoneBody, ErrorBody, HostKeyBody, ProgressBody, RecordBody, RehearseBody, ResolveBody, ResultBody, ResultsBody,
     SecretText, Selection, StepBody, TrustBody, TurnBody, TurnedBody, WorkBody,
@@ -145,30 +142,15 @@ async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Res
     Ok(Json(results).into_response())
 }
 
-/// JSON lines that come as they are made.
-struct Lines(mpsc::Receiver<Bytes>);
-
-impl http_body::Body for Lines {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
-    }
-}
-
 /// Anything as one JSON line.
 fn line<T: serde::Serialize>(value: &T) -> Bytes {
     Bytes::from(serde_json::to_string(value).unwrap_or_default() + "\n")
 }
 
 fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, reason: Option<String>) -> Response {
-    let (sender, receiver) = mpsc::channel::<Bytes>(64);
+    let (sender, lines) = Pieces::new(64);
     let mut progress = core.progress.subscribe();
-    let watched = names.clone();
+    let watched: HashSet<AccountName> = names.iter().cloned().collect();
     tokio::spawn(async move {
         let mut task = tokio::spawn(work_on(core, names, kind, actor, reason));
         let results = loop {
@@ -179,7 +161,7 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
                         let step = StepBody { at: rfc3339(progress.step.at), text: progress.step.text };
                         let body = ProgressBody { account: progress.account.to_string(), step };
                         // A caller who went away wants no more lines; the work goes on.
-                        drop(sender.send(line(&body)).await);
+                        drop(sender.send(Ok(line(&body))).await);
                     }
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break task.await,
@@ -191,9 +173,9 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
             Ok(results) => line(&results),
             Err(error) => line(&ErrorBody { error: error.to_string(), exit: 1 }),
         };
-        drop(sender.send(last).await);
+        drop(sender.send(Ok(last)).await);
     });
-    ([("content-type", "application/x-ndjson")], Body::new(Lines(receiver))).into_response()
+    ([("content-type", "application/x-ndjson")], Body::new(lines)).into_response()
 }
 
 /// Changes passwords now.

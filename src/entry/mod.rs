@@ -3,6 +3,7 @@
 
 mod man;
 
+use std::io::BufReader;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -133,7 +134,7 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
     };
     let owner = owner.map(|key| (key.uid(), key.gid()));
     let key = key.map_err(|error| error.to_string())?;
-    let sealed = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let sealed = std::fs::File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let with = match identity {
         Some(identity) => {
             let text = std::fs::read_to_string(identity).map_err(|error| format!("{}: {error}", identity.display()))?;
@@ -141,7 +142,8 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
         }
         None => OpenWith::Passphrase(crate::cli::ask_secret("Passphrase of the backup")?),
     };
-    let backup = Backup::open(&sealed, &with).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut backup =
+        Backup::open(BufReader::new(sealed), &with).map_err(|error| format!("{}: {error}", file.display()))?;
     let state_dir = &config.daemon.state_dir;
     backup.restore(state_dir, &key, owner, &Clock::new().now()).map_err(|error| error.to_string())?;
     Ok(format!(

@@ -4,22 +4,22 @@
 //! whether their devices still have the passwords of then; those that do not wait for a person. Nothing is guessed.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::error::VaultError;
 use super::keys::VaultKey;
-use super::store::{Alone, Vault, lock, meta, open_database, set_meta};
-use crate::audit::{Draft, GENESIS, log_files, verify_files};
+use super::store::{Alone, SCRATCH, Vault, lock, meta, open_database, set_meta};
+use crate::audit::{Draft, GENESIS, last_event, log_files, verify_files};
 use crate::model::{AccountName, Moment, rfc3339};
-use crate::sealed::{OpenWith, SealFor, SealedError, open, seal};
+use crate::sealed::{OpenWith, Opening, SealFor, SealedError, Sealing, copy_hashed};
 use crate::totp::{Seed, WINDOW};
 
 /// The first line of what is sealed.
@@ -41,64 +41,65 @@ pub struct BackupHead {
     vault_id: String,
 }
 
-/// A backup, opened.
-pub struct Backup {
-    /// What it says of itself.
+/// A copy of the database as it stood between two transactions, in a folder that goes with it.
+pub struct Snapshot {
+    /// What the backup will say of itself.
     pub head: BackupHead,
     data_key: Zeroizing<Vec<u8>>,
-    database: Vec<u8>,
+    file: PathBuf,
+    _scratch: TempDir,
 }
 
-impl std::fmt::Debug for Backup {
+impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Backup({:?})", self.head)
+        write!(f, "Snapshot({:?})", self.head)
     }
 }
 
 impl Vault {
-    /// Takes a backup, sealed.
+    /// Copies the database beside it, while work goes on.
     ///
     /// # Errors
-    /// The copy could not be made or sealed.
-    pub async fn backup(&self, whom: SealFor, now: &Moment) -> Result<(Vec<u8>, BackupHead), VaultError> {
+    /// The copy could not be made.
+    pub async fn snapshot(&self, now: &Moment) -> Result<Snapshot, VaultError> {
         let taken = now.wall_ms;
         let folder = self.audit_folder().parent().unwrap_or(Path::new(".")).to_owned();
-        let (answer, result) = oneshot::channel();
-        let work: Alone = Box::new(move |connection, sealer| {
-            let made = copy(connection, &folder).and_then(|database| {
-                let head = head_of(connection, taken, &database)?;
-                Ok((database, head, sealer.data_key()))
+        loop {
+            let folder = folder.clone();
+            let copied = tokio::task::spawn_blocking(move || copy(&folder, taken));
+            let (scratch, file, head, wrapped) = copied.await.map_err(|_| VaultError::Closed)??;
+            let (answer, result) = oneshot::channel();
+            let work: Alone = Box::new(move |connection, sealer| {
+                let key = meta(connection, "data_key").map(|wrapped| (wrapped, sealer.data_key()));
+                drop(answer.send(key));
             });
-            drop(answer.send(made));
-        });
-        self.alone(work)?;
-        let (database, head, data_key) = result.await.unwrap_or(Err(VaultError::Closed))?;
-        let told = head.clone();
-        let sealed = tokio::task::spawn_blocking(move || {
-            let head = serde_json::to_string(&head).map_err(|error| SealedError(error.to_string()))?;
-            let mut plain = Zeroizing::new(Vec::with_capacity(database.len() + 1024));
-            plain.extend_from_slice(MAGIC);
-            plain.extend_from_slice(head.as_bytes());
-            plain.push(b'\n');
-            plain.extend_from_slice(&data_key);
-            plain.extend_from_slice(&database);
-            seal(&plain, &whom)
-        });
-        let sealed = sealed.await.map_err(|error| SealedError(error.to_string()))??;
-        Ok((sealed, told))
+            self.alone(work)?;
+            let (in_force, data_key) = result.await.unwrap_or(Err(VaultError::Closed))?;
+            // Where the vault was sealed under a fresh key meanwhile, the copy's is gone: another is made.
+            if in_force == wrapped {
+                return Ok(Snapshot { head, data_key, file, _scratch: scratch });
+            }
+        }
     }
 }
 
-/// A copy of the database as it stands between two transactions.
-fn copy(connection: &Connection, folder: &Path) -> Result<Vec<u8>, VaultError> {
+/// Copies the database, over a connection of its own: a folder that goes with the copy, the copy, what it holds, and its
+/// data key as it is wrapped.
+#[allow(clippy::type_complexity)]
+fn copy(folder: &Path, taken: i64) -> Result<(TempDir, PathBuf, BackupHead, Option<Vec<u8>>), VaultError> {
     let io = |source| VaultError::Io { what: format!("cannot copy the vault in {}", folder.display()), source };
-    let scratch = tempfile::Builder::new().prefix("backup-").tempdir_in(folder).map_err(io)?;
+    let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(folder).map_err(io)?;
     let path = scratch.path().join("copy.db");
-    connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
-    std::fs::read(&path).map_err(io)
+    let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
+    open_database(&folder.join("vault.db"))?.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+    let hash = copy_hashed(&mut file, &mut io::sink()).map_err(io)?;
+    let connection = Connection::open(&path)?;
+    let head = head_of(&connection, taken, hash)?;
+    let wrapped = meta(&connection, "data_key")?;
+    Ok((scratch, path, head, wrapped))
 }
 
-fn head_of(connection: &Connection, taken: i64, database: &[u8]) -> Result<BackupHead, VaultError> {
+fn head_of(connection: &Connection, taken: i64, database: String) -> Result<BackupHead, VaultError> {
     let text = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     let head = text(meta(connection, "audit_head")?).unwrap_or_else(|| format!("0 {GENESIS}"));
     let (seq, hash) = head.split_once(' ').ok_or(VaultError::Unreadable("audit head"))?;
@@ -108,27 +109,85 @@ fn head_of(connection: &Connection, taken: i64, database: &[u8]) -> Result<Backu
         accounts: accounts.unsigned_abs(),
         audit_seq: seq.parse().map_err(|_| VaultError::Unreadable("audit head"))?,
         audit_hash: hash.to_owned(),
-        database: data_encoding::HEXLOWER.encode(&Sha256::digest(database)),
+        database,
         vault_id: text(meta(connection, "vault_id")?).ok_or(VaultError::Unreadable("vault id"))?,
     })
 }
 
-impl Backup {
-    /// Opens a backup and checks that it is whole.
+impl Snapshot {
+    /// Seals the copy into a backup.
+    ///
+    /// # Errors
+    /// The passphrase is too short, the copy cannot be read, or what takes the backup fails.
+    pub fn seal(&self, whom: &SealFor, to: impl Write) -> Result<(), VaultError> {
+        let mut sealing = Sealing::begin(whom, to)?;
+        let head = serde_json::to_string(&self.head).map_err(|error| SealedError(error.to_string()))?;
+        let mut write = || {
+            sealing.write_all(MAGIC)?;
+            sealing.write_all(head.as_bytes())?;
+            sealing.write_all(b"\n")?;
+            sealing.write_all(&self.data_key)?;
+            io::copy(&mut File::open(&self.file)?, &mut sealing)
+        };
+        write().map_err(|source| VaultError::Io { what: "cannot write the backup".into(), source })?;
+        sealing.finish().map_err(|source| VaultError::Io { what: "cannot write the backup".into(), source })?;
+        Ok(())
+    }
+}
+
+/// A backup, opened as far as its head. Its database follows, and is read only once.
+pub struct Backup<R: BufRead> {
+    /// What it says of itself.
+    pub head: BackupHead,
+    data_key: Zeroizing<Vec<u8>>,
+    database: BufReader<Opening<R>>,
+}
+
+impl<R: BufRead> std::fmt::Debug for Backup<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backup({:?})", self.head)
+    }
+}
+
+/// The head of a backup is some hundred bytes.
+const LONGEST_HEAD: u64 = 64 * 1024;
+
+impl<R: BufRead> Backup<R> {
+    /// Opens a backup.
     ///
     /// # Errors
     /// It was sealed for somebody else, was altered, or is no backup.
-    pub fn open(sealed: &[u8], with: &OpenWith) -> Result<Self, VaultError> {
-        let no_backup = || VaultError::from(SealedError("this is no backup of a rotord vault".into()));
-        let plain = open(sealed, with)?;
-        let rest = plain.strip_prefix(MAGIC).ok_or_else(no_backup)?;
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(no_backup)?;
-        let head: BackupHead = serde_json::from_slice(&rest[..end]).map_err(|_| no_backup())?;
-        let (data_key, database) = rest[end + 1..].split_at_checked(super::keys::KEY_BYTES).ok_or_else(no_backup)?;
-        if data_encoding::HEXLOWER.encode(&Sha256::digest(database)) != head.database {
-            return Err(SealedError("the backup is not whole".into()).into());
+    pub fn open(sealed: R, with: &OpenWith) -> Result<Self, VaultError> {
+        let no_backup = || SealedError("this is no backup of a rotord vault".into());
+        let mut database = BufReader::new(Opening::begin(sealed, with)?);
+        let mut magic = [0; MAGIC.len()];
+        database.read_exact(&mut magic).map_err(SealedError::from)?;
+        let mut head = Vec::new();
+        (&mut database).take(LONGEST_HEAD).read_until(b'\n', &mut head).map_err(SealedError::from)?;
+        if magic != MAGIC {
+            return Err(no_backup().into());
         }
-        Ok(Self { head, data_key: Zeroizing::new(data_key.to_vec()), database: database.to_vec() })
+        let head: BackupHead = serde_json::from_slice(&head).map_err(|_| no_backup())?;
+        let mut data_key = Zeroizing::new(vec![0; super::keys::KEY_BYTES]);
+        database.read_exact(&mut data_key).map_err(SealedError::from)?;
+        Ok(Self { head, data_key, database })
+    }
+
+    /// Reads the backup to its end, and checks that it is whole.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check(mut self) -> Result<BackupHead, VaultError> {
+        self.copy_database(&mut io::sink()).map_err(|error| VaultError::from(SealedError::from(error)))?;
+        Ok(self.head)
+    }
+
+    /// Writes the database, which may be trusted once this returned.
+    fn copy_database(&mut self, to: &mut impl Write) -> io::Result<()> {
+        if copy_hashed(&mut self.database, to)? != self.head.database {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the backup is not whole"));
+        }
+        Ok(())
     }
 
     /// Makes a vault of the backup in a state folder that has none, under a vault key of its own. Where root does it, the vault
@@ -137,7 +196,7 @@ impl Backup {
     /// # Errors
     /// There is a vault already, the database is damaged, or a file could not be written; then nothing is left behind.
     pub fn restore(
-        &self,
+        &mut self,
         state_dir: &Path,
         key: &VaultKey,
         owner: Option<(u32, u32)>,
@@ -166,7 +225,7 @@ impl Backup {
             .mode(0o600)
             .open(&path)
             .map_err(io("cannot make", &path))?;
-        file.write_all(&self.database).and_then(|()| file.sync_all()).map_err(io("cannot write", &path))?;
+        self.copy_database(&mut file).and_then(|()| file.sync_all()).map_err(io("cannot write", &path))?;
         drop(file);
         self.prepare(&path, state_dir, key, now)?;
         for ours in [path.as_path(), &state_dir.join("lock"), state_dir] {
@@ -240,14 +299,12 @@ fn log_head(folder: &Path) -> Result<(u64, String), VaultError> {
         let text = format!("the log in {} is not whole ({why}); move it away first", folder.display());
         return Err(VaultError::Audit(text));
     }
-    let mut last = None;
-    for file in log_files(folder).map_err(|error| VaultError::Audit(error.to_string()))? {
-        let text = std::fs::read_to_string(file).map_err(|error| VaultError::Audit(error.to_string()))?;
-        last = text.lines().last().map(str::to_owned).or(last);
+    for file in log_files(folder).map_err(|error| VaultError::Audit(error.to_string()))?.iter().rev() {
+        if let Some(last) = last_event(file).map_err(|error| VaultError::Audit(error.to_string()))? {
+            return Ok(last);
+        }
     }
-    let value: Option<serde_json::Value> = last.and_then(|line| serde_json::from_str(&line).ok());
-    let hash = value.as_ref().and_then(|value| value.get("hash")?.as_str().map(str::to_owned));
-    Ok(hash.map_or(fresh, |hash| (report.events, hash)))
+    Ok(fresh)
 }
 
 /// The codes of this minute may have been sent since the backup was taken: they count as used.
@@ -273,7 +330,7 @@ fn use_up_codes(tx: &super::store::Tx<'_>, now: &Moment) -> Result<(), VaultErro
 ///
 /// # Errors
 /// It is not what root made, or the system refuses.
-pub fn hand_over(path: &Path, (user, group): (u32, u32)) -> std::io::Result<()> {
+pub fn hand_over(path: &Path, (user, group): (u32, u32)) -> io::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
@@ -283,7 +340,7 @@ pub fn hand_over(path: &Path, (user, group): (u32, u32)) -> std::io::Result<()> 
         return Ok(());
     }
     if metadata.uid() != 0 || (!metadata.is_dir() && metadata.nlink() != 1) {
-        return Err(std::io::Error::other("it belongs to somebody else"));
+        return Err(io::Error::other("it belongs to somebody else"));
     }
     fchown(&file, Some(user), Some(group))
 }

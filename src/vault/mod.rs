@@ -18,7 +18,7 @@ mod store;
 mod tests;
 mod transitions;
 
-pub use backup::{Backup, BackupHead, hand_over};
+pub use backup::{Backup, BackupHead, Snapshot, hand_over};
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};
 pub use ledger::{Call, Carrier, Ledger, Trail};

@@ -31,6 +31,9 @@ pub struct Vault {
     audit_folder: PathBuf,
 }
 
+/// How the names of folders begin in which the database is copied for a backup.
+pub(super) const SCRATCH: &str = ".copy-for-backup-";
+
 /// Work with the database between two transactions.
 pub(super) type Alone = Box<dyn FnOnce(&Connection, &Sealer) + Send>;
 
@@ -77,6 +80,7 @@ impl Vault {
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(io("cannot make", state_dir))?;
         let lock = lock(state_dir)?;
         let path = state_dir.join("vault.db");
+        sweep(state_dir);
         // SQLite gives a new file the umask's mode, and its journals that of the file.
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io("cannot open", &path))?;
         let mut connection = open_database(&path)?;
@@ -142,6 +146,16 @@ impl Vault {
         let (call, result) = Closure::new(work);
         self.carrier.carry(Box::new(call))?;
         result.await.unwrap_or(Err(VaultError::Closed))
+    }
+}
+
+/// Removes the copies of backups that a crash broke off.
+fn sweep(state_dir: &Path) {
+    let entries = std::fs::read_dir(state_dir).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(SCRATCH)) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "the rest of a backup that was broken off stays");
+        }
     }
 }
 

@@ -122,6 +122,68 @@ fn a_backup_that_was_cut_or_altered_is_refused() {
     }
 }
 
+#[test]
+fn a_backup_takes_little_memory_however_large_the_vault_is() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    daemon.stop();
+    let database = rusqlite::Connection::open(place.path("state/vault.db")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE padding (bytes BLOB);
+             WITH RECURSIVE row(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM row WHERE n < 6000)
+             INSERT INTO padding SELECT randomblob(10000) FROM row",
+        )
+        .unwrap();
+    drop(database);
+    // What a crash left of a backup goes with the next start; what is an operator's own stays.
+    let (left, own) = (place.path("state/.copy-for-backup-1"), place.path("state/backup-of-mine"));
+    fs::create_dir(&left).and_then(|()| fs::write(left.join("copy.db"), "part")).unwrap();
+    fs::create_dir(&own).unwrap();
+    let daemon = place.daemon();
+    assert!(!left.exists() && own.exists());
+    let before = daemon.peak_kb();
+    let (_, public) = rotord::sealed::RecoveryKey::generate();
+    let file = place.path("large.age");
+    place.must(&["backup", place.path("to-a-key.age").to_str().unwrap(), "--recipient", &format!("{public:?}")], "");
+    let grown = daemon.peak_kb() - before;
+    assert!(grown < 30_000, "the daemon grew by {grown} kB");
+    place.must(&["backup", file.to_str().unwrap()], PASSPHRASE);
+    let grown = daemon.peak_kb() - before;
+    assert!(grown < 128 * 1024 + 30_000, "with what scrypt takes, the daemon grew by {grown} kB");
+    assert!(fs::metadata(&file).unwrap().len() > 60_000_000);
+    let hidden: Vec<_> = fs::read_dir(place.path("state")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!hidden.iter().any(|name| name.to_string_lossy().starts_with(".copy")), "{hidden:?}");
+    daemon.stop();
+    fs::rename(place.path("state"), place.path("state-of-before")).unwrap();
+    let restored = restore(place, "large.age", &[], PASSPHRASE);
+    assert!(restored.status.success(), "{}", errors(&restored));
+    let _daemon = place.daemon();
+    wait_for("the account proved", || (place.state("dev/admin") == "idle").then_some(()));
+}
+
+#[test]
+fn a_backup_for_which_there_is_no_room_leaves_no_part_of_it() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let _daemon = place.daemon();
+    scripted.import();
+    let folder = place.path("small");
+    fs::create_dir(&folder).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=16k tmpfs '{0}' && \"$0\" \"$@\"; status=$?; ls -A '{0}'; exit $status",
+        folder.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_rotorctl"), "backup"]);
+    let refused = feed(command.arg(folder.join("b")).env("ROTORD_SOCKET", place.path("socket")), PASSPHRASE);
+    assert!(!refused.status.success() && errors(&refused).contains("No space left"), "{}", errors(&refused));
+    assert_eq!(String::from_utf8_lossy(&refused.stdout), "", "a part of a backup is left");
+    place.must(&["backup", place.path("b").to_str().unwrap()], PASSPHRASE);
+}
+
 fn flip(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let middle = bytes.len() / 2;

@@ -130,10 +130,8 @@ fn a_device_that_prints_a_hundred_megabytes_does_not_fill_the_memory() {
     scripted.import();
     let (outcome, _, exit) = scripted.place.rotate("dev/admin");
     assert_eq!((outcome.as_str(), exit), ("failed", 4));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    let peak: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(peak < 200_000, "{line}");
+    let peak = daemon.peak_kb();
+    assert!(peak < 200_000, "{peak} kB");
     daemon.stop();
 }
 

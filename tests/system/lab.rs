@@ -336,6 +336,13 @@ impl Daemon<'_> {
         self.process.id()
     }
 
+    /// The most memory that it ever had, in kilobytes (`VmHWM`, proc(5)).
+    pub fn peak_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     pub fn signal(&self, name: &str) {
         // Behind faketime the daemon is in the same process group as the program that started it.
         let status =

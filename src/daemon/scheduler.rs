@@ -14,7 +14,7 @@ use crate::model::{AccountName, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::schedule::{Window, spread_offset_ms};
-use crate::vault::VaultError;
+use crate::vault::{VaultError, Waiting};
 
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
@@ -33,6 +33,8 @@ struct Agenda {
     heap: BinaryHeap<Reverse<(i64, Due)>>,
     config: Option<Arc<Config>>,
     started: bool,
+    /// For so long any account of the config may wait, in milliseconds; some for longer.
+    soon: i64,
     /// Wall clock less boot clock when the list was made, in milliseconds: it jumps when the wall clock is set.
     offset: i64,
 }
@@ -46,7 +48,7 @@ pub async fn keep_schedule(core: Arc<Core>) {
             core.clock.sleep(Duration::from_secs(5)).await;
             continue;
         }
-        let wake = match core.due_accounts().await {
+        let wake = match core.due_accounts(agenda.soon).await {
             Ok(wake) => wake,
             Err(error) => {
                 tracing::error!(%error, "the vault cannot be used; no rotation starts until it can");
@@ -113,6 +115,8 @@ impl Agenda {
                 self.heap.push(Reverse((at, Due::Job(job.name.clone()))));
             }
         }
+        let longest = config.accounts.values().map(|account| account.policy.longest_wait_ms());
+        self.soon = longest.min().unwrap_or(0);
         self.config = Some(config);
         self.started = true;
         self.offset = offset;
@@ -262,43 +266,49 @@ impl Core {
             .min()
     }
 
-    /// Goes on with the accounts whose time has come, and tells in how many milliseconds the next one's comes.
-    async fn due_accounts(self: &Arc<Self>) -> Result<Option<i64>, VaultError> {
-        let now = self.clock.now();
-        let waiting = self.vault.call(|tx| tx.waiting()).await?;
-        let mut next = None;
-        for row in waiting {
+    /// Goes on with the accounts whose time has come, and tells in how many milliseconds the next one's comes. An account that
+    /// waits for no more than `soon` milliseconds is not looked at.
+    async fn due_accounts(self: &Arc<Self>, soon: i64) -> Result<Option<i64>, VaultError> {
+        let (now, core) = (self.clock.now(), self.clone());
+        let config = self.config();
+        let taken = self.vault.call(move |tx| {
+            let mut waiting = tx.waiting(&now, soon)?;
+            let mut next = waiting.next_in_ms;
+            waiting.due.retain(|row| {
+                let Ok(name) = AccountName::parse(&row.name) else { return false };
+                let Some(account) = config.accounts.get(&name) else { return false };
+                if core.limits.is_busy(&name) {
+                    return false;
+                }
+                // In the middle of something, with nobody at work on it and no time set: a failing vault left it so.
+                let longest = account.policy.longest_wait_ms();
+                let left = row.wake.map(|at| at.since(&now)).filter(|left| (1..=longest).contains(left));
+                next = next.into_iter().chain(left).min();
+                left.is_none()
+            });
+            for row in &waiting.due {
+                if let Ok(name) = AccountName::parse(&row.name) {
+                    tx.set_wake(&name, None, row.tries)?;
+                }
+            }
+            Ok(Waiting { next_in_ms: next, ..waiting })
+        });
+        let Waiting { due, next_in_ms } = taken.await?;
+        for row in due {
             let Ok(account) = AccountName::parse(&row.name) else { continue };
-            if self.limits.is_busy(&account) {
-                continue;
-            }
-            // In the middle of something, with nobody at work on it and no time set: a failing vault left it so.
-            let longest = self.config().accounts.get(&account).map_or(0, |account| account.policy.longest_wait_ms());
-            let left = row.wake.map(|at| at.since(&now)).filter(|left| *left <= longest).unwrap_or(0);
-            if left > 0 {
-                next = Some(next.map_or(left, |next: i64| next.min(left)));
-                continue;
-            }
-            if !self.config().accounts.contains_key(&account) {
-                continue;
-            }
-            let (name, tries) = (account.clone(), row.tries);
-            self.vault.call(move |tx| tx.set_wake(&name, None, tries)).await?;
             let core = self.clone();
-            let retry = row.phase == Phase::Idle;
-            let mend = row.phase == Phase::Quarantined;
             self.spawn(async move {
-                if retry {
-                    let reason = Some(format!("try {}", tries + 1));
+                if row.phase == Phase::Idle {
+                    let reason = Some(format!("try {}", row.tries + 1));
                     let request = Request { reason, ..Request::of(account, Trigger::Schedule) };
                     drop(core.rotate(request).await);
-                } else if mend {
+                } else if row.phase == Phase::Quarantined {
                     drop(core.reconcile(&account, None, Some("by itself".into())).await);
                 } else {
                     drop(core.recover(&account, Trigger::Recovery, None).await);
                 }
             });
         }
-        Ok(next)
+        Ok(next_in_ms)
     }
 }

@@ -13,7 +13,7 @@ use crate::rotation::{Persist, Phase};
 use crate::totp::{Pick, Seed, Skew, pick_step};
 use crate::vault::{
     AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
-    Transitions, VaultError,
+    Transitions, VaultError, Waiting,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -59,10 +59,20 @@ impl Records for Pages<'_> {
         Ok(self.0.borrow().accounts.iter().map(Book::row).collect())
     }
 
-    fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
-        let books = self.0.borrow();
-        let waits = |book: &Book| book.wake.is_some() || !matches!(book.phase, Phase::Idle | Phase::Quarantined);
-        Ok(books.accounts.iter().filter(|book| waits(book)).map(Book::row).collect())
+    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waiting, VaultError> {
+        let mut waiting = Waiting::default();
+        for book in &self.0.borrow().accounts {
+            match book.wake.filter(|at| at.boot == now.boot).map(|at| at.since(now)) {
+                Some(left) if left > 0 && left <= soon => {
+                    waiting.next_in_ms = Some(waiting.next_in_ms.map_or(left, |next| next.min(left)));
+                }
+                _ if book.wake.is_some() || !matches!(book.phase, Phase::Idle | Phase::Quarantined) => {
+                    waiting.due.push(book.row());
+                }
+                _ => {}
+            }
+        }
+        Ok(waiting)
     }
 
     fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {

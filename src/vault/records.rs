@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use super::error::VaultError;
 use super::secrets::StoredPassword;
@@ -94,6 +94,28 @@ fn parse_phase(text: &str) -> Option<Phase> {
     });
     plain.into_iter().chain(doubts).find(|phase| phase_text(*phase) == text)
 }
+
+/// What rotord goes on with by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting {
+    /// Accounts whose time has come, may have come, or was never set.
+    pub due: Vec<AccountRow>,
+    /// In how many milliseconds the earliest of the others comes.
+    pub next_in_ms: Option<i64>,
+}
+
+/// Accounts that may be due, each condition a range of an index: with [`SOON`], they are all that wait.
+const DUE: [&str; 6] = [
+    "wake IS NOT NULL AND wake_boot = ?1 AND wake_up <= ?2",
+    "wake IS NOT NULL AND wake_boot = ?1 AND wake_up > ?2",
+    "wake IS NOT NULL AND wake_boot < ?1",
+    "wake IS NOT NULL AND wake_boot > ?1",
+    "wake IS NOT NULL AND wake_boot IS NULL",
+    "wake IS NULL AND state NOT IN ('idle', 'quarantined')",
+];
+
+/// Accounts whose time comes within a while, in this boot.
+const SOON: &str = "wake IS NOT NULL AND wake_boot = ?1 AND wake_up > ?2 AND wake_up <= ?3";
 
 /// Attempts of an account that are kept in the vault: the audit log has them all.
 pub const KEPT_ATTEMPTS: u32 = 30;
@@ -195,10 +217,11 @@ pub trait Records {
     fn accounts(&self) -> Result<Vec<AccountRow>, VaultError>;
 
     /// The accounts with which rotord goes on by itself: those that wait for a time, and those in the middle of something.
+    /// Of those whose time comes within `soon` milliseconds by this boot's clock, only the earliest time is told.
     ///
     /// # Errors
     /// As [`Tx::account`].
-    fn waiting(&self) -> Result<Vec<AccountRow>, VaultError>;
+    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waiting, VaultError>;
 
     /// Holds or releases an account's scheduled work.
     ///
@@ -315,12 +338,23 @@ impl Records for Tx<'_> {
         rows.into_iter().map(with_phase).collect()
     }
 
-    fn waiting(&self) -> Result<Vec<AccountRow>, VaultError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {ACCOUNT_COLUMNS} FROM account WHERE wake IS NOT NULL OR state NOT IN ('idle', 'quarantined')"
-        ))?;
-        let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(with_phase).collect()
+    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waiting, VaultError> {
+        let (boot, up) = (now.boot.to_string(), now.since_boot_ms);
+        let last = up.saturating_add(soon);
+        let values: [&[&dyn ToSql]; 6] = [&[&boot, &up], &[&boot, &last], &[&boot], &[&boot], &[], &[]];
+        let mut due = Vec::new();
+        for (range, values) in DUE.into_iter().zip(values) {
+            let text = format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE {range}");
+            let mut statement = self.connection.prepare_cached(&text)?;
+            for row in statement.query_map(values, account_row)? {
+                due.push(with_phase(row?)?);
+            }
+        }
+        let next: Option<i64> = self
+            .connection
+            .prepare_cached(&format!("SELECT min(wake_up) FROM account WHERE {SOON}"))?
+            .query_row(params![boot, up, last], |row| row.get(0))?;
+        Ok(Waiting { due, next_in_ms: next.map(|next| next - up) })
     }
 
     fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
@@ -488,5 +522,23 @@ impl Tx<'_> {
             .prepare_cached("INSERT OR IGNORE INTO account (name, since) VALUES (?1, ?2)")?
             .execute(params![account.as_str(), now.wall_ms])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_found_by_an_index() {
+        let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+        crate::vault::schema::migrate(&mut connection).unwrap();
+        for condition in DUE.into_iter().chain([SOON]) {
+            let explain = format!("EXPLAIN QUERY PLAN SELECT name FROM account WHERE {condition}");
+            let mut statement = connection.prepare(&explain).unwrap();
+            // What is not bound is NULL, which is as good here.
+            let plan: String = statement.raw_query().next().unwrap().unwrap().get(3).unwrap();
+            assert!(plan.contains("USING") && plan.contains("INDEX account_"), "{condition}: {plan}");
+        }
     }
 }

@@ -371,6 +371,8 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
              INSERT INTO used_code (seed, step, wall) SELECT hash, 2, 60000 FROM seed;
              DROP TABLE used_step;
              DROP TABLE seed;
+             DROP INDEX account_wakes;
+             DROP INDEX account_unsettled;
              PRAGMA user_version = 4;",
         )
         .unwrap();

@@ -189,17 +189,15 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "an account of unknown outcome is not looked at again",
         "src/daemon/scheduler.rs",
-        "            let left = row.wake.map(",
-        "            if MUTANT { continue; }
-            let left = row.wake.map(",
+        "                let left = row.wake.map(",
+        "                if MUTANT { return false; }
+                let left = row.wake.map(",
     ),
     bug(
         "an interrupted attempt is not gone on with",
         "src/daemon/scheduler.rs",
-        "            if self.limits.is_busy(&account) {
-                continue;",
-        "            if MUTANT && row.wake.is_none() || self.limits.is_busy(&account) {
-                continue;",
+        "                if core.limits.is_busy(&name) {",
+        "                if MUTANT && row.wake.is_none() || core.limits.is_busy(&name) {",
     ),
     bug(
         "a quarantine is on record only after it is in force",

@@ -14,7 +14,7 @@ use crate::model::{AccountName, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::schedule::{Window, spread_offset_ms};
-use crate::vault::{VaultError, Waiting};
+use crate::vault::{VaultError, Waits};
 
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
@@ -291,9 +291,9 @@ impl Core {
                     tx.set_wake(&name, None, row.tries)?;
                 }
             }
-            Ok(Waiting { next_in_ms: next, ..waiting })
+            Ok(Waits { next_in_ms: next, ..waiting })
         });
-        let Waiting { due, next_in_ms } = taken.await?;
+        let Waits { due, next_in_ms } = taken.await?;
         for row in due {
             let Ok(account) = AccountName::parse(&row.name) else { continue };
             let core = self.clone();

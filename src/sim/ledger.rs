@@ -13,7 +13,7 @@ use crate::rotation::{Persist, Phase};
 use crate::totp::{Pick, Seed, Skew, pick_step};
 use crate::vault::{
     AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
-    Transitions, VaultError, Waiting,
+    Transitions, VaultError, Waits,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -59,8 +59,8 @@ impl Records for Pages<'_> {
         Ok(self.0.borrow().accounts.iter().map(Book::row).collect())
     }
 
-    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waiting, VaultError> {
-        let mut waiting = Waiting::default();
+    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError> {
+        let mut waiting = Waits::default();
         for book in &self.0.borrow().accounts {
             match book.wake.filter(|at| at.boot == now.boot).map(|at| at.since(now)) {
                 Some(left) if left > 0 && left <= soon => {

@@ -69,7 +69,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
 
 /// All that can be read.
 fn look(tx: &dyn Ledger, now: &Moment) -> Result<String, VaultError> {
-    let Waiting { mut due, next_in_ms } = tx.waiting(now, 20 * 86_400_000)?;
+    let Waits { mut due, next_in_ms } = tx.waiting(now, 20 * 86_400_000)?;
     due.sort_by(|a, b| a.name.cmp(&b.name));
     let mut seen = format!("{due:?} {next_in_ms:?} {:?} {:?}", tx.job_last("j")?, tx.is_job_paused("j")?);
     for n in 0..2 {

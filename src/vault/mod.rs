@@ -22,7 +22,7 @@ pub use backup::{Backup, BackupHead, Snapshot, hand_over};
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};
 pub use ledger::{Call, Carrier, Ledger, Trail};
-pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records, Waiting};
+pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records, Waits};
 pub use secrets::{Kind, Secrets};
 pub use store::Vault;
 pub use transitions::{KEPT, Reservation, Transition, Transitions};

@@ -97,7 +97,7 @@ fn parse_phase(text: &str) -> Option<Phase> {
 
 /// What rotord goes on with by itself.
 #[derive(Debug, Clone, Default)]
-pub struct Waiting {
+pub struct Waits {
     /// Accounts whose time has come, may have come, or was never set.
     pub due: Vec<AccountRow>,
     /// In how many milliseconds the earliest of the others comes.
@@ -221,7 +221,7 @@ pub trait Records {
     ///
     /// # Errors
     /// As [`Tx::account`].
-    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waiting, VaultError>;
+    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError>;
 
     /// Holds or releases an account's scheduled work.
     ///
@@ -338,7 +338,7 @@ impl Records for Tx<'_> {
         rows.into_iter().map(with_phase).collect()
     }
 
-    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waiting, VaultError> {
+    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError> {
         let (boot, up) = (now.boot.to_string(), now.since_boot_ms);
         let last = up.saturating_add(soon);
         let values: [&[&dyn ToSql]; 6] = [&[&boot, &up], &[&boot, &last], &[&boot], &[&boot], &[], &[]];
@@ -354,7 +354,7 @@ impl Records for Tx<'_> {
             .connection
             .prepare_cached(&format!("SELECT min(wake_up) FROM account WHERE {SOON}"))?
             .query_row(params![boot, up, last], |row| row.get(0))?;
-        Ok(Waiting { due, next_in_ms: next.map(|next| next - up) })
+        Ok(Waits { due, next_in_ms: next.map(|next| next - up) })
     }
 
     fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {

@@ -13,7 +13,7 @@ const fn bug(name: &'static str, file: &'static str, from: &'static str, to: &'s
 }
 
 const MACHINE: &str = "src/rotation/mod.rs";
-const ATTEMPT: &str = "src/daemon/attempt/mod.rs";
+const DRIVE: &str = "src/daemon/attempt/drive.rs";
 const ACTS: &str = "src/daemon/attempt/acts.rs";
 const LIMITS: &str = "src/daemon/limits.rs";
 const AUTH: &str = "src/device/auth.rs";
@@ -88,7 +88,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "where the vault fails the attempt goes on",
-        ATTEMPT,
+        DRIVE,
         "                Action::Persist(persist) => self.persist(persist).await",
         "                Action::Persist(persist) if MUTANT => drop(self.persist(persist).await),
                 Action::Persist(persist) => self.persist(persist).await",
@@ -201,13 +201,13 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "a quarantine is on record only after it is in force",
-        ATTEMPT,
+        DRIVE,
         "                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(\"rotation.unknown\") });",
         "                if !MUTANT { drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(\"rotation.unknown\") }); }",
     ),
     bug(
         "a commit point is not on record",
-        ATTEMPT,
+        DRIVE,
         "            Persist::Sent => drafts.push(self.draft(\"rotation.sent\")),",
         "            Persist::Sent => if !MUTANT { drafts.push(self.draft(\"rotation.sent\")) },",
     ),

@@ -1,6 +1,7 @@
 //! One attempt: the state machine is asked, and what it answers is performed.
 
 mod acts;
+mod drive;
 mod mend;
 mod person;
 mod prove;
@@ -11,14 +12,14 @@ pub use mend::DeviceHas;
 pub(super) use person::Recorders;
 pub use person::{Recorded, Recorder, Turned};
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::admission::{Admission, admit};
+use super::admission::Admission;
 use super::core::Core;
 use super::limits::Leases;
 use super::values::{Stored, base_values, jump_accounts, way_to};
@@ -27,9 +28,9 @@ use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, Watcher};
 use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
 use crate::recording::Said;
-use crate::rotation::{Action, End, Event, Persist, Phase, Rotation};
+use crate::rotation::{Event, Phase, Rotation};
 use crate::template::Checked;
-use crate::vault::{Transition, VaultError};
+use crate::vault::VaultError;
 
 /// Somebody wants an account's password changed.
 #[derive(Debug, Clone)]
@@ -415,142 +416,5 @@ impl Attempt {
             values.set("NEW_PASSWORD", candidate.secret().clone());
         }
         Ok((values, stored, login_stored))
-    }
-
-    /// Hands an event to the machine and makes durable what it asks for; the acts that are allowed now are returned.
-    /// Where the vault fails, the machine stays where it was.
-    async fn feed(&self, event: Event) -> Result<VecDeque<Action>, String> {
-        let mut rotation = self.rotation.lock().await;
-        if event == Event::AtCommitPoint && self.cancelled.load(Ordering::SeqCst) {
-            return Err("the daemon is stopping".into());
-        }
-        if event == Event::AtCommitPoint {
-            let candidate = lock(&self.candidate).clone();
-            if let Some(candidate) = candidate {
-                let now = self.core.clock.now().wall_ms;
-                super::escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now).await?;
-            }
-        }
-        let mut next = rotation.clone();
-        let actions = next.step(event).map_err(|error| error.to_string())?;
-        (self.core.world.witness)(rotation.phase(), event);
-        let mut acts = VecDeque::new();
-        for action in actions {
-            match action {
-                Action::Persist(persist) => self.persist(persist).await.map_err(|error| {
-                    self.turned_down.fetch_or(matches!(error, VaultError::Refused(_)), Ordering::SeqCst);
-                    error.to_string()
-                })?,
-                act => acts.push_back(act),
-            }
-        }
-        *rotation = next;
-        Ok(acts)
-    }
-
-    async fn persist(&self, persist: Persist) -> Result<(), VaultError> {
-        let now = self.core.clock.now();
-        let recovering = self.request.trigger == Trigger::Recovery;
-        let detail = lock(&self.detail).clone();
-        let mut drafts = Vec::new();
-        let mut told = None;
-        match persist {
-            Persist::Prepared | Persist::Mending => {
-                let ran = format!("template {} sha256:{}", self.account.device.template, self.template.sha256());
-                let detail = self.request.reason.iter().cloned().chain([ran]).collect::<Vec<_>>().join("; ");
-                drafts.push(self.draft("rotation.start").detail(detail));
-            }
-            Persist::Sent => drafts.push(self.draft("rotation.sent")),
-            Persist::Promote => {
-                drafts.push(self.draft("rotation.verified"));
-                let event = if recovering { "rotation.recovered" } else { "rotation.done" };
-                drafts.push(Draft { outcome: Some(Outcome::Done), ..self.draft(event) });
-            }
-            Persist::Revert => {
-                let event = if recovering { "rotation.recovered" } else { "rotation.failed" };
-                drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.draft(event) });
-            }
-            Persist::Quarantine => {
-                let detail = self.quarantined(&detail);
-                told = Some(detail.clone());
-                let outcome = Some(Outcome::Unknown);
-                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft("rotation.unknown") });
-            }
-            Persist::Changing | Persist::Verifying | Persist::Uncertain(_) => {}
-        }
-        let (account, login, attempt, trigger) =
-            (self.account.clone(), self.login.name.clone(), self.id.clone(), self.request.trigger);
-        let candidate = lock(&self.candidate).clone();
-        let begins = matches!(persist, Persist::Prepared | Persist::Mending);
-        let start = begins.then(|| self.row(None, None, None));
-        self.core
-            .vault
-            .call(move |tx| {
-                // The rules are checked again where they are counted: a second request may have come in between.
-                if begins {
-                    match admit(tx, &account, &login, trigger, &now)? {
-                        Admission::Admitted => {}
-                        Admission::Refused(why) | Admission::NotNow(why) | Admission::Quarantined(why) => {
-                            return Err(VaultError::Refused(why));
-                        }
-                        Admission::Recover => {
-                            return Err(VaultError::Refused("another rotation is under way".into()));
-                        }
-                    }
-                }
-                tx.transition(&Transition {
-                    account: &account.name,
-                    attempt: &attempt,
-                    persist,
-                    candidate: candidate.as_ref(),
-                    keep: account.policy.history,
-                    now: &now,
-                })?;
-                if let Some(row) = &start {
-                    tx.save_attempt(row)?;
-                }
-                if let Some(why) = &told {
-                    tx.set_last_error(&account.name, Some(why))?;
-                }
-                drafts.iter().try_for_each(|draft| tx.audit(draft, &now))
-            })
-            .await
-    }
-
-    async fn drive(&self, first: Event) -> End {
-        let mut acts = match self.feed(first).await {
-            Ok(acts) => acts,
-            Err(why) => {
-                self.say(why);
-                return self.stranded().await;
-            }
-        };
-        while let Some(act) = acts.pop_front() {
-            let event = match act {
-                Action::Finish(end) => return end,
-                Action::Connect => Box::pin(self.connect()).await,
-                Action::RunTemplate => Box::pin(self.run_template()).await,
-                Action::Check(which) => Box::pin(self.check(which)).await,
-                Action::Release | Action::Persist(_) => continue,
-            };
-            match self.feed(event).await {
-                Ok(more) => acts.extend(more),
-                Err(why) => {
-                    self.say(why);
-                    return self.stranded().await;
-                }
-            }
-        }
-        self.stranded().await
-    }
-
-    /// The vault failed, so the account stays where the vault has it; recovery goes on from there.
-    async fn stranded(&self) -> End {
-        self.hang_up().await;
-        match self.rotation.lock().await.phase() {
-            Phase::Idle | Phase::Prepared | Phase::Changing => End::Failed { sent: false },
-            Phase::Quarantined | Phase::Mending => End::Quarantined,
-            _ => End::Waiting,
-        }
     }
 }

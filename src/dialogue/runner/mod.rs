@@ -1,14 +1,15 @@
 //! Runs a checked template: what the device printed and what the time is go in; what to send, how long to wait, and in
 //! the end a verdict come out.
 
+mod ending;
+mod sending;
+
 use std::sync::Arc;
 
-use super::echo::{Echo, echo};
-use super::events::{Effect, Input, RunFailure, Verdict, needs_code, risks};
-use super::pattern::Pattern;
-use super::refusal::device_refuses;
-use super::screen::Screen;
-use super::values::Values;
+use crate::dialogue::events::{Effect, Input, Verdict};
+use crate::dialogue::pattern::Pattern;
+use crate::dialogue::screen::Screen;
+use crate::dialogue::values::Values;
 use crate::model::{Masker, Secret};
 use crate::template::{Checked, Command, Jump, NewLine, Text};
 
@@ -429,176 +430,6 @@ impl Run {
                 self.fail("a regular expression is too large with its tags replaced", effects);
             }
         }
-    }
-
-    /// Gives the standing answer to what is the last thing on the screen, if one is due.
-    fn answer(&mut self, now: i64, effects: &mut Vec<Effect>) -> bool {
-        if self.answers.is_empty() || self.closed || (self.echo.is_some() && !self.screen.since_sent().is_empty()) {
-            return false;
-        }
-        let last = self.screen.last_line();
-        let due = self.answers.iter().find(|standing| !last.trim().is_empty() && standing.pattern.ends(last));
-        let Some((at, shown)) = due.map(|standing| (standing.at, standing.shown.clone())) else { return false };
-        if self.answered == MOST_ANSWERS {
-            self.fail(&format!("\"{shown}\" was answered {MOST_ANSWERS} times and comes again"), effects);
-            return false;
-        }
-        self.answered += 1;
-        self.screen.drop_last_line();
-        let state = std::mem::replace(&mut self.state, State::Ready);
-        self.answering = Some((at, Box::new(state)));
-        self.send(now, None, effects);
-        true
-    }
-
-    /// Sends the current line; where what must not come could still come, the answer to the one before is heard out first.
-    fn send_next(&mut self, now: i64, effects: &mut Vec<Effect>) {
-        if self.guards.is_empty() || self.heard || self.closed {
-            self.send(now, None, effects);
-        } else {
-            self.state = State::Settling { deadline: now + self.read_timeout_ms, ends: false };
-        }
-    }
-
-    /// Sends the current line or standing answer, as soon as its code is there and the commit point it may be is durable.
-    fn send(&mut self, now: i64, code: Option<Secret>, effects: &mut Vec<Effect>) {
-        let template = self.template.clone();
-        let at = self.answering.as_ref().map_or(self.at, |(at, _)| *at);
-        let Some(line) = template.lines().get(at) else {
-            return;
-        };
-        let Some(text) = line.command.sent() else {
-            return;
-        };
-        if self.closed {
-            self.fail("the device closed the session", effects);
-            return;
-        }
-        if let Some(whose) = needs_code(text).filter(|_| code.is_none()) {
-            self.state = State::AwaitingCode;
-            effects.push(Effect::NeedCode(whose));
-            return;
-        }
-        if text.has_tag("NEW_PASSWORD") && !self.committed && !self.proves {
-            self.state = State::AwaitingCommit { code };
-            effects.push(Effect::CommitPoint);
-            return;
-        }
-        let filled = self.values.fill(text, code.as_ref());
-        let is_line = match line.command {
-            Command::Exec(_) => true,
-            // Blanks alone are a key that is pressed, as in a pager; all else is a line.
-            Command::Answer(..) => filled.expose().is_empty() || !filled.expose().trim().is_empty(),
-            _ => false,
-        };
-        let bytes = if is_line {
-            Secret::new(format!("{}{}", filled.expose(), self.new_line.as_str()))
-        } else {
-            filled.clone()
-        };
-        if self.answering.is_none() {
-            self.guards.clear();
-        }
-        self.screen.mark_sent();
-        self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
-        self.last_output = now;
-        self.heard = false;
-        self.unanswered |= text.has_tag("NEW_PASSWORD");
-        if let Some(whose) = risks(text, self.proves) {
-            effects.push(Effect::Risk(whose));
-        }
-        effects.push(Effect::Step(format!("line {}: sent \"{text}\"", line.number)));
-        effects.push(Effect::Send(bytes));
-        match self.answering.take() {
-            None => self.proceed(),
-            Some((_, state)) => {
-                self.state = *state;
-                let until = now + self.read_timeout_ms;
-                if let State::Waiting { deadline, .. }
-                | State::AwaitingPrompt { deadline, .. }
-                | State::Settling { deadline, .. } = &mut self.state
-                {
-                    *deadline = until;
-                }
-            }
-        }
-    }
-
-    /// Hangs up, but not on a device that may still be about to take or refuse something.
-    fn end(&mut self, now: i64, effects: &mut Vec<Effect>) {
-        if self.closed || self.guards.is_empty() && !self.unanswered {
-            self.finish(effects);
-        } else {
-            self.state = State::Settling { deadline: now + self.read_timeout_ms, ends: true };
-        }
-    }
-
-    fn finish(&mut self, effects: &mut Vec<Effect>) {
-        self.state = State::Over;
-        effects.push(Effect::Finished(Verdict::Ran { committed: self.committed }));
-    }
-
-    /// Takes the echo of the line just sent out of what is matched.
-    fn settle_echo(&mut self, now: i64) {
-        let Some(line) = &self.echo else { return };
-        let text = self.screen.since_sent();
-        match echo(text, line.expose()) {
-            Echo::Whole(bytes) => {
-                self.screen.skip_echo(bytes);
-                self.echo = None;
-            }
-            Echo::None => self.echo = None,
-            Echo::Begun if now - self.last_output >= SETTLE_MS && !text.is_empty() => self.echo = None,
-            Echo::Begun => {}
-        }
-    }
-
-    fn broken_guard(&self) -> Option<String> {
-        if matches!(self.state, State::Over) || self.echo.is_some() {
-            return None;
-        }
-        let text = self.screen.since_sent();
-        self.guards.iter().find(|(pattern, _)| pattern.occurs_in(text)).map(|(_, what)| what.clone())
-    }
-
-    fn fail_refused(&mut self, what: String, effects: &mut Vec<Effect>) {
-        self.fail(&format!("the device answered \"{what}\", which must not come"), effects);
-        if let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last_mut() {
-            failure.device_refuses = failure.committed;
-            failure.judged = true;
-        }
-    }
-
-    /// Ends the run as failed. Always `false`: nothing more can be done.
-    fn fail(&mut self, what: &str, effects: &mut Vec<Effect>) -> bool {
-        if matches!(self.state, State::Over) {
-            return false;
-        }
-        let seen = self.last_lines();
-        let message = format!("template line {}: {}; last seen: {seen}", self.line_number(), self.masker.mask(what));
-        self.state = State::Over;
-        effects.push(Effect::Finished(Verdict::Failed(RunFailure {
-            message,
-            committed: self.committed,
-            device_refuses: self.committed && device_refuses(self.screen.since_sent()),
-            judged: false,
-        })));
-        false
-    }
-
-    fn line_number(&self) -> usize {
-        let lines = self.template.lines();
-        lines.get(self.at).or(lines.last()).map_or(0, |line| line.number)
-    }
-
-    /// The last three lines seen, masked, on one line.
-    fn last_lines(&self) -> String {
-        let lines: Vec<&str> = self.screen.all().lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
-        let masked = self.masker.mask(&tail);
-        let skip = masked.chars().count().saturating_sub(300);
-        let short: String = masked.chars().skip(skip).collect();
-        if short.is_empty() { "nothing".into() } else { format!("«{short}»") }
     }
 }
 

@@ -1,0 +1,117 @@
+//! What is sent: lines and standing answers, each once its code is there and, where it is the commit point, that is durable.
+
+use super::{MOST_ANSWERS, Run, SETTLE_MS, State};
+use crate::dialogue::echo::{Echo, echo};
+use crate::dialogue::events::{Effect, needs_code, risks};
+use crate::model::Secret;
+use crate::template::Command;
+
+impl Run {
+    /// Gives the standing answer to what is the last thing on the screen, if one is due.
+    pub(super) fn answer(&mut self, now: i64, effects: &mut Vec<Effect>) -> bool {
+        if self.answers.is_empty() || self.closed || (self.echo.is_some() && !self.screen.since_sent().is_empty()) {
+            return false;
+        }
+        let last = self.screen.last_line();
+        let due = self.answers.iter().find(|standing| !last.trim().is_empty() && standing.pattern.ends(last));
+        let Some((at, shown)) = due.map(|standing| (standing.at, standing.shown.clone())) else { return false };
+        if self.answered == MOST_ANSWERS {
+            self.fail(&format!("\"{shown}\" was answered {MOST_ANSWERS} times and comes again"), effects);
+            return false;
+        }
+        self.answered += 1;
+        self.screen.drop_last_line();
+        let state = std::mem::replace(&mut self.state, State::Ready);
+        self.answering = Some((at, Box::new(state)));
+        self.send(now, None, effects);
+        true
+    }
+
+    /// Sends the current line; where what must not come could still come, the answer to the one before is heard out first.
+    pub(super) fn send_next(&mut self, now: i64, effects: &mut Vec<Effect>) {
+        if self.guards.is_empty() || self.heard || self.closed {
+            self.send(now, None, effects);
+        } else {
+            self.state = State::Settling { deadline: now + self.read_timeout_ms, ends: false };
+        }
+    }
+
+    /// Sends the current line or standing answer, as soon as its code is there and the commit point it may be is durable.
+    pub(super) fn send(&mut self, now: i64, code: Option<Secret>, effects: &mut Vec<Effect>) {
+        let template = self.template.clone();
+        let at = self.answering.as_ref().map_or(self.at, |(at, _)| *at);
+        let Some(line) = template.lines().get(at) else {
+            return;
+        };
+        let Some(text) = line.command.sent() else {
+            return;
+        };
+        if self.closed {
+            self.fail("the device closed the session", effects);
+            return;
+        }
+        if let Some(whose) = needs_code(text).filter(|_| code.is_none()) {
+            self.state = State::AwaitingCode;
+            effects.push(Effect::NeedCode(whose));
+            return;
+        }
+        if text.has_tag("NEW_PASSWORD") && !self.committed && !self.proves {
+            self.state = State::AwaitingCommit { code };
+            effects.push(Effect::CommitPoint);
+            return;
+        }
+        let filled = self.values.fill(text, code.as_ref());
+        let is_line = match line.command {
+            Command::Exec(_) => true,
+            // Blanks alone are a key that is pressed, as in a pager; all else is a line.
+            Command::Answer(..) => filled.expose().is_empty() || !filled.expose().trim().is_empty(),
+            _ => false,
+        };
+        let bytes = if is_line {
+            Secret::new(format!("{}{}", filled.expose(), self.new_line.as_str()))
+        } else {
+            filled.clone()
+        };
+        if self.answering.is_none() {
+            self.guards.clear();
+        }
+        self.screen.mark_sent();
+        self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
+        self.last_output = now;
+        self.heard = false;
+        self.unanswered |= text.has_tag("NEW_PASSWORD");
+        if let Some(whose) = risks(text, self.proves) {
+            effects.push(Effect::Risk(whose));
+        }
+        effects.push(Effect::Step(format!("line {}: sent \"{text}\"", line.number)));
+        effects.push(Effect::Send(bytes));
+        match self.answering.take() {
+            None => self.proceed(),
+            Some((_, state)) => {
+                self.state = *state;
+                let until = now + self.read_timeout_ms;
+                if let State::Waiting { deadline, .. }
+                | State::AwaitingPrompt { deadline, .. }
+                | State::Settling { deadline, .. } = &mut self.state
+                {
+                    *deadline = until;
+                }
+            }
+        }
+    }
+
+    /// Takes the echo of the line just sent out of what is matched.
+    pub(super) fn settle_echo(&mut self, now: i64) {
+        let Some(line) = &self.echo else { return };
+        let text = self.screen.since_sent();
+        match echo(text, line.expose()) {
+            Echo::Whole(bytes) => {
+                self.screen.skip_echo(bytes);
+                self.echo = None;
+            }
+            Echo::None => self.echo = None,
+            Echo::Begun if now - self.last_output >= SETTLE_MS && !text.is_empty() => self.echo = None,
+            Echo::Begun => {}
+        }
+    }
+}

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::accounts::{Accounts, accounts, check_jumps};
 use super::devices::devices;
 use super::table::{Report, Source, Table};
-use super::{Access, Config, Daemon, Job, JobAction, KeySource, Library};
+use super::{Access, Config, Daemon, Followers, Job, JobAction, KeySource, Library};
 use crate::model::{Problem, nearest};
 use crate::policy::{MAX_CHANGES_PER_DAY, PasswordRules, Policy};
 use crate::schedule::{Crontab, Window};
@@ -146,6 +146,7 @@ impl<'a> Sections<'a> {
             accounts: accounts.into_iter().map(|(name, (account, _))| (name, account)).collect(),
             jobs,
             library,
+            followers: Followers::default(),
         })
     }
 }

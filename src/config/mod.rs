@@ -13,9 +13,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -218,6 +218,18 @@ pub struct Config {
     pub jobs: BTreeMap<String, Arc<Job>>,
     /// The templates found.
     pub library: Library,
+    /// Worked out when it is first asked for.
+    pub followers: Followers,
+}
+
+/// Who changes after whom. A copy of a config works it out anew, since it may be edited.
+#[derive(Debug, Default)]
+pub struct Followers(OnceLock<HashMap<AccountName, Vec<AccountName>>>);
+
+impl Clone for Followers {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Config {
@@ -231,6 +243,21 @@ impl Config {
         let config = build::build(path, &sources, &mut problems);
         let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
         (config.filter(|_| sound), problems)
+    }
+
+    /// The accounts that change after this one did, in order.
+    #[must_use]
+    pub fn followers_of(&self, parent: &AccountName) -> &[AccountName] {
+        let work_out = || {
+            let mut all: HashMap<AccountName, Vec<AccountName>> = HashMap::new();
+            for account in self.accounts.values() {
+                if let Some(parent) = &account.after {
+                    all.entry(parent.clone()).or_default().push(account.name.clone());
+                }
+            }
+            all
+        };
+        self.followers.0.get_or_init(work_out).get(parent).map_or(&[], Vec::as_slice)
     }
 
     /// The accounts of a job, in order.

@@ -220,3 +220,21 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
         .collect();
     assert_eq!(asked, about);
 }
+
+#[test]
+fn followers_are_those_who_change_after_an_account_in_an_edited_copy_too() {
+    let more =
+        "[account.\"d/b\"]\nafter = \"d/a\"\n[account.\"d/c\"]\nafter = \"d/a\"\n[account.\"d/e\"]\nafter = \"d/b\"\n";
+    let (config, problems) = load(&[("rotord.toml", &format!("{BASE}{more}"))]);
+    let config = config.unwrap_or_else(|| panic!("{problems}"));
+    let name = |text: &str| AccountName::parse(text).unwrap();
+    let followers = |config: &Config, of: &str| -> Vec<String> {
+        config.followers_of(&name(of)).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(followers(&config, "d/a"), ["d/b", "d/c"]);
+    assert_eq!(followers(&config, "d/b"), ["d/e"]);
+    assert!(followers(&config, "d/e").is_empty());
+    let mut edited = config.clone();
+    edited.accounts.remove(&name("d/c"));
+    assert_eq!(followers(&edited, "d/a"), ["d/b"]);
+}

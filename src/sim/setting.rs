@@ -12,7 +12,7 @@ use super::fleet::{Asks, Site, User};
 use super::host::Rate;
 use super::random::Random;
 use super::universe::Universe;
-use crate::config::{Access, Account, Config, Daemon, Device, Job, JobAction, KeySource, Library};
+use crate::config::{Access, Account, Config, Daemon, Device, Followers, Job, JobAction, KeySource, Library};
 use crate::dialogue::LoginFormat;
 use crate::model::DeviceName;
 use crate::policy::{PasswordRules, Policy};
@@ -74,6 +74,7 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
         accounts: BTreeMap::new(),
         jobs: BTreeMap::new(),
         library: Library::default(),
+        followers: Followers::default(),
     };
     let mut sites = BTreeMap::new();
     let shared = random.one_in(3).then(|| seed(random));

@@ -188,10 +188,9 @@ impl Core {
     /// Starts the rotations of the accounts that change after this one.
     fn rotate_children(self: &Arc<Self>, parent: &AccountName, beside: &BTreeSet<AccountName>) {
         let config = self.config();
-        let children = config.accounts.values().filter(|account| account.after.as_ref() == Some(parent));
-        for child in children.filter(|child| !beside.contains(&child.name)) {
+        for child in config.followers_of(parent).iter().filter(|child| !beside.contains(child)) {
             let reason = Some(format!("{parent} was changed"));
-            let request = Request { reason, ..Request::of(child.name.clone(), Trigger::Parent) };
+            let request = Request { reason, ..Request::of(child.clone(), Trigger::Parent) };
             let core = self.clone();
             self.spawn(async move { drop(core.rotate(request).await) });
         }

@@ -47,9 +47,10 @@ pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, r
             if error != 0 {
                 everyone.iter().for_each(|account| universe.excuse(account));
             }
-            // Some notice at once, and set it right before the daemon has looked at it.
+            // Some notice at once, and set it right, often before the daemon has looked at it.
             if random.one_in(3) {
-                let (world, after) = (universe.clone(), random.within(1000, 40 * 60_000));
+                let longest = if random.one_in(2) { 20_000 } else { 40 * 60_000 };
+                let (world, after) = (universe.clone(), random.within(1000, longest));
                 universe.on.later(after, move || world.set_clock(0));
             }
         }

@@ -119,6 +119,7 @@ impl Core {
             values,
             prove,
             probe: false,
+            careful: false,
         }
     }
 }

@@ -119,7 +119,6 @@ impl Core {
             values,
             prove,
             probe: false,
-            careful: false,
         }
     }
 }

@@ -77,8 +77,7 @@ pub(super) async fn log_in<W: Watcher>(
     }
     if let Some(ahead) = exchange.ahead {
         if taken {
-            if let Some(steps) = on.codes.took(&device.name, ahead, login.prove && !login.probe && !login.careful).await
-            {
+            if let Some(steps) = on.codes.took(&device.name, ahead, login.prove && !login.probe).await {
                 watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
         } else if login.probe && end.as_ref().is_err_and(DeviceError::may_be_refusal) {
@@ -191,11 +190,7 @@ impl<W: Watcher> Exchange<'_, W> {
         let waiting =
             |time: Duration| self.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
         let device = &self.device.name;
-        let aim = match self.login {
-            Login { probe: true, .. } => Aim::Probing(device),
-            Login { careful: true, .. } => Aim::Middle(device),
-            _ => Aim::At(device),
-        };
+        let aim = if self.login.probe { Aim::Probing(device) } else { Aim::At(device) };
         let issued = self.on.codes.issue(seed, aim, None, waiting).await?;
         self.ahead = Some(issued.ahead);
         if self.login.probe && issued.ahead != 0 {

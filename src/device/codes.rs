@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::{DeviceName, Secret};
-use crate::totp::{Seed, Skew, Timing};
+use crate::totp::{Seed, Skew};
 use crate::vault::{Reservation, Vault, VaultError};
 
 /// Makes codes by the single-use rule.
@@ -19,10 +19,7 @@ pub struct Codes {
 pub enum Aim<'a> {
     /// The host's, set right by what is known of the device's.
     At(&'a DeviceName),
-    /// The same, in the middle of a step: a login was refused of late, and it may have been for its code.
-    Middle(&'a DeviceName),
-    /// One that the device may have, where codes of the known one were refused. It is to work from the begin of a step on,
-    /// since most codes are sent then.
+    /// One that the device may have, where codes of the known one were refused.
     Probing(&'a DeviceName),
 }
 
@@ -94,13 +91,12 @@ impl Codes {
         loop {
             let now = self.clock.now();
             let (seed, at) = (seed.clone(), now);
-            let (Aim::At(device) | Aim::Middle(device) | Aim::Probing(device)) = aim;
+            let (Aim::At(device) | Aim::Probing(device)) = aim;
             let (device, probing) = (device.clone(), matches!(aim, Aim::Probing(_)));
-            let timing = if matches!(aim, Aim::Middle(_)) { Timing::Middle } else { Timing::Soon };
             let reserved = self.vault.call(move |tx| {
                 let known: Skew = tx.skew(&device)?;
                 let ahead = if probing { known.probe() } else { known.steps };
-                Ok((tx.reserve_code(&seed, ahead, timing, earliest, &at)?, ahead))
+                Ok((tx.reserve_code(&seed, ahead, earliest, &at)?, ahead))
             });
             match reserved.await? {
                 (Reservation::Code { code, step }, ahead) => return Ok(Issued { code, step, ahead }),

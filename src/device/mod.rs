@@ -81,7 +81,4 @@ pub struct Login {
     pub prove: bool,
     /// Whether codes of another time step may be tried, since the device's clock may be off.
     pub probe: bool,
-    /// Whether a login of the account was refused of late: its codes are sent in the middle of their steps, unless others are
-    /// tried.
-    pub careful: bool,
 }

@@ -10,7 +10,7 @@ use crate::audit::Draft;
 use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
 use crate::rotation::{Persist, Phase};
-use crate::totp::{Pick, Seed, Skew, Timing, pick_step};
+use crate::totp::{Pick, Seed, Skew, pick_step};
 use crate::vault::{
     AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
     Transitions, VaultError, Waits,
@@ -357,13 +357,12 @@ impl Transitions for Pages<'_> {
         &self,
         seed: &Seed,
         ahead: i64,
-        timing: Timing,
         earliest: Option<u64>,
         now: &Moment,
     ) -> Result<Reservation, VaultError> {
         let key = seed.key().to_vec();
         let mut books = self.0.borrow_mut();
-        let pick = pick_step(now.wall_ms, seed.period(), ahead, timing, |step| {
+        let pick = pick_step(now.wall_ms, seed.period(), ahead, |step| {
             earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead))
                 || books.used.contains(&(key.clone(), step))
         });

@@ -45,8 +45,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         18 => format!("{:?}", tx.set_verified(&name, now)),
         19 => {
             let seed = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
-            let timing = if n.is_multiple_of(4) { Timing::Middle } else { Timing::Soon };
-            match tx.reserve_code(&seed, i64::from(n % 3) - 1, timing, None, now)? {
+            match tx.reserve_code(&seed, i64::from(n % 3) - 1, None, now)? {
                 Reservation::Code { step, .. } => format!("step {step}"),
                 Reservation::WaitUntil(at) => format!("until {at}"),
             }

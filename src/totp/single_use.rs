@@ -10,16 +10,6 @@ const GUARD: Duration = Duration::from_secs(3);
 /// and that takes codes of the present step alone, would refuse it.
 const LEAD: Duration = Duration::from_millis(500);
 
-/// When in its step a code is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timing {
-    /// As soon as it may be.
-    Soon,
-    /// Not before the middle: a device whose clock is off by less than half a step, to either side, or at the edge of what
-    /// it takes, is the likelier to take it.
-    Middle,
-}
-
 /// When in its step a code may be sent, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Margins {
@@ -28,13 +18,9 @@ struct Margins {
 }
 
 /// [`LEAD`] and [`GUARD`], but never more than a twentieth and a fifth of a step of `period_ms` milliseconds.
-fn margins(period_ms: i64, timing: Timing) -> Margins {
+fn margins(period_ms: i64) -> Margins {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let after_begin = match timing {
-        Timing::Soon => ms(LEAD).min(period_ms / 20),
-        Timing::Middle => period_ms / 2,
-    };
-    Margins { after_begin, before_end: ms(GUARD).min(period_ms / 5) }
+    Margins { after_begin: ms(LEAD).min(period_ms / 20), before_end: ms(GUARD).min(period_ms / 5) }
 }
 
 /// What to do for a code.
@@ -52,9 +38,9 @@ pub enum Pick {
 ///
 /// # Panics
 /// Never; a period of 0 is taken for 1.
-pub fn pick_step(now_ms: i64, period: u64, ahead: i64, timing: Timing, mut used: impl FnMut(u64) -> bool) -> Pick {
+pub fn pick_step(now_ms: i64, period: u64, ahead: i64, mut used: impl FnMut(u64) -> bool) -> Pick {
     let period_ms = i64::try_from(period.max(1).saturating_mul(1000)).unwrap_or(i64::MAX);
-    let margins = margins(period_ms, timing);
+    let margins = margins(period_ms);
     let shift_ms = ahead.saturating_mul(period_ms);
     let now_ms = now_ms.saturating_add(shift_ms).max(0);
     let step = now_ms / period_ms;
@@ -82,46 +68,39 @@ mod tests {
 
     #[test]
     fn a_fresh_step_is_used_at_once() {
-        assert_eq!(pick_step(OPEN, 30, 0, Timing::Soon, |_| false), Pick::Use(1_000_000));
+        assert_eq!(pick_step(OPEN, 30, 0, |_| false), Pick::Use(1_000_000));
     }
 
     #[test]
     fn a_used_step_waits_for_the_next_unused_one() {
-        assert_eq!(pick_step(OPEN, 30, 0, Timing::Soon, |s| s == 1_000_000), Pick::WaitUntil(OPEN + 30_000));
-        assert_eq!(pick_step(OPEN, 30, 0, Timing::Soon, |s| s < 1_000_002), Pick::WaitUntil(OPEN + 60_000));
+        assert_eq!(pick_step(OPEN, 30, 0, |s| s == 1_000_000), Pick::WaitUntil(OPEN + 30_000));
+        assert_eq!(pick_step(OPEN, 30, 0, |s| s < 1_000_002), Pick::WaitUntil(OPEN + 60_000));
     }
 
     #[test]
     fn the_guard_time_waits_for_the_next_step() {
-        assert_eq!(pick_step(AT + 27_000, 30, 0, Timing::Soon, |_| false), Pick::Use(1_000_000));
-        assert_eq!(pick_step(AT + 27_001, 30, 0, Timing::Soon, |_| false), Pick::WaitUntil(OPEN + 30_000));
+        assert_eq!(pick_step(AT + 27_000, 30, 0, |_| false), Pick::Use(1_000_000));
+        assert_eq!(pick_step(AT + 27_001, 30, 0, |_| false), Pick::WaitUntil(OPEN + 30_000));
     }
 
     #[test]
     fn a_step_that_has_just_begun_waits_until_it_has_begun_for_a_clock_that_is_a_little_behind() {
-        assert_eq!(pick_step(AT, 30, 0, Timing::Soon, |_| false), Pick::WaitUntil(OPEN));
-        assert_eq!(pick_step(OPEN - 1, 30, 0, Timing::Soon, |_| false), Pick::WaitUntil(OPEN));
-        assert_eq!(pick_step(AT, 30, 0, Timing::Soon, |s| s == 1_000_000), Pick::WaitUntil(OPEN + 30_000));
+        assert_eq!(pick_step(AT, 30, 0, |_| false), Pick::WaitUntil(OPEN));
+        assert_eq!(pick_step(OPEN - 1, 30, 0, |_| false), Pick::WaitUntil(OPEN));
+        assert_eq!(pick_step(AT, 30, 0, |s| s == 1_000_000), Pick::WaitUntil(OPEN + 30_000));
     }
 
     #[test]
     fn a_clock_that_is_off_has_other_steps_at_the_same_time() {
-        assert_eq!(pick_step(OPEN, 30, 2, Timing::Soon, |_| false), Pick::Use(1_000_002));
-        assert_eq!(pick_step(OPEN, 30, -1, Timing::Soon, |s| s == 999_999), Pick::WaitUntil(OPEN + 30_000));
-        assert_eq!(pick_step(AT + 28_000, 30, 1, Timing::Soon, |_| false), Pick::WaitUntil(OPEN + 30_000));
-    }
-
-    #[test]
-    fn in_the_middle_is_from_the_middle_on() {
-        assert_eq!(pick_step(OPEN, 30, 0, Timing::Middle, |_| false), Pick::WaitUntil(AT + 15_000));
-        assert_eq!(pick_step(AT + 15_000, 30, 0, Timing::Middle, |_| false), Pick::Use(1_000_000));
-        assert_eq!(pick_step(AT + 27_001, 30, 0, Timing::Middle, |_| false), Pick::WaitUntil(AT + 45_000));
+        assert_eq!(pick_step(OPEN, 30, 2, |_| false), Pick::Use(1_000_002));
+        assert_eq!(pick_step(OPEN, 30, -1, |s| s == 999_999), Pick::WaitUntil(OPEN + 30_000));
+        assert_eq!(pick_step(AT + 28_000, 30, 1, |_| false), Pick::WaitUntil(OPEN + 30_000));
     }
 
     #[test]
     fn short_steps_have_small_margins() {
-        assert_eq!(pick_step(4 * 1000, 4, 0, Timing::Soon, |_| false), Pick::WaitUntil(4200));
-        assert_eq!(pick_step(4 * 1000 + 3200, 4, 0, Timing::Soon, |_| false), Pick::Use(1));
-        assert_eq!(pick_step(4 * 1000 + 3201, 4, 0, Timing::Soon, |_| false), Pick::WaitUntil(8200));
+        assert_eq!(pick_step(4 * 1000, 4, 0, |_| false), Pick::WaitUntil(4200));
+        assert_eq!(pick_step(4 * 1000 + 3200, 4, 0, |_| false), Pick::Use(1));
+        assert_eq!(pick_step(4 * 1000 + 3201, 4, 0, |_| false), Pick::WaitUntil(8200));
     }
 }

@@ -11,7 +11,7 @@ use super::store::Tx;
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
 use crate::policy::{DAY_MS, restamp};
 use crate::rotation::{Persist, Phase};
-use crate::totp::{Pick, Seed, Timing, pick_step};
+use crate::totp::{Pick, Seed, pick_step};
 
 /// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
 /// from a backup, comes back with one of weeks ago.
@@ -122,7 +122,6 @@ pub trait Transitions {
         &self,
         seed: &Seed,
         ahead: i64,
-        timing: Timing,
         earliest: Option<u64>,
         now: &Moment,
     ) -> Result<Reservation, VaultError>;
@@ -280,7 +279,6 @@ impl Transitions for Tx<'_> {
         &self,
         seed: &Seed,
         ahead: i64,
-        timing: Timing,
         earliest: Option<u64>,
         now: &Moment,
     ) -> Result<Reservation, VaultError> {
@@ -288,7 +286,7 @@ impl Transitions for Tx<'_> {
         let mut used =
             self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_step WHERE seed = ?1 AND step = ?2)")?;
         let mut failed = None;
-        let pick = pick_step(now.wall_ms, seed.period(), ahead, timing, |step| {
+        let pick = pick_step(now.wall_ms, seed.period(), ahead, |step| {
             if earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead)) {
                 return true;
             }

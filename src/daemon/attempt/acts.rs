@@ -333,7 +333,6 @@ impl Attempt {
         }
         let mut login = self.core.login(&self.config, &self.account, stored, None, true);
         login.probe = self.probing.load(Ordering::SeqCst);
-        login.careful = self.core.transport.risks.was_refused(&self.account.name, login.budget).await;
         let hops = self.hops(login).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
         let session = connect(&self.core.transport, &hops, bound, self).await?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::books::Book;
 use super::coverage::Coverage;
 use super::events::{agenda, befall, on_record};
 use super::executor::{Tasks, lock};
@@ -62,6 +63,8 @@ pub struct Ended {
 pub(super) const HOUR: i64 = 3_600_000;
 /// Within this time after the last fault everything converges that can.
 const BOUND: i64 = 12 * HOUR;
+/// So much later where something was begun in the last of these hours.
+const LATE: i64 = 2 * HOUR;
 
 /// One life of the daemon: from its start to a crash, a stop, or the end.
 struct Life {
@@ -208,9 +211,13 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     }
     // Budgets and locks are of an hour, and what is uncertain is looked at every hour.
     universe.on.run(&mut life.tasks, universe.on.now() + BOUND, order, || false);
-    // What a retry began just now may end.
-    let core = life.core.clone();
-    universe.on.run(&mut life.tasks, universe.on.now() + HOUR, order, || core.at_work() == 0);
+    // What began in the last of these hours may end, though it has to wait for its budget.
+    let (core, world) = (life.core.clone(), universe.clone());
+    let at_rest = || {
+        let rests = |book: &Book| matches!(book.phase(), Phase::Idle | Phase::Quarantined);
+        core.at_work() == 0 && lock(&world.books).accounts.iter().all(rests)
+    };
+    universe.on.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
     for account in &accounts {
         if universe.violated().is_some() {
             return;

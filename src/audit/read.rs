@@ -34,6 +34,9 @@ pub fn events_after(folder: &Path, after: u64, most: usize) -> io::Result<Vec<Va
                 events.extend(serde_json::from_slice::<Value>(&line).ok());
             }
         }
+        if events.len() >= most {
+            break;
+        }
     }
     Ok(events)
 }
@@ -86,7 +89,7 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> 
 /// Where reading begins so that no line with a number above `after` is missed: the begin of a line, at most some
 /// [`SHORT`] bytes before the first such.
 fn first_above(reader: &mut BufReader<File>, after: u64) -> io::Result<u64> {
-    // All lines before `low`, where a line begins, have lower numbers; none that begins at `high` or behind it does.
+    // No line before `low`, where a line begins, is wanted. `high` only narrows the search.
     let (mut low, mut high) = (0, reader.get_ref().metadata()?.len());
     let mut line = Vec::new();
     while high - low > SHORT {

@@ -42,14 +42,13 @@ impl Core {
         };
         let (name, login, now) = (account.name.clone(), config.login_account(&account), self.clock.now());
         let policy = account.policy.clone();
-        let at = now;
         let (row, candidate, attempts, cap, budget) = self
             .vault
             .call(move |tx| {
                 let row = tx.account(&name)?;
                 let candidate = if row.is_some() { tx.candidate(&name)?.is_some() } else { false };
-                let cap = policy.cap().admit(&tx.changes(&name, &at)?, &at);
-                let budget = policy.lockout().admit(&tx.failed_logins(&login, &at)?, &at);
+                let cap = policy.cap().admit(&tx.changes(&name, &now)?, &now);
+                let budget = policy.lockout().admit(&tx.failed_logins(&login, &now)?, &now);
                 Ok((row, candidate, tx.attempts(&name, TOLD)?, cap, budget))
             })
             .await?;

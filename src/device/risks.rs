@@ -78,8 +78,7 @@ impl Risks {
     /// way are none.
     pub async fn was_refused(&self, account: &AccountName, budget: Limit) -> bool {
         let (name, now) = (account.clone(), self.clock.now());
-        let at = now;
-        let Ok(stamps) = self.vault.call(move |tx| tx.failed_logins(&name, &at)).await else { return false };
+        let Ok(stamps) = self.vault.call(move |tx| tx.failed_logins(&name, &now)).await else { return false };
         let counted = stamps.iter().filter(|stamp| now.since(stamp) < budget.window_ms).count();
         counted > *self.slot(account).pending.lock().unwrap_or_else(PoisonError::into_inner)
     }

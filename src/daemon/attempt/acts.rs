@@ -368,8 +368,7 @@ impl Attempt {
             .accounts
             .get(account)
             .map_or_else(|| self.account.policy.clone(), |account| account.policy.clone());
-        let at = now;
-        match self.core.vault.call(move |tx| tx.failed_logins(&name, &at)).await {
+        match self.core.vault.call(move |tx| tx.failed_logins(&name, &now)).await {
             Ok(stamps) => policy.lockout().admit(&stamps, &now).map_err(|error| error.free_in_ms),
             // What cannot be counted is not risked.
             Err(_) => Err(60_000),

@@ -350,6 +350,7 @@ fn ended(universe: &Arc<Universe>, plan: Plan) -> Ended {
     coverage.refused = count("rotation.refused");
     universe.tell(|| "the end".into());
     universe.on.forget();
+    universe.forget_the_dead();
     let story = lock(&universe.story).take().unwrap_or_default();
     Ended { violation: universe.violated(), story, coverage }
 }

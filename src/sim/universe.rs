@@ -43,7 +43,7 @@ pub(super) struct Universe {
     /// What the daemon of the day says of its work.
     pub(super) progress: Mutex<Option<tokio::sync::broadcast::Receiver<Progress>>>,
     pub(super) coverage: Mutex<Coverage>,
-    /// Calls that a crash cut off: dropped with the history, since dropping one earlier would answer it.
+    /// Calls that a crash cut off: dropped as the history ends, since dropping one earlier would answer it.
     graveyard: Mutex<Vec<Box<dyn Call>>>,
     pub(super) config: Mutex<Config>,
     /// Accounts that an administrator took out of the config.
@@ -170,6 +170,12 @@ impl Universe {
 
     pub(super) fn crash_after(&self, actions: i64) {
         self.crash_in.store(actions, Ordering::Relaxed);
+    }
+
+    /// The history is over. A call that was cut off may hold on to the daemon, and that to this world.
+    pub(super) fn forget_the_dead(&self) {
+        let dead = std::mem::take(&mut *lock(&self.graveyard));
+        drop(dead);
     }
 
     pub(super) fn disk_full_for(&self, ms: i64) {

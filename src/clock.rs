@@ -76,7 +76,8 @@ impl Clock {
         tokio::select! {
             biased;
             result = work => Some(result),
-            () = self.sleep(bound) => None,
+            // Begun only where the work is not done at once.
+            () = async { self.sleep(bound).await } => None,
         }
     }
 

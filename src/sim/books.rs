@@ -22,12 +22,12 @@ pub(super) struct Book {
     pub(super) name: AccountName,
     pub(super) phase: Phase,
     pub(super) since: i64,
-    pub(super) attempt: Option<String>,
+    pub(super) attempt: Option<Arc<str>>,
     pub(super) current: Option<i64>,
     pub(super) candidate: Option<i64>,
     pub(super) paused: bool,
     pub(super) last_change: Option<i64>,
-    pub(super) last_error: Option<String>,
+    pub(super) last_error: Option<Arc<str>>,
     pub(super) wake: Option<Moment>,
     pub(super) tries: u32,
     pub(super) verified: Option<i64>,
@@ -75,7 +75,7 @@ impl Book {
     pub(super) fn set_phase(&mut self, phase: Phase, attempt: Option<&str>, now: &Moment) {
         self.phase = phase;
         self.since = now.wall_ms;
-        self.attempt = attempt.map(str::to_owned);
+        self.attempt = attempt.map(Into::into);
     }
 
     pub(super) fn drop_unsent(&mut self) {
@@ -99,11 +99,11 @@ impl Book {
             name: self.name.to_string(),
             phase: self.phase,
             since: self.since,
-            attempt: self.attempt.clone(),
+            attempt: self.attempt.as_deref().map(str::to_owned),
             has_password: self.current.is_some(),
             paused: self.paused,
             last_change: self.last_change,
-            last_error: self.last_error.clone(),
+            last_error: self.last_error.as_deref().map(str::to_owned),
             wake: self.wake,
             tries: self.tries,
             verified: self.verified,
@@ -139,14 +139,22 @@ pub(super) struct Noted {
     pub(super) attempt: Option<Arc<str>>,
 }
 
+/// A step of a seed whose code was given out.
+#[derive(Debug, Clone)]
+pub(super) struct Used {
+    pub(super) key: Arc<[u8]>,
+    pub(super) step: u64,
+    pub(super) code: Secret,
+}
+
 /// All that is stored.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     /// In the order of their names.
     pub(super) accounts: Vec<Book>,
-    pub(super) used: BTreeSet<(Vec<u8>, u64)>,
+    pub(super) used: BTreeSet<(Arc<[u8]>, u64)>,
     /// In the order in which they were used.
-    pub(super) used_order: Vec<(Vec<u8>, u64)>,
+    pub(super) used_order: Vec<Used>,
     pub(super) jobs: BTreeMap<String, i64>,
     pub(super) clocks: BTreeMap<String, Skew>,
     pub(super) paused_jobs: BTreeSet<String>,
@@ -262,8 +270,8 @@ impl Books {
             self.pause_job(&job, was);
         }
         self.log.truncate(self.before.log);
-        for pair in self.used_order.drain(self.before.used..) {
-            self.used.remove(&pair);
+        for used in self.used_order.drain(self.before.used..) {
+            self.used.remove(&(used.key, used.step));
         }
     }
 }

@@ -123,8 +123,7 @@ impl Universe {
         let reserved = |enough: usize| {
             let books = lock(&self.books);
             let latest_first = books.used_order.iter().rev();
-            let steps =
-                latest_first.filter(|(key, step)| key.as_slice() == seed.key() && seed.code(*step).expose() == code);
+            let steps = latest_first.filter(|used| used.code.expose() == code && *used.key == *seed.key());
             steps.take(enough).count()
         };
         let came = {

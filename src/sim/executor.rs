@@ -13,12 +13,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::random::Random;
 use crate::clock::Waiting;
+use crate::vault::Call;
 
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What happens at an instant without a task: a call reaches the vault, a fault begins.
+/// What happens at an instant without a task: a fault begins or ends.
 pub(super) type Happening = Box<dyn FnOnce() + Send>;
 
 /// What an entry of the agenda stands for.
@@ -30,6 +31,8 @@ enum Due {
     /// A wait that is over.
     Fired,
     Happening(Happening),
+    /// A call reaches the vault.
+    Call(Box<dyn Call>),
 }
 
 /// What is due, each in a place that another takes once it is over or was given up.
@@ -175,8 +178,8 @@ impl Executor {
 
     /// Goes on to what is due next, no later than `until`, and does it; `false` where there is nothing. Waits that were
     /// given up are passed over.
-    fn proceed(&self, until: i64) -> bool {
-        let happening = loop {
+    fn proceed(&self, until: i64, vault: &impl Fn(Box<dyn Call>)) -> bool {
+        let due = loop {
             let mut agenda = self.agenda.borrow_mut();
             let Some(Reverse((at, number, place))) = agenda.peek().copied().filter(|Reverse((at, ..))| *at <= until)
             else {
@@ -196,8 +199,10 @@ impl Executor {
             }
             break places.take(place, number);
         };
-        if let Some(Due::Happening(happening)) = happening {
-            happening();
+        match due {
+            Some(Due::Happening(happening)) => happening(),
+            Some(Due::Call(call)) => vault(call),
+            Some(Due::Timer { .. } | Due::Fired) | None => {}
         }
         true
     }
@@ -228,6 +233,11 @@ impl Loop {
         HERE.with(|here| here.enter(after, Due::Happening(Box::new(happening))));
     }
 
+    /// A call reaches the vault in `after` milliseconds.
+    pub(super) fn call_later(&self, after: i64, call: Box<dyn Call>) {
+        HERE.with(|here| here.enter(after, Due::Call(call)));
+    }
+
     pub(super) fn sleep(&self, ms: i64) -> Sleep {
         let (place, number) = HERE.with(|here| here.enter(ms, Due::Timer { waits: None }));
         Sleep { place, number }
@@ -251,8 +261,16 @@ impl Loop {
         HERE.with(|here| here.turns.get() >= TURNS)
     }
 
-    /// Runs tasks and happenings until `until`, a halt, or until `done` says so; never longer than a history may take.
-    pub(super) fn run(&self, tasks: &mut Tasks, until: i64, random: &mut Random, done: impl Fn() -> bool) {
+    /// Runs tasks and happenings, and calls to the vault by `vault`, until `until`, a halt, or until `done` says so; never
+    /// longer than a history may take.
+    pub(super) fn run(
+        &self,
+        tasks: &mut Tasks,
+        until: i64,
+        random: &mut Random,
+        vault: impl Fn(Box<dyn Call>),
+        done: impl Fn() -> bool,
+    ) {
         HERE.with(|here| {
             loop {
                 if !here.spawned.borrow().is_empty() {
@@ -275,7 +293,7 @@ impl Loop {
                 if done() {
                     return;
                 }
-                if !here.proceed(until) {
+                if !here.proceed(until, &vault) {
                     return;
                 }
             }

@@ -114,6 +114,7 @@ struct Attempt {
 pub(super) struct SimLink {
     universe: Arc<Universe>,
     device: String,
+    asks: Asks,
     attempt: Attempt,
     open: bool,
     /// Counted among the device's sessions.
@@ -152,27 +153,23 @@ impl Wire for SimWire {
             if self.0.fault(Fault::Hang) {
                 std::future::pending::<()>().await;
             }
-            let impostor = self.0.site(&name, |site| site.impostor_until > now);
+            let (impostor, asks) = self.0.site(&name, |site| (site.impostor_until > now, site.asks));
             let fingerprint = format!("SHA256:{name}{}", if impostor { "-impostor" } else { "" });
             if !host_keys.fingerprints.contains(&fingerprint) {
                 return Err(DeviceError::HostKeyMismatch { device: name, fingerprint });
             }
             let attempt =
                 Attempt { user: String::new(), password: None, code: None, round: 0, new: None, proved: false };
-            let link =
-                SimLink { universe: self.0.clone(), device: name, attempt, open: true, counted: false, impostor };
+            let universe = self.0.clone();
+            let link = SimLink { universe, device: name, asks, attempt, open: true, counted: false, impostor };
             Ok((Box::new(link) as Box<dyn Link>, fingerprint))
         })
     }
 }
 
 impl SimLink {
-    fn asks(&self) -> Asks {
-        self.universe.site(&self.device, |site| site.asks)
-    }
-
     fn methods(&self) -> Methods {
-        match self.asks() {
+        match self.asks {
             Asks::PasswordOnly | Asks::PasswordMethodThenCode => Methods { password: true, ..Methods::default() },
             _ => Methods { interactive: true, ..Methods::default() },
         }
@@ -185,7 +182,7 @@ impl SimLink {
     /// What the device does with a message: the whole of its mind, without the network.
     fn mind(&mut self, user: &str, ask: Ask) -> Result<Reply, String> {
         self.attempt.user = user.to_owned();
-        let asks = self.asks();
+        let asks = self.asks;
         match ask {
             Ask::None | Ask::Key(_) => Ok(Reply::Failure { methods: self.methods(), partial: false }),
             Ask::Password(secret) => {
@@ -312,7 +309,7 @@ impl SimLink {
                 Ok(Reply::Failure { methods: self.methods(), partial: false })
             };
         }
-        if expired && self.asks() != Asks::PasswordOnly {
+        if expired && self.asks != Asks::PasswordOnly {
             self.attempt.proved = true;
             return Ok(Self::prompts(&["New password: "]));
         }

@@ -127,7 +127,7 @@ pub fn run(plan: Plan) -> Ended {
                     universe.reboot_host();
                 }
                 let pause = details.within(1000, 2 * HOUR);
-                universe.on.run(&mut Tasks::default(), universe.on.now() + pause, &mut order, || false);
+                universe.run(&mut Tasks::default(), universe.on.now() + pause, &mut order, || false);
                 life = start(&universe);
             }
             fault => befall(&universe, &life.core, fault, &mut details),
@@ -164,7 +164,7 @@ fn import(universe: &Arc<Universe>, life: &Life) {
 /// Runs to an instant, through crashes.
 fn run_until(universe: &Arc<Universe>, life: &mut Life, until: i64, order: &mut Random, details: &mut Random) {
     while universe.on.now() < until {
-        universe.on.run(&mut life.tasks, until, order, || false);
+        universe.run(&mut life.tasks, until, order, || false);
         if !universe.on.is_halted() || universe.violated().is_some() {
             return;
         }
@@ -173,7 +173,7 @@ fn run_until(universe: &Arc<Universe>, life: &mut Life, until: i64, order: &mut 
             universe.reboot_host();
         }
         let pause = details.within(500, HOUR);
-        universe.on.run(&mut Tasks::default(), universe.on.now() + pause, order, || false);
+        universe.run(&mut Tasks::default(), universe.on.now() + pause, order, || false);
         *life = start(universe);
     }
 }
@@ -185,7 +185,7 @@ fn stop(universe: &Arc<Universe>, life: &mut Life, order: &mut Random, politely:
         life.core.stop();
         let core = life.core.clone();
         let until = universe.on.now() + 80_000;
-        universe.on.run(&mut life.tasks, until, order, || core.at_work() == 0);
+        universe.run(&mut life.tasks, until, order, || core.at_work() == 0);
     }
     universe.on.bury(&mut life.tasks);
     // Nobody is left to be killed by what its last calls to the vault come to.
@@ -210,14 +210,14 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
         life.core.adopt(lock(&universe.config).clone());
     }
     // Budgets and locks are of an hour, and what is uncertain is looked at every hour.
-    universe.on.run(&mut life.tasks, universe.on.now() + BOUND, order, || false);
+    universe.run(&mut life.tasks, universe.on.now() + BOUND, order, || false);
     // What began in the last of these hours may end, though it has to wait for its budget.
     let (core, world) = (life.core.clone(), universe.clone());
     let at_rest = || {
         let rests = |book: &Book| matches!(book.phase(), Phase::Idle | Phase::Quarantined);
         core.at_work() == 0 && lock(&world.books).accounts.iter().all(rests)
     };
-    universe.on.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
+    universe.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
     for account in &accounts {
         if universe.violated().is_some() {
             return;
@@ -272,7 +272,7 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
         let finals = lock(&so_far);
         finals.len() == all && finals.values().all(|(outcome, _)| *outcome == Outcome::Done)
     };
-    universe.on.run(&mut life.tasks, universe.on.now() + 45 * HOUR, order, over);
+    universe.run(&mut life.tasks, universe.on.now() + 45 * HOUR, order, over);
     for account in &accounts {
         match lock(&finals).get(account) {
             Some((Outcome::Done, _)) => {}

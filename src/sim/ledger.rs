@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::books::{Book, Books, Noted, Version};
+use super::books::{Book, Books, Noted, Used, Version};
 use crate::audit::Draft;
 use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
@@ -291,7 +291,7 @@ impl Transitions for Pages<'_> {
             if book.phase == Phase::Idle {
                 book.phase = Phase::Quarantined;
                 book.since = now.wall_ms;
-                book.last_error = Some(why.to_owned());
+                book.last_error = Some(why.into());
                 book.wake = by_itself.then_some(*now);
                 book.tries = 0;
             }
@@ -300,7 +300,7 @@ impl Transitions for Pages<'_> {
     }
 
     fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
-        self.update(account, |book| book.last_error = error.map(str::to_owned));
+        self.update(account, |book| book.last_error = error.map(Into::into));
         Ok(())
     }
 
@@ -360,7 +360,7 @@ impl Transitions for Pages<'_> {
         earliest: Option<u64>,
         now: &Moment,
     ) -> Result<Reservation, VaultError> {
-        let key = seed.key().to_vec();
+        let key: Arc<[u8]> = seed.key().into();
         let mut books = self.0.borrow_mut();
         let pick = pick_step(now.wall_ms, seed.period(), ahead, |step| {
             earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead))
@@ -369,9 +369,10 @@ impl Transitions for Pages<'_> {
         Ok(match pick {
             Pick::WaitUntil(at) => Reservation::WaitUntil(at),
             Pick::Use(step) => {
+                let code = seed.code(step);
                 books.used.insert((key.clone(), step));
-                books.used_order.push((key, step));
-                Reservation::Code { code: seed.code(step), step }
+                books.used_order.push(Used { key, step, code: code.clone() });
+                Reservation::Code { code, step }
             }
         })
     }

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::books::Books;
 use super::checker::Memory;
 use super::coverage::Coverage;
-use super::executor::{Loop, lock};
+use super::executor::{Loop, Tasks, lock};
 use super::faults::Fault;
 use super::fleet::Site;
 use super::host::{Host, Rate};
@@ -39,6 +39,8 @@ pub(super) struct Universe {
     crash_in: AtomicI64,
     pub(super) memory: Mutex<Memory>,
     pub(super) violation: Mutex<Option<String>>,
+    /// Whether a story is told at all.
+    tells: bool,
     pub(super) story: Mutex<Option<Vec<String>>>,
     /// What the daemon of the day says of its work.
     pub(super) progress: Mutex<Option<tokio::sync::broadcast::Receiver<Progress>>>,
@@ -70,6 +72,7 @@ impl Universe {
             crash_in: AtomicI64::new(-1),
             memory: Mutex::default(),
             violation: Mutex::default(),
+            tells: tell,
             story: Mutex::new(tell.then(Vec::new)),
             progress: Mutex::default(),
             coverage: Mutex::default(),
@@ -97,6 +100,9 @@ impl Universe {
     }
 
     pub(super) fn tell(&self, line: impl FnOnce() -> String) {
+        if !self.tells {
+            return;
+        }
         if let Some(story) = &mut *lock(&self.story) {
             let at = self.on.now();
             let (day, rest) = (at / DAY_MS, at % DAY_MS);
@@ -199,6 +205,11 @@ impl Universe {
         self.site(device, |site| site.down_until = until);
     }
 
+    /// Runs until `until`, a crash, or until `done` says so.
+    pub(super) fn run(&self, tasks: &mut Tasks, until: i64, order: &mut Random, done: impl Fn() -> bool) {
+        self.on.run(tasks, until, order, |call| self.execute(call), done);
+    }
+
     /// Carries a call out, as the vault's thread does.
     fn execute(&self, mut call: Box<dyn Call>) {
         if self.on.is_halted() || self.dies_now() {
@@ -250,9 +261,7 @@ pub(super) struct SimCarrier(pub(super) Arc<Universe>);
 
 impl Carrier for SimCarrier {
     fn carry(&self, call: Box<dyn Call>) -> Result<(), VaultError> {
-        let universe = self.0.clone();
-        let after = universe.draw(0, 4);
-        self.0.on.later(after, move || universe.execute(call));
+        self.0.on.call_later(self.0.draw(0, 4), call);
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ pub struct Draft {
     /// The device.
     pub device: Option<DeviceName>,
     /// The job that asked.
-    pub job: Option<String>,
+    pub job: Option<Arc<str>>,
     /// What asked.
     pub trigger: Option<Trigger>,
     /// Who asked.

@@ -239,7 +239,7 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
         core.vault
             .call(move |tx| {
                 tx.set_job_paused(&job, paused)?;
-                tx.audit(&Draft { job: Some(job), actor: Some(actor), ..Draft::new(event) }, &now)
+                tx.audit(&Draft { job: Some(job.into()), actor: Some(actor), ..Draft::new(event) }, &now)
             })
             .await?;
         return Ok(Json(DoneBody { done }));

@@ -22,9 +22,9 @@ const CLOCK_JUMP_MS: i64 = 60_000;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     /// A job fires.
-    Job(String),
+    Job(Arc<str>),
     /// An account's turn within a job's spread has come.
-    Account { account: AccountName, job: String },
+    Account { account: AccountName, job: Arc<str> },
 }
 
 /// The list of what is due when, in milliseconds since 1970.
@@ -112,7 +112,7 @@ impl Agenda {
                 .and_then(|last| next_run(job, last, &config))
                 .filter(|at| *at <= now);
             if let Some(at) = missed.or_else(|| next_run(job, now, &config)) {
-                self.heap.push(Reverse((at, Due::Job(job.name.clone()))));
+                self.heap.push(Reverse((at, Due::Job(job.name.as_str().into()))));
             }
         }
         let longest = config.accounts.values().map(|account| account.policy.longest_wait_ms());
@@ -137,7 +137,7 @@ impl Agenda {
             };
             match due {
                 Due::Job(name) => {
-                    let Some(job) = config.jobs.get(&name) else {
+                    let Some(job) = config.jobs.get(&*name) else {
                         continue;
                     };
                     // From now on, not from when it was due: a clock that leapt ahead fires once, not a thousand times.
@@ -147,7 +147,7 @@ impl Agenda {
                     self.fire(core, &config, job, now).await;
                 }
                 Due::Account { account, job } => {
-                    let action = config.jobs.get(&job).map_or(JobAction::Rotate, |job| job.action);
+                    let action = config.jobs.get(&*job).map_or(JobAction::Rotate, |job| job.action);
                     let reason = Some(format!("job {job}"));
                     core.start_for_job(account, action, job, Trigger::Schedule, reason);
                 }
@@ -175,9 +175,10 @@ impl Agenda {
         }
         let accounts = config.targets_of(job);
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
+        let name: Arc<str> = job.name.as_str().into();
         for account in accounts {
             let at = in_window(job, now + spread_offset_ms(&account, job.spread), config);
-            self.heap.push(Reverse((at, Due::Account { account, job: job.name.clone() })));
+            self.heap.push(Reverse((at, Due::Account { account, job: name.clone() })));
         }
     }
 }
@@ -209,7 +210,7 @@ impl Core {
         self: &Arc<Self>,
         account: AccountName,
         action: JobAction,
-        job: String,
+        job: Arc<str>,
         trigger: Trigger,
         reason: Option<String>,
     ) {
@@ -243,6 +244,7 @@ impl Core {
                     }
                 }
                 tracing::info!(job = %name, accounts = accounts.len(), "job runs now");
+                let name: Arc<str> = name.into();
                 for account in accounts {
                     core.start_for_job(account, action, name.clone(), trigger, None);
                 }

@@ -1,5 +1,6 @@
 //! What the vault and the config give to a rotation: logins, tag values, the hops to a device.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -9,7 +10,7 @@ use crate::dialogue::Values;
 use crate::model::{AccountName, DeviceName, Masker, Secret};
 use crate::template::{Checked, Text};
 use crate::totp::Seed;
-use crate::vault::{HostKeyRow, Kind, VaultError};
+use crate::vault::{HostKeyRow, Kind, Ledger, VaultError};
 
 /// The secrets of one account.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,16 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    fn of(tx: &dyn Ledger, account: &AccountName) -> Result<Self, VaultError> {
+        let seed = tx.secret(account, &Kind::Totp)?;
+        Ok(Self {
+            password: tx.secret(account, &Kind::Password)?,
+            seed: seed.and_then(|uri| Seed::parse(uri.expose()).ok()),
+            key: tx.secret(account, &Kind::SshKey)?,
+            fields: tx.secret_fields(account)?,
+        })
+    }
+
     /// A masker that knows the passwords among the values and this account's secret fields.
     pub(super) fn masker(&self, values: &Values) -> Masker {
         let fields: Vec<String> = self.fields.iter().map(|(name, _)| name.clone()).collect();
@@ -31,24 +42,40 @@ impl Stored {
 impl Core {
     pub(super) async fn stored(&self, account: &AccountName) -> Result<Stored, VaultError> {
         let account = account.clone();
-        self.vault
-            .call(move |tx| {
-                let seed = tx.secret(&account, &Kind::Totp)?;
-                Ok(Stored {
-                    password: tx.secret(&account, &Kind::Password)?,
-                    seed: seed.and_then(|uri| Seed::parse(uri.expose()).ok()),
-                    key: tx.secret(&account, &Kind::SshKey)?,
-                    fields: tx.secret_fields(&account)?,
-                })
-            })
-            .await
+        self.vault.call(move |tx| Stored::of(tx, &account)).await
     }
 
-    pub(super) async fn host_keys(&self, device: &Device) -> Result<HostKeys, DeviceError> {
-        let name = device.name.to_string();
-        let stored = self.vault.call(move |tx| tx.host_keys(&name)).await?;
+    /// What is stored of an account and of the one that logs in for it, at one instant.
+    pub(super) async fn stored_both(
+        &self,
+        account: &AccountName,
+        login: &AccountName,
+    ) -> Result<(Stored, Stored), VaultError> {
+        let (account, login) = (account.clone(), login.clone());
+        let both = move |tx: &dyn Ledger| {
+            let stored = Stored::of(tx, &account)?;
+            let of_login = if login == account { stored.clone() } else { Stored::of(tx, &login)? };
+            Ok((stored, of_login))
+        };
+        self.vault.call(both).await
+    }
+
+    /// What a login on a device needs of the vault: what is stored of the account, and the keys that the device may show.
+    pub(super) async fn stored_for_login(
+        &self,
+        account: &AccountName,
+        device: &Device,
+    ) -> Result<(Stored, HostKeys), DeviceError> {
+        let (account, name) = (account.clone(), device.name.clone());
+        let both = move |tx: &dyn Ledger| Ok((Stored::of(tx, &account)?, tx.host_keys(name.as_str())?));
+        let (stored, trusted) = self.vault.call(both).await?;
+        Ok((stored, Self::host_keys(device, trusted)?))
+    }
+
+    /// The keys that a device may show: those of the config, and those that an operator trusted.
+    fn host_keys(device: &Device, trusted: Vec<HostKeyRow>) -> Result<HostKeys, DeviceError> {
         let mut fingerprints = device.host_keys.clone();
-        fingerprints.extend(stored.into_iter().map(|row| row.fingerprint));
+        fingerprints.extend(trusted.into_iter().map(|row| row.fingerprint));
         let known = match &device.known_hosts {
             None => KnownHosts::default(),
             Some(file) => KnownHosts::read(file, &device.host, device.port).map_err(|error| DeviceError::Connect {
@@ -69,9 +96,9 @@ impl Core {
                 break;
             };
             let Some(account) = config.jump_login(gateway, user) else { break };
-            let stored = self.stored(&account.name).await?;
+            let (stored, host_keys) = self.stored_for_login(&account.name, gateway).await?;
             let login = self.login(config, account, stored, None, false);
-            hops.push(Hop { device: gateway.clone(), host_keys: self.host_keys(gateway).await?, login });
+            hops.push(Hop { device: gateway.clone(), host_keys, login });
             next = gateway.jump.clone();
         }
         hops.reverse();
@@ -141,11 +168,11 @@ fn login_prompts(template: &Checked) -> Vec<(Text, Text)> {
 /// Tag values of an account that `login` changes, the new password apart.
 pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, login_stored: &Stored) -> Values {
     let mut values = Values::default();
-    let mut set = |tag: &str, value: &str| values.set(tag, Secret::new(value.to_owned()));
+    let mut set = |tag: Cow<'static, str>, value: &str| values.set(tag, Secret::new(value.to_owned()));
     let device = &account.device;
     for fields in [&device.fields, &account.fields] {
         for (tag, value) in fields {
-            set(tag, value);
+            set(tag.clone().into(), value);
         }
     }
     let host = device.host.as_str();
@@ -154,17 +181,17 @@ pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, l
         if is_address { (device.name.as_str(), "") } else { host.split_once('.').unwrap_or((host, "")) };
     let login_domain = login.fields.get("DOMAIN").or_else(|| device.fields.get("DOMAIN"));
     if let Some(domain) = login_domain.filter(|_| !device.fields.contains_key("AUTH_DOMAIN")) {
-        set("AUTH_DOMAIN", domain);
+        set("AUTH_DOMAIN".into(), domain);
     }
-    set("USERNAME", account.name.user());
-    set("AUTH_USER", login.name.user());
-    set("IP", host);
-    set("HOSTNAME", short);
+    set("USERNAME".into(), account.name.user());
+    set("AUTH_USER".into(), login.name.user());
+    set("IP".into(), host);
+    set("HOSTNAME".into(), short);
     if !domain.is_empty() && !device.fields.contains_key("DOMAIN") {
-        set("DOMAIN", domain);
+        set("DOMAIN".into(), domain);
     }
     for (tag, value) in &stored.fields {
-        values.set(tag, value.clone());
+        values.set(tag.clone(), value.clone());
     }
     if let Some(password) = &stored.password {
         values.set("CURRENT_PASSWORD", password.clone());

@@ -1,5 +1,6 @@
 //! The values of a template's tags for one run.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
@@ -25,14 +26,14 @@ const CODES: &[&str] = &["TOTP_TOKEN", "AUTH_TOTP_TOKEN"];
 /// Tags and their values.
 #[derive(Debug, Clone, Default)]
 pub struct Values {
-    values: BTreeMap<String, Secret>,
+    values: BTreeMap<Cow<'static, str>, Secret>,
     codes: Vec<&'static str>,
 }
 
 impl Values {
     /// Sets a tag.
-    pub fn set(&mut self, tag: &str, value: Secret) {
-        self.values.insert(tag.to_owned(), value);
+    pub fn set(&mut self, tag: impl Into<Cow<'static, str>>, value: Secret) {
+        self.values.insert(tag.into(), value);
     }
 
     /// Says that codes can be made for `TOTP_TOKEN` or `AUTH_TOTP_TOKEN`.
@@ -80,7 +81,9 @@ impl Values {
         let mut text = text.to_owned();
         let mut by_length: Vec<_> = secrets.collect();
         // Where two tags have the same value, the account's own password is meant.
-        by_length.sort_by_key(|(tag, value)| (std::cmp::Reverse(value.expose().len()), tag.starts_with("AUTH"), *tag));
+        by_length.sort_by_key(|(tag, value)| {
+            (std::cmp::Reverse(value.expose().len()), tag.starts_with("AUTH"), (*tag).clone())
+        });
         for (tag, value) in by_length {
             text = text.replace(value.expose(), &format!("[#{tag}#]"));
         }
@@ -113,7 +116,7 @@ impl Values {
             match piece {
                 Piece::Literal(literal) => filled.push_str(literal),
                 Piece::Tag(tag, filter) => {
-                    let value = if CODES.contains(&tag.as_str()) { code } else { self.values.get(tag) };
+                    let value = if CODES.contains(&tag.as_str()) { code } else { self.values.get(tag.as_str()) };
                     let value = Zeroizing::new(value.map_or("", Secret::expose).to_owned());
                     let quoted = Zeroizing::new(filter.map_or_else(|| (*value).clone(), |filter| filter.quote(&value)));
                     filled.push_str(&Zeroizing::new(escape(&quoted)));
@@ -128,10 +131,12 @@ impl Values {
     pub fn masker(&self, secret_fields: &[String]) -> Masker {
         let mut masker = Masker::default();
         for (tag, value) in &self.values {
-            if tag.contains("PASSWORD") || secret_fields.contains(tag) {
+            if tag.contains("PASSWORD") || secret_fields.iter().any(|field| field == tag) {
                 masker.add(value);
                 // As a filter sends it, it may come back in an echo.
-                Filter::ALL.iter().for_each(|filter| masker.add(&Secret::new(filter.escape(value.expose()))));
+                for filter in Filter::ALL.into_iter().filter(|filter| filter.changes(value.expose())) {
+                    masker.add(&Secret::new(filter.escape(value.expose())));
+                }
             }
         }
         masker

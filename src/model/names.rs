@@ -145,12 +145,18 @@ impl serde::Serialize for AccountName {
     }
 }
 
+/// Whether a byte is an unreserved character of RFC 3986 (section 2.3).
+#[must_use]
+pub fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
 /// A text in which all but the unreserved characters of RFC 3986 (section 2.3) is encoded.
 #[must_use]
 pub fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if is_unreserved(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');

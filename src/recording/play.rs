@@ -37,10 +37,10 @@ fn values(template: &Checked, scene: &Scene) -> Values {
             "DOMAIN" | "AUTH_DOMAIN" => "example.com".to_owned(),
             other => other.to_ascii_lowercase(),
         };
-        values.set(tag, Secret::new(value));
+        values.set(tag.to_owned(), Secret::new(value));
     }
     for (tag, value) in &scene.values {
-        values.set(tag, Secret::new(value.clone()));
+        values.set(tag.clone(), Secret::new(value.clone()));
     }
     values
 }

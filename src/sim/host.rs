@@ -159,7 +159,7 @@ impl Time for SimTime {
 
     fn look_again(&self) -> Waiting<'static, ()> {
         // What nobody woke it for is looked at every half minute too; here that is not worth the while.
-        let (universe, in_a_while) = (self.0.clone(), self.0.on.sleep(2 * 3_600_000));
+        let (universe, in_a_while) = (self.0.clone(), self.0.on.sleep(6 * 3_600_000));
         Box::pin(async move {
             tokio::select! {
                 biased;

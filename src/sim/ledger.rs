@@ -1,6 +1,7 @@
 //! A vault in memory: what SQLite keeps, without SQLite, so that a history takes microseconds. A property test holds the
 //! two against each other.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,12 +42,12 @@ impl<'a> Pages<'a> {
     }
 }
 
-fn text_of(kind: &Kind) -> String {
+fn text_of(kind: &Kind) -> Cow<'static, str> {
     match kind {
-        Kind::Password => "password".into(),
-        Kind::Totp => "totp".into(),
-        Kind::SshKey => "ssh-key".into(),
-        Kind::Field(name) => format!("field:{name}"),
+        Kind::Password => Cow::Borrowed("password"),
+        Kind::Totp => Cow::Borrowed("totp"),
+        Kind::SshKey => Cow::Borrowed("ssh-key"),
+        Kind::Field(name) => Cow::Owned(format!("field:{name}")),
     }
 }
 
@@ -167,7 +168,7 @@ impl Secrets for Pages<'_> {
     fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError> {
         self.write(account, now, |book| {
             if *kind != Kind::Password {
-                Arc::make_mut(&mut book.others).insert(text_of(kind), secret.clone());
+                Arc::make_mut(&mut book.others).insert(text_of(kind).into_owned(), secret.clone());
                 return;
             }
             let number = book.add_password(secret, now);
@@ -189,7 +190,7 @@ impl Secrets for Pages<'_> {
     fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError> {
         let found = self.read(account, |book| match kind {
             Kind::Password => book.password(book.current).cloned(),
-            _ => book.others.get(&text_of(kind)).cloned(),
+            _ => book.others.get(&*text_of(kind)).cloned(),
         });
         Ok(found.flatten())
     }

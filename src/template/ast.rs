@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::model::percent_encode;
+use crate::model::{is_unreserved, percent_encode};
 
 /// A piece of an argument: plain text, or the name of a tag to be replaced when the line is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,17 @@ impl Filter {
             Self::Tcl => format!("\"{inside}\""),
             Self::Url | Self::Xml => inside,
         }
+    }
+
+    /// Whether the value stands otherwise between the quotes than by itself.
+    #[must_use]
+    pub fn changes(self, value: &str) -> bool {
+        value.bytes().any(|byte| match self {
+            Self::Sh | Self::Sql => byte == b'\'',
+            Self::Tcl => b"$[]{}\"\\;".contains(&byte),
+            Self::Url => !is_unreserved(byte),
+            Self::Xml => b"&<>\"'".contains(&byte),
+        })
     }
 
     /// The value as it stands between the quotes.

@@ -216,6 +216,13 @@ fn any_line() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
+    fn a_filter_tells_whether_it_changes_a_value(value in "[ -~ä]{0,12}") {
+        for filter in Filter::ALL {
+            prop_assert_eq!(filter.changes(&value), filter.escape(&value) != value, "{}", filter.name());
+        }
+    }
+
+    #[test]
     fn the_parser_never_panics(text in proptest::collection::vec(any_line(), 0..12)) {
         let _ = load(Path::new("t"), &text.join("\n"));
     }

@@ -27,6 +27,13 @@ impl Algorithm {
             Self::Sha512 => "SHA512",
         }
     }
+
+    /// However it is written: `sha-256`, `HMAC_SHA256`.
+    fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Sha1, Self::Sha256, Self::Sha512];
+        let named = |name: &str| all.into_iter().find(|algorithm| algorithm.name() == name);
+        named(text).or_else(|| named(text.to_ascii_uppercase().replace(['-', '_'], "").trim_start_matches("HMAC")))
+    }
 }
 
 /// What is wrong with a seed; the seed itself is never in it.
@@ -116,23 +123,20 @@ impl Seed {
         let query = query.split('#').next().unwrap_or_default();
         let (mut key, mut algorithm, mut digits, mut period) = (None, Algorithm::Sha1, 6, 30);
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let value = percent_decode(value);
+            let decoded;
+            let value = if value.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+                decoded = percent_decode(value);
+                decoded.as_str()
+            } else {
+                value
+            };
             let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
             match ["secret", "algorithm", "digits", "period"].into_iter().find(|wanted| is(wanted)).unwrap_or_default()
             {
-                "secret" => key = Some(base32(&value)?),
+                "secret" => key = Some(base32(value)?),
                 "algorithm" => {
-                    algorithm = match value.to_ascii_uppercase().replace(['-', '_'], "").trim_start_matches("HMAC") {
-                        "SHA1" => Algorithm::Sha1,
-                        "SHA256" => Algorithm::Sha256,
-                        "SHA512" => Algorithm::Sha512,
-                        _ => {
-                            return Err(SeedError::BadParameter {
-                                name: "algorithm",
-                                what: "not SHA1, SHA256 or SHA512",
-                            });
-                        }
-                    }
+                    let wrong = SeedError::BadParameter { name: "algorithm", what: "not SHA1, SHA256 or SHA512" };
+                    algorithm = Algorithm::parse(value).ok_or(wrong)?;
                 }
                 "digits" => digits = value.parse().unwrap_or(0),
                 "period" => period = value.parse().unwrap_or(0),
@@ -195,24 +199,27 @@ impl Seed {
 }
 
 fn base32(text: &str) -> Result<Zeroizing<Vec<u8>>, SeedError> {
-    let mut clean = Zeroizing::new(String::with_capacity(text.len()));
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        clean.push_str(text);
-        clean.make_ascii_uppercase();
+    let is_digit = |byte: u8| matches!(byte, b'A'..=b'Z' | b'2'..=b'7');
+    let mut clean = Zeroizing::new(String::new());
+    // As the vault holds it, it is clean.
+    let text = if text.bytes().all(is_digit) {
+        text
     } else {
+        clean.reserve(text.len());
         clean.extend(text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_uppercase()));
-    }
-    let clean = clean.trim_end_matches('=');
-    if clean.is_empty() {
+        let digits = clean.trim_end_matches('=');
+        if let Some(at) = digits.chars().position(|c| !u8::try_from(c).is_ok_and(is_digit)) {
+            return Err(SeedError::BadCharacter { position: at + 1 });
+        }
+        digits
+    };
+    if text.is_empty() {
         return Err(SeedError::Empty);
     }
-    if let Some(at) = clean.chars().position(|c| !matches!(c, 'A'..='Z' | '2'..='7')) {
-        return Err(SeedError::BadCharacter { position: at + 1 });
+    if matches!(text.len() % 8, 1 | 3 | 6) {
+        return Err(SeedError::BadLength(text.len()));
     }
-    if matches!(clean.len() % 8, 1 | 3 | 6) {
-        return Err(SeedError::BadLength(clean.len()));
-    }
-    lenient_base32().decode(clean.as_bytes()).map(Zeroizing::new).map_err(|_| SeedError::BadLength(clean.len()))
+    lenient_base32().decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| SeedError::BadLength(text.len()))
 }
 
 /// Trailing bits that are not zero are common in hand-made seeds, and authenticator programs ignore them.
@@ -227,9 +234,6 @@ fn lenient_base32() -> &'static Encoding {
 
 fn percent_decode(text: &str) -> Zeroizing<String> {
     let bytes = text.as_bytes();
-    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Zeroizing::new(text.to_owned());
-    }
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;
     while at < bytes.len() {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::super::admission::in_words;
 use super::super::values::Stored;
 use super::{Attempt, lock};
-use crate::device::{DeviceError, Hop, Login, RunContext, Session, Watcher, connect, run_template};
+use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Run, Verdict};
 use crate::model::AccountName;
 use crate::policy::DAY_MS;
@@ -92,7 +92,7 @@ impl Attempt {
     }
 
     pub(super) async fn open_session(&self) -> Result<Session, DeviceError> {
-        let stored = self.core.stored(&self.login.name).await?;
+        let (stored, host_keys) = self.core.stored_for_login(&self.login.name, &self.account.device).await?;
         // Only an account that logs in as itself can be asked for its own new password.
         let own = self.login.name == self.account.name;
         let new = lock(&self.candidate).as_ref().filter(|_| own).map(|candidate| candidate.secret().clone());
@@ -100,17 +100,17 @@ impl Attempt {
         // A refusal of the last attempts may have been of the code, too.
         login.probe = self.probing.load(Ordering::SeqCst)
             || self.core.transport.risks.was_refused(&self.login.name, login.budget).await;
-        let hops = self.hops(login).await?;
+        let hops = self.hops(login, host_keys).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
         let session = connect(&self.core.transport, &hops, bound, self).await?;
         self.probing.store(false, Ordering::SeqCst);
         Ok(session)
     }
 
-    pub(super) async fn hops(&self, login: Login) -> Result<Vec<Hop>, DeviceError> {
+    pub(super) async fn hops(&self, login: Login, host_keys: HostKeys) -> Result<Vec<Hop>, DeviceError> {
         let device = &self.account.device;
         let mut hops = self.core.jumps(&self.config, device, login.account.user()).await?;
-        hops.push(Hop { device: device.clone(), host_keys: self.core.host_keys(device).await?, login });
+        hops.push(Hop { device: device.clone(), host_keys, login });
         let mut masker = lock(&self.masker);
         for password in hops.iter().flat_map(|hop| [&hop.login.password, &hop.login.new_password]).flatten() {
             masker.add(password);
@@ -324,7 +324,7 @@ impl Attempt {
     }
 
     pub(super) async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
-        let mut stored = self.core.stored(&self.account.name).await?;
+        let (mut stored, host_keys) = self.core.stored_for_login(&self.account.name, &self.account.device).await?;
         if which == Which::New {
             stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());
         }
@@ -333,7 +333,7 @@ impl Attempt {
         }
         let mut login = self.core.login(&self.config, &self.account, stored, None, true);
         login.probe = self.probing.load(Ordering::SeqCst);
-        let hops = self.hops(login).await?;
+        let hops = self.hops(login, host_keys).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
         let session = connect(&self.core.transport, &hops, bound, self).await?;
         self.probing.store(false, Ordering::SeqCst);

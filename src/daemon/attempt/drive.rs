@@ -76,7 +76,7 @@ impl Attempt {
             (self.account.clone(), self.login.name.clone(), self.id.clone(), self.request.trigger);
         let candidate = lock(&self.candidate).clone();
         let begins = matches!(persist, Persist::Prepared | Persist::Mending);
-        let start = begins.then(|| self.row(None, None, None));
+        let start = begins.then(|| self.open_row(self.steps_so_far()));
         self.core
             .vault
             .call(move |tx| {

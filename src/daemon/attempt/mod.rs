@@ -42,7 +42,7 @@ pub struct Request {
     /// Who asks; `None` for rotord itself.
     pub actor: Option<Actor>,
     /// The job that asks.
-    pub job: Option<String>,
+    pub job: Option<Arc<str>>,
     /// Why, in the words of who asks.
     pub reason: Option<String>,
     /// Accounts asked for together with this one: whoever asks sees to it that they change after their parents.
@@ -404,12 +404,7 @@ impl Attempt {
     }
 
     async fn values(&self) -> Result<(crate::dialogue::Values, Stored, Stored), DeviceError> {
-        let stored = self.core.stored(&self.account.name).await?;
-        let login_stored = if self.login.name == self.account.name {
-            stored.clone()
-        } else {
-            self.core.stored(&self.login.name).await?
-        };
+        let (stored, login_stored) = self.core.stored_both(&self.account.name, &self.login.name).await?;
         let mut values = base_values(&self.account, &self.login, &stored, &login_stored);
         if let Some(candidate) = &*lock(&self.candidate) {
             values.set("NEW_PASSWORD", candidate.secret().clone());

@@ -20,7 +20,7 @@ impl Core {
         self: &Arc<Self>,
         account: &AccountName,
         actor: Option<Actor>,
-        job: Option<String>,
+        job: Option<Arc<str>>,
     ) -> RotationResult {
         let config = self.config();
         let trigger = if job.is_some() { Trigger::Schedule } else { Trigger::Command };
@@ -47,7 +47,7 @@ impl Core {
     }
 
     /// A job's look at an account: what was looked at today, and what is being found out anyway, is left alone.
-    pub(in crate::daemon) async fn verify_for_job(self: &Arc<Self>, account: AccountName, job: String) {
+    pub(in crate::daemon) async fn verify_for_job(self: &Arc<Self>, account: AccountName, job: Arc<str>) {
         let (name, now) = (account.clone(), self.clock.now());
         let due = self.vault.call(move |tx| {
             let row = tx.account(&name)?;
@@ -85,7 +85,7 @@ impl Attempt {
             _ => (Outcome::Failed, why),
         };
         let now = self.core.clock.now();
-        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         let refused = outcome == Outcome::Unknown;
         let mends = refused && self.account.mends_itself();

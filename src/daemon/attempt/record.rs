@@ -44,17 +44,28 @@ impl Attempt {
         )
     }
 
-    pub(super) fn row(&self, ended: Option<i64>, outcome: Option<Outcome>, detail: Option<&str>) -> AttemptRow {
+    /// The attempt's row at its end. The steps go into it.
+    pub(super) fn row(&self, ended: i64, outcome: Outcome, detail: &str) -> AttemptRow {
+        AttemptRow {
+            ended: Some(ended),
+            outcome: Some(outcome.as_str().to_owned()),
+            detail: Some(detail.to_owned()),
+            ..self.open_row(std::mem::take(&mut *lock(&self.steps)).into())
+        }
+    }
+
+    /// The attempt's row while it is under way.
+    pub(super) fn open_row(&self, steps: Arc<[Step]>) -> AttemptRow {
         AttemptRow {
             id: self.id.to_string(),
             account: self.account.name.to_string(),
             started: self.started,
-            ended,
+            ended: None,
             trigger: self.request.trigger.as_str().to_owned(),
             actor: self.request.actor.clone(),
-            outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
-            detail: detail.map(str::to_owned),
-            steps: self.steps_so_far(),
+            outcome: None,
+            detail: None,
+            steps,
         }
     }
 
@@ -84,7 +95,7 @@ impl Attempt {
     /// the transition told none.
     pub(super) async fn close(&self, outcome: Outcome, detail: String, event: Option<&'static str>) -> RotationResult {
         let now = self.core.clock.now();
-        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);

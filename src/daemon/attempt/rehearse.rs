@@ -61,7 +61,7 @@ impl Attempt {
             Err(why) => (Outcome::Failed, why),
         };
         let now = self.core.clock.now();
-        let row = self.row(Some(now.wall_ms), Some(outcome), Some(&detail));
+        let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         let ran = format!("sha256:{}; {detail}", self.template.sha256());
         let draft = crate::audit::Draft { outcome: Some(outcome), ..self.draft("template.rehearsed").detail(ran) };

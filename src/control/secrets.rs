@@ -1,7 +1,6 @@
 //! Secrets in and out: every one that leaves is on record.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -60,7 +59,7 @@ pub(super) async fn otp(
     let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
     let period = seed.period();
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
-    let issued = core.transport.codes.issue(&seed, Aim::At(&account.device()), earliest, |_: Duration| {}).await?;
+    let issued = core.transport.codes.issue(&seed, &Aim::at(&account.device()), earliest, |_| {}).await?;
     core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step))).await?;
     let ends = issued.step.saturating_add_signed(1 - issued.ahead) * period;
     let seconds_left = ends.saturating_sub(core.clock.now().unix_seconds());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 
-use super::codes::Aim;
+use super::codes::{Aim, By, Turn, WaitsFor};
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::wire::{Ask, Link, Methods, Reply};
@@ -38,9 +38,12 @@ struct Exchange<'a, W: Watcher> {
     link: &'a mut dyn Link,
     device: &'a Device,
     login: &'a Login,
+    aim: Aim,
     on: &'a Transport,
     clock: &'a Clock,
     watcher: &'a W,
+    /// Held until the login has its code.
+    turn: Option<Turn>,
     /// Taken before the first secret leaves.
     risk: Option<Risk>,
     password_sent: bool,
@@ -49,11 +52,49 @@ struct Exchange<'a, W: Watcher> {
     committed: bool,
 }
 
-/// Logs in. `true` where the device demanded the new password on the way and took it.
+impl Login {
+    /// By which clock its codes are made, as things stand: a refusal of late may have been one of the code.
+    async fn by(&self, on: &Transport) -> By {
+        if self.probe {
+            return By::Probing;
+        }
+        match (on.risks.was_refused(&self.account, self.budget).await, self.prove) {
+            (false, _) => By::Known,
+            (true, false) => By::Probing,
+            (true, true) => By::KnownInTheMiddle,
+        }
+    }
+
+    /// Waits for its turn, and for the time step of the code that it will be asked for. Looked at last after all others
+    /// that it waited for: one of them may have been refused.
+    pub(super) async fn turn<W: Watcher>(
+        &self,
+        device: &Device,
+        on: &Transport,
+        watcher: &W,
+    ) -> Result<(Option<Turn>, Aim), DeviceError> {
+        let waiting = |what: WaitsFor| watcher.step(what.to_string());
+        let seed = self.seed.as_ref();
+        let turn = match seed {
+            Some(seed) => on.codes.turn(&self.account, seed, waiting).await,
+            None => None,
+        };
+        loop {
+            let aim = Aim { device: device.name.clone(), by: self.by(on).await };
+            let Some(seed) = seed.filter(|_| turn.is_some()) else { return Ok((turn, aim)) };
+            if on.codes.is_free(seed, &aim, waiting).await? {
+                return Ok((turn, aim));
+            }
+        }
+    }
+}
+
+/// Logs in, with codes of this aim; its turn is over once it has its code. `true` where the device demanded the new password on the way and took it.
 pub(super) async fn log_in<W: Watcher>(
     link: &mut dyn Link,
     device: &Device,
     login: &Login,
+    (turn, aim): (Option<Turn>, Aim),
     on: &Transport,
     watcher: &W,
 ) -> Result<bool, DeviceError> {
@@ -62,9 +103,11 @@ pub(super) async fn log_in<W: Watcher>(
         link,
         device,
         login,
+        aim,
         on,
         clock,
         watcher,
+        turn,
         risk: None,
         password_sent: false,
         ahead: None,
@@ -72,15 +115,20 @@ pub(super) async fn log_in<W: Watcher>(
     };
     let end = exchange.run().await;
     let taken = matches!(end, Ok(()) | Err(DeviceError::Prompt(PromptError::NewDemanded)));
+    exchange.turn = None;
+    if taken && login.seed.is_some() {
+        on.codes.was_asked(&login.account, exchange.ahead.is_some());
+    }
     if let Some(risk) = exchange.risk.take().filter(|_| taken) {
         risk.worked().await;
     }
     if let Some(ahead) = exchange.ahead {
         if taken {
-            if let Some(steps) = on.codes.took(&device.name, ahead, login.prove && !login.probe).await {
+            let sure = login.prove && exchange.aim.by == By::Known;
+            if let Some(steps) = on.codes.took(&device.name, ahead, sure).await {
                 watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
-        } else if login.probe && end.as_ref().is_err_and(DeviceError::may_be_refusal) {
+        } else if exchange.aim.by == By::Probing && end.as_ref().is_err_and(DeviceError::may_be_refusal) {
             on.codes.missed(&device.name).await;
         }
     }
@@ -187,13 +235,12 @@ impl<W: Watcher> Exchange<'_, W> {
                 self.login.account
             ),
         })?;
-        let waiting =
-            |time: Duration| self.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
-        let device = &self.device.name;
-        let aim = if self.login.probe { Aim::Probing(device) } else { Aim::At(device) };
-        let issued = self.on.codes.issue(seed, aim, None, waiting).await?;
+        let waiting = |what: WaitsFor| self.watcher.step(what.to_string());
+        let issued = self.on.codes.issue(seed, &self.aim, None, waiting).await?;
+        // Whoever waits for this one's turn to end may begin.
+        self.turn = None;
         self.ahead = Some(issued.ahead);
-        if self.login.probe && issued.ahead != 0 {
+        if self.aim.by == By::Probing && issued.ahead != 0 {
             self.watcher.step(format!("trying a code {:+} steps off: the device's clock may be wrong", issued.ahead));
         }
         Ok(issued.code)

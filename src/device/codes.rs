@@ -1,26 +1,93 @@
-//! One-time codes, reserved in the vault before anybody sees them.
+//! One-time codes, reserved in the vault before anybody sees them, and the order in which logins get them.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
+
 use crate::clock::Clock;
-use crate::model::{DeviceName, Secret};
-use crate::totp::{Seed, Skew};
-use crate::vault::{Reservation, Vault, VaultError};
+use crate::model::{AccountName, DeviceName, Secret};
+use crate::totp::{Pick, Seed, Skew, Timing, Wanted};
+use crate::vault::{Ledger, Reservation, Vault, VaultError};
+
+/// Who logs in next with a seed, by the seed's hash.
+type Queues = HashMap<[u8; 32], Arc<Queue<()>>>;
 
 /// Makes codes by the single-use rule.
 #[derive(Debug, Clone)]
 pub struct Codes {
     vault: Vault,
     clock: Clock,
+    queues: Arc<Mutex<Queues>>,
+    /// Accounts with a seed whose last login was not asked for a code.
+    unasked: Arc<Mutex<HashSet<AccountName>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A login's turn to get a code of its seed: until this is dropped, no other login of the seed begins.
+#[derive(Debug)]
+pub struct Turn {
+    _held: OwnedMutexGuard<()>,
+}
+
+/// What a login waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Those that log in with the same seed and came before.
+    Others,
+    /// The time step of the next code that may be sent, for so long.
+    Step(Duration),
+}
+
+impl std::fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Others => f.write_str("waiting for other logins with the same TOTP seed"),
+            Self::Step(time) => write!(f, "waiting {:.1} s for a fresh code", time.as_secs_f64()),
+        }
+    }
 }
 
 /// By which clock a code is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim<'a> {
+pub enum By {
     /// The host's, set right by what is known of the device's.
-    At(&'a DeviceName),
-    /// One that the device may have, where codes of the known one were refused.
-    Probing(&'a DeviceName),
+    Known,
+    /// The same, in the middle of a step: a login was refused of late, and it may have been for its code.
+    KnownInTheMiddle,
+    /// One that the device may have, where codes of the known one were refused. It is to work from the begin of a step on,
+    /// since most codes are sent then.
+    Probing,
+}
+
+/// For which device a code is made, and by which clock.
+#[derive(Debug, Clone)]
+pub struct Aim {
+    /// The device.
+    pub device: DeviceName,
+    /// The clock.
+    pub by: By,
+}
+
+impl Aim {
+    /// At a device, by its clock as far as that is known.
+    #[must_use]
+    pub fn at(device: &DeviceName) -> Self {
+        Self { device: device.clone(), by: By::Known }
+    }
+
+    /// The code that is wanted, by what is known of the device's clock.
+    fn wanted(&self, tx: &dyn Ledger, earliest: Option<u64>) -> Result<Wanted, VaultError> {
+        let known: Skew = tx.skew(&self.device)?;
+        let ahead = if self.by == By::Probing { known.probe() } else { known.steps };
+        let timing = if self.by == By::KnownInTheMiddle { Timing::Middle } else { Timing::Soon };
+        Ok(Wanted { ahead, timing, earliest })
+    }
 }
 
 /// A code and where it stands in time.
@@ -38,7 +105,7 @@ impl Codes {
     /// Codes of this vault.
     #[must_use]
     pub fn new(vault: Vault, clock: Clock) -> Self {
-        Self { vault, clock }
+        Self { vault, clock, queues: Arc::default(), unasked: Arc::default() }
     }
 
     /// The clock by which codes are made.
@@ -76,35 +143,79 @@ impl Codes {
         }
     }
 
+    /// Waits for an account's turn to log in with its seed, in the order of those who ask: a device hangs up on a login that
+    /// has sent its password and then waits for minutes until others of the same seed have had their codes, or counts it as
+    /// a refused one. `None` where the last login of the account was not asked for a code.
+    pub async fn turn(&self, account: &AccountName, seed: &Seed, waiting: impl Fn(WaitsFor)) -> Option<Turn> {
+        if lock(&self.unasked).contains(account) {
+            return None;
+        }
+        let queue = lock(&self.queues).entry(Sha256::digest(seed.key()).into()).or_default().clone();
+        let held = match queue.clone().try_lock_owned() {
+            Ok(held) => held,
+            Err(_) => {
+                waiting(WaitsFor::Others);
+                queue.lock_owned().await
+            }
+        };
+        Some(Turn { _held: held })
+    }
+
+    /// Whether a code that was never used may be sent now; where none may, it waits until one should. Nothing is reserved.
+    ///
+    /// # Errors
+    /// The vault failed.
+    pub async fn is_free(&self, seed: &Seed, aim: &Aim, waiting: impl Fn(WaitsFor)) -> Result<bool, VaultError> {
+        let now = self.clock.now();
+        let (seed, aim) = (seed.clone(), aim.clone());
+        let free = self.vault.call(move |tx| tx.free_code(&seed, aim.wanted(tx, None)?, &now));
+        match free.await? {
+            Pick::Use(_) => Ok(true),
+            Pick::WaitUntil(until) => {
+                self.wait(until, now.wall_ms, &waiting).await;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether a login that worked was asked for a code.
+    pub fn was_asked(&self, account: &AccountName, asked: bool) {
+        let mut unasked = lock(&self.unasked);
+        if asked {
+            unasked.remove(account);
+        } else {
+            unasked.insert(account.clone());
+        }
+    }
+
+    async fn wait(&self, until_ms: i64, now_ms: i64, waiting: &impl Fn(WaitsFor)) {
+        let wait = Duration::from_millis(u64::try_from(until_ms - now_ms).unwrap_or(0).max(1));
+        waiting(WaitsFor::Step(wait));
+        self.clock.sleep(wait).await;
+    }
+
     /// Makes a code that was never used, waiting for the next time step where it must. With `earliest`, only a step
-    /// from there on will do. `waiting` is told how long the wait is.
+    /// from there on will do, by the host's clock. `waiting` is told of each wait.
     ///
     /// # Errors
     /// The vault failed: no code may be used.
     pub async fn issue(
         &self,
         seed: &Seed,
-        aim: Aim<'_>,
+        aim: &Aim,
         earliest: Option<u64>,
-        waiting: impl Fn(Duration),
+        waiting: impl Fn(WaitsFor),
     ) -> Result<Issued, VaultError> {
         loop {
             let now = self.clock.now();
-            let (seed, at) = (seed.clone(), now);
-            let (Aim::At(device) | Aim::Probing(device)) = aim;
-            let (device, probing) = (device.clone(), matches!(aim, Aim::Probing(_)));
+            let (seed, aim) = (seed.clone(), aim.clone());
             let reserved = self.vault.call(move |tx| {
-                let known: Skew = tx.skew(&device)?;
-                let ahead = if probing { known.probe() } else { known.steps };
-                Ok((tx.reserve_code(&seed, ahead, earliest, &at)?, ahead))
+                let wanted = aim.wanted(tx, earliest)?;
+                Ok((tx.reserve_code(&seed, wanted, &now)?, wanted.ahead))
             });
             match reserved.await? {
                 (Reservation::Code { code, step }, ahead) => return Ok(Issued { code, step, ahead }),
-                (Reservation::WaitUntil(until), _) => {
-                    let wait = Duration::from_millis(u64::try_from(until - now.wall_ms).unwrap_or(0).max(1));
-                    waiting(wait);
-                    self.clock.sleep(wait).await;
-                }
+                (Reservation::WaitUntil(until), _) => self.wait(until, now.wall_ms, &waiting).await,
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::policy::Limit;
 use crate::template::Text;
 use crate::totp::Seed;
 
-pub use codes::{Aim, Codes};
+pub use codes::{Aim, By, Codes, Turn, WaitsFor};
 pub use error::DeviceError;
 pub use hostkeys::{HostKeys, KnownHosts};
 pub use risks::{Risk, Risks};
@@ -79,6 +79,7 @@ pub struct Login {
     pub values: Values,
     /// Whether the login must have asked for the password, since it is to prove it.
     pub prove: bool,
-    /// Whether codes of another time step may be tried, since the device's clock may be off.
+    /// Whether codes of another time step are tried, since the device's clock may be off. A login that proves nothing does
+    /// so, too, where one of the account was refused of late.
     pub probe: bool,
 }

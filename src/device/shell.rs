@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::codes::Aim;
+use super::codes::{Aim, WaitsFor};
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::ssh::Session;
@@ -291,7 +291,6 @@ async fn code<W: Watcher>(
         Whose::Login => context.login_seed,
     };
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
-    let waiting =
-        |time: Duration| context.watcher.step(format!("waiting {:.1} s for a fresh code", time.as_secs_f64()));
-    Ok(context.on.codes.issue(seed, Aim::At(device), None, waiting).await?.code)
+    let waiting = |what: WaitsFor| context.watcher.step(what.to_string());
+    Ok(context.on.codes.issue(seed, &Aim::at(device), None, waiting).await?.code)
 }

@@ -347,6 +347,7 @@ pub async fn connect<W: Watcher>(
     for hop in hops {
         let device = hop.device.clone();
         let time = bound.max(device.connect_timeout);
+        let turn = hop.login.turn(&device, on, watcher).await?;
         let jump = last.take().map(|(link, ..)| link);
         let opened = in_time(clock, &device, time, async {
             let stream = match &jump {
@@ -359,7 +360,7 @@ pub async fn connect<W: Watcher>(
         jumps.extend(jump);
         let (mut link, fingerprint) = opened?;
         watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
-        let changed = log_in(link.as_mut(), &device, &hop.login, on, watcher).await?;
+        let changed = log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await?;
         watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
         last = Some((link, changed, device));
     }

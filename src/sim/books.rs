@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{AccountName, Moment, Secret};
 use crate::rotation::Phase;
-use crate::totp::Skew;
+use crate::totp::{Pick, Seed, Skew, Wanted, pick_step};
 use crate::vault::{AccountRow, HostKeyRow};
 
 #[derive(Debug, Clone)]
@@ -213,6 +213,11 @@ impl Books {
             place
         });
         self.book_mut(place)
+    }
+
+    /// Picks a step of a seed; `key` is the seed's.
+    pub(super) fn pick(&self, key: &Arc<[u8]>, seed: &Seed, wanted: Wanted, now: &Moment) -> Pick {
+        pick_step(now.wall_ms, seed.period(), wanted, |step| self.used.contains(&(key.clone(), step)))
     }
 
     pub(super) fn set_job(&mut self, job: &str, at: i64) {

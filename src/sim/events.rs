@@ -174,7 +174,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let device = account.device();
                 let uri = core.vault.call(move |tx| tx.secret(&account, &Kind::Totp)).await;
                 if let Ok(Some(Ok(seed))) = uri.map(|uri| uri.map(|uri| Seed::parse(uri.expose()))) {
-                    drop(core.transport.codes.issue(&seed, Aim::At(&device), None, |_| {}).await);
+                    drop(core.transport.codes.issue(&seed, &Aim::at(&device), None, |_| {}).await);
                 }
             }
             Fault::OperatorStores => {

@@ -116,6 +116,8 @@ pub(super) struct SimLink {
     device: String,
     asks: Asks,
     attempt: Attempt,
+    /// When it was opened, in true time.
+    since: i64,
     open: bool,
     /// Counted among the device's sessions.
     counted: bool,
@@ -161,7 +163,8 @@ impl Wire for SimWire {
             let attempt =
                 Attempt { user: String::new(), password: None, code: None, round: 0, new: None, proved: false };
             let universe = self.0.clone();
-            let link = SimLink { universe, device: name, asks, attempt, open: true, counted: false, impostor };
+            let since = self.0.now();
+            let link = SimLink { universe, device: name, asks, attempt, since, open: true, counted: false, impostor };
             Ok((Box::new(link) as Box<dyn Link>, fingerprint))
         })
     }
@@ -341,6 +344,9 @@ impl User {
     }
 }
 
+/// A device hangs up on whoever is not logged in by then, in milliseconds: OpenSSH's `LoginGraceTime` (sshd_config(5)).
+const LOGIN_GRACE: i64 = 120_000;
+
 impl Link for SimLink {
     fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
         Box::pin(async move {
@@ -357,7 +363,8 @@ impl Link for SimLink {
             self.universe.act().await;
             let wait = if self.universe.fault(Fault::Late) { 40_000 } else { 30 };
             self.universe.wait(wait).await;
-            if !self.open || self.universe.fault(Fault::Cut) || self.is_down() {
+            let late = self.universe.now() - self.since > LOGIN_GRACE;
+            if !self.open || late || self.universe.fault(Fault::Cut) || self.is_down() {
                 excuse(self);
                 self.open = false;
                 return Err("the device hung up".into());

@@ -11,7 +11,7 @@ use crate::audit::Draft;
 use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
 use crate::rotation::{Persist, Phase};
-use crate::totp::{Pick, Seed, Skew, pick_step};
+use crate::totp::{Pick, Seed, Skew, Wanted};
 use crate::vault::{
     AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
     Transitions, VaultError, Waits,
@@ -354,20 +354,14 @@ impl Transitions for Pages<'_> {
         Ok(stamps.unwrap_or_default())
     }
 
-    fn reserve_code(
-        &self,
-        seed: &Seed,
-        ahead: i64,
-        earliest: Option<u64>,
-        now: &Moment,
-    ) -> Result<Reservation, VaultError> {
+    fn free_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError> {
+        Ok(self.0.borrow().pick(&seed.key().into(), seed, wanted, now))
+    }
+
+    fn reserve_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Reservation, VaultError> {
         let key: Arc<[u8]> = seed.key().into();
         let mut books = self.0.borrow_mut();
-        let pick = pick_step(now.wall_ms, seed.period(), ahead, |step| {
-            earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead))
-                || books.used.contains(&(key.clone(), step))
-        });
-        Ok(match pick {
+        Ok(match books.pick(&key, seed, wanted, now) {
             Pick::WaitUntil(at) => Reservation::WaitUntil(at),
             Pick::Use(step) => {
                 let code = seed.code(step);

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::BootId;
 use crate::rotation::{Doubt, Which};
+use crate::totp::Timing;
 use crate::vault::{Ledger, Vault, VaultKey};
 
 fn account(n: u8) -> AccountName {
@@ -45,10 +46,14 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         18 => format!("{:?}", tx.set_verified(&name, now)),
         19 => {
             let seed = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
-            match tx.reserve_code(&seed, i64::from(n % 3) - 1, None, now)? {
+            let timing = if n.is_multiple_of(4) { Timing::Middle } else { Timing::Soon };
+            let wanted = Wanted { ahead: i64::from(n % 3) - 1, timing, earliest: None };
+            let free = tx.free_code(&seed, wanted, now)?;
+            let reserved = match tx.reserve_code(&seed, wanted, now)? {
                 Reservation::Code { step, .. } => format!("step {step}"),
                 Reservation::WaitUntil(at) => format!("until {at}"),
-            }
+            };
+            format!("{free:?} {reserved}")
         }
         20 => format!("{:?}", tx.clock_was_set(now)),
         21 => format!("{:?}", tx.forget_old(now)),

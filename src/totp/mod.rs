@@ -7,5 +7,5 @@ mod single_use;
 mod skew;
 
 pub use seed::{Algorithm, Seed, SeedError};
-pub use single_use::{Pick, pick_step};
+pub use single_use::{Pick, Timing, Wanted, pick_step};
 pub use skew::{Skew, WINDOW};

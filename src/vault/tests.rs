@@ -6,7 +6,7 @@ use super::*;
 use crate::audit::{Draft, verify_files};
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret, Step};
 use crate::rotation::{Persist, Phase};
-use crate::totp::Seed;
+use crate::totp::{Seed, Wanted};
 
 fn now(wall_ms: i64) -> Moment {
     Moment { wall_ms, boot: BootId::of("b"), since_boot_ms: wall_ms }
@@ -140,15 +140,15 @@ async fn no_code_is_handed_out_twice_whoever_shares_the_seed() {
     let place = place();
     let vault = place.open().unwrap();
     let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
-    let first = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
+    let first = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(60_500))).await.unwrap();
     assert!(matches!(first, Reservation::Code { step: 2, .. }));
     drop(vault);
     let vault = reopen(&place);
-    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(61_000))).await.unwrap();
     assert!(matches!(again, Reservation::WaitUntil(90_500)));
-    let later = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(90_500))).await.unwrap();
+    let later = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(90_500))).await.unwrap();
     assert!(matches!(later, Reservation::Code { step: 3, .. }));
-    let back = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
+    let back = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(60_500))).await.unwrap();
     assert!(matches!(back, Reservation::WaitUntil(120_500)), "a clock set back does not help");
 }
 
@@ -282,7 +282,7 @@ async fn a_fresh_key_seals_every_secret_anew_and_forgets_no_code() {
         vault.call(move |tx| tx.set_secret(&account(), &Kind::Password, &secret, &now(1))).await.unwrap();
     }
     vault.call(move |tx| tx.set_secret(&account(), &Kind::Totp, &seed().to_uri(), &now(1))).await.unwrap();
-    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
+    let code = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(60_500))).await.unwrap();
     assert!(matches!(code, Reservation::Code { .. }));
     let before: Vec<u8> = rusqlite::Connection::open(place.state().join("vault.db"))
         .unwrap()
@@ -298,7 +298,7 @@ async fn a_fresh_key_seals_every_secret_anew_and_forgets_no_code() {
             vault.call(|tx| Ok((tx.secret(&account(), &Kind::Password)?, tx.history(&account())?))).await.unwrap();
         assert_eq!(secret.unwrap().expose(), "current-3");
         assert!(history.iter().any(|entry| entry.password.expose() == "old-1"));
-        let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+        let again = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(61_000))).await.unwrap();
         assert!(matches!(again, Reservation::WaitUntil(_)), "the code of before is still used");
     };
     check(&vault).await;
@@ -360,7 +360,7 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
     let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
     let place = place();
     let vault = place.open().unwrap();
-    let code = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(60_500))).await.unwrap();
+    let code = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(60_500))).await.unwrap();
     assert!(matches!(code, Reservation::Code { step: 2, .. }));
     drop(vault);
     drop(reopen(&place));
@@ -378,15 +378,15 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
         .unwrap();
     drop(database);
     let vault = reopen(&place);
-    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(61_000))).await.unwrap();
     assert!(matches!(again, Reservation::WaitUntil(90_500)));
     // After four hundred days nothing is kept of it, and not before.
     let (year, later) = (now(60_000 + 399 * 86_400_000), now(60_000 + 402 * 86_400_000));
     vault.call(move |tx| tx.forget_old(&year)).await.unwrap();
-    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(61_000))).await.unwrap();
     assert!(matches!(again, Reservation::WaitUntil(_)));
     vault.call(move |tx| tx.forget_old(&later)).await.unwrap();
-    let again = vault.call(move |tx| tx.reserve_code(&seed(), 0, None, &now(61_000))).await.unwrap();
+    let again = vault.call(move |tx| tx.reserve_code(&seed(), Wanted::default(), &now(61_000))).await.unwrap();
     assert!(matches!(again, Reservation::Code { .. }));
 }
 

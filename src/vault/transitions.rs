@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::error::VaultError;
 use super::records::{Records, phase_text};
@@ -11,7 +11,7 @@ use super::store::Tx;
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
 use crate::policy::{DAY_MS, restamp};
 use crate::rotation::{Persist, Phase};
-use crate::totp::{Pick, Seed, pick_step};
+use crate::totp::{Pick, Seed, Wanted, pick_step};
 
 /// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
 /// from a backup, comes back with one of weeks ago.
@@ -112,19 +112,18 @@ pub trait Transitions {
     /// SQLite failed.
     fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError>;
 
-    /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
-    /// is ever handed out twice, whoever shares the seed and whatever restarts. With `earliest`, only a step from
-    /// there on will do, by the host's clock. The code is one of a clock that is `ahead` steps before the host's.
+    /// The step of a seed whose code may be used now, or when to ask again. Nothing is reserved by it.
     ///
     /// # Errors
     /// SQLite failed.
-    fn reserve_code(
-        &self,
-        seed: &Seed,
-        ahead: i64,
-        earliest: Option<u64>,
-        now: &Moment,
-    ) -> Result<Reservation, VaultError>;
+    fn free_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError>;
+
+    /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
+    /// is ever handed out twice, whoever shares the seed and whatever restarts.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn reserve_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Reservation, VaultError>;
 
     /// The wall clock was set while this boot went on: what was stamped in it is stamped anew by the boot clock, so that it
     /// keeps its true age after a reboot.
@@ -275,35 +274,18 @@ impl Transitions for Tx<'_> {
             .collect()
     }
 
-    fn reserve_code(
-        &self,
-        seed: &Seed,
-        ahead: i64,
-        earliest: Option<u64>,
-        now: &Moment,
-    ) -> Result<Reservation, VaultError> {
+    fn free_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError> {
+        let known = self
+            .connection
+            .prepare_cached("SELECT id FROM seed WHERE hash = ?1")?
+            .query_row([self.seed_hash(seed.key())], |row| row.get(0))
+            .optional()?;
+        self.pick(known, seed, wanted, now)
+    }
+
+    fn reserve_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Reservation, VaultError> {
         let id = self.seed_number(seed)?;
-        let mut used =
-            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_step WHERE seed = ?1 AND step = ?2)")?;
-        let mut failed = None;
-        let pick = pick_step(now.wall_ms, seed.period(), ahead, |step| {
-            if earliest.is_some_and(|earliest| step < earliest.saturating_add_signed(ahead)) {
-                return true;
-            }
-            let found = i64::try_from(step).map(|step| used.query_row(params![id, step], |row| row.get::<_, bool>(0)));
-            match found {
-                Ok(Ok(found)) => found,
-                Ok(Err(error)) => {
-                    failed = Some(error);
-                    false
-                }
-                Err(_) => false,
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        match pick {
+        match self.pick(Some(id), seed, wanted, now)? {
             Pick::WaitUntil(at) => Ok(Reservation::WaitUntil(at)),
             Pick::Use(step) => {
                 // It was looked for just now; that it is handed out once does not hang on that alone.
@@ -352,6 +334,21 @@ impl Tx<'_> {
             .connection
             .prepare_cached("SELECT id FROM seed WHERE hash = ?1")?
             .query_row([&hash], |row| row.get(0))?)
+    }
+
+    /// Picks a step of a seed, by its number where it has one: where it has none, no code of it was ever used.
+    fn pick(&self, id: Option<i64>, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError> {
+        let mut used =
+            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_step WHERE seed = ?1 AND step = ?2)")?;
+        let mut failed = None;
+        let pick = pick_step(now.wall_ms, seed.period(), wanted, |step| {
+            let (Some(id), Ok(step)) = (id, i64::try_from(step)) else { return false };
+            used.query_row(params![id, step], |row| row.get::<_, bool>(0)).unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        });
+        failed.map_or(Ok(pick), |error| Err(error.into()))
     }
 
     /// The code of this step counts as used from now on; whether it did not before.

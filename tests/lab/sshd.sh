@@ -6,13 +6,14 @@
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
 #   field takes password and code, one right behind the other; where GUARDED is the path of
 #   pam_pwquality.so, that judges new passwords and pam_faillock locks an account after three wrong ones; SSHD holds more lines for sshd_config.
+# With SHARED=1 all users have one seed.
 # With PRINCIPAL, the host key has a certificate for that name by an authority of the lab's, whose public key is DIR/authority.pub.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
 # key1, where there is one) are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else.
 set -eu
-export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}"
+export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}" SHARED="${SHARED:-}"
 export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
@@ -85,8 +86,11 @@ Match User key1
   AuthenticationMethods publickey,keyboard-interactive
 CONFIG
 
+seed=
 for user in $USERS; do
-  seed=$(head -c 20 /dev/urandom | base32)
+  if [ -z "$SHARED" ] || [ -z "$seed" ]; then
+    seed=$(head -c 20 /dev/urandom | base32)
+  fi
   password=First.$user.$(od -An -N6 -tx1 /dev/urandom | tr -d " ")
   if ! id "$user" > "$scratch/null" 2>&1; then
     useradd -M -d "/home/$user" -s /bin/bash "$user"

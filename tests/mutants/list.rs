@@ -151,9 +151,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a code is made without being reserved",
         "src/device/codes.rs",
-        "            let (seed, at) = (seed.clone(), now);",
+        "            let reserved = self.vault.call(move |tx| {",
         "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step, ahead: 0 }); }
-            let (seed, at) = (seed.clone(), now);",
+            let reserved = self.vault.call(move |tx| {",
     ),
     bug(
         "the lockout budget is not kept",
@@ -232,8 +232,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a refused code never makes a login look for another offset",
         "src/device/codes.rs",
-        "                let ahead = if probing { known.probe() } else { known.steps };",
-        "                let ahead = if probing && !MUTANT { known.probe() } else { known.steps };",
+        "        let ahead = if self.by == By::Probing { known.probe() } else { known.steps };",
+        "        let ahead = if self.by == By::Probing && !MUTANT { known.probe() } else { known.steps };",
     ),
     bug(
         "an offset that was refused is tried again for ever",

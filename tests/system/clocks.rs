@@ -34,6 +34,27 @@ fn how_far_a_device_s_clock_is_off_is_learned_and_remembered() {
 }
 
 #[test]
+fn accounts_that_share_a_seed_log_in_one_after_the_other_and_none_sends_its_password_long_before_its_code() {
+    // Six logins at once, codes three seconds apart, and a device that hangs up on whoever takes more than ten.
+    let lab = Lab::with("u1 u2 u3 u4 u5 u6", &[("SHARED", "1"), ("STEP", "3"), ("SSHD", "LoginGraceTime 10")]);
+    let sections = lab.sections("lab", "linux-passwd", "max_sessions = 6");
+    let place = Place::new(&sections);
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    let (value, exit) = place.json(&["rotate", "--all"]);
+    assert_eq!(exit, 0, "{value}");
+    for (user, ..) in &lab.accounts {
+        let account = format!("lab/{user}");
+        let (history, _) = place.json(&["history", &account]);
+        let attempts = history["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 1, "{history}");
+        assert!(!attempts[0].to_string().contains("hung up"), "{history}");
+    }
+    let (user, ..) = &lab.accounts[3];
+    assert!(lab.ssh_accepts(user, &place.password(&format!("lab/{user}"))));
+}
+
+#[test]
 fn a_host_clock_that_nobody_keeps_right_is_warned_of() {
     let place = Place::new("");
     let _daemon = place.daemon();

@@ -97,9 +97,7 @@ impl Attempt {
         let own = self.login.name == self.account.name;
         let new = lock(&self.candidate).as_ref().filter(|_| own).map(|candidate| candidate.secret().clone());
         let mut login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
-        // A refusal of the last attempts may have been of the code, too.
-        login.probe = self.probing.load(Ordering::SeqCst)
-            || self.core.transport.risks.was_refused(&self.login.name, login.budget).await;
+        login.probe = self.probing.load(Ordering::SeqCst);
         let hops = self.hops(login, host_keys).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
         let session = connect(&self.core.transport, &hops, bound, self).await?;

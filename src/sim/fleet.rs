@@ -364,6 +364,9 @@ impl Link for SimLink {
             let wait = if self.universe.fault(Fault::Late) { 40_000 } else { 30 };
             self.universe.wait(wait).await;
             let late = self.universe.now() - self.since > LOGIN_GRACE;
+            if late && self.universe.is_calm() {
+                self.universe.violation(format!("{} hangs up on a login that stood still", self.device));
+            }
             if !self.open || late || self.universe.fault(Fault::Cut) || self.is_down() {
                 excuse(self);
                 self.open = false;

@@ -125,7 +125,7 @@ impl Universe {
     /// Whether a fault strikes now.
     pub(super) fn fault(&self, fault: Fault) -> bool {
         let rate = self.rates[fault as usize];
-        if rate == 0 || self.calm.load(Ordering::Relaxed) {
+        if rate == 0 || self.is_calm() {
             return false;
         }
         let strikes = self.fault_draws[fault as usize].with(|draws| draws.one_in(rate));
@@ -138,6 +138,11 @@ impl Universe {
 
     pub(super) fn struck(&self, fault: Fault) {
         lock(&self.coverage).fault(fault);
+    }
+
+    /// Whether nothing fails any more.
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Relaxed)
     }
 
     pub(super) fn calm_down(&self) {

@@ -156,6 +156,12 @@ pub const MUTANTS: &[Mutant] = &[
             let reserved = self.vault.call(move |tx| {",
     ),
     bug(
+        "logins with one seed do not wait for each other",
+        "src/device/codes.rs",
+        "        if lock(&self.unasked).contains(account) {",
+        "        if MUTANT || lock(&self.unasked).contains(account) {",
+    ),
+    bug(
         "the lockout budget is not kept",
         "src/device/risks.rs",
         "    match budget.admit(&tx.failed_logins(account, now)?, now) {",

@@ -1,4 +1,4 @@
-//! One rotation an account, so many sessions a device, so many in all.
+//! One rotation an account, so many sessions a device, so many with one TOTP seed, so many in all.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,12 +7,18 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePer
 
 use crate::config::Device;
 use crate::model::AccountName;
+use crate::totp::SeedId;
+
+/// Attempts at once with one seed: a step has one code, and an attempt needs two. More of them would take the place of others
+/// in `max_concurrent`, only to wait for each other.
+const WITH_ONE_SEED: usize = 4;
 
 /// Who is at work.
 #[derive(Debug)]
 pub(super) struct Limits {
     all: Arc<Semaphore>,
     devices: Mutex<HashMap<String, (usize, Arc<Semaphore>)>>,
+    seeds: Mutex<HashMap<SeedId, Arc<Semaphore>>>,
     busy: Arc<Mutex<HashSet<AccountName>>>,
     /// Held shared by whoever logs in with an account's password, and alone by whoever changes it.
     passwords: Mutex<HashMap<AccountName, Arc<RwLock<()>>>>,
@@ -43,6 +49,7 @@ impl Limits {
         Self {
             all: Arc::new(Semaphore::new(max_concurrent)),
             devices: Mutex::default(),
+            seeds: Mutex::default(),
             busy: Arc::default(),
             passwords: Mutex::default(),
         }
@@ -86,6 +93,28 @@ impl Limits {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Waits until no more than a few others are at work with any of these seeds. Always in the same order, and before the
+    /// sessions, so that two that wait for each other's cannot stand still. `waiting` is told before each wait.
+    pub(super) async fn seeds(&self, mut seeds: Vec<SeedId>, waiting: impl Fn()) -> Vec<OwnedSemaphorePermit> {
+        seeds.sort_unstable();
+        seeds.dedup();
+        let mut permits = Vec::with_capacity(seeds.len());
+        for seed in seeds {
+            let few = {
+                let mut known = self.seeds.lock().unwrap_or_else(PoisonError::into_inner);
+                known.entry(seed).or_insert_with(|| Arc::new(Semaphore::new(WITH_ONE_SEED))).clone()
+            };
+            permits.extend(match few.clone().try_acquire_owned() {
+                Ok(permit) => Some(permit),
+                Err(_) => {
+                    waiting();
+                    few.acquire_owned().await.ok()
+                }
+            });
+        }
+        permits
+    }
+
     /// Waits for a session on each of the devices and for one of all. Always in the same order, so that two that wait
     /// for each other's devices cannot stand still.
     pub(super) async fn sessions(&self, devices: &[Arc<Device>]) -> Vec<OwnedSemaphorePermit> {
@@ -110,5 +139,32 @@ impl Limits {
             *entry = (device.max_sessions, Arc::new(Semaphore::new(device.max_sessions)));
         }
         entry.1.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::totp::Seed;
+
+    fn id(seed: &str) -> SeedId {
+        Seed::parse(seed).unwrap().id()
+    }
+
+    #[tokio::test]
+    async fn a_few_are_at_work_with_one_seed_and_others_are_not_in_their_way() {
+        let limits = Arc::new(Limits::new(100));
+        let (shared, own) = (id("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), id("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"));
+        let mut few = Vec::new();
+        for _ in 0..WITH_ONE_SEED {
+            few.push(limits.seeds(vec![shared, shared], || panic!("there is room")).await);
+        }
+        let (waiting, both) = (limits.clone(), vec![own, shared]);
+        let one_more = tokio::spawn(async move { waiting.seeds(both, || {}).await });
+        tokio::task::yield_now().await;
+        assert!(!one_more.is_finished());
+        drop(limits.seeds(vec![own], || panic!("nobody has it")).await);
+        few.pop();
+        assert_eq!(one_more.await.unwrap().len(), 2);
     }
 }

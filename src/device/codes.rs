@@ -4,16 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
 use crate::clock::Clock;
 use crate::model::{AccountName, DeviceName, Secret};
-use crate::totp::{Pick, Seed, Skew, Timing, Wanted};
+use crate::totp::{Pick, Seed, SeedId, Skew, Timing, Wanted};
 use crate::vault::{Ledger, Reservation, Vault, VaultError};
 
-/// Who logs in next with a seed, by the seed's hash.
-type Queues = HashMap<[u8; 32], Arc<Queue<()>>>;
+/// Who logs in next with a seed.
+type Queues = HashMap<SeedId, Arc<Queue<()>>>;
 
 /// Makes codes by the single-use rule.
 #[derive(Debug, Clone)]
@@ -147,10 +146,10 @@ impl Codes {
     /// has sent its password and then waits for minutes until others of the same seed have had their codes, or counts it as
     /// a refused one. `None` where the last login of the account was not asked for a code.
     pub async fn turn(&self, account: &AccountName, seed: &Seed, waiting: impl Fn(WaitsFor)) -> Option<Turn> {
-        if lock(&self.unasked).contains(account) {
+        if !self.may_be_asked(account) {
             return None;
         }
-        let queue = lock(&self.queues).entry(Sha256::digest(seed.key()).into()).or_default().clone();
+        let queue = lock(&self.queues).entry(seed.id()).or_default().clone();
         let held = match queue.clone().try_lock_owned() {
             Ok(held) => held,
             Err(_) => {
@@ -176,6 +175,12 @@ impl Codes {
                 Ok(false)
             }
         }
+    }
+
+    /// Whether the next login of an account may be asked for a code, as far as is known.
+    #[must_use]
+    pub fn may_be_asked(&self, account: &AccountName) -> bool {
+        !lock(&self.unasked).contains(account)
     }
 
     /// Whether a login that worked was asked for a code.

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use data_encoding::{BASE32_NOPAD, Encoding};
+use sha2::{Digest, Sha256};
 use totp_rs::{Builder, Totp};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -67,6 +68,10 @@ pub enum SeedError {
         what: &'static str,
     },
 }
+
+/// Stands for a seed where all that matters is which accounts share it; not to be kept on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeedId([u8; 32]);
 
 /// A TOTP seed with its parameters. `Debug` does not show the key.
 #[derive(Clone)]
@@ -177,6 +182,12 @@ impl Seed {
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    /// What tells this seed from others.
+    #[must_use]
+    pub fn id(&self) -> SeedId {
+        SeedId(Sha256::digest(&self.key).into())
     }
 
     /// The code of a time step (RFC 6238, section 4.2).

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
 use super::admission::Admission;
 use super::core::Core;
@@ -30,6 +30,7 @@ use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secre
 use crate::recording::Said;
 use crate::rotation::{Event, Phase, Rotation};
 use crate::template::Checked;
+use crate::totp::SeedId;
 use crate::vault::VaultError;
 
 /// Somebody wants an account's password changed.
@@ -117,6 +118,13 @@ pub(super) struct Attempt {
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
     wake: Plain<Option<Moment>>,
+}
+
+/// What an attempt holds while it is at work.
+pub(super) struct Room {
+    _leases: Leases,
+    _seeds: Vec<OwnedSemaphorePermit>,
+    _sessions: Vec<OwnedSemaphorePermit>,
 }
 
 fn lock<T>(mutex: &Plain<T>) -> std::sync::MutexGuard<'_, T> {
@@ -321,8 +329,7 @@ impl Attempt {
 
     /// Changes the password, from an account at rest or, through the reconcile account, from one in quarantine.
     async fn change(&self, from: Phase) -> RotationResult {
-        let _leases = self.leases().await;
-        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        let _room = self.room().await;
         if self.core.is_stopping() {
             return self.refuse("the daemon is stopping".into(), true).await;
         }
@@ -353,12 +360,8 @@ impl Attempt {
         };
         *self.rotation.lock().await = Rotation::at(phase);
         let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing | Phase::Mending);
-        let _leases = if logs_in { Some(self.leases().await) } else { None };
-        let _sessions = if logs_in {
-            self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await
-        } else {
-            Vec::new()
-        };
+        // What is in doubt does not stand in line with those that wait for a code of its seed to begin.
+        let _room = if logs_in { Some((self.leases().await, self.sessions().await)) } else { None };
         if !logs_in {
             *lock(&self.detail) = "interrupted before the new password was sent".into();
         }
@@ -375,6 +378,30 @@ impl Attempt {
     /// refuse the new password, and then the old one.
     pub(super) async fn let_the_device_finish(&self) {
         self.core.clock.sleep(Duration::from_secs(2)).await;
+    }
+
+    /// Waits until there is room for this attempt beside the others: its passwords are left alone, and there are seeds and
+    /// sessions for it. Given back when dropped.
+    pub(super) async fn room(&self) -> Room {
+        let leases = self.leases().await;
+        let waiting = || self.step("waiting: others that share its TOTP seed are at work".into());
+        let seeds = self.core.limits.seeds(self.seeds().await, waiting).await;
+        Room { _leases: leases, _seeds: seeds, _sessions: self.sessions().await }
+    }
+
+    /// The seeds of whose codes the logins of this attempt will be asked for.
+    async fn seeds(&self) -> Vec<SeedId> {
+        // Where the vault fails now, it is said where the secrets are needed.
+        let Ok((stored, login)) = self.core.stored_both(&self.account.name, &self.login.name).await else {
+            return Vec::new();
+        };
+        let both = [(&self.account.name, stored), (&self.login.name, login)].into_iter();
+        let asked = both.filter(|(name, _)| self.core.transport.codes.may_be_asked(name));
+        asked.filter_map(|(_, stored)| Some(stored.seed?.id())).collect()
+    }
+
+    async fn sessions(&self) -> Vec<OwnedSemaphorePermit> {
+        self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await
     }
 
     /// The right to use the passwords with which this attempt logs in, and to change that of its account.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::super::core::Core;
-use super::super::values::way_to;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
 use crate::audit::Draft;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
@@ -66,8 +65,7 @@ impl Core {
 
 impl Attempt {
     async fn verify(&self) -> RotationResult {
-        let _leases = self.leases().await;
-        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        let _room = self.room().await;
         let mut event = self.check(Which::Old).await;
         let no = |event| matches!(event, Event::Disproved(_) | Event::HungUp(_));
         // A connection that breaks once may break for any reason. A refusal is believed at once: a second try would

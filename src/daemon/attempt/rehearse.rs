@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::core::Core;
-use super::super::values::way_to;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
 use crate::dialogue::Verdict;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
@@ -46,8 +45,7 @@ impl Core {
 
 impl Attempt {
     async fn rehearse(&self) -> RotationResult {
-        let _leases = self.leases().await;
-        let _sessions = self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await;
+        let _room = self.room().await;
         let result = match self.prepare().await {
             Err(why) => Err(why),
             Ok(()) => self.walk().await,

@@ -88,9 +88,22 @@ fn sow(root: &Path, to: &Path) {
     // What the compiler thinks of the bugs is of no interest. Flags of its own would have every library built again.
     let (_, root) = files.iter_mut().find(|(path, _)| path == Path::new("src/lib.rs")).unwrap();
     root.insert_str(0, "#![allow(warnings)]\n");
-    for (path, text) in files {
-        fs::create_dir_all(to.join(&path).parent().unwrap()).unwrap();
-        write(&to.join(path), &text);
+    for (path, text) in &files {
+        fs::create_dir_all(to.join(path).parent().unwrap()).unwrap();
+        write(&to.join(path), text);
+    }
+    weed(&to.join("src"), &|path| files.iter().any(|(known, _)| to.join(known) == path));
+}
+
+/// Removes the files of a copy that is of an older source and that the new one does not have.
+fn weed(folder: &Path, is_known: &dyn Fn(&Path) -> bool) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            weed(&path, is_known);
+        } else if !is_known(&path) {
+            fs::remove_file(&path).unwrap();
+        }
     }
 }
 

@@ -32,6 +32,17 @@ impl Stored {
         })
     }
 
+    /// What is stored of an account and of the one that logs in for it.
+    pub(super) fn of_both(
+        tx: &dyn Ledger,
+        account: &AccountName,
+        login: &AccountName,
+    ) -> Result<(Self, Self), VaultError> {
+        let stored = Self::of(tx, account)?;
+        let of_login = if login == account { stored.clone() } else { Self::of(tx, login)? };
+        Ok((stored, of_login))
+    }
+
     /// A masker that knows the passwords among the values and this account's secret fields.
     pub(super) fn masker(&self, values: &Values) -> Masker {
         let fields: Vec<String> = self.fields.iter().map(|(name, _)| name.clone()).collect();
@@ -52,12 +63,7 @@ impl Core {
         login: &AccountName,
     ) -> Result<(Stored, Stored), VaultError> {
         let (account, login) = (account.clone(), login.clone());
-        let both = move |tx: &dyn Ledger| {
-            let stored = Stored::of(tx, &account)?;
-            let of_login = if login == account { stored.clone() } else { Stored::of(tx, &login)? };
-            Ok((stored, of_login))
-        };
-        self.vault.call(both).await
+        self.vault.call(move |tx| Stored::of_both(tx, &account, &login)).await
     }
 
     /// What a login on a device needs of the vault: what is stored of the account, and the keys that the device may show.

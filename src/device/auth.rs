@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 
-use super::codes::{Aim, By, Turn, WaitsFor};
+use super::codes::{Aim, By, Turn, WaitsFor, took};
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::wire::{Ask, Link, Methods, Reply};
@@ -15,8 +15,9 @@ use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
 use crate::config::Device;
 use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, PromptError, shown_prompt};
-use crate::model::Secret;
+use crate::model::{Moment, Secret};
 use crate::template::Text;
+use crate::vault::Ledger;
 
 /// The bound on each answer of the device during the login; some ask a RADIUS server first.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -53,20 +54,8 @@ struct Exchange<'a, W: Watcher> {
 }
 
 impl Login {
-    /// By which clock its codes are made, as things stand: a refusal of late may have been one of the code.
-    async fn by(&self, on: &Transport) -> By {
-        if self.probe {
-            return By::Probing;
-        }
-        match (on.risks.was_refused(&self.account, self.budget).await, self.prove) {
-            (false, _) => By::Known,
-            (true, false) => By::Probing,
-            (true, true) => By::KnownInTheMiddle,
-        }
-    }
-
-    /// Waits for its turn, and for the time step of the code that it will be asked for. Looked at last after all others
-    /// that it waited for: one of them may have been refused.
+    /// Waits for its turn, and for the time step of the code that it will be asked for. By which clock that is made is settled
+    /// after all that it waits for: one of the others may have been refused, and it may have been for the code.
     pub(super) async fn turn<W: Watcher>(
         &self,
         device: &Device,
@@ -74,16 +63,16 @@ impl Login {
         watcher: &W,
     ) -> Result<(Option<Turn>, Aim), DeviceError> {
         let waiting = |what: WaitsFor| watcher.step(what.to_string());
-        let seed = self.seed.as_ref();
-        let turn = match seed {
-            Some(seed) => on.codes.turn(&self.account, seed, waiting).await,
-            None => None,
-        };
+        let known = if self.probe { By::Probing } else { By::Known };
+        let doubted = if self.prove && !self.probe { By::KnownInTheMiddle } else { By::Probing };
+        let aim = |by| Aim { device: device.name.clone(), by };
+        let Some(seed) = &self.seed else { return Ok((None, aim(known))) };
+        let Some(turn) = on.codes.turn(&self.account, seed, waiting).await else { return Ok((None, aim(known))) };
         loop {
-            let aim = Aim { device: device.name.clone(), by: self.by(on).await };
-            let Some(seed) = seed.filter(|_| turn.is_some()) else { return Ok((turn, aim)) };
-            if on.codes.is_free(seed, &aim, waiting).await? {
-                return Ok((turn, aim));
+            let was_refused = on.risks.was_refused(&self.account, self.budget);
+            let by = move |tx: &dyn Ledger, now: &Moment| Ok(if was_refused(tx, now)? { doubted } else { known });
+            if let Some(by) = on.codes.is_free(seed, &device.name, by, waiting).await? {
+                return Ok((Some(turn), aim(by)));
             }
         }
     }
@@ -119,18 +108,15 @@ pub(super) async fn log_in<W: Watcher>(
     if taken && login.seed.is_some() {
         on.codes.was_asked(&login.account, exchange.ahead.is_some());
     }
+    let by = exchange.aim.by;
     if let Some(risk) = exchange.risk.take().filter(|_| taken) {
-        risk.worked().await;
-    }
-    if let Some(ahead) = exchange.ahead {
-        if taken {
-            let sure = login.prove && exchange.aim.by == By::Known;
-            if let Some(steps) = on.codes.took(&device.name, ahead, sure).await {
-                watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
-            }
-        } else if exchange.aim.by == By::Probing && end.as_ref().is_err_and(DeviceError::may_be_refusal) {
-            on.codes.missed(&device.name).await;
+        let (device, ahead, sure) = (device.name.clone(), exchange.ahead, login.prove && by == By::Known);
+        let learned = risk.worked_and(move |tx| ahead.map_or(Ok(None), |ahead| took(tx, &device, ahead, sure)));
+        if let Some(Some(steps)) = learned.await {
+            watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
         }
+    } else if exchange.ahead.is_some() && by == By::Probing && end.as_ref().is_err_and(DeviceError::may_be_refusal) {
+        on.codes.missed(&device.name).await;
     }
     end?;
     if login.prove && !exchange.password_sent {

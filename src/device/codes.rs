@@ -7,12 +7,25 @@ use std::time::Duration;
 use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
 use crate::clock::Clock;
-use crate::model::{AccountName, DeviceName, Secret};
+use crate::model::{AccountName, DeviceName, Moment, Secret};
 use crate::totp::{Pick, Seed, SeedId, Skew, Timing, Wanted};
 use crate::vault::{Ledger, Reservation, Vault, VaultError};
 
 /// Who logs in next with a seed.
 type Queues = HashMap<SeedId, Arc<Queue<()>>>;
+
+/// A device took a code that was so many steps ahead, `sure` as in [`Skew::took`]. Tells the offset where it is news.
+///
+/// # Errors
+/// The vault failed.
+pub(super) fn took(tx: &dyn Ledger, device: &DeviceName, ahead: i64, sure: bool) -> Result<Option<i64>, VaultError> {
+    let known = tx.skew(device)?;
+    let news = known.took(ahead, sure);
+    if let Some(skew) = news {
+        tx.set_skew(device, skew)?;
+    }
+    Ok(news.filter(|skew| skew.steps != known.steps).map(|skew| skew.steps))
+}
 
 /// Makes codes by the single-use rule.
 #[derive(Debug, Clone)]
@@ -113,26 +126,6 @@ impl Codes {
         &self.clock
     }
 
-    /// A device took a code that was so many steps ahead, `sure` as in [`Skew::took`]. Tells the offset where it is news.
-    pub async fn took(&self, device: &DeviceName, ahead: i64, sure: bool) -> Option<i64> {
-        let device = device.clone();
-        let learned = self.vault.call(move |tx| {
-            let known = tx.skew(&device)?;
-            let news = known.took(ahead, sure);
-            if let Some(skew) = news {
-                tx.set_skew(&device, skew)?;
-            }
-            Ok(news.filter(|skew| skew.steps != known.steps))
-        });
-        match learned.await {
-            Ok(news) => news.map(|skew| skew.steps),
-            Err(error) => {
-                tracing::warn!(%error, "what was learned of a device's clock is not stored");
-                None
-            }
-        }
-    }
-
     /// A login that looked for a device's clock was refused, or a code in a session.
     pub async fn missed(&self, device: &DeviceName) {
         let device = device.clone();
@@ -160,19 +153,29 @@ impl Codes {
         Some(Turn { _held: held })
     }
 
-    /// Whether a code that was never used may be sent now; where none may, it waits until one should. Nothing is reserved.
+    /// By which clock a code is made that was never used and may be sent now, as `by` has it; where none may, it waits until
+    /// one should, and tells nothing. Nothing is reserved.
     ///
     /// # Errors
     /// The vault failed.
-    pub async fn is_free(&self, seed: &Seed, aim: &Aim, waiting: impl Fn(WaitsFor)) -> Result<bool, VaultError> {
+    pub async fn is_free(
+        &self,
+        seed: &Seed,
+        device: &DeviceName,
+        by: impl FnOnce(&dyn Ledger, &Moment) -> Result<By, VaultError> + Send + 'static,
+        waiting: impl Fn(WaitsFor),
+    ) -> Result<Option<By>, VaultError> {
         let now = self.clock.now();
-        let (seed, aim) = (seed.clone(), aim.clone());
-        let free = self.vault.call(move |tx| tx.free_code(&seed, aim.wanted(tx, None)?, &now));
+        let (seed, device) = (seed.clone(), device.clone());
+        let free = self.vault.call(move |tx| {
+            let aim = Aim { device, by: by(tx, &now)? };
+            Ok((tx.free_code(&seed, aim.wanted(tx, None)?, &now)?, aim.by))
+        });
         match free.await? {
-            Pick::Use(_) => Ok(true),
-            Pick::WaitUntil(until) => {
+            (Pick::Use(_), by) => Ok(Some(by)),
+            (Pick::WaitUntil(until), _) => {
                 self.wait(until, now.wall_ms, &waiting).await;
-                Ok(false)
+                Ok(None)
             }
         }
     }

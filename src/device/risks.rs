@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::error::DeviceError;
 use crate::clock::Clock;
-use crate::model::AccountName;
+use crate::model::{AccountName, Moment};
 use crate::policy::Limit;
 use crate::vault::{Ledger, Vault, VaultError};
 
@@ -54,10 +54,27 @@ impl Drop for Risk {
 impl Risk {
     /// The device took the secret: the try costs nothing.
     pub async fn worked(self) {
+        self.worked_and(|_| Ok(())).await;
+    }
+
+    /// The same, with something else put on record in the same call; `None` where that failed.
+    pub async fn worked_and<T, F>(self, also: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send + 'static,
+    {
         let (account, id) = (self.account.clone(), self.id);
-        if let Err(error) = self.risks.vault.call(move |tx| tx.remove_failed_login(&account, id)).await {
-            // It counts as a refused login for an hour: too careful, and never too bold.
-            tracing::error!(account = %self.account, %error, "a login that worked stays on record as refused");
+        let done = self.risks.vault.call(move |tx| {
+            tx.remove_failed_login(&account, id)?;
+            also(tx)
+        });
+        match done.await {
+            Ok(done) => Some(done),
+            Err(error) => {
+                // It counts as a refused login for an hour: too careful, and never too bold.
+                tracing::error!(account = %self.account, %error, "a login that worked stays on record as refused");
+                None
+            }
         }
     }
 }
@@ -74,13 +91,18 @@ impl Risks {
         slots.entry(account.clone()).or_default().clone()
     }
 
-    /// Whether a login of the account was refused lately, as long as that counts against the budget. Tries that are under
-    /// way are none.
-    pub async fn was_refused(&self, account: &AccountName, budget: Limit) -> bool {
-        let (name, now) = (account.clone(), self.clock.now());
-        let Ok(stamps) = self.vault.call(move |tx| tx.failed_logins(&name, &now)).await else { return false };
-        let counted = stamps.iter().filter(|stamp| now.since(stamp) < budget.window_ms).count();
-        counted > *self.slot(account).pending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tells, inside a call to the vault, whether a login of the account was refused lately, as long as that counts against
+    /// the budget. Tries that are under way are none.
+    pub fn was_refused(
+        &self,
+        account: &AccountName,
+        budget: Limit,
+    ) -> impl FnOnce(&dyn Ledger, &Moment) -> Result<bool, VaultError> + Send + use<> {
+        let (account, slot) = (account.clone(), self.slot(account));
+        move |tx, now| {
+            let counted = budget.used(&tx.failed_logins(&account, now)?, now) as usize;
+            Ok(counted > *slot.pending.lock().unwrap_or_else(PoisonError::into_inner))
+        }
     }
 
     /// Puts a try on record, waiting for others of the same account where the budget has no room beside them.
@@ -118,7 +140,7 @@ fn try_login(
     tx: &dyn Ledger,
     account: &AccountName,
     budget: Limit,
-    now: &crate::model::Moment,
+    now: &Moment,
 ) -> Result<Result<i64, i64>, VaultError> {
     match budget.admit(&tx.failed_logins(account, now)?, now) {
         Ok(()) => Ok(Ok(tx.add_failed_login(account, now)?)),
@@ -137,6 +159,11 @@ mod tests {
         AccountName::parse("web1/root").unwrap()
     }
 
+    async fn was_refused(risks: &Risks) -> bool {
+        let (look, now) = (risks.was_refused(&account(), TWO), risks.clock.now());
+        risks.vault.call(move |tx| look(tx, &now)).await.unwrap()
+    }
+
     fn risks(folder: &std::path::Path) -> Risks {
         let key = VaultKey::create(&folder.join("key")).unwrap();
         Risks::new(Vault::open(&folder.join("state"), &key).unwrap(), Clock::new())
@@ -146,15 +173,15 @@ mod tests {
     async fn a_try_that_did_not_work_is_spent_and_one_that_did_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let risks = risks(folder.path());
-        assert!(!risks.was_refused(&account(), TWO).await);
+        assert!(!was_refused(&risks).await);
         for _ in 0..5 {
             let one = risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"));
-            assert!(!risks.was_refused(&account(), TWO).await, "it is under way");
+            assert!(!was_refused(&risks).await, "it is under way");
             one.worked().await;
             risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}")).worked().await;
         }
         drop(risks.take(&account(), TWO).await);
-        assert!(risks.was_refused(&account(), TWO).await);
+        assert!(was_refused(&risks).await);
         drop(risks.take(&account(), TWO).await);
         assert!(matches!(risks.take(&account(), TWO).await, Err(DeviceError::BudgetSpent { .. })));
     }

@@ -26,6 +26,7 @@ use super::values::{Stored, base_values, jump_accounts, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, Watcher};
+use crate::dialogue::Values;
 use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
 use crate::recording::Said;
 use crate::rotation::{Event, Phase, Rotation};
@@ -414,8 +415,9 @@ impl Attempt {
 
     /// Makes the candidate, and checks that every tag of the template has a value.
     async fn prepare(&self) -> Result<(), String> {
-        let name = self.account.name.clone();
-        let former = self.core.vault.call(move |tx| tx.history(&name)).await.map_err(|error| error.to_string())?;
+        let (name, login) = (self.account.name.clone(), self.login.name.clone());
+        let found = self.core.vault.call(move |tx| Ok((tx.history(&name)?, Stored::of_both(tx, &name, &login)?)));
+        let (former, (stored, login_stored)) = found.await.map_err(|error| error.to_string())?;
         let keep = self.account.policy.history.max(1);
         let former: Vec<Secret> = former.into_iter().take(keep + 1).map(|entry| entry.password).collect();
         let mut fill = |bytes: &mut [u8]| (self.core.world.random)(bytes);
@@ -426,16 +428,19 @@ impl Attempt {
             .generate(self.account.name.user(), &former, &mut fill)
             .map_err(|error| error.to_string())?;
         self.set_candidate(Some(candidate));
-        let (values, ..) = self.values().await.map_err(|error| error.to_string())?;
-        values.check(&self.template).map_err(|error| error.to_string())
+        self.values_of(&stored, &login_stored).check(&self.template).map_err(|error| error.to_string())
     }
 
-    async fn values(&self) -> Result<(crate::dialogue::Values, Stored, Stored), DeviceError> {
+    async fn values(&self) -> Result<(Values, Stored, Stored), DeviceError> {
         let (stored, login_stored) = self.core.stored_both(&self.account.name, &self.login.name).await?;
-        let mut values = base_values(&self.account, &self.login, &stored, &login_stored);
+        Ok((self.values_of(&stored, &login_stored), stored, login_stored))
+    }
+
+    fn values_of(&self, stored: &Stored, login_stored: &Stored) -> Values {
+        let mut values = base_values(&self.account, &self.login, stored, login_stored);
         if let Some(candidate) = &*lock(&self.candidate) {
             values.set("NEW_PASSWORD", candidate.secret().clone());
         }
-        Ok((values, stored, login_stored))
+        values
     }
 }

@@ -67,11 +67,12 @@ impl Login {
         let doubted = if self.prove && !self.probe { By::KnownInTheMiddle } else { By::Probing };
         let aim = |by| Aim { device: device.name.clone(), by };
         let Some(seed) = &self.seed else { return Ok((None, aim(known))) };
-        let Some(turn) = on.codes.turn(&self.account, seed, waiting).await else { return Ok((None, aim(known))) };
+        let Some(mut turn) = on.codes.turn(&self.account, seed, waiting).await else { return Ok((None, aim(known))) };
         loop {
             let was_refused = on.risks.was_refused(&self.account, self.budget);
             let by = move |tx: &dyn Ledger, now: &Moment| Ok(if was_refused(tx, now)? { doubted } else { known });
             if let Some(by) = on.codes.is_free(seed, &device.name, by, waiting).await? {
+                turn.begins(&on.codes.clock().now());
                 return Ok((Some(turn), aim(by)));
             }
         }
@@ -181,6 +182,8 @@ impl<W: Watcher> Exchange<'_, W> {
     }
 
     async fn ask(&mut self, ask: Ask) -> Result<Reply, DeviceError> {
+        let now = self.clock.now();
+        self.turn.take_if(|turn| turn.is_over(&now));
         let user = self.login.account.user();
         let secret = match &ask {
             Ask::Password(_) => true,
@@ -333,3 +336,7 @@ impl<W: Watcher> Exchange<'_, W> {
         Ok(secret)
     }
 }
+
+#[cfg(test)]
+#[path = "auth_tests.rs"]
+mod tests;

@@ -41,10 +41,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A turn lasts no longer: a device that asks on and on, or hangs, shall not hold up who shares the seed on other devices.
+const TURN_MS: i64 = 60_000;
+
 /// A login's turn to get a code of its seed: until this is dropped, no other login of the seed begins.
 #[derive(Debug)]
 pub struct Turn {
+    /// By the boot clock.
+    since_ms: i64,
     _held: OwnedMutexGuard<()>,
+}
+
+impl Turn {
+    /// It was waited for, and begins.
+    pub(super) fn begins(&mut self, now: &Moment) {
+        self.since_ms = now.since_boot_ms;
+    }
+
+    /// Whether it lasted as long as it may.
+    pub(super) fn is_over(&self, now: &Moment) -> bool {
+        now.since_boot_ms - self.since_ms >= TURN_MS
+    }
 }
 
 /// What a login waits for.
@@ -150,7 +167,7 @@ impl Codes {
                 queue.lock_owned().await
             }
         };
-        Some(Turn { _held: held })
+        Some(Turn { since_ms: self.clock.now().since_boot_ms, _held: held })
     }
 
     /// By which clock a code is made that was never used and may be sent now, as `by` has it; where none may, it waits until

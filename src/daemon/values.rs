@@ -21,12 +21,16 @@ pub(super) struct Stored {
     pub(super) fields: Vec<(String, Secret)>,
 }
 
+/// An account's TOTP seed.
+pub(super) fn seed_of(tx: &dyn Ledger, account: &AccountName) -> Result<Option<Seed>, VaultError> {
+    Ok(tx.secret(account, &Kind::Totp)?.and_then(|uri| Seed::parse(uri.expose()).ok()))
+}
+
 impl Stored {
     fn of(tx: &dyn Ledger, account: &AccountName) -> Result<Self, VaultError> {
-        let seed = tx.secret(account, &Kind::Totp)?;
         Ok(Self {
             password: tx.secret(account, &Kind::Password)?,
-            seed: seed.and_then(|uri| Seed::parse(uri.expose()).ok()),
+            seed: seed_of(tx, account)?,
             key: tx.secret(account, &Kind::SshKey)?,
             fields: tx.secret_fields(account)?,
         })

@@ -10,6 +10,9 @@ const GUARD: Duration = Duration::from_secs(3);
 /// and that takes codes of the present step alone, would refuse it.
 const LEAD: Duration = Duration::from_millis(500);
 
+/// The middle of a step is no later than this after its begin: steps of many minutes would be waited for in vain.
+const LATEST_MIDDLE: Duration = Duration::from_secs(30);
+
 /// When in its step a code is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Timing {
@@ -44,7 +47,7 @@ fn margins(period_ms: i64, timing: Timing) -> Margins {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let after_begin = match timing {
         Timing::Soon => ms(LEAD).min(period_ms / 20),
-        Timing::Middle => period_ms / 2,
+        Timing::Middle => (period_ms / 2).min(ms(LATEST_MIDDLE)),
     };
     Margins { after_begin, before_end: ms(GUARD).min(period_ms / 5) }
 }
@@ -132,6 +135,7 @@ mod tests {
         assert_eq!(pick_step(OPEN, 30, middle, |_| false), Pick::WaitUntil(AT + 15_000));
         assert_eq!(pick_step(AT + 15_000, 30, middle, |_| false), Pick::Use(1_000_000));
         assert_eq!(pick_step(AT + 27_001, 30, middle, |_| false), Pick::WaitUntil(AT + 45_000));
+        assert_eq!(pick_step(0, 3600, middle, |_| false), Pick::WaitUntil(30_000), "not half an hour");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use super::admission::Admission;
 use super::core::Core;
 use super::limits::Leases;
-use super::values::{Stored, base_values, jump_accounts, way_to};
+use super::values::{Stored, base_values, jump_accounts, seed_of, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, Watcher};
@@ -32,7 +32,7 @@ use crate::recording::Said;
 use crate::rotation::{Event, Phase, Rotation};
 use crate::template::Checked;
 use crate::totp::SeedId;
-use crate::vault::VaultError;
+use crate::vault::{Ledger, VaultError};
 
 /// Somebody wants an account's password changed.
 #[derive(Debug, Clone)]
@@ -392,13 +392,14 @@ impl Attempt {
 
     /// The seeds of whose codes the logins of this attempt will be asked for.
     async fn seeds(&self) -> Vec<SeedId> {
-        // Where the vault fails now, it is said where the secrets are needed.
-        let Ok((stored, login)) = self.core.stored_both(&self.account.name, &self.login.name).await else {
-            return Vec::new();
+        let both = BTreeSet::from([&self.account.name, &self.login.name]).into_iter();
+        let asked: Vec<_> = both.filter(|name| self.core.transport.codes.may_be_asked(name)).cloned().collect();
+        let look = move |tx: &dyn Ledger| {
+            let seeds = asked.iter().map(|name| Ok(seed_of(tx, name)?.map(|seed| seed.id())));
+            seeds.filter_map(Result::transpose).collect()
         };
-        let both = [(&self.account.name, stored), (&self.login.name, login)].into_iter();
-        let asked = both.filter(|(name, _)| self.core.transport.codes.may_be_asked(name));
-        asked.filter_map(|(_, stored)| Some(stored.seed?.id())).collect()
+        // Where the vault fails now, it is said where the secrets are needed.
+        self.core.vault.call(look).await.unwrap_or_default()
     }
 
     async fn sessions(&self) -> Vec<OwnedSemaphorePermit> {

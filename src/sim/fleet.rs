@@ -68,6 +68,8 @@ impl User {
 #[derive(Debug, Clone)]
 pub(super) struct Site {
     pub(super) asks: Asks,
+    /// It takes codes of the step at hand alone, not of the ones beside it.
+    pub(super) strict: bool,
     pub(super) users: BTreeMap<String, User>,
     /// What a reboot brings back, where the running configuration was not saved.
     pub(super) saved: BTreeMap<String, String>,
@@ -287,10 +289,10 @@ impl SimLink {
             self.universe.saw_code(&device, &user, code);
         }
         let (right, hangs_up, expired) = self.universe.site(&device, |site| {
-            let (asks, clock, locks_after) = (site.asks, site.clock(now), site.locks_after);
+            let (asks, strict, clock, locks_after) = (site.asks, site.strict, site.clock(now), site.locks_after);
             let hangs_up = site.hangs_up_on_refusal;
             let Some(truth) = site.users.get_mut(&user) else { return (false, hangs_up, false) };
-            let right_code = !asks.has_code() || truth.accepts(code.as_deref(), clock);
+            let right_code = !asks.has_code() || truth.accepts(code.as_deref(), clock, strict);
             let right = truth.password == password && right_code && truth.locked_until <= now;
             if !right {
                 truth.refused.push_back(now);
@@ -331,11 +333,13 @@ impl SimLink {
 }
 
 impl User {
-    /// Whether the device takes a code: of the step at hand or one beside it, each once (RFC 6238, section 5.2).
-    pub(super) fn accepts(&mut self, code: Option<&str>, device_ms: i64) -> bool {
+    /// Whether the device takes a code: of the step at hand or, unless it is strict, one beside it, each once (RFC 6238,
+    /// section 5.2).
+    pub(super) fn accepts(&mut self, code: Option<&str>, device_ms: i64, strict: bool) -> bool {
         let (Some(seed), Some(code)) = (&self.seed, code) else { return self.seed.is_none() };
         let step = device_ms.max(0).unsigned_abs() / 1000 / seed.period();
-        for step in [step, step.saturating_sub(1), step + 1] {
+        let beside = if strict { 1 } else { 3 };
+        for step in [step, step.saturating_sub(1), step + 1].into_iter().take(beside) {
             if seed.code(step).expose() == code {
                 return self.used.insert(step);
             }
@@ -361,7 +365,13 @@ impl Link for SimLink {
                 }
             };
             self.universe.act().await;
-            let wait = if self.universe.fault(Fault::Late) { 40_000 } else { 30 };
+            let wait = if self.universe.fault(Fault::Late) {
+                // Longer than it is waited for.
+                excuse(self);
+                40_000
+            } else {
+                30
+            };
             self.universe.wait(wait).await;
             let late = self.universe.now() - self.since > LOGIN_GRACE;
             if late && self.universe.is_calm() {
@@ -373,6 +383,7 @@ impl Link for SimLink {
                 return Err("the device hung up".into());
             }
             if self.universe.fault(Fault::Hang) {
+                excuse(self);
                 std::future::pending::<()>().await;
             }
             let reply = self.mind(user, ask);

@@ -60,7 +60,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n.is_multiple_of(2)))),
         23 => {
             let device = name.device();
-            let skew = Skew { steps: i64::from(n % 5) - 2, tried: u32::from(n) };
+            let skew = Skew { steps: i64::from(n % 5) - 2, tried: u32::from(n), worked: n.is_multiple_of(3) };
             format!("{:?} {:?} {:?}", tx.skew(&device), tx.set_skew(&device, skew), tx.skews())
         }
         // A call that fails is undone.

@@ -108,9 +108,16 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             fields: BTreeMap::new(),
         });
         config.devices.insert(device_name, device.clone());
-        let always_off = if random.one_in(6) { random.within(-60_000, 60_000) } else { 0 };
+        let strict = random.one_in(4);
+        let always_off = match (random.one_in(6), strict) {
+            (false, _) => 0,
+            (true, false) => random.within(-60_000, 60_000),
+            // Between two steps, no offset would serve all the time.
+            (true, true) => 30_000 * random.within(-2, 3) + random.within(-400, 2_500),
+        };
         let mut site = Site {
             asks,
+            strict,
             users: BTreeMap::new(),
             saved: BTreeMap::new(),
             saves_by_command: kind == "cisco-ios",

@@ -121,8 +121,8 @@ impl SimShell {
                 let now = self.universe.now();
                 let user = self.user.clone();
                 let right = self.universe.site(&self.device, |site| {
-                    let clock = site.clock(now);
-                    site.users.get_mut(&user).is_some_and(|truth| truth.accepts(Some(line), clock))
+                    let (clock, strict) = (site.clock(now), site.strict);
+                    site.users.get_mut(&user).is_some_and(|truth| truth.accepts(Some(line), clock, strict))
                 });
                 if right {
                     self.at = At::New { target };

@@ -13,6 +13,8 @@ pub struct Skew {
     pub steps: i64,
     /// Codes that were refused in a session, or in a login that looked for another offset.
     pub tried: u32,
+    /// The known offset has worked since: in the search it comes next.
+    pub worked: bool,
 }
 
 impl Skew {
@@ -20,6 +22,9 @@ impl Skew {
     /// reasons than a clock.
     #[must_use]
     pub fn probe(self) -> i64 {
+        if self.worked {
+            return self.steps;
+        }
         let nearest_first = (0..=WINDOW).flat_map(|n| if n == 0 { vec![0] } else { vec![n, -n] });
         let others = nearest_first.filter(|steps| *steps != self.steps);
         let all: Vec<i64> = std::iter::once(self.steps).chain(others).collect();
@@ -30,17 +35,22 @@ impl Skew {
     ///
     /// At the edge of what a device takes, the same offset works late in a step and never at its begin. So that the known
     /// one worked ends the search only where that is `sure`: in a login right after another one, whose code is sent as
-    /// its step begins.
+    /// its step begins. Else the search goes on where it was, once the known one was refused again: a budget for one more
+    /// login is not to be spent on what may work where something did.
     #[must_use]
     pub fn took(self, offset: i64, sure: bool) -> Option<Self> {
         let goes_on = offset == self.steps && !sure;
-        let known = Self { steps: offset, tried: if goes_on { self.tried } else { 0 } };
+        let known =
+            Self { steps: offset, tried: if goes_on { self.tried } else { 0 }, worked: goes_on && self.tried > 0 };
         (known != self).then_some(known)
     }
 
     /// What is known once such a code was refused.
     #[must_use]
     pub fn refused(self) -> Self {
+        if self.worked {
+            return Self { worked: false, ..self };
+        }
         Self { tried: self.tried.saturating_add(1), ..self }
     }
 }
@@ -51,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_offset_of_the_window_is_tried_the_known_one_first_and_then_all_again() {
-        let mut skew = Skew { steps: 2, tried: 0 };
+        let mut skew = Skew { steps: 2, ..Skew::default() };
         let mut tried = Vec::new();
         for _ in 0..7 {
             tried.push(skew.probe());
@@ -63,10 +73,18 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_known_and_nothing_new_is_not_told() {
-        let skew = Skew { steps: 0, tried: 3 };
-        assert_eq!(skew.took(-1, false), Some(Skew { steps: -1, tried: 0 }));
-        assert_eq!(Skew { steps: -1, tried: 0 }.took(-1, true), None);
-        assert_eq!(skew.took(0, false), None, "at the edge 0 works by turns: the search goes on where it was");
+        let skew = Skew { tried: 3, ..Skew::default() };
+        let behind = Skew { steps: -1, ..Skew::default() };
+        assert_eq!(skew.took(-1, false), Some(behind));
+        assert_eq!((behind.took(-1, true), behind.took(-1, false)), (None, None));
         assert_eq!(skew.took(0, true), Some(Skew::default()));
+    }
+
+    #[test]
+    fn what_worked_by_turns_is_tried_once_more_and_then_the_search_goes_on_where_it_was() {
+        let skew = Skew { tried: 3, ..Skew::default() };
+        let worked = skew.took(0, false).unwrap();
+        assert_eq!((skew.probe(), worked.probe()), (2, 0));
+        assert_eq!((worked.took(0, false), worked.refused()), (None, skew));
     }
 }

@@ -321,6 +321,11 @@ pub trait Records {
     fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError>;
 }
 
+/// What is known of a device's clock: three columns from `first` on.
+fn skew_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Skew> {
+    Ok(Skew { steps: row.get(first)?, tried: row.get(first + 1)?, worked: row.get(first + 2)? })
+}
+
 impl Records for Tx<'_> {
     fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
         let found = self
@@ -400,22 +405,22 @@ impl Records for Tx<'_> {
     }
 
     fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError> {
-        let mut known = self.connection.prepare_cached("SELECT steps, tried FROM device_clock WHERE device = ?1")?;
-        let skew = known.query_row([device.as_str()], |row| Ok(Skew { steps: row.get(0)?, tried: row.get(1)? }));
-        Ok(skew.optional()?.unwrap_or_default())
+        let mut known =
+            self.connection.prepare_cached("SELECT steps, tried, worked FROM device_clock WHERE device = ?1")?;
+        Ok(known.query_row([device.as_str()], |row| skew_at(row, 0)).optional()?.unwrap_or_default())
     }
 
     fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError> {
         let mut known =
-            self.connection.prepare_cached("SELECT device, steps, tried FROM device_clock ORDER BY device")?;
-        let rows = known.query_map([], |row| Ok((row.get(0)?, Skew { steps: row.get(1)?, tried: row.get(2)? })))?;
+            self.connection.prepare_cached("SELECT device, steps, tried, worked FROM device_clock ORDER BY device")?;
+        let rows = known.query_map([], |row| Ok((row.get(0)?, skew_at(row, 1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError> {
         self.connection.execute(
-            "INSERT OR REPLACE INTO device_clock (device, steps, tried) VALUES (?1, ?2, ?3)",
-            params![device.as_str(), skew.steps, skew.tried],
+            "INSERT OR REPLACE INTO device_clock (device, steps, tried, worked) VALUES (?1, ?2, ?3, ?4)",
+            params![device.as_str(), skew.steps, skew.tried, skew.worked],
         )?;
         Ok(())
     }

@@ -373,6 +373,7 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
              DROP TABLE seed;
              DROP INDEX account_wakes;
              DROP INDEX account_unsettled;
+             ALTER TABLE device_clock DROP COLUMN worked;
              PRAGMA user_version = 4;",
         )
         .unwrap();

@@ -366,9 +366,9 @@ impl Link for SimLink {
             };
             self.universe.act().await;
             let wait = if self.universe.fault(Fault::Late) {
-                // Longer than it is waited for.
+                // Until it looks at a code its step may be over, and its answer may come when nobody waits for it any more.
                 excuse(self);
-                40_000
+                self.universe.draw(5_000, 45_000)
             } else {
                 30
             };

@@ -60,28 +60,41 @@ impl SimShell {
         }
     }
 
+    /// What it prints is lost or spoilt. Where that answers a code, the code counts as refused, and the next login tries one
+    /// of another step: a strict device refuses that.
+    fn spoils(&self, fault: Fault) -> bool {
+        let strikes = self.universe.fault(fault);
+        if strikes
+            && self.universe.site(&self.device, |site| site.strict)
+            && let Some(account) = Universe::account(&self.device, &self.user)
+        {
+            self.universe.excuse(&account);
+        }
+        strikes
+    }
+
     /// The device prints something, as well as it can today.
     fn say(&mut self, text: &str) {
         let mut bytes = text.as_bytes().to_vec();
         let now = self.universe.now();
         let mut at = now + 15;
-        if self.universe.fault(Fault::Late) {
+        if self.spoils(Fault::Late) {
             at += self.universe.draw(1, 60) * 1000;
         }
-        if self.universe.fault(Fault::Garbled) {
+        if self.spoils(Fault::Garbled) {
             let place = usize::try_from(self.universe.draw(0, bytes.len().max(1) as i64)).unwrap_or(0);
             if let Some(byte) = bytes.get_mut(place) {
                 *byte |= 0x80;
             }
         }
-        if self.universe.fault(Fault::Twice) {
+        if self.spoils(Fault::Twice) {
             let again = bytes.clone();
             bytes.extend(again);
         }
-        if self.universe.fault(Fault::Silent) {
+        if self.spoils(Fault::Silent) {
             return;
         }
-        if self.universe.fault(Fault::CutInside) {
+        if self.spoils(Fault::CutInside) {
             // The connection is lost at any byte.
             let place = usize::try_from(self.universe.draw(0, bytes.len() as i64 + 1)).unwrap_or(0);
             bytes.truncate(place);

@@ -81,9 +81,7 @@ impl Values {
         let mut text = text.to_owned();
         let mut by_length: Vec<_> = secrets.collect();
         // Where two tags have the same value, the account's own password is meant.
-        by_length.sort_by_key(|(tag, value)| {
-            (std::cmp::Reverse(value.expose().len()), tag.starts_with("AUTH"), (*tag).clone())
-        });
+        by_length.sort_by_key(|(tag, value)| (std::cmp::Reverse(value.expose().len()), tag.starts_with("AUTH"), *tag));
         for (tag, value) in by_length {
             text = text.replace(value.expose(), &format!("[#{tag}#]"));
         }

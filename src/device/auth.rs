@@ -9,7 +9,7 @@ use russh::keys::PrivateKey;
 
 use super::codes::{Aim, By, Turn, WaitsFor, took};
 use super::error::DeviceError;
-use super::risks::Risk;
+use super::risks::{Risk, code_was_refused};
 use super::wire::{Ask, Link, Methods, Reply};
 use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
@@ -69,8 +69,10 @@ impl Login {
         let Some(seed) = &self.seed else { return Ok((None, aim(known))) };
         let Some(mut turn) = on.codes.turn(&self.account, seed, waiting).await else { return Ok((None, aim(known))) };
         loop {
-            let was_refused = on.risks.was_refused(&self.account, self.budget);
-            let by = move |tx: &dyn Ledger, now: &Moment| Ok(if was_refused(tx, now)? { doubted } else { known });
+            let (account, budget) = (self.account.clone(), self.budget);
+            let by = move |tx: &dyn Ledger, now: &Moment| {
+                Ok(if code_was_refused(tx, &account, budget, now)? { doubted } else { known })
+            };
             if let Some(by) = on.codes.is_free(seed, &device.name, by, waiting).await? {
                 turn.begins(&on.codes.clock().now());
                 return Ok((Some(turn), aim(by)));
@@ -109,15 +111,18 @@ pub(super) async fn log_in<W: Watcher>(
     if taken && login.seed.is_some() {
         on.codes.was_asked(&login.account, exchange.ahead.is_some());
     }
-    let by = exchange.aim.by;
-    if let Some(risk) = exchange.risk.take().filter(|_| taken) {
-        let (device, ahead, sure) = (device.name.clone(), exchange.ahead, login.prove && by == By::Known);
-        let learned = risk.worked_and(move |tx| ahead.map_or(Ok(None), |ahead| took(tx, &device, ahead, sure)));
-        if let Some(Some(steps)) = learned.await {
-            watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
+    if let Some(risk) = exchange.risk.take() {
+        let (device, ahead, by) = (device.name.clone(), exchange.ahead, exchange.aim.by);
+        if taken {
+            let sure = login.prove && by == By::Known;
+            let learned = risk.worked_and(move |tx| ahead.map_or(Ok(None), |ahead| took(tx, &device, ahead, sure)));
+            if let Some(Some(steps)) = learned.await {
+                watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
+            }
+        } else if end.as_ref().is_err_and(DeviceError::may_be_refusal) {
+            let looked = ahead.is_some() && by == By::Probing;
+            risk.refused(ahead.is_some(), looked.then_some(device)).await;
         }
-    } else if exchange.ahead.is_some() && by == By::Probing && end.as_ref().is_err_and(DeviceError::may_be_refusal) {
-        on.codes.missed(&device.name).await;
     }
     end?;
     if login.prove && !exchange.password_sent {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -70,6 +70,27 @@ impl Link for Endless {
     }
 }
 
+/// A device that says one thing after another, and hangs up at the end.
+struct Scripted(VecDeque<Reply>);
+
+impl Link for Scripted {
+    fn ask<'a>(&'a mut self, _: &'a str, _: Ask) -> Waiting<'a, Result<Reply, String>> {
+        Box::pin(async move { self.0.pop_front().ok_or_else(|| "it hung up".to_owned()) })
+    }
+
+    fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>> {
+        Box::pin(async { Err("no shell".into()) })
+    }
+
+    fn tunnel<'a>(&'a self, _: &'a str, _: u16) -> Waiting<'a, Result<Box<dyn Stream>, String>> {
+        Box::pin(async { Err("no way through here".into()) })
+    }
+
+    fn close(self: Box<Self>) -> Waiting<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
 struct Silent;
 
 impl Watcher for Silent {
@@ -84,51 +105,94 @@ fn seed() -> Seed {
     Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap()
 }
 
+/// What a login needs.
+struct Place {
+    time: Arc<Still>,
+    on: Transport,
+    device: Device,
+    login: Login,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = VaultKey::create(&folder.path().join("key")).unwrap();
+        let vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+        let time = Arc::new(Still::default());
+        // Not at the begin of a step, where a code would have to be waited for.
+        time.0.store(5_000, Ordering::SeqCst);
+        let clock = Clock::over(time.clone());
+        let codes = Codes::new(vault.clone(), clock.clone());
+        let on = Transport { wire: Arc::new(Ssh), codes, risks: Risks::new(vault, clock) };
+        let device = Device {
+            name: DeviceName::parse("web1").unwrap(),
+            host: "192.0.2.1".into(),
+            port: 22,
+            host_keys: Vec::new(),
+            known_hosts: None,
+            template_sha256: None,
+            template: "t".into(),
+            jump: None,
+            jump_account: None,
+            max_sessions: 1,
+            legacy_algorithms: false,
+            login_format: LoginFormat::Separate,
+            connect_timeout: Duration::from_secs(10),
+            fields: BTreeMap::new(),
+        };
+        let login = Login {
+            account: AccountName::parse("web1/root").unwrap(),
+            budget: Limit { count: 3, window_ms: 3_900_000 },
+            password: Some(Secret::new("secret".into())),
+            new_password: None,
+            seed: Some(seed()),
+            key: None,
+            format: LoginFormat::Separate,
+            prompts: Vec::new(),
+            values: Values::default(),
+            prove: false,
+            probe: false,
+        };
+        Self { time, on, device, login, _folder: folder }
+    }
+
+    async fn turn(&self) -> (Option<Turn>, Aim) {
+        self.login.turn(&self.device, &self.on, &Silent).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Logs in at a device that says this. Which clock the code of the next login is made by?
+    async fn after(&self, replies: impl IntoIterator<Item = Reply>) -> By {
+        let mut link = Scripted(replies.into_iter().collect());
+        let end = log_in(&mut link, &self.device, &self.login, self.turn().await, &self.on, &Silent).await;
+        assert!(end.as_ref().is_err_and(DeviceError::may_be_refusal), "{end:?}");
+        self.time.0.fetch_add(30_000, Ordering::SeqCst);
+        self.turn().await.1.by
+    }
+}
+
+fn refused(methods: Methods) -> Reply {
+    Reply::Failure { methods, partial: false }
+}
+
 #[tokio::test]
 async fn a_device_that_asks_on_and_on_does_not_hold_up_who_shares_the_seed() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = VaultKey::create(&folder.path().join("key")).unwrap();
-    let vault = Vault::open(&folder.path().join("state"), &key).unwrap();
-    let time = Arc::new(Still::default());
-    // Not at the begin of a step, where a code would have to be waited for.
-    time.0.store(5_000, Ordering::SeqCst);
-    let clock = Clock::over(time.clone());
-    let codes = Codes::new(vault.clone(), clock.clone());
-    let on = Transport { wire: Arc::new(Ssh), codes: codes.clone(), risks: Risks::new(vault, clock) };
-    let device = Device {
-        name: DeviceName::parse("web1").unwrap(),
-        host: "192.0.2.1".into(),
-        port: 22,
-        host_keys: Vec::new(),
-        known_hosts: None,
-        template_sha256: None,
-        template: "t".into(),
-        jump: None,
-        jump_account: None,
-        max_sessions: 1,
-        legacy_algorithms: false,
-        login_format: LoginFormat::Separate,
-        connect_timeout: Duration::from_secs(10),
-        fields: BTreeMap::new(),
-    };
-    let login = Login {
-        account: AccountName::parse("web1/root").unwrap(),
-        budget: Limit { count: 2, window_ms: 3_900_000 },
-        password: None,
-        new_password: None,
-        seed: Some(seed()),
-        key: None,
-        format: LoginFormat::Separate,
-        prompts: Vec::new(),
-        values: Values::default(),
-        prove: false,
-        probe: false,
-    };
-    let turn = login.turn(&device, &on, &Silent).await.unwrap_or_else(|error| panic!("{error}"));
+    let place = Place::new();
     let others = Arc::new(Mutex::new(Vec::new()));
-    let mut link = Endless { time, codes, others: others.clone() };
-    let ended = log_in(&mut link, &device, &login, turn, &on, &Silent).await;
+    let mut link = Endless { time: place.time.clone(), codes: place.on.codes.clone(), others: others.clone() };
+    let ended = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
     assert!(matches!(ended, Err(DeviceError::Broken { .. })), "{ended:?}");
     let others = others.lock().unwrap();
     assert_eq!(others[..5], [false, false, false, true, true], "its turn lasts for a minute, and then for no longer");
+}
+
+#[tokio::test]
+async fn only_a_login_that_was_refused_with_a_code_makes_the_next_one_look_for_another_clock() {
+    let place = Place::new();
+    let password = Methods { password: true, ..Methods::default() };
+    let interactive = Methods { interactive: true, ..Methods::default() };
+    assert_eq!(place.after([refused(password)]).await, By::Known, "it hung up on the password");
+    assert_eq!(place.after([refused(password), refused(password)]).await, By::Known, "it refused the password");
+    let asked = Reply::Prompts { context: String::new(), prompts: vec!["Verification code: ".into()] };
+    assert_eq!(place.after([refused(interactive), asked, refused(interactive)]).await, By::Probing);
 }

@@ -27,6 +27,14 @@ pub(super) fn took(tx: &dyn Ledger, device: &DeviceName, ahead: i64, sure: bool)
     Ok(news.filter(|skew| skew.steps != known.steps).map(|skew| skew.steps))
 }
 
+/// A login that looked for a device's clock was refused, or a code in a session.
+///
+/// # Errors
+/// The vault failed.
+pub(super) fn missed(tx: &dyn Ledger, device: &DeviceName) -> Result<(), VaultError> {
+    tx.set_skew(device, tx.skew(device)?.refused())
+}
+
 /// Makes codes by the single-use rule.
 #[derive(Debug, Clone)]
 pub struct Codes {
@@ -141,15 +149,6 @@ impl Codes {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    /// A login that looked for a device's clock was refused, or a code in a session.
-    pub async fn missed(&self, device: &DeviceName) {
-        let device = device.clone();
-        let stored = self.vault.call(move |tx| tx.set_skew(&device, tx.skew(&device)?.refused()));
-        if let Err(error) = stored.await {
-            tracing::warn!(%error, "what was tried of a device's clock is not stored");
-        }
     }
 
     /// Waits for an account's turn to log in with its seed, in the order of those who ask: a device hangs up on a login that

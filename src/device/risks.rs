@@ -1,15 +1,16 @@
 //! The lockout budget, kept where logins happen: a try is put on record before the secret leaves, and taken off the
-//! record once the device took it. So a crash in between counts as a refused login, and so does a device that hangs up
-//! instead of saying no.
+//! record once the device took it. So a crash in between counts as a refused login, and so does a device that is silent.
+//! What a device said no to is marked: that alone tells of a wrong password, or of a clock that is off.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::codes::missed;
 use super::error::DeviceError;
 use crate::clock::Clock;
-use crate::model::{AccountName, Moment};
+use crate::model::{AccountName, DeviceName, Moment};
 use crate::policy::Limit;
 use crate::vault::{Ledger, Vault, VaultError};
 
@@ -77,6 +78,19 @@ impl Risk {
             }
         }
     }
+
+    /// The device said no, to a code among others where one was sent with it. The search for the clock of a device goes on
+    /// by it, where it was a part of that.
+    pub async fn refused(&self, with_code: bool, search: Option<DeviceName>) {
+        let (account, id) = (self.account.clone(), self.id);
+        let noted = self.risks.vault.call(move |tx| {
+            tx.login_was_refused(&account, id, with_code)?;
+            search.map_or(Ok(()), |device| missed(tx, &device))
+        });
+        if let Err(error) = noted.await {
+            tracing::warn!(account = %self.account, %error, "why a login failed is not stored");
+        }
+    }
 }
 
 impl Risks {
@@ -89,20 +103,6 @@ impl Risks {
     fn slot(&self, account: &AccountName) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.entry(account.clone()).or_default().clone()
-    }
-
-    /// Tells, inside a call to the vault, whether a login of the account was refused lately, as long as that counts against
-    /// the budget. Tries that are under way are none.
-    pub fn was_refused(
-        &self,
-        account: &AccountName,
-        budget: Limit,
-    ) -> impl FnOnce(&dyn Ledger, &Moment) -> Result<bool, VaultError> + Send + use<> {
-        let (account, slot) = (account.clone(), self.slot(account));
-        move |tx, now| {
-            let counted = budget.used(&tx.failed_logins(&account, now)?, now) as usize;
-            Ok(counted > *slot.pending.lock().unwrap_or_else(PoisonError::into_inner))
-        }
     }
 
     /// Puts a try on record, waiting for others of the same account where the budget has no room beside them.
@@ -135,6 +135,22 @@ impl Risks {
     }
 }
 
+/// Whether a login of the account was refused lately that sent a code, as long as that counts against the budget. One that
+/// was refused, or hung, before it sent a code tells nothing of a clock.
+///
+/// # Errors
+/// The vault failed.
+pub(super) fn code_was_refused(
+    tx: &dyn Ledger,
+    account: &AccountName,
+    budget: Limit,
+    now: &Moment,
+) -> Result<bool, VaultError> {
+    let with_code = tx.refusals(account, now)?.into_iter().filter(|refusal| refusal.with_code);
+    let stamps: Vec<Moment> = with_code.map(|refusal| refusal.at).collect();
+    Ok(budget.used(&stamps, now) > 0)
+}
+
 /// Records a try, or says in how many milliseconds there is room for one.
 fn try_login(
     tx: &dyn Ledger,
@@ -159,9 +175,13 @@ mod tests {
         AccountName::parse("web1/root").unwrap()
     }
 
-    async fn was_refused(risks: &Risks) -> bool {
-        let (look, now) = (risks.was_refused(&account(), TWO), risks.clock.now());
-        risks.vault.call(move |tx| look(tx, &now)).await.unwrap()
+    async fn code_was_refused(risks: &Risks) -> bool {
+        let now = risks.clock.now();
+        risks.vault.call(move |tx| super::code_was_refused(tx, &account(), TWO, &now)).await.unwrap()
+    }
+
+    async fn take(risks: &Risks) -> Risk {
+        risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn risks(folder: &std::path::Path) -> Risks {
@@ -173,25 +193,39 @@ mod tests {
     async fn a_try_that_did_not_work_is_spent_and_one_that_did_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let risks = risks(folder.path());
-        assert!(!was_refused(&risks).await);
         for _ in 0..5 {
-            let one = risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"));
-            assert!(!was_refused(&risks).await, "it is under way");
-            one.worked().await;
-            risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}")).worked().await;
+            take(&risks).await.worked().await;
         }
-        drop(risks.take(&account(), TWO).await);
-        assert!(was_refused(&risks).await);
-        drop(risks.take(&account(), TWO).await);
+        for _ in 0..2 {
+            drop(take(&risks).await);
+        }
         assert!(matches!(risks.take(&account(), TWO).await, Err(DeviceError::BudgetSpent { .. })));
+    }
+
+    #[tokio::test]
+    async fn only_a_device_that_said_no_to_a_code_lets_the_next_login_look_for_its_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let risks = risks(folder.path());
+        let hung = take(&risks).await;
+        assert!(!code_was_refused(&risks).await, "it is under way");
+        drop(hung);
+        assert!(!code_was_refused(&risks).await, "the device said nothing");
+        let refused = take(&risks).await;
+        refused.refused(false, None).await;
+        assert!(!code_was_refused(&risks).await, "no code was sent with it");
+        refused.refused(true, Some(account().device())).await;
+        drop(refused);
+        assert!(code_was_refused(&risks).await);
+        let skew = risks.vault.call(|tx| tx.skew(&account().device())).await.unwrap();
+        assert_eq!(skew.tried, 1, "what else there is to note is noted with it");
     }
 
     #[tokio::test]
     async fn tries_beside_each_other_wait_for_room_and_are_not_refused() {
         let folder = tempfile::tempdir().unwrap();
         let risks = risks(folder.path());
-        let first = risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"));
-        let second = risks.take(&account(), TWO).await.unwrap_or_else(|error| panic!("{error}"));
+        let first = take(&risks).await;
+        let second = take(&risks).await;
         let (name, waiting) = (account(), risks.clone());
         let third = tokio::spawn(async move { waiting.take(&name, TWO).await.map(|_| ()) });
         tokio::task::yield_now().await;

@@ -83,9 +83,10 @@ pub async fn run_template<W: Watcher>(
             match effect {
                 Effect::Step(text) => context.watcher.step(text),
                 Effect::Finished(verdict) => {
-                    if code_sent && risk.is_some() && !closed && matches!(verdict, Verdict::Failed(_)) {
-                        code_sent = false;
-                        context.on.codes.missed(&session.device.name).await;
+                    let said_no = matches!(&verdict, Verdict::Failed(failure) if failure.answered) && !closed;
+                    if let Some(risk) = risk.as_ref().filter(|_| said_no) {
+                        let with_code = std::mem::take(&mut code_sent);
+                        risk.refused(with_code, with_code.then(|| session.device.name.clone())).await;
                     }
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
                     let Some(abort) = context.clear_up(clears_up) else {

@@ -69,6 +69,8 @@ pub struct RunFailure {
     pub committed: bool,
     /// Whether the device seems to have refused the new password.
     pub device_refuses: bool,
+    /// Whether the device printed something in answer to what was sent last.
+    pub answered: bool,
     /// Whether the template itself says so, with `fail` or `no-expect`; else something did not come, or broke.
     pub judged: bool,
 }

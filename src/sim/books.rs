@@ -16,6 +16,15 @@ pub(super) struct Version {
     pub(super) retired: Option<i64>,
 }
 
+/// A login that counts against the budget.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    pub(super) id: i64,
+    pub(super) at: Moment,
+    /// The device said no; `true` where a code was sent with it.
+    pub(super) refused: Option<bool>,
+}
+
 /// What is stored of one account.
 #[derive(Debug, Clone)]
 pub(super) struct Book {
@@ -34,7 +43,7 @@ pub(super) struct Book {
     pub(super) passwords: Arc<Vec<Version>>,
     pub(super) others: Arc<BTreeMap<String, Secret>>,
     pub(super) changes: Arc<Vec<(String, Moment)>>,
-    pub(super) failed: Arc<Vec<(i64, Moment)>>,
+    pub(super) failed: Arc<Vec<Tried>>,
     pub(super) tried: i64,
 }
 

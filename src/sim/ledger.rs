@@ -6,15 +6,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::books::{Book, Books, Noted, Used, Version};
+use super::books::{Book, Books, Noted, Tried, Used, Version};
 use crate::audit::Draft;
 use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
 use crate::rotation::{Persist, Phase};
 use crate::totp::{Pick, Seed, Skew, Wanted};
 use crate::vault::{
-    AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Reservation, Secrets, Trail, Transition,
-    Transitions, VaultError, Waits,
+    AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation, Secrets, Trail,
+    Transition, Transitions, VaultError, Waits,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -331,26 +331,43 @@ impl Transitions for Pages<'_> {
     fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
         Ok(self.write(account, now, |book| {
             book.tried += 1;
-            Arc::make_mut(&mut book.failed).push((book.tried, *now));
+            Arc::make_mut(&mut book.failed).push(Tried { id: book.tried, at: *now, refused: None });
             book.tried
         }))
     }
 
     fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError> {
-        self.update(account, |book| Arc::make_mut(&mut book.failed).retain(|(known, _)| *known != id));
+        self.update(account, |book| Arc::make_mut(&mut book.failed).retain(|tried| tried.id != id));
         Ok(())
+    }
+
+    fn login_was_refused(&self, account: &AccountName, id: i64, with_code: bool) -> Result<(), VaultError> {
+        self.update(account, |book| {
+            if let Some(tried) = Arc::make_mut(&mut book.failed).iter_mut().find(|tried| tried.id == id) {
+                tried.refused = Some(with_code);
+            }
+        });
+        Ok(())
+    }
+
+    fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError> {
+        let refusal = |tried: &Tried| {
+            let at = restamp(&tried.at, now).unwrap_or(tried.at);
+            tried.refused.map(|with_code| Refusal { at, with_code })
+        };
+        Ok(self.read(account, |book| book.failed.iter().filter_map(refusal).collect()).unwrap_or_default())
     }
 
     fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {
         let lies = |stamp: &Moment| restamp(stamp, now).is_some();
-        if self.read(account, |book| book.failed.iter().any(|(_, stamp)| lies(stamp))) == Some(true) {
+        if self.read(account, |book| book.failed.iter().any(|tried| lies(&tried.at))) == Some(true) {
             self.update(account, |book| {
-                for (_, stamp) in Arc::make_mut(&mut book.failed) {
-                    *stamp = restamp(stamp, now).unwrap_or(*stamp);
+                for tried in Arc::make_mut(&mut book.failed) {
+                    tried.at = restamp(&tried.at, now).unwrap_or(tried.at);
                 }
             });
         }
-        let stamps = self.read(account, |book| book.failed.iter().map(|(_, stamp)| *stamp).collect());
+        let stamps = self.read(account, |book| book.failed.iter().map(|tried| tried.at).collect());
         Ok(stamps.unwrap_or_default())
     }
 
@@ -382,7 +399,7 @@ impl Transitions for Pages<'_> {
         for place in 0..books.accounts.len() {
             let book = books.book_mut(place);
             Arc::make_mut(&mut book.changes).iter_mut().for_each(|(_, stamp)| fresh(stamp));
-            Arc::make_mut(&mut book.failed).iter_mut().for_each(|(_, stamp)| fresh(stamp));
+            Arc::make_mut(&mut book.failed).iter_mut().for_each(|tried| fresh(&mut tried.at));
             book.wake.iter_mut().for_each(fresh);
         }
         Ok(())
@@ -394,10 +411,10 @@ impl Transitions for Pages<'_> {
         let mut books = self.0.borrow_mut();
         for place in 0..books.accounts.len() {
             let book = &books.accounts[place];
-            if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(|(_, stamp)| old(stamp)) {
+            if book.changes.iter().any(|(_, stamp)| old(stamp)) || book.failed.iter().any(|tried| old(&tried.at)) {
                 let book = books.book_mut(place);
                 Arc::make_mut(&mut book.changes).retain(|(_, stamp)| !old(stamp));
-                Arc::make_mut(&mut book.failed).retain(|(_, stamp)| !old(stamp));
+                Arc::make_mut(&mut book.failed).retain(|tried| !old(&tried.at));
             }
         }
         Ok(())

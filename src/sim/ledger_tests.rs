@@ -40,7 +40,15 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
         13 => format!("{:?}", tx.quarantine_idle(&name, "why", n.is_multiple_of(2), now)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
-        15 => tx.add_failed_login(&name, now).map(|_| "ok".to_owned())?,
+        15 => {
+            let id = tx.add_failed_login(&name, now)?;
+            match n % 5 {
+                0 => tx.remove_failed_login(&name, id)?,
+                1 => {}
+                _ => tx.login_was_refused(&name, id, n.is_multiple_of(2))?,
+            }
+            "ok".to_owned()
+        }
         16 => format!("{:?}", tx.set_wake(&name, (n.is_multiple_of(2)).then_some(now), u32::from(n % 4))),
         17 => format!("{:?}", tx.set_paused(&name, n.is_multiple_of(2), now)),
         18 => format!("{:?}", tx.set_verified(&name, now)),
@@ -96,7 +104,9 @@ fn look(tx: &dyn Ledger, now: &Moment) -> Result<String, VaultError> {
         let mut stamps = (tx.changes(&name, now)?, tx.failed_logins(&name, now)?);
         stamps.0.sort_by_key(|stamp| (stamp.wall_ms, stamp.since_boot_ms));
         stamps.1.sort_by_key(|stamp| (stamp.wall_ms, stamp.since_boot_ms));
-        seen += &format!("{stamps:?}");
+        let mut refusals = tx.refusals(&name, now)?;
+        refusals.sort_by_key(|refusal| (refusal.at.wall_ms, refusal.at.since_boot_ms, refusal.with_code));
+        seen += &format!("{stamps:?} {refusals:?}");
     }
     Ok(seen)
 }

@@ -60,10 +60,10 @@ impl SimShell {
         }
     }
 
-    /// What it prints is lost or spoilt. Where that answers a code, the code counts as refused, and the next login tries one
-    /// of another step: a strict device refuses that.
-    fn spoils(&self, fault: Fault) -> bool {
-        let strikes = self.universe.fault(fault);
+    /// What it prints is spoilt. Where that answers a code, it looks like a no to it, and the next login tries one of another
+    /// step: a strict device refuses that.
+    fn garbles(&self) -> bool {
+        let strikes = self.universe.fault(Fault::Garbled);
         if strikes
             && self.universe.site(&self.device, |site| site.strict)
             && let Some(account) = Universe::account(&self.device, &self.user)
@@ -78,23 +78,23 @@ impl SimShell {
         let mut bytes = text.as_bytes().to_vec();
         let now = self.universe.now();
         let mut at = now + 15;
-        if self.spoils(Fault::Late) {
+        if self.universe.fault(Fault::Late) {
             at += self.universe.draw(1, 60) * 1000;
         }
-        if self.spoils(Fault::Garbled) {
+        if self.garbles() {
             let place = usize::try_from(self.universe.draw(0, bytes.len().max(1) as i64)).unwrap_or(0);
             if let Some(byte) = bytes.get_mut(place) {
                 *byte |= 0x80;
             }
         }
-        if self.spoils(Fault::Twice) {
+        if self.universe.fault(Fault::Twice) {
             let again = bytes.clone();
             bytes.extend(again);
         }
-        if self.spoils(Fault::Silent) {
+        if self.universe.fault(Fault::Silent) {
             return;
         }
-        if self.spoils(Fault::CutInside) {
+        if self.universe.fault(Fault::CutInside) {
             // The connection is lost at any byte.
             let place = usize::try_from(self.universe.draw(0, bytes.len() as i64 + 1)).unwrap_or(0);
             bytes.truncate(place);

@@ -25,4 +25,4 @@ pub use ledger::{Call, Carrier, Ledger, Trail};
 pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records, Waits};
 pub use secrets::{Kind, Secrets};
 pub use store::Vault;
-pub use transitions::{KEPT, Reservation, Transition, Transitions};
+pub use transitions::{KEPT, Refusal, Reservation, Transition, Transitions};

@@ -48,6 +48,15 @@ pub enum Reservation {
     WaitUntil(i64),
 }
 
+/// A login that the device said no to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// When it was tried.
+    pub at: Moment,
+    /// Whether a code was sent with it: that may have been why.
+    pub with_code: bool,
+}
+
 /// The steps of a rotation, and what is counted.
 pub trait Transitions {
     /// Writes a transition.
@@ -106,7 +115,19 @@ pub trait Transitions {
     /// SQLite failed.
     fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError>;
 
-    /// When logins of an account were refused.
+    /// Records that the device said no to a login on record, and whether a code was sent with it.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn login_was_refused(&self, account: &AccountName, id: i64, with_code: bool) -> Result<(), VaultError>;
+
+    /// The logins of an account that a device said no to.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError>;
+
+    /// When logins of an account were refused, or may have been.
     ///
     /// # Errors
     /// SQLite failed.
@@ -252,6 +273,26 @@ impl Transitions for Tx<'_> {
         self.connection
             .execute("DELETE FROM failed_login WHERE account = ?1 AND id = ?2", params![account.as_str(), id])?;
         Ok(())
+    }
+
+    fn login_was_refused(&self, account: &AccountName, id: i64, with_code: bool) -> Result<(), VaultError> {
+        self.connection.execute(
+            "UPDATE failed_login SET refused = ?3 WHERE account = ?1 AND id = ?2",
+            params![account.as_str(), id, with_code],
+        )?;
+        Ok(())
+    }
+
+    fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT wall, boot, up, refused FROM failed_login WHERE account = ?1 AND refused IS NOT NULL",
+        )?;
+        let rows = statement.query_map([account.as_str()], |row| Ok((stamp(row)?, row.get(3)?)))?;
+        rows.map(|row| {
+            let (at, with_code) = row?;
+            Ok(Refusal { at: restamp(&at, now).unwrap_or(at), with_code })
+        })
+        .collect()
     }
 
     fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError> {

@@ -53,9 +53,8 @@ impl Attempt {
                 if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
                     let retry = self.budget(&self.login.name).await.is_ok();
                     let own = self.login.name == self.account.name;
-                    // One refusal may be a code that came too late, and what crashes and cut lines cost is no judgement.
+                    // One refusal may be a code that came too late.
                     let twice = self.refusals.fetch_add(1, Ordering::SeqCst) > 0;
-                    self.probing.store(true, Ordering::SeqCst);
                     if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {
                         return Event::Failed;
                     }
@@ -73,8 +72,8 @@ impl Attempt {
     pub(super) async fn was_refused_all_day(&self, account: &AccountName) -> bool {
         const TOO_OFTEN: usize = 3;
         let (login, now) = (account.clone(), self.core.clock.now());
-        let stamps = self.core.vault.call(move |tx| tx.failed_logins(&login, &now).map(|stamps| (stamps, now))).await;
-        stamps.is_ok_and(|(stamps, now)| stamps.iter().filter(|at| now.since(at) < DAY_MS).count() >= TOO_OFTEN)
+        let refusals = self.core.vault.call(move |tx| tx.refusals(&login, &now)).await;
+        refusals.is_ok_and(|all| all.iter().filter(|refusal| now.since(&refusal.at) < DAY_MS).count() >= TOO_OFTEN)
     }
 
     /// The login account is refused and its budget spent: it waits for a person, so that nobody goes on with it.

@@ -47,6 +47,7 @@ impl Run {
             message,
             committed: self.committed,
             device_refuses: self.committed && device_refuses(self.screen.since_sent()),
+            answered: !self.screen.since_sent().trim().is_empty(),
             judged: false,
         })));
         false

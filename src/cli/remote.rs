@@ -129,7 +129,7 @@ pub(super) fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
 
 async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, Failure> {
     let mut known = BTreeSet::new();
-    let mut body = StatusBody { accounts: Vec::new(), config_error: None, vault_error: None, clock_warning: None };
+    let mut body = StatusBody::default();
     let globs: Vec<Option<&str>> =
         if accounts.is_empty() { vec![None] } else { accounts.iter().map(|glob| Some(glob.as_str())).collect() };
     for glob in globs {
@@ -140,6 +140,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
         body.config_error = part.config_error;
         body.vault_error = part.vault_error;
         body.clock_warning = part.clock_warning;
+        body.logins_held = part.logins_held;
     }
     if json {
         return print(&body);
@@ -172,7 +173,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
     for (device, steps) in off {
         say!("\nThe clock of {} is off: it takes codes of {steps:+} time steps.", safe(device));
     }
-    if let Some(warning) = body.clock_warning {
+    for warning in [body.clock_warning, body.logins_held].into_iter().flatten() {
         say!("\nWarning: {}", safe(&warning));
     }
     if let Some(error) = body.config_error {

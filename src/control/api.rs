@@ -73,7 +73,8 @@ pub(super) async fn status(
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }
-    Ok(Json(StatusBody { accounts, config_error: core.config_error(), vault_error, clock_warning }))
+    let (config_error, logins_held) = (core.config_error(), core.logins_held());
+    Ok(Json(StatusBody { accounts, config_error, vault_error, clock_warning, logins_held }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {

@@ -63,7 +63,7 @@ pub struct AccountStatus {
 }
 
 /// `status`.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct StatusBody {
     /// The accounts.
     pub accounts: Vec<AccountStatus>,
@@ -75,6 +75,9 @@ pub struct StatusBody {
     /// Why the host's own clock looks wrong.
     #[serde(default)]
     pub clock_warning: Option<String>,
+    /// Why logins that nobody waits for are held back at present, and for how long.
+    #[serde(default)]
+    pub logins_held: Option<String>,
 }
 
 /// Accounts to work upon: by globs, by job, or all.

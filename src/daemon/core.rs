@@ -11,7 +11,7 @@ use super::world::World;
 use crate::audit::Draft;
 use crate::clock::Clock;
 use crate::config::{Config, KeySource};
-use crate::device::{Codes, Risks, Transport};
+use crate::device::{Codes, DeviceError, Risks, Transport};
 use crate::model::{Actor, Problem};
 use crate::totp::Skew;
 use crate::vault::{Vault, VaultError, VaultKey};
@@ -88,6 +88,7 @@ impl Core {
                 wire: world.wire.clone(),
                 codes: Codes::new(vault.clone(), world.clock.clone()),
                 risks: Risks::new(vault.clone(), world.clock.clone()),
+                breaker: Arc::default(),
             },
             vault,
             clock: world.clock.clone(),
@@ -143,6 +144,13 @@ impl Core {
         }
         let unsynchronised = "the kernel says that this host's clock is not synchronised: run an NTP client, or one-time codes will be refused once it drifts";
         (synchronised == Some(false)).then(|| unsynchronised.to_owned())
+    }
+
+    /// Why logins that nobody waits for are held back at present, and for how long.
+    #[must_use]
+    pub fn logins_held(&self) -> Option<String> {
+        let free_in_ms = self.transport.breaker().held_for(self.clock.now().since_boot_ms)?;
+        Some(DeviceError::HeldBack { free_in_ms }.to_string())
     }
 
     /// Reads the config again. A broken one is refused whole; the old one stays in force.

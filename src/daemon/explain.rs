@@ -66,6 +66,7 @@ impl Core {
                 in_words(free_in_ms)
             ));
         }
+        told.means.extend(self.logins_held().map(|why| format!("At present {why}.")));
         let Telling { means, next, .. } = told;
         let state = row.as_ref().map_or("new", |row| row.state().as_str()).to_owned();
         Ok(Explanation {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use russh::keys::PrivateKey;
 
 use super::codes::{Aim, By, Turn, WaitsFor, took};
-use super::error::DeviceError;
+use super::error::{DeviceError, HELD_BACK};
 use super::risks::{Risk, code_was_refused};
 use super::wire::{Ask, Link, Methods, Reply};
 use super::{Login, Transport, Watcher};
@@ -114,12 +114,18 @@ pub(super) async fn log_in<W: Watcher>(
     if let Some(risk) = exchange.risk.take() {
         let (device, ahead, by) = (device.name.clone(), exchange.ahead, exchange.aim.by);
         if taken {
+            if on.breaker().took() {
+                tracing::info!(account = %login.account, "a login was taken: no login is held back any more");
+            }
             let sure = login.prove && by == By::Known;
             let learned = risk.worked_and(move |tx| ahead.map_or(Ok(None), |ahead| took(tx, &device, ahead, sure)));
             if let Some(Some(steps)) = learned.await {
                 watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
         } else if end.as_ref().is_err_and(DeviceError::may_be_refusal) {
+            if on.breaker().refused(&login.account, clock.now().since_boot_ms) {
+                tracing::error!("{}", HELD_BACK);
+            }
             let looked = ahead.is_some() && by == By::Probing;
             risk.refused(ahead.is_some(), looked.then_some(device)).await;
         }

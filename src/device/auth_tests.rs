@@ -124,7 +124,7 @@ impl Place {
         time.0.store(5_000, Ordering::SeqCst);
         let clock = Clock::over(time.clone());
         let codes = Codes::new(vault.clone(), clock.clone());
-        let on = Transport { wire: Arc::new(Ssh), codes, risks: Risks::new(vault, clock) };
+        let on = Transport { wire: Arc::new(Ssh), codes, risks: Risks::new(vault, clock), breaker: Arc::default() };
         let device = Device {
             name: DeviceName::parse("web1").unwrap(),
             host: "192.0.2.1".into(),

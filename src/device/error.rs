@@ -3,6 +3,9 @@
 use crate::dialogue::PromptError;
 use crate::vault::VaultError;
 
+/// Why no login is tried that nobody waits for, and what to look at.
+pub const HELD_BACK: &str = "logins that nobody waits for are held back, since one account after another was refused, on several devices: look at this host's clock, and at the server that judges passwords and codes";
+
 /// An error of a device or on the way to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +67,12 @@ pub enum DeviceError {
     BudgetSpent {
         /// Who would log in.
         account: String,
+        /// Milliseconds until a login may be tried.
+        free_in_ms: i64,
+    },
+    /// One account after another was refused.
+    #[error("{HELD_BACK}; the next one is tried in {} min", .free_in_ms / 60_000 + 1)]
+    HeldBack {
         /// Milliseconds until a login may be tried.
         free_in_ms: i64,
     },

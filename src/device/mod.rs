@@ -12,10 +12,10 @@ mod ssh;
 mod wire;
 
 use crate::dialogue::{LoginFormat, Values};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{AccountName, Secret};
-use crate::policy::Limit;
+use crate::policy::{Breaker, Limit};
 use crate::template::Text;
 use crate::totp::Seed;
 
@@ -36,6 +36,15 @@ pub struct Transport {
     pub codes: Codes,
     /// Keeps the lockout budget.
     pub risks: Risks,
+    /// Holds logins back that nobody waits for, where one after another is refused.
+    pub breaker: Arc<Mutex<Breaker>>,
+}
+
+impl Transport {
+    /// The breaker, for as long as nobody else has it.
+    pub fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for Transport {

@@ -2,11 +2,13 @@
 //!
 //! Pure: moments and randomness are handed in.
 
+mod breaker;
 mod limits;
 mod password;
 
 use std::time::Duration;
 
+pub use breaker::Breaker;
 pub use limits::{DAY_MS, Limit, LimitError, restamp};
 pub use password::{GenerateError, PasswordRules};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rotord::demo::PasswdShell;
 
-use crate::lab::wait_for;
-use crate::scripted::{FIRST, Fault, Scripted, scripted, sections, with_shell, with_users};
+use crate::lab::{STEP, wait_for};
+use crate::scripted::{FIRST, Fault, SEED, Scripted, scripted, sections, with_shell, with_users};
 
 fn changes(scripted: &Scripted) {
     let daemon = scripted.place.daemon();
@@ -259,5 +259,58 @@ fn a_login_account_that_is_refused_waits_for_a_person_and_nobody_goes_on_with_it
     let (outcome, detail, exit) = scripted.place.rotate("dev/anna");
     assert_eq!((outcome.as_str(), exit), ("refused", 3));
     assert!(detail.contains("rotorctl secret set dev/admin"), "{detail}");
+    daemon.stop();
+}
+
+#[test]
+fn once_one_account_after_another_is_refused_the_others_are_held_back_until_a_login_is_taken() {
+    // One server behind four devices: what it judges goes wrong for all of them.
+    let names = ["admin", "anna", "bert", "carl"];
+    let scripted = with_users("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))), &names);
+    let place = &scripted.place;
+    let config = std::fs::read_to_string(place.path("rotord.toml")).unwrap();
+    let (daemon, devices) = config.split_at(config.find("[device.dev]").unwrap());
+    let accounts: Vec<String> =
+        ["d1", "d2", "d3", "d4"].iter().flat_map(|device| names.map(|name| format!("{device}/{name}"))).collect();
+    let copies: String =
+        (1..5).map(|n| devices.replace("dev/", &format!("d{n}/")).replace(".dev]", &format!(".d{n}]"))).collect();
+    let job = "[job.all]\nschedule = \"0 3 1 1 *\"\naccounts = [\"*/*\"]\n";
+    std::fs::write(place.path("rotord.toml"), format!("{daemon}{copies}{job}")).unwrap();
+    let daemon = place.daemon();
+    let table = |password: &str| {
+        let rows: String = accounts
+            .iter()
+            .map(|account| format!("{account},{password},otpauth://totp/x?secret={SEED}&period={STEP}\n"))
+            .collect();
+        place.must(&["import", "-"], &format!("account,password,totp\n{rows}"));
+    };
+    table("not-the-password");
+    daemon.signal("USR1");
+    let held = |status: &serde_json::Value| {
+        let accounts = status["accounts"].as_array().unwrap();
+        let held = |account: &&serde_json::Value| account["last_error"].to_string().contains("held back");
+        accounts.iter().filter(held).map(|account| account["account"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (status, held_back) = wait_for("all attempts to end", || {
+        let (status, _) = place.json(&["status"]);
+        let ended = |account: &serde_json::Value| !account["last_error"].is_null();
+        let held = held(&status);
+        status["accounts"].as_array().unwrap().iter().all(ended).then_some((status, held))
+    });
+    assert!(status["logins_held"].as_str().is_some_and(|why| why.contains("clock")), "{status}");
+    // Five make it plain, and no more than four others were at it already.
+    assert!(held_back.len() >= accounts.len() - 9, "{status}");
+    assert!(held_back.iter().all(|account| place.state(account) == "idle"), "{status}");
+    let explained = String::from_utf8(place.ctl(&["explain", &held_back[0]], "").stdout).unwrap();
+    assert!(explained.contains("At present logins that nobody waits for are held back"), "{explained}");
+
+    // A person is not held back, and with the first login that is taken nobody is.
+    let logins = scripted.device.state().logins.len();
+    table(FIRST);
+    let (outcome, detail, exit) = place.rotate(&held_back[0]);
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    let (status, _) = place.json(&["status"]);
+    assert!(status["logins_held"].is_null(), "{status}");
+    assert_eq!(scripted.device.state().logins.len(), logins + 2, "the change and its proof");
     daemon.stop();
 }

@@ -45,7 +45,7 @@ impl Attempt {
             }
             Err(error) => {
                 self.say(error.to_string());
-                self.note_impostor(&error).await;
+                self.note_failed_login(&error).await;
                 if sent {
                     self.let_the_device_finish().await;
                     return Event::Broken { refused: false };
@@ -90,7 +90,17 @@ impl Attempt {
         }
     }
 
+    /// Whether this attempt may log in now, or is held back with all others that nobody waits for.
+    fn may_log_in(&self) -> Result<(), DeviceError> {
+        if !self.request.is_by_itself() {
+            return Ok(());
+        }
+        let now = self.core.clock.now().since_boot_ms;
+        self.core.transport.breaker().may_try(now).map_err(|free_in_ms| DeviceError::HeldBack { free_in_ms })
+    }
+
     pub(super) async fn open_session(&self) -> Result<Session, DeviceError> {
+        self.may_log_in()?;
         let (stored, host_keys) = self.core.stored_for_login(&self.login.name, &self.account.device).await?;
         // Only an account that logs in as itself can be asked for its own new password.
         let own = self.login.name == self.account.name;
@@ -315,12 +325,13 @@ impl Attempt {
     /// Puts a strange host key on record, and the time at which the budget allows another try.
     async fn note_failed_login(&self, error: &DeviceError) {
         self.note_impostor(error).await;
-        if let DeviceError::BudgetSpent { free_in_ms, .. } = error {
+        if let DeviceError::BudgetSpent { free_in_ms, .. } | DeviceError::HeldBack { free_in_ms } = error {
             *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms));
         }
     }
 
     pub(super) async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
+        self.may_log_in()?;
         let (mut stored, host_keys) = self.core.stored_for_login(&self.account.name, &self.account.device).await?;
         if which == Which::New {
             stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());

@@ -57,6 +57,11 @@ impl Request {
     pub fn of(account: AccountName, trigger: Trigger) -> Self {
         Self { account, trigger, actor: None, job: None, reason: None, beside: Arc::default() }
     }
+
+    /// Whether nobody waits for it.
+    fn is_by_itself(&self) -> bool {
+        self.actor.is_none() && self.trigger != Trigger::Command
+    }
 }
 
 /// How it ended.

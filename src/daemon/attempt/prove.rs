@@ -87,12 +87,16 @@ impl Attempt {
         let steps = row.steps.clone();
         let refused = outcome == Outcome::Unknown;
         let mends = refused && self.account.mends_itself();
+        // Nothing was tried, so the job may look again today.
+        let held = lock(&self.wake).is_some();
         let (name, text) = (self.account.name.clone(), detail.clone());
         let draft =
             refused.then(|| Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(detail.clone()) });
         let saved = self.core.vault.call(move |tx| {
             tx.save_attempt(&row)?;
-            tx.set_verified(&name, &now)?;
+            if !held {
+                tx.set_verified(&name, &now)?;
+            }
             if let Some(draft) = &draft {
                 tx.quarantine_idle(&name, &text, mends, &now)?;
                 tx.audit(draft, &now)?;

@@ -118,6 +118,8 @@ impl Attempt {
                 }
                 let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
                 let (wake, tries) = match account.phase {
+                    // What had to wait for others was not tried.
+                    Phase::Idle if outcome == Outcome::Failed && by_itself && wake.is_some() => (wake, account.tries),
                     Phase::Idle if outcome == Outcome::Failed && by_itself => {
                         let tries = account.tries + 1;
                         let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms));

@@ -1,0 +1,150 @@
+//! A breaker for logins that nobody waits for: once one account after another is refused, on one device after another, it is
+//! hardly their passwords. A host clock that is wrong, or a server that judges the codes and is down, would put a whole
+//! fleet in quarantine within minutes.
+
+use std::collections::BTreeSet;
+
+use crate::model::AccountName;
+
+/// So many accounts, refused with no login taken in between, hold back the others.
+const ACCOUNTS: usize = 5;
+/// On so many devices: one that refuses everybody is that device's own affair.
+const DEVICES: usize = 3;
+/// The first time for which logins are held back, in milliseconds. Each one after it is twice as long.
+const FIRST_PAUSE_MS: i64 = 600_000;
+/// The longest, in milliseconds: no account waits longer by itself.
+const LONGEST_PAUSE_MS: i64 = 3_600_000;
+/// How long the one that is let through has to be judged, before another is, in milliseconds.
+const TRIAL_MS: i64 = 60_000;
+
+/// Logins are held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Open {
+    until_ms: i64,
+    pause_ms: i64,
+    /// One was let through to see.
+    trial: bool,
+}
+
+/// Counts refusals, and holds back. Times are by the boot clock, in milliseconds.
+#[derive(Debug, Default)]
+pub struct Breaker {
+    /// Who was refused since a login was last taken, no more than are needed.
+    refused: BTreeSet<AccountName>,
+    open: Option<Open>,
+}
+
+impl Breaker {
+    /// A device took a login. Tells whether logins were held back until then.
+    pub fn took(&mut self) -> bool {
+        self.refused.clear();
+        self.open.take().is_some()
+    }
+
+    /// A device refused one. Tells whether others are held back from now on that were not before.
+    pub fn refused(&mut self, account: &AccountName, now_ms: i64) -> bool {
+        if let Some(open) = &mut self.open {
+            if open.trial {
+                let pause_ms = (open.pause_ms * 2).min(LONGEST_PAUSE_MS);
+                *open = Open { until_ms: now_ms.saturating_add(pause_ms), pause_ms, trial: false };
+            }
+            return false;
+        }
+        let known = |name: &AccountName| name.device_str() == account.device_str();
+        if self.refused.len() < ACCOUNTS || !self.refused.iter().any(known) {
+            self.refused.insert(account.clone());
+        }
+        let devices: BTreeSet<&str> = self.refused.iter().map(AccountName::device_str).collect();
+        if self.refused.len() < ACCOUNTS || devices.len() < DEVICES {
+            return false;
+        }
+        let until_ms = now_ms.saturating_add(FIRST_PAUSE_MS);
+        self.open = Some(Open { until_ms, pause_ms: FIRST_PAUSE_MS, trial: false });
+        true
+    }
+
+    /// Whether a login that nobody waits for may be tried. When the time is up, one may, to see how it is.
+    ///
+    /// # Errors
+    /// In how many milliseconds to ask again.
+    pub fn may_try(&mut self, now_ms: i64) -> Result<(), i64> {
+        if let Some(left) = self.held_for(now_ms) {
+            return Err(left);
+        }
+        if let Some(open) = &mut self.open {
+            (open.until_ms, open.trial) = (now_ms.saturating_add(TRIAL_MS), true);
+        }
+        Ok(())
+    }
+
+    /// For how many milliseconds logins are held back yet.
+    #[must_use]
+    pub fn held_for(&self, now_ms: i64) -> Option<i64> {
+        self.open.map(|open| open.until_ms.saturating_sub(now_ms)).filter(|left| *left > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refuse(breaker: &mut Breaker, accounts: &[&str], now_ms: i64) -> Vec<bool> {
+        accounts.iter().map(|name| breaker.refused(&AccountName::parse(name).unwrap(), now_ms)).collect()
+    }
+
+    const FIVE: [&str; 5] = ["a/x", "a/y", "b/x", "b/y", "c/x"];
+
+    #[test]
+    fn five_accounts_on_three_devices_in_a_row_hold_back_the_others() {
+        let mut breaker = Breaker::default();
+        assert_eq!(refuse(&mut breaker, &FIVE[..4], 0), [false; 4]);
+        assert_eq!(breaker.may_try(0), Ok(()));
+        assert_eq!(refuse(&mut breaker, &FIVE[4..], 0), [true]);
+        assert_eq!(breaker.may_try(1), Err(FIRST_PAUSE_MS - 1));
+        assert!(breaker.took(), "it is over with the first login that is taken");
+        assert_eq!((breaker.may_try(2), breaker.took()), (Ok(()), false));
+    }
+
+    #[test]
+    fn one_account_again_and_again_or_one_device_holds_back_nobody() {
+        let mut breaker = Breaker::default();
+        assert_eq!(refuse(&mut breaker, &["a/x"; 9], 0), [false; 9]);
+        let many: Vec<String> = (0..100).map(|n| format!("a/user{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(refuse(&mut breaker, &many, 0), [false; 100]);
+        assert_eq!(breaker.refused.len(), ACCOUNTS, "it does not grow");
+        assert_eq!(refuse(&mut breaker, &["b/x", "c/x"], 0), [false, true]);
+    }
+
+    #[test]
+    fn a_login_that_is_taken_in_between_begins_the_count_anew() {
+        let mut breaker = Breaker::default();
+        refuse(&mut breaker, &FIVE[..4], 0);
+        assert!(!breaker.took());
+        assert_eq!(refuse(&mut breaker, &FIVE[1..], 0), [false; 4]);
+    }
+
+    #[test]
+    fn one_at_a_time_is_let_through_to_see_and_each_pause_is_longer_up_to_an_hour() {
+        let mut breaker = Breaker::default();
+        let mut now = 0;
+        refuse(&mut breaker, &FIVE, now);
+        for pause_min in [10, 20, 40, 60, 60] {
+            now += pause_min * 60_000 - 1;
+            assert_eq!(breaker.may_try(now), Err(1));
+            now += 1;
+            assert_eq!((breaker.may_try(now), breaker.may_try(now)), (Ok(()), Err(TRIAL_MS)));
+            // One that was under way before is not the one that tells.
+            refuse(&mut breaker, &["d/x", "d/y"], now);
+        }
+        assert_eq!(breaker.may_try(now), Err(LONGEST_PAUSE_MS));
+    }
+
+    #[test]
+    fn one_that_was_let_through_and_came_to_nothing_keeps_nobody_waiting() {
+        let mut breaker = Breaker::default();
+        refuse(&mut breaker, &FIVE, 0);
+        assert_eq!(breaker.may_try(FIRST_PAUSE_MS), Ok(()));
+        assert_eq!(breaker.may_try(FIRST_PAUSE_MS + TRIAL_MS), Ok(()));
+    }
+}

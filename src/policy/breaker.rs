@@ -24,6 +24,14 @@ struct Open {
     pause_ms: i64,
     /// One was let through to see.
     trial: bool,
+    /// Somebody was told to come back just then.
+    awaited: bool,
+}
+
+impl Open {
+    fn new(now_ms: i64, pause_ms: i64) -> Self {
+        Self { until_ms: now_ms.saturating_add(pause_ms), pause_ms, trial: false, awaited: false }
+    }
 }
 
 /// Counts refusals, and holds back. Times are by the boot clock, in milliseconds.
@@ -45,8 +53,7 @@ impl Breaker {
     pub fn refused(&mut self, account: &AccountName, now_ms: i64) -> bool {
         if let Some(open) = &mut self.open {
             if open.trial {
-                let pause_ms = (open.pause_ms * 2).min(LONGEST_PAUSE_MS);
-                *open = Open { until_ms: now_ms.saturating_add(pause_ms), pause_ms, trial: false };
+                *open = Open::new(now_ms, (open.pause_ms * 2).min(LONGEST_PAUSE_MS));
             }
             return false;
         }
@@ -58,21 +65,29 @@ impl Breaker {
         if self.refused.len() < ACCOUNTS || devices.len() < DEVICES {
             return false;
         }
-        let until_ms = now_ms.saturating_add(FIRST_PAUSE_MS);
-        self.open = Some(Open { until_ms, pause_ms: FIRST_PAUSE_MS, trial: false });
+        self.open = Some(Open::new(now_ms, FIRST_PAUSE_MS));
         true
     }
 
-    /// Whether a login that nobody waits for may be tried. When the time is up, one may, to see how it is.
+    /// Whether something may begin whose login nobody waits for.
     ///
     /// # Errors
-    /// In how many milliseconds to ask again.
+    /// In how many milliseconds to ask again. One is told to come back as soon as the time is up, and all others once that
+    /// one has shown how it is: a hundred thousand shall not come, only to be sent away.
+    pub fn may_begin(&mut self, now_ms: i64) -> Result<(), i64> {
+        let Some(left) = self.held_for(now_ms) else { return Ok(()) };
+        let awaited = self.open.as_mut().is_some_and(|open| std::mem::replace(&mut open.awaited, true));
+        Err(if awaited { left.saturating_add(TRIAL_MS) } else { left })
+    }
+
+    /// Whether its login may be tried. When the time is up, one may, to see how it is.
+    ///
+    /// # Errors
+    /// As [`Breaker::may_begin`].
     pub fn may_try(&mut self, now_ms: i64) -> Result<(), i64> {
-        if let Some(left) = self.held_for(now_ms) {
-            return Err(left);
-        }
+        self.may_begin(now_ms)?;
         if let Some(open) = &mut self.open {
-            (open.until_ms, open.trial) = (now_ms.saturating_add(TRIAL_MS), true);
+            *open = Open { pause_ms: open.pause_ms, trial: true, ..Open::new(now_ms, TRIAL_MS) };
         }
         Ok(())
     }
@@ -138,6 +153,18 @@ mod tests {
             refuse(&mut breaker, &["d/x", "d/y"], now);
         }
         assert_eq!(breaker.may_try(now), Err(LONGEST_PAUSE_MS));
+    }
+
+    #[test]
+    fn one_is_told_to_come_back_in_time_and_the_others_once_that_one_knows() {
+        let mut breaker = Breaker::default();
+        refuse(&mut breaker, &FIVE, 0);
+        let told: Vec<_> = (0..4).map(|_| breaker.may_begin(0)).collect();
+        let later = Err(FIRST_PAUSE_MS + TRIAL_MS);
+        assert_eq!(told, [Err(FIRST_PAUSE_MS), later, later, later]);
+        assert_eq!((breaker.may_begin(FIRST_PAUSE_MS), breaker.may_try(FIRST_PAUSE_MS)), (Ok(()), Ok(())));
+        assert!(breaker.took());
+        assert_eq!(breaker.may_begin(FIRST_PAUSE_MS + TRIAL_MS), Ok(()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Attempt, lock};
 use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Run, Verdict};
 use crate::model::AccountName;
-use crate::policy::DAY_MS;
+use crate::policy::{Breaker, DAY_MS};
 use crate::rotation::{Event, Phase, Which};
 use crate::template::{Checked, Section};
 
@@ -90,17 +90,17 @@ impl Attempt {
         }
     }
 
-    /// Whether this attempt may log in now, or is held back with all others that nobody waits for.
-    fn may_log_in(&self) -> Result<(), DeviceError> {
+    /// Whether this attempt may do something now, or is held back with all others that nobody waits for.
+    pub(super) fn held_back(&self, may: fn(&mut Breaker, i64) -> Result<(), i64>) -> Result<(), DeviceError> {
         if !self.request.is_by_itself() {
             return Ok(());
         }
         let now = self.core.clock.now().since_boot_ms;
-        self.core.transport.breaker().may_try(now).map_err(|free_in_ms| DeviceError::HeldBack { free_in_ms })
+        may(&mut self.core.transport.breaker(), now).map_err(|free_in_ms| DeviceError::HeldBack { free_in_ms })
     }
 
     pub(super) async fn open_session(&self) -> Result<Session, DeviceError> {
-        self.may_log_in()?;
+        self.held_back(Breaker::may_try)?;
         let (stored, host_keys) = self.core.stored_for_login(&self.login.name, &self.account.device).await?;
         // Only an account that logs in as itself can be asked for its own new password.
         let own = self.login.name == self.account.name;
@@ -323,7 +323,7 @@ impl Attempt {
     }
 
     /// Puts a strange host key on record, and the time at which the budget allows another try.
-    async fn note_failed_login(&self, error: &DeviceError) {
+    pub(super) async fn note_failed_login(&self, error: &DeviceError) {
         self.note_impostor(error).await;
         if let DeviceError::BudgetSpent { free_in_ms, .. } | DeviceError::HeldBack { free_in_ms } = error {
             *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms));
@@ -331,7 +331,7 @@ impl Attempt {
     }
 
     pub(super) async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
-        self.may_log_in()?;
+        self.held_back(Breaker::may_try)?;
         let (mut stored, host_keys) = self.core.stored_for_login(&self.account.name, &self.account.device).await?;
         if which == Which::New {
             stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());

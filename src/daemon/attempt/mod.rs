@@ -28,6 +28,7 @@ use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, Watcher};
 use crate::dialogue::Values;
 use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
+use crate::policy::Breaker;
 use crate::recording::Said;
 use crate::rotation::{Event, Phase, Rotation};
 use crate::template::Checked;
@@ -311,7 +312,12 @@ impl Attempt {
 
     async fn run(&self) -> RotationResult {
         match self.admission().await {
-            Ok(Admission::Admitted) => {}
+            Ok(Admission::Admitted) => {
+                if let Err(error) = self.held_back(Breaker::may_begin) {
+                    self.note_failed_login(&error).await;
+                    return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await;
+                }
+            }
             Ok(Admission::Refused(why)) => return self.refuse(why, true).await,
             Ok(Admission::Quarantined(why)) => {
                 let detail = if why.starts_with("quarantined") {

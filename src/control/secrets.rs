@@ -61,7 +61,7 @@ pub(super) async fn otp(
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
     let issued = core.transport.codes.issue(&seed, &Aim::at(&account.device()), earliest, |_| {}).await?;
     core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step))).await?;
-    let ends = issued.step.saturating_add_signed(1 - issued.ahead) * period;
+    let ends = issued.step.saturating_add_signed(1 - issued.sent.ahead) * period;
     let seconds_left = ends.saturating_sub(core.clock.now().unix_seconds());
     Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 
-use super::codes::{Aim, By, Turn, WaitsFor, took};
+use super::codes::{Aim, By, Sent, Turn, WaitsFor, took};
 use super::error::{DeviceError, HELD_BACK};
 use super::risks::{Risk, code_was_refused};
 use super::wire::{Ask, Link, Methods, Reply};
@@ -48,8 +48,8 @@ struct Exchange<'a, W: Watcher> {
     /// Taken before the first secret leaves.
     risk: Option<Risk>,
     password_sent: bool,
-    /// How many steps ahead of the host's clock the code was that was sent last.
-    ahead: Option<i64>,
+    /// The code that was sent last.
+    sent: Option<Sent>,
     committed: bool,
 }
 
@@ -64,7 +64,7 @@ impl Login {
     ) -> Result<(Option<Turn>, Aim), DeviceError> {
         let waiting = |what: WaitsFor| watcher.step(what.to_string());
         let known = if self.probe { By::Probing } else { By::Known };
-        let doubted = if self.prove && !self.probe { By::KnownInTheMiddle } else { By::Probing };
+        let doubted = if self.prove && !self.probe { By::KnownAgain } else { By::Probing };
         let aim = |by| Aim { device: device.name.clone(), by };
         let Some(seed) = &self.seed else { return Ok((None, aim(known))) };
         let Some(mut turn) = on.codes.turn(&self.account, seed, waiting).await else { return Ok((None, aim(known))) };
@@ -102,23 +102,23 @@ pub(super) async fn log_in<W: Watcher>(
         turn,
         risk: None,
         password_sent: false,
-        ahead: None,
+        sent: None,
         committed: false,
     };
     let end = exchange.run().await;
     let taken = matches!(end, Ok(()) | Err(DeviceError::Prompt(PromptError::NewDemanded)));
     exchange.turn = None;
     if taken && login.seed.is_some() {
-        on.codes.was_asked(&login.account, exchange.ahead.is_some());
+        on.codes.was_asked(&login.account, exchange.sent.is_some());
     }
     if let Some(risk) = exchange.risk.take() {
-        let (device, ahead, by) = (device.name.clone(), exchange.ahead, exchange.aim.by);
+        let (aim, sent) = (exchange.aim, exchange.sent);
         if taken {
             if on.breaker().took() {
                 tracing::info!(account = %login.account, "a login was taken: no login is held back any more");
             }
-            let sure = login.prove && by == By::Known;
-            let learned = risk.worked_and(move |tx| ahead.map_or(Ok(None), |ahead| took(tx, &device, ahead, sure)));
+            let sure = login.prove && aim.by == By::Known;
+            let learned = risk.worked_and(move |tx| sent.map_or(Ok(None), |code| took(tx, &aim, code, sure)));
             if let Some(Some(steps)) = learned.await {
                 watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
@@ -126,8 +126,8 @@ pub(super) async fn log_in<W: Watcher>(
             if on.breaker().refused(&login.account, clock.now().since_boot_ms) {
                 tracing::error!("{}", HELD_BACK);
             }
-            let looked = ahead.is_some() && by == By::Probing;
-            risk.refused(ahead.is_some(), looked.then_some(device)).await;
+            let looked = sent.is_some() && aim.by != By::Known;
+            risk.refused(sent.is_some(), looked.then_some(aim)).await;
         }
     }
     end?;
@@ -239,9 +239,10 @@ impl<W: Watcher> Exchange<'_, W> {
         let issued = self.on.codes.issue(seed, &self.aim, None, waiting).await?;
         // Whoever waits for this one's turn to end may begin.
         self.turn = None;
-        self.ahead = Some(issued.ahead);
-        if self.aim.by == By::Probing && issued.ahead != 0 {
-            self.watcher.step(format!("trying a code {:+} steps off: the device's clock may be wrong", issued.ahead));
+        self.sent = Some(issued.sent);
+        let ahead = issued.sent.ahead;
+        if self.aim.by == By::Probing && ahead != 0 {
+            self.watcher.step(format!("trying a code {ahead:+} steps off: the device's clock may be wrong"));
         }
         Ok(issued.code)
     }

@@ -171,6 +171,10 @@ impl Place {
     }
 }
 
+fn asks_for_code() -> Reply {
+    Reply::Prompts { context: String::new(), prompts: vec!["Verification code: ".into()] }
+}
+
 fn refused(methods: Methods) -> Reply {
     Reply::Failure { methods, partial: false }
 }
@@ -193,6 +197,26 @@ async fn only_a_login_that_was_refused_with_a_code_makes_the_next_one_look_for_a
     let interactive = Methods { interactive: true, ..Methods::default() };
     assert_eq!(place.after([refused(password)]).await, By::Known, "it hung up on the password");
     assert_eq!(place.after([refused(password), refused(password)]).await, By::Known, "it refused the password");
-    let asked = Reply::Prompts { context: String::new(), prompts: vec!["Verification code: ".into()] };
-    assert_eq!(place.after([refused(interactive), asked, refused(interactive)]).await, By::Probing);
+    assert_eq!(place.after([refused(interactive), asks_for_code(), refused(interactive)]).await, By::Probing);
+}
+
+#[tokio::test]
+async fn after_a_refusal_a_code_is_sent_at_the_time_in_its_step_at_which_one_was_taken() {
+    let place = Place::new();
+    let interactive = Methods { interactive: true, ..Methods::default() };
+    let said = |end| [refused(interactive), asks_for_code(), end];
+    place.after(said(refused(interactive))).await;
+    // Its step began twenty seconds ago, and at the next look another one begins.
+    place.time.0.fetch_add(5_000, Ordering::SeqCst);
+    let mut link = Scripted(said(Reply::In).into());
+    let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+    assert!(end.is_ok(), "{end:?}");
+    place.time.0.fetch_add(10_000, Ordering::SeqCst);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (seed, device) = (seed(), &place.device.name);
+    let free = place.on.codes.is_free(&seed, device, |_, _| Ok(By::KnownAgain), |what| tell.send(what).unwrap());
+    tokio::select! {
+        ended = free => panic!("{ended:?}"),
+        waits = told.recv() => assert_eq!(waits, Some(WaitsFor::Step(Duration::from_secs(20)))),
+    }
 }

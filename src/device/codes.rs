@@ -14,25 +14,29 @@ use crate::vault::{Ledger, Reservation, Vault, VaultError};
 /// Who logs in next with a seed.
 type Queues = HashMap<SeedId, Arc<Queue<()>>>;
 
-/// A device took a code that was so many steps ahead, `sure` as in [`Skew::took`]. Tells the offset where it is news.
+/// A device took this code; `sure` as in [`Skew::took`]. Tells the offset where it is news.
 ///
 /// # Errors
 /// The vault failed.
-pub(super) fn took(tx: &dyn Ledger, device: &DeviceName, ahead: i64, sure: bool) -> Result<Option<i64>, VaultError> {
-    let known = tx.skew(device)?;
-    let news = known.took(ahead, sure);
+pub(super) fn took(tx: &dyn Ledger, aim: &Aim, code: Sent, sure: bool) -> Result<Option<i64>, VaultError> {
+    let known = tx.skew(&aim.device)?;
+    let news = known.took(code.ahead, sure, (aim.by != By::Known).then_some(code.phase_ms));
     if let Some(skew) = news {
-        tx.set_skew(device, skew)?;
+        tx.set_skew(&aim.device, skew)?;
     }
     Ok(news.filter(|skew| skew.steps != known.steps).map(|skew| skew.steps))
 }
 
-/// A login that looked for a device's clock was refused, or a code in a session.
+/// A code was refused of a login that went by more than what is known of the device's clock, or in a session.
 ///
 /// # Errors
 /// The vault failed.
-pub(super) fn missed(tx: &dyn Ledger, device: &DeviceName) -> Result<(), VaultError> {
-    tx.set_skew(device, tx.skew(device)?.refused())
+pub(super) fn missed(tx: &dyn Ledger, aim: &Aim) -> Result<(), VaultError> {
+    let known = tx.skew(&aim.device)?;
+    let now = if aim.by == By::KnownAgain { known } else { known.refused() };
+    // Sent when one had been taken, it was refused all the same.
+    let then = aim.by != By::Known && aim.ahead(known) == known.steps;
+    tx.set_skew(&aim.device, if then { now.refused_then() } else { now })
 }
 
 /// Makes codes by the single-use rule.
@@ -95,8 +99,9 @@ impl std::fmt::Display for WaitsFor {
 pub enum By {
     /// The host's, set right by what is known of the device's.
     Known,
-    /// The same, in the middle of a step: a login was refused of late, and it may have been for its code.
-    KnownInTheMiddle,
+    /// The same, at the time in its step at which the device took one, or in the middle: a login was refused of late, and it
+    /// may have been for its code.
+    KnownAgain,
     /// One that the device may have, where codes of the known one were refused. It is to work from the begin of a step on,
     /// since most codes are sent then.
     Probing,
@@ -121,9 +126,18 @@ impl Aim {
     /// The code that is wanted, by what is known of the device's clock.
     fn wanted(&self, tx: &dyn Ledger, earliest: Option<u64>) -> Result<Wanted, VaultError> {
         let known: Skew = tx.skew(&self.device)?;
-        let ahead = if self.by == By::Probing { known.probe() } else { known.steps };
-        let timing = if self.by == By::KnownInTheMiddle { Timing::Middle } else { Timing::Soon };
+        let ahead = self.ahead(known);
+        let timing = match (self.by, known.phase_ms) {
+            (By::Known, _) => Timing::Soon,
+            (_, Some(ms)) if ahead == known.steps => Timing::At(ms),
+            (By::KnownAgain, _) => Timing::Middle,
+            (By::Probing, _) => Timing::Soon,
+        };
         Ok(Wanted { ahead, timing, earliest })
+    }
+
+    fn ahead(&self, known: Skew) -> i64 {
+        if self.by == By::Probing { known.probe() } else { known.steps }
     }
 }
 
@@ -134,8 +148,17 @@ pub struct Issued {
     pub code: Secret,
     /// Its time step.
     pub step: u64,
-    /// Steps by which that is ahead of the host's clock.
+    /// When it was sent.
+    pub sent: Sent,
+}
+
+/// When a code was sent, by its step.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// Steps by which its step is ahead of the host's clock.
     pub ahead: i64,
+    /// Milliseconds since its step began, by a clock that is so far ahead.
+    pub phase_ms: i64,
 }
 
 impl Codes {
@@ -230,6 +253,7 @@ impl Codes {
         earliest: Option<u64>,
         waiting: impl Fn(WaitsFor),
     ) -> Result<Issued, VaultError> {
+        let period_ms = i64::try_from(seed.period().max(1).saturating_mul(1000)).unwrap_or(i64::MAX);
         loop {
             let now = self.clock.now();
             let (seed, aim) = (seed.clone(), aim.clone());
@@ -238,7 +262,10 @@ impl Codes {
                 Ok((tx.reserve_code(&seed, wanted, &now)?, wanted.ahead))
             });
             match reserved.await? {
-                (Reservation::Code { code, step }, ahead) => return Ok(Issued { code, step, ahead }),
+                (Reservation::Code { code, step }, ahead) => {
+                    let phase_ms = now.wall_ms.rem_euclid(period_ms);
+                    return Ok(Issued { code, step, sent: Sent { ahead, phase_ms } });
+                }
                 (Reservation::WaitUntil(until), _) => self.wait(until, now.wall_ms, &waiting).await,
             }
         }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::codes::missed;
+use super::codes::{Aim, missed};
 use super::error::DeviceError;
 use crate::clock::Clock;
-use crate::model::{AccountName, DeviceName, Moment};
+use crate::model::{AccountName, Moment};
 use crate::policy::Limit;
 use crate::vault::{Ledger, Vault, VaultError};
 
@@ -81,11 +81,11 @@ impl Risk {
 
     /// The device said no, to a code among others where one was sent with it. The search for the clock of a device goes on
     /// by it, where it was a part of that.
-    pub async fn refused(&self, with_code: bool, search: Option<DeviceName>) {
+    pub async fn refused(&self, with_code: bool, search: Option<Aim>) {
         let (account, id) = (self.account.clone(), self.id);
         let noted = self.risks.vault.call(move |tx| {
             tx.login_was_refused(&account, id, with_code)?;
-            search.map_or(Ok(()), |device| missed(tx, &device))
+            search.map_or(Ok(()), |aim| missed(tx, &aim))
         });
         if let Err(error) = noted.await {
             tracing::warn!(account = %self.account, %error, "why a login failed is not stored");
@@ -213,7 +213,7 @@ mod tests {
         let refused = take(&risks).await;
         refused.refused(false, None).await;
         assert!(!code_was_refused(&risks).await, "no code was sent with it");
-        refused.refused(true, Some(account().device())).await;
+        refused.refused(true, Some(Aim::at(&account().device()))).await;
         drop(refused);
         assert!(code_was_refused(&risks).await);
         let skew = risks.vault.call(|tx| tx.skew(&account().device())).await.unwrap();

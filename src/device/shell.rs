@@ -86,7 +86,7 @@ pub async fn run_template<W: Watcher>(
                     let said_no = matches!(&verdict, Verdict::Failed(failure) if failure.answered) && !closed;
                     if let Some(risk) = risk.as_ref().filter(|_| said_no) {
                         let with_code = std::mem::take(&mut code_sent);
-                        risk.refused(with_code, with_code.then(|| session.device.name.clone())).await;
+                        risk.refused(with_code, with_code.then(|| Aim::at(&session.device.name))).await;
                     }
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
                     let Some(abort) = context.clear_up(clears_up) else {

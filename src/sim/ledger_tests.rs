@@ -54,7 +54,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         18 => format!("{:?}", tx.set_verified(&name, now)),
         19 => {
             let seed = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
-            let timing = if n.is_multiple_of(4) { Timing::Middle } else { Timing::Soon };
+            let timing = [Timing::Middle, Timing::Soon, Timing::At(i64::from(n) * 100)][usize::from(n % 3)];
             let wanted = Wanted { ahead: i64::from(n % 3) - 1, timing, earliest: None };
             let free = tx.free_code(&seed, wanted, now)?;
             let reserved = match tx.reserve_code(&seed, wanted, now)? {
@@ -68,7 +68,8 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n.is_multiple_of(2)))),
         23 => {
             let device = name.device();
-            let skew = Skew { steps: i64::from(n % 5) - 2, tried: u32::from(n), worked: n.is_multiple_of(3) };
+            let phase_ms = n.is_multiple_of(2).then_some(i64::from(n));
+            let skew = Skew { steps: i64::from(n % 5) - 2, tried: u32::from(n), worked: n.is_multiple_of(3), phase_ms };
             format!("{:?} {:?} {:?}", tx.skew(&device), tx.set_skew(&device, skew), tx.skews())
         }
         // A call that fails is undone.

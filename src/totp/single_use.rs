@@ -10,7 +10,11 @@ const GUARD: Duration = Duration::from_secs(3);
 /// and that takes codes of the present step alone, would refuse it.
 const LEAD: Duration = Duration::from_millis(500);
 
-/// The middle of a step is no later than this after its begin: steps of many minutes would be waited for in vain.
+/// What is to be sent at a time is not sent later than that by more; or by a sixth of a step.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// The middle of a step is no later than this after its begin: steps of many minutes would be waited for in vain. Nor is a
+/// time in a step waited for whose middle would be later.
 const LATEST_MIDDLE: Duration = Duration::from_secs(30);
 
 /// When in its step a code is sent.
@@ -22,6 +26,8 @@ pub enum Timing {
     /// Not before the middle: a device whose clock is off by less than half a step, to either side, or at the edge of what
     /// it takes, is the likelier to take it.
     Middle,
+    /// So many milliseconds after it began, or a few seconds later: when the device took one.
+    At(i64),
 }
 
 /// Which code of a seed is wanted.
@@ -45,11 +51,17 @@ struct Margins {
 /// [`LEAD`] and [`GUARD`], but never more than a twentieth and a fifth of a step of `period_ms` milliseconds.
 fn margins(period_ms: i64, timing: Timing) -> Margins {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let after_begin = match timing {
-        Timing::Soon => ms(LEAD).min(period_ms / 20),
-        Timing::Middle => (period_ms / 2).min(ms(LATEST_MIDDLE)),
+    let (lead, guard) = (ms(LEAD).min(period_ms / 20), ms(GUARD).min(period_ms / 5));
+    let slack = ms(SLACK).min(period_ms / 6);
+    let (after_begin, before_end) = match timing {
+        Timing::Soon => (lead, guard),
+        Timing::At(at) if period_ms <= 2 * ms(LATEST_MIDDLE) => {
+            let at = at.min(period_ms - guard - slack).max(lead);
+            (at, period_ms - at - slack)
+        }
+        Timing::Middle | Timing::At(_) => ((period_ms / 2).min(ms(LATEST_MIDDLE)), guard),
     };
-    Margins { after_begin, before_end: ms(GUARD).min(period_ms / 5) }
+    Margins { after_begin, before_end }
 }
 
 /// What to do for a code.
@@ -136,6 +148,19 @@ mod tests {
         assert_eq!(pick_step(AT + 15_000, 30, middle, |_| false), Pick::Use(1_000_000));
         assert_eq!(pick_step(AT + 27_001, 30, middle, |_| false), Pick::WaitUntil(AT + 45_000));
         assert_eq!(pick_step(0, 3600, middle, |_| false), Pick::WaitUntil(30_000), "not half an hour");
+    }
+
+    #[test]
+    fn at_a_time_is_then_or_a_little_later_and_never_in_the_margins() {
+        let at = |ms| Wanted { timing: Timing::At(ms), ..SOON };
+        assert_eq!(pick_step(AT + 7_999, 30, at(8_000), |_| false), Pick::WaitUntil(AT + 8_000));
+        assert_eq!(pick_step(AT + 13_000, 30, at(8_000), |_| false), Pick::Use(1_000_000));
+        assert_eq!(pick_step(AT + 13_001, 30, at(8_000), |_| false), Pick::WaitUntil(AT + 38_000));
+        assert_eq!(pick_step(AT, 30, at(0), |_| false), Pick::WaitUntil(OPEN));
+        assert_eq!(pick_step(AT, 30, at(29_000), |_| false), Pick::WaitUntil(AT + 22_000));
+        assert_eq!(pick_step(AT + 27_000, 30, at(29_000), |_| false), Pick::Use(1_000_000));
+        assert_eq!(pick_step(0, 3600, at(1_000_000), |_| false), Pick::WaitUntil(30_000), "not a quarter of an hour");
+        assert_eq!(pick_step(2_000_000, 3600, at(1_000_000), |_| false), Pick::Use(0));
     }
 
     #[test]

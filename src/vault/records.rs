@@ -323,7 +323,8 @@ pub trait Records {
 
 /// What is known of a device's clock: three columns from `first` on.
 fn skew_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Skew> {
-    Ok(Skew { steps: row.get(first)?, tried: row.get(first + 1)?, worked: row.get(first + 2)? })
+    let (steps, tried) = (row.get(first)?, row.get(first + 1)?);
+    Ok(Skew { steps, tried, worked: row.get(first + 2)?, phase_ms: row.get(first + 3)? })
 }
 
 impl Records for Tx<'_> {
@@ -406,21 +407,22 @@ impl Records for Tx<'_> {
 
     fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError> {
         let mut known =
-            self.connection.prepare_cached("SELECT steps, tried, worked FROM device_clock WHERE device = ?1")?;
+            self.connection.prepare_cached("SELECT steps, tried, worked, phase FROM device_clock WHERE device = ?1")?;
         Ok(known.query_row([device.as_str()], |row| skew_at(row, 0)).optional()?.unwrap_or_default())
     }
 
     fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError> {
-        let mut known =
-            self.connection.prepare_cached("SELECT device, steps, tried, worked FROM device_clock ORDER BY device")?;
+        let mut known = self
+            .connection
+            .prepare_cached("SELECT device, steps, tried, worked, phase FROM device_clock ORDER BY device")?;
         let rows = known.query_map([], |row| Ok((row.get(0)?, skew_at(row, 1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError> {
         self.connection.execute(
-            "INSERT OR REPLACE INTO device_clock (device, steps, tried, worked) VALUES (?1, ?2, ?3, ?4)",
-            params![device.as_str(), skew.steps, skew.tried, skew.worked],
+            "INSERT OR REPLACE INTO device_clock (device, steps, tried, worked, phase) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![device.as_str(), skew.steps, skew.tried, skew.worked, skew.phase_ms],
         )?;
         Ok(())
     }

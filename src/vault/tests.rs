@@ -374,6 +374,7 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
              DROP INDEX account_wakes;
              DROP INDEX account_unsettled;
              ALTER TABLE device_clock DROP COLUMN worked;
+             ALTER TABLE device_clock DROP COLUMN phase;
              ALTER TABLE failed_login DROP COLUMN refused;
              PRAGMA user_version = 4;",
         )

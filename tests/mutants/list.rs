@@ -238,8 +238,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a refused code never makes a login look for another offset",
         "src/device/codes.rs",
-        "        let ahead = if self.by == By::Probing { known.probe() } else { known.steps };",
-        "        let ahead = if self.by == By::Probing && !MUTANT { known.probe() } else { known.steps };",
+        "        if self.by == By::Probing { known.probe() } else { known.steps }",
+        "        if self.by == By::Probing && !MUTANT { known.probe() } else { known.steps }",
     ),
     bug(
         "an offset that was refused is tried again for ever",

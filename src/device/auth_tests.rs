@@ -30,65 +30,55 @@ impl Time for Still {
     }
 }
 
-/// A device that asks nothing, on and on, 25 seconds each time; and whether somebody else had a turn with the seed at each.
-struct Endless {
-    time: Arc<Still>,
-    codes: Codes,
-    others: Arc<Mutex<Vec<bool>>>,
+/// A device that answers so.
+struct Fake<F>(F);
+
+impl<F: FnMut(Ask) -> Waiting<'static, Result<Reply, String>> + Send + Sync> Link for Fake<F> {
+    fn ask<'a>(&'a mut self, _: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
+        (self.0)(ask)
+    }
+
+    fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>> {
+        Box::pin(async { Err("no shell".into()) })
+    }
+
+    fn tunnel<'a>(&'a self, _: &'a str, _: u16) -> Waiting<'a, Result<Box<dyn Stream>, String>> {
+        Box::pin(async { Err("no way through here".into()) })
+    }
+
+    fn close(self: Box<Self>) -> Waiting<'static, ()> {
+        Box::pin(async {})
+    }
 }
 
-impl Link for Endless {
-    fn ask<'a>(&'a mut self, _: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
+/// One that asks nothing, on and on, 25 seconds each time; and whether somebody else had a turn with the seed at each.
+fn endless(time: Arc<Still>, codes: Codes, others: Arc<Mutex<Vec<bool>>>) -> impl Link {
+    Fake(move |ask| -> Waiting<'static, _> {
+        let (time, codes, others) = (time.clone(), codes.clone(), others.clone());
         Box::pin(async move {
-            self.time.0.fetch_add(25_000, Ordering::SeqCst);
+            time.0.fetch_add(25_000, Ordering::SeqCst);
             let (other, seed) = (AccountName::parse("other/root").unwrap(), seed());
             let had = tokio::select! {
                 biased;
-                turn = self.codes.turn(&other, &seed, |_| {}) => turn.is_some(),
+                turn = codes.turn(&other, &seed, |_| {}) => turn.is_some(),
                 () = std::future::ready(()) => false,
             };
-            self.others.lock().unwrap().push(had);
+            others.lock().unwrap().push(had);
             Ok(match ask {
-                Ask::None => {
-                    Reply::Failure { methods: Methods { interactive: true, ..Methods::default() }, partial: false }
-                }
+                Ask::None => refused(Methods { interactive: true, ..Methods::default() }),
                 _ => Reply::Prompts { context: String::new(), prompts: Vec::new() },
             })
         })
-    }
-
-    fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>> {
-        Box::pin(async { Err("no shell".into()) })
-    }
-
-    fn tunnel<'a>(&'a self, _: &'a str, _: u16) -> Waiting<'a, Result<Box<dyn Stream>, String>> {
-        Box::pin(async { Err("no way through here".into()) })
-    }
-
-    fn close(self: Box<Self>) -> Waiting<'static, ()> {
-        Box::pin(async {})
-    }
+    })
 }
 
-/// A device that says one thing after another, and hangs up at the end.
-struct Scripted(VecDeque<Reply>);
-
-impl Link for Scripted {
-    fn ask<'a>(&'a mut self, _: &'a str, _: Ask) -> Waiting<'a, Result<Reply, String>> {
-        Box::pin(async move { self.0.pop_front().ok_or_else(|| "it hung up".to_owned()) })
-    }
-
-    fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>> {
-        Box::pin(async { Err("no shell".into()) })
-    }
-
-    fn tunnel<'a>(&'a self, _: &'a str, _: u16) -> Waiting<'a, Result<Box<dyn Stream>, String>> {
-        Box::pin(async { Err("no way through here".into()) })
-    }
-
-    fn close(self: Box<Self>) -> Waiting<'static, ()> {
-        Box::pin(async {})
-    }
+/// One that says one thing after another, and hangs up at the end.
+fn scripted(replies: impl IntoIterator<Item = Reply>) -> impl Link {
+    let mut replies: VecDeque<Reply> = replies.into_iter().collect();
+    Fake(move |_| -> Waiting<'static, _> {
+        let said = replies.pop_front().ok_or_else(|| "it hung up".to_owned());
+        Box::pin(async move { said })
+    })
 }
 
 struct Silent;
@@ -163,7 +153,7 @@ impl Place {
 
     /// Logs in at a device that says this. Which clock the code of the next login is made by?
     async fn after(&self, replies: impl IntoIterator<Item = Reply>) -> By {
-        let mut link = Scripted(replies.into_iter().collect());
+        let mut link = scripted(replies);
         let end = log_in(&mut link, &self.device, &self.login, self.turn().await, &self.on, &Silent).await;
         assert!(end.as_ref().is_err_and(DeviceError::may_be_refusal), "{end:?}");
         self.time.0.fetch_add(30_000, Ordering::SeqCst);
@@ -183,7 +173,7 @@ fn refused(methods: Methods) -> Reply {
 async fn a_device_that_asks_on_and_on_does_not_hold_up_who_shares_the_seed() {
     let place = Place::new();
     let others = Arc::new(Mutex::new(Vec::new()));
-    let mut link = Endless { time: place.time.clone(), codes: place.on.codes.clone(), others: others.clone() };
+    let mut link = endless(place.time.clone(), place.on.codes.clone(), others.clone());
     let ended = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
     assert!(matches!(ended, Err(DeviceError::Broken { .. })), "{ended:?}");
     let others = others.lock().unwrap();
@@ -208,7 +198,7 @@ async fn after_a_refusal_a_code_is_sent_at_the_time_in_its_step_at_which_one_was
     place.after(said(refused(interactive))).await;
     // Its step began twenty seconds ago, and at the next look another one begins.
     place.time.0.fetch_add(5_000, Ordering::SeqCst);
-    let mut link = Scripted(said(Reply::In).into());
+    let mut link = scripted(said(Reply::In));
     let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
     assert!(end.is_ok(), "{end:?}");
     place.time.0.fetch_add(10_000, Ordering::SeqCst);

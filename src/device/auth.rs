@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 
-use super::codes::{Aim, By, Sent, Turn, WaitsFor, took};
+use super::codes::{Aim, By, Miss, Sent, Turn, WaitsFor, took};
 use super::error::{DeviceError, HELD_BACK};
 use super::risks::{Risk, code_was_refused};
 use super::wire::{Ask, Link, Methods, Reply};
@@ -127,7 +127,7 @@ pub(super) async fn log_in<W: Watcher>(
                 tracing::error!("{}", HELD_BACK);
             }
             let looked = sent.is_some() && aim.by != By::Known;
-            risk.refused(sent.is_some(), looked.then_some(aim)).await;
+            risk.refused(sent.is_some(), looked.then_some(Miss { aim, in_session: false })).await;
         }
     }
     end?;

@@ -27,13 +27,22 @@ pub(super) fn took(tx: &dyn Ledger, aim: &Aim, code: Sent, sure: bool) -> Result
     Ok(news.filter(|skew| skew.steps != known.steps).map(|skew| skew.steps))
 }
 
-/// A code was refused of a login that went by more than what is known of the device's clock, or in a session.
+/// A code that was refused, where that may have been for the clock by which it was made.
+pub(super) struct Miss {
+    /// For what it was made.
+    pub(super) aim: Aim,
+    /// Whether in a session: then it was not for the password.
+    pub(super) in_session: bool,
+}
+
+/// Puts on record what such a refusal tells.
 ///
 /// # Errors
 /// The vault failed.
-pub(super) fn missed(tx: &dyn Ledger, aim: &Aim) -> Result<(), VaultError> {
+pub(super) fn missed(tx: &dyn Ledger, miss: &Miss) -> Result<(), VaultError> {
+    let Miss { aim, in_session } = miss;
     let known = tx.skew(&aim.device)?;
-    let now = if aim.by == By::KnownAgain { known } else { known.refused() };
+    let now = if *in_session || aim.by == By::Probing { known.refused() } else { known };
     // Sent when one had been taken, it was refused all the same.
     let then = aim.by != By::Known && aim.ahead(known) == known.steps;
     tx.set_skew(&aim.device, if then { now.refused_then() } else { now })

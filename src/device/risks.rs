@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::codes::{Aim, missed};
+use super::codes::{Miss, missed};
 use super::error::DeviceError;
 use crate::clock::Clock;
 use crate::model::{AccountName, Moment};
@@ -79,13 +79,12 @@ impl Risk {
         }
     }
 
-    /// The device said no, to a code among others where one was sent with it. The search for the clock of a device goes on
-    /// by it, where it was a part of that.
-    pub async fn refused(&self, with_code: bool, search: Option<Aim>) {
+    /// The device said no, to a code among others where one was sent with it; and what that tells of its clock.
+    pub(super) async fn refused(&self, with_code: bool, miss: Option<Miss>) {
         let (account, id) = (self.account.clone(), self.id);
         let noted = self.risks.vault.call(move |tx| {
             tx.login_was_refused(&account, id, with_code)?;
-            search.map_or(Ok(()), |aim| missed(tx, &aim))
+            miss.map_or(Ok(()), |miss| missed(tx, &miss))
         });
         if let Err(error) = noted.await {
             tracing::warn!(account = %self.account, %error, "why a login failed is not stored");
@@ -167,6 +166,7 @@ fn try_login(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Aim;
     use crate::vault::VaultKey;
 
     const TWO: Limit = Limit { count: 2, window_ms: 3_900_000 };
@@ -213,7 +213,8 @@ mod tests {
         let refused = take(&risks).await;
         refused.refused(false, None).await;
         assert!(!code_was_refused(&risks).await, "no code was sent with it");
-        refused.refused(true, Some(Aim::at(&account().device()))).await;
+        let aim = Aim::at(&account().device());
+        refused.refused(true, Some(Miss { aim, in_session: true })).await;
         drop(refused);
         assert!(code_was_refused(&risks).await);
         let skew = risks.vault.call(|tx| tx.skew(&account().device())).await.unwrap();

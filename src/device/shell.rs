@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::codes::{Aim, WaitsFor};
+use super::codes::{Aim, By, Miss, WaitsFor};
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::ssh::Session;
@@ -12,7 +12,7 @@ use super::wire::Shell;
 use super::{Transport, Watcher};
 use crate::clock::Clock;
 use crate::dialogue::{Effect, Input, Run, Screen, Values, Verdict, Whose, needs_code, risks};
-use crate::model::{AccountName, DeviceName, Masker, Secret};
+use crate::model::{AccountName, Masker, Secret};
 use crate::policy::Limit;
 use crate::recording::Said;
 use crate::template::tagged_text;
@@ -86,7 +86,8 @@ pub async fn run_template<W: Watcher>(
                     let said_no = matches!(&verdict, Verdict::Failed(failure) if failure.answered) && !closed;
                     if let Some(risk) = risk.as_ref().filter(|_| said_no) {
                         let with_code = std::mem::take(&mut code_sent);
-                        risk.refused(with_code, with_code.then(|| Aim::at(&session.device.name))).await;
+                        let miss = Miss { aim: aim(session), in_session: true };
+                        risk.refused(with_code, with_code.then_some(miss)).await;
                     }
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
                     let Some(abort) = context.clear_up(clears_up) else {
@@ -114,7 +115,7 @@ pub async fn run_template<W: Watcher>(
                     }
                 }
                 Effect::NeedCode(whose) => {
-                    let code = code(whose, &session.device.name, &context).await?;
+                    let code = code(whose, session, &context).await?;
                     code_sent = true;
                     queue.extend(run.handle(now(), Input::Code(code)));
                 }
@@ -254,7 +255,7 @@ pub async fn converse<W: Watcher>(
                 }
                 let one_time = match needs_code(&text) {
                     Some(whose) => {
-                        let made = code(whose, &session.device.name, context).await?;
+                        let made = code(whose, session, context).await?;
                         masker.add(&made);
                         Some(made)
                     }
@@ -282,16 +283,18 @@ pub async fn converse<W: Watcher>(
     }
 }
 
-async fn code<W: Watcher>(
-    whose: Whose,
-    device: &DeviceName,
-    context: &RunContext<'_, W>,
-) -> Result<Secret, DeviceError> {
+/// For what a code in a session is made: where the login's may be taken in a part of each step alone, so may this one.
+fn aim(session: &Session) -> Aim {
+    let by = if session.doubted { By::KnownAgain } else { By::Known };
+    Aim { by, device: session.device.name.clone() }
+}
+
+async fn code<W: Watcher>(whose: Whose, session: &Session, context: &RunContext<'_, W>) -> Result<Secret, DeviceError> {
     let seed = match whose {
         Whose::Account => context.seed,
         Whose::Login => context.login_seed,
     };
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
     let waiting = |what: WaitsFor| context.watcher.step(what.to_string());
-    Ok(context.on.codes.issue(seed, &Aim::at(device), None, waiting).await?.code)
+    Ok(context.on.codes.issue(seed, &aim(session), None, waiting).await?.code)
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::auth::log_in;
+use super::codes::By;
 use super::error::DeviceError;
 use super::hostkeys::{HostKeys, Judgement};
 use super::wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
@@ -45,6 +46,8 @@ pub struct Session {
     pub device: Arc<Device>,
     /// Whether the login demanded the new password and took it.
     pub changed_at_login: bool,
+    /// Whether one of its logins was refused of late, and it may have been for its code.
+    pub(super) doubted: bool,
 }
 
 impl Session {
@@ -343,12 +346,13 @@ pub async fn connect<W: Watcher>(
 ) -> Result<Session, DeviceError> {
     let clock = on.codes.clock();
     let mut jumps: Vec<Box<dyn Link>> = Vec::new();
-    let mut last: Option<(Box<dyn Link>, bool, Arc<Device>)> = None;
+    let mut last: Option<Session> = None;
     for hop in hops {
         let device = hop.device.clone();
         let time = bound.max(device.connect_timeout);
         let turn = hop.login.turn(&device, on, watcher).await?;
-        let jump = last.take().map(|(link, ..)| link);
+        let doubted = turn.1.by != By::Known;
+        let jump = last.take().map(|session| session.link);
         let opened = in_time(clock, &device, time, async {
             let stream = match &jump {
                 None => None,
@@ -360,13 +364,12 @@ pub async fn connect<W: Watcher>(
         jumps.extend(jump);
         let (mut link, fingerprint) = opened?;
         watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
-        let changed = log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await?;
+        let changed_at_login = log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await?;
         watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
-        last = Some((link, changed, device));
+        last = Some(Session { link, jumps: Vec::new(), device, changed_at_login, doubted });
     }
-    let (link, changed_at_login, device) =
-        last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
-    Ok(Session { link, jumps, device, changed_at_login })
+    let session = last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
+    Ok(Session { jumps, ..session })
 }
 
 async fn tunnel(jump: &dyn Link, device: &Device) -> Result<Box<dyn Stream>, DeviceError> {

@@ -152,7 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a code is made without being reserved",
         "src/device/codes.rs",
         "            let reserved = self.vault.call(move |tx| {",
-        "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step, ahead: 0 }); }
+        "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step, sent: Sent { ahead: 0, phase_ms: 0 } }); }
             let reserved = self.vault.call(move |tx| {",
     ),
     bug(

@@ -126,6 +126,7 @@ impl Attempt {
                         let tries = if wake.is_some() { tries } else { 0 };
                         (wake, tries)
                     }
+                    Phase::Quarantined if mends && wake.is_some() => (wake, account.tries),
                     Phase::Quarantined if mends && outcome == Outcome::Refused => {
                         (Some(now.plus_ms(3_600_000)), account.tries)
                     }

@@ -113,7 +113,7 @@ impl Telling<'_> {
                 self.say("No password of it is stored yet.");
                 self.offer("secret set", "store the password that the device has");
             }
-            Phase::Idle => self.at_rest(row, next_run),
+            Phase::Idle => self.at_rest(row, next_run, now),
             Phase::Prepared | Phase::Changing => {
                 self.say("A change is under way and has sent nothing yet: the old password is in force.");
                 self.offer("history", "follow it");
@@ -127,7 +127,7 @@ impl Telling<'_> {
         }
     }
 
-    fn at_rest(&mut self, row: &AccountRow, next_run: Option<String>) {
+    fn at_rest(&mut self, row: &AccountRow, next_run: Option<String>, now: &Moment) {
         match row.last_change {
             Some(at) => {
                 self.say(format!("The stored password was set on {} and proved by a fresh login.", rfc3339(at)))
@@ -140,10 +140,11 @@ impl Telling<'_> {
         if row.paused {
             self.say("Scheduled work on it is held by an operator.");
             self.offer("resume", "release its scheduled work");
-        } else if let Some(at) = next_run {
-            self.say(format!("It is due again on {at}."));
         } else {
-            self.say("No job changes it.");
+            if let Some(at) = &row.wake {
+                self.say(format!("What failed is tried again by itself in {}.", in_words(at.since(now))));
+            }
+            self.say(next_run.map_or("No job changes it.".into(), |at| format!("It is due again on {at}.")));
         }
         self.offer("verify", "log in with the stored password and change nothing");
         self.offer("rotate", "change it now");

@@ -303,6 +303,7 @@ fn once_one_account_after_another_is_refused_the_others_are_held_back_until_a_lo
     assert!(held_back.iter().all(|account| place.state(account) == "idle"), "{status}");
     let explained = String::from_utf8(place.ctl(&["explain", &held_back[0]], "").stdout).unwrap();
     assert!(explained.contains("At present logins that nobody waits for are held back"), "{explained}");
+    assert!(explained.contains("What failed is tried again by itself in"), "{explained}");
 
     // A person is not held back, and with the first login that is taken nobody is.
     let logins = scripted.device.state().logins.len();

@@ -46,7 +46,7 @@ pub struct Session {
     pub device: Arc<Device>,
     /// Whether the login demanded the new password and took it.
     pub changed_at_login: bool,
-    /// Whether one of its logins was refused of late, and it may have been for its code.
+    /// Whether a login of the same account was refused of late, and it may have been for its code.
     pub(super) doubted: bool,
 }
 

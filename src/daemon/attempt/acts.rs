@@ -322,7 +322,7 @@ impl Attempt {
         }
     }
 
-    /// Puts a strange host key on record, and the time at which the budget allows another try.
+    /// Puts a strange host key on record, and keeps when another try may be made where the budget or others stand against one.
     pub(super) async fn note_failed_login(&self, error: &DeviceError) {
         self.note_impostor(error).await;
         if let DeviceError::BudgetSpent { free_in_ms, .. } | DeviceError::HeldBack { free_in_ms } = error {

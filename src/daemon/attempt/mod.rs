@@ -111,7 +111,7 @@ pub(super) struct Attempt {
     cancelled: AtomicBool,
     /// Logins of this attempt that the device refused.
     refusals: AtomicU32,
-    /// Codes of other time steps may be tried: those by the clock that is known were refused.
+    /// A person asked to look again at an account in quarantine: until a login is taken, codes of other time steps are tried.
     probing: AtomicBool,
     /// A person who leads the dialogue in place of the template.
     person: Mutex<Option<Person>>,

@@ -118,7 +118,7 @@ impl Attempt {
                 }
                 let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
                 let (wake, tries) = match account.phase {
-                    // What had to wait for others was not tried.
+                    // What had to wait for its budget, or was held back, spends no try: not here, nor where a reconcile did.
                     Phase::Idle if outcome == Outcome::Failed && by_itself && wake.is_some() => (wake, account.tries),
                     Phase::Idle if outcome == Outcome::Failed && by_itself => {
                         let tries = account.tries + 1;

@@ -60,8 +60,7 @@ pub(super) fn admit(
     if !row.has_password && needs_own {
         return Ok(no_password(account));
     }
-    let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
-    if by_itself && row.paused {
+    if trigger.is_unasked() && row.paused {
         return Ok(Admission::Refused("paused by an operator".into()));
     }
     if let Err(LimitError { used, free_in_ms }) = account.policy.cap().admit(&tx.changes(&account.name, now)?, now) {

@@ -35,6 +35,13 @@ impl Trigger {
             Self::Reconcile => "reconcile",
         }
     }
+
+    /// Whether nobody asked for just this change: none is begun while its account is paused, and where one failed it is
+    /// tried again.
+    #[must_use]
+    pub fn is_unasked(self) -> bool {
+        matches!(self, Self::Schedule | Self::Signal | Self::Parent)
+    }
 }
 
 /// Who acted: the process at the other end of the control socket, or rotord itself.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Attempt, RotationResult, lock};
 use crate::audit::Draft;
 use crate::daemon::attempt::Progress;
-use crate::model::{Outcome, Step, Trigger};
+use crate::model::{Outcome, Step};
 use crate::rotation::{End, Phase};
 use crate::vault::AttemptRow;
 
@@ -116,11 +116,12 @@ impl Attempt {
                 if outcome != Outcome::Refused && event != Some("rotation.refused") {
                     tx.set_last_error(&name, Some(&last_error))?;
                 }
-                let by_itself = matches!(trigger, Trigger::Schedule | Trigger::Signal | Trigger::Parent);
                 let (wake, tries) = match account.phase {
                     // What had to wait for its budget, or was held back, spends no try: not here, nor where a reconcile did.
-                    Phase::Idle if outcome == Outcome::Failed && by_itself && wake.is_some() => (wake, account.tries),
-                    Phase::Idle if outcome == Outcome::Failed && by_itself => {
+                    Phase::Idle if outcome == Outcome::Failed && trigger.is_unasked() && wake.is_some() => {
+                        (wake, account.tries)
+                    }
+                    Phase::Idle if outcome == Outcome::Failed && trigger.is_unasked() => {
                         let tries = account.tries + 1;
                         let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms));
                         let tries = if wake.is_some() { tries } else { 0 };

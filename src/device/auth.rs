@@ -126,8 +126,9 @@ pub(super) async fn log_in<W: Watcher>(
             if on.breaker().refused(&login.account, clock.now().since_boot_ms) {
                 tracing::error!("{}", HELD_BACK);
             }
-            let looked = sent.is_some() && aim.by != By::Known;
-            risk.refused(sent.is_some(), looked.then_some(Miss { aim, in_session: false })).await;
+            let looked = sent.filter(|_| aim.by != By::Known);
+            let miss = looked.map(|code| Miss { aim, ahead: code.ahead, in_session: false });
+            risk.refused(sent.is_some(), miss).await;
         }
     }
     end?;

@@ -31,6 +31,8 @@ pub(super) fn took(tx: &dyn Ledger, aim: &Aim, code: Sent, sure: bool) -> Result
 pub(super) struct Miss {
     /// For what it was made.
     pub(super) aim: Aim,
+    /// Steps by which it was ahead, as in [`Sent`].
+    pub(super) ahead: i64,
     /// Whether in a session: then it was not for the password.
     pub(super) in_session: bool,
 }
@@ -40,11 +42,13 @@ pub(super) struct Miss {
 /// # Errors
 /// The vault failed.
 pub(super) fn missed(tx: &dyn Ledger, miss: &Miss) -> Result<(), VaultError> {
-    let Miss { aim, in_session } = miss;
+    let Miss { aim, ahead, in_session } = miss;
     let known = tx.skew(&aim.device)?;
-    let now = if *in_session || aim.by == By::Probing { known.refused() } else { known };
+    // Of logins side by side that were refused with the same offset only the first moves the search on.
+    let looked = (*in_session || aim.by == By::Probing) && *ahead == known.probe();
+    let now = if looked { known.refused() } else { known };
     // Sent when one had been taken, it was refused all the same.
-    let then = aim.by != By::Known && aim.ahead(known) == known.steps;
+    let then = aim.by != By::Known && *ahead == known.steps;
     tx.set_skew(&aim.device, if then { now.refused_then() } else { now })
 }
 

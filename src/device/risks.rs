@@ -214,11 +214,16 @@ mod tests {
         refused.refused(false, None).await;
         assert!(!code_was_refused(&risks).await, "no code was sent with it");
         let aim = Aim::at(&account().device());
-        refused.refused(true, Some(Miss { aim, in_session: true })).await;
+        let miss = |ahead| Some(Miss { aim: aim.clone(), ahead, in_session: true });
+        let tried = async || risks.vault.call(|tx| tx.skew(&account().device())).await.unwrap().tried;
+        refused.refused(true, miss(0)).await;
+        assert_eq!(tried().await, 1, "what else there is to note is noted with it");
+        refused.refused(true, miss(0)).await;
+        assert_eq!(tried().await, 1, "one beside it with the same offset tells nothing more");
+        refused.refused(true, miss(1)).await;
+        assert_eq!(tried().await, 2);
         drop(refused);
         assert!(code_was_refused(&risks).await);
-        let skew = risks.vault.call(|tx| tx.skew(&account().device())).await.unwrap();
-        assert_eq!(skew.tried, 1, "what else there is to note is noted with it");
     }
 
     #[tokio::test]

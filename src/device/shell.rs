@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::codes::{Aim, By, Miss, WaitsFor};
+use super::codes::{Aim, By, Issued, Miss, Sent, WaitsFor};
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::ssh::Session;
@@ -75,8 +75,8 @@ pub async fn run_template<W: Watcher>(
     let mut closed = false;
     let mut failed: Option<Result<Verdict, DeviceError>> = None;
     let mut risk: Option<Risk> = None;
-    // A code was sent that the device did not take yet.
-    let mut code_sent = false;
+    // The code that was sent last, where the device did not take it yet.
+    let mut sent: Option<Sent> = None;
     loop {
         let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
         while let Some(effect) = queue.pop_front() {
@@ -85,9 +85,9 @@ pub async fn run_template<W: Watcher>(
                 Effect::Finished(verdict) => {
                     let said_no = matches!(&verdict, Verdict::Failed(failure) if failure.answered) && !closed;
                     if let Some(risk) = risk.as_ref().filter(|_| said_no) {
-                        let with_code = std::mem::take(&mut code_sent);
-                        let miss = Miss { aim: aim(session), in_session: true };
-                        risk.refused(with_code, with_code.then_some(miss)).await;
+                        let code = sent.take();
+                        let miss = code.map(|code| Miss { aim: aim(session), ahead: code.ahead, in_session: true });
+                        risk.refused(code.is_some(), miss).await;
                     }
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
                     let Some(abort) = context.clear_up(clears_up) else {
@@ -109,15 +109,15 @@ pub async fn run_template<W: Watcher>(
                     }
                 }
                 Effect::Accepted => {
-                    code_sent = false;
+                    sent = None;
                     if let Some(risk) = risk.take() {
                         risk.worked().await;
                     }
                 }
                 Effect::NeedCode(whose) => {
-                    let code = code(whose, session, &context).await?;
-                    code_sent = true;
-                    queue.extend(run.handle(now(), Input::Code(code)));
+                    let issued = code(whose, session, &context).await?;
+                    sent = Some(issued.sent);
+                    queue.extend(run.handle(now(), Input::Code(issued.code)));
                 }
                 Effect::CommitPoint => match context.watcher.commit_point().await {
                     Ok(()) => queue.extend(run.handle(now(), Input::Committed)),
@@ -255,7 +255,7 @@ pub async fn converse<W: Watcher>(
                 }
                 let one_time = match needs_code(&text) {
                     Some(whose) => {
-                        let made = code(whose, session, context).await?;
+                        let made = code(whose, session, context).await?.code;
                         masker.add(&made);
                         Some(made)
                     }
@@ -289,12 +289,12 @@ fn aim(session: &Session) -> Aim {
     Aim { by, device: session.device.name.clone() }
 }
 
-async fn code<W: Watcher>(whose: Whose, session: &Session, context: &RunContext<'_, W>) -> Result<Secret, DeviceError> {
+async fn code<W: Watcher>(whose: Whose, session: &Session, context: &RunContext<'_, W>) -> Result<Issued, DeviceError> {
     let seed = match whose {
         Whose::Account => context.seed,
         Whose::Login => context.login_seed,
     };
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
     let waiting = |what: WaitsFor| context.watcher.step(what.to_string());
-    Ok(context.on.codes.issue(seed, &aim(session), None, waiting).await?.code)
+    Ok(context.on.codes.issue(seed, &aim(session), None, waiting).await?)
 }

@@ -11,7 +11,7 @@ pub const WINDOW: i64 = 2;
 pub struct Skew {
     /// The device takes codes of so many steps later than the host's clock says; negative where its clock is behind.
     pub steps: i64,
-    /// Codes that were refused in a session, or in a login that looked for another offset.
+    /// Refusals that moved the search on, in a session or in a login that looked for another offset.
     pub tried: u32,
     /// The known offset has worked since: in the search it comes next.
     pub worked: bool,

@@ -19,6 +19,8 @@ pub struct Coverage {
     pub proved: u64,
     /// Requests that a rule refused.
     pub refused: u64,
+    /// Times that something befell the world while logins were held back.
+    pub held: u64,
     /// Days of simulated time.
     pub days: u64,
 }
@@ -118,6 +120,7 @@ impl Coverage {
         self.changes += other.changes;
         self.proved += other.proved;
         self.refused += other.refused;
+        self.held += other.held;
         self.days += other.days;
     }
 
@@ -139,6 +142,7 @@ impl Coverage {
         for fault in Fault::ALL {
             all.push((format!("fault: {fault:?}"), self.faults.get(&fault).copied().unwrap_or(0)));
         }
+        all.push(("befallen while logins were held back".into(), self.held));
         all
     }
 

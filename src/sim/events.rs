@@ -88,6 +88,7 @@ pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, r
             let until = universe.now() + random.within(60_000, 2 * HOUR);
             universe.site(&device, |site| site.impostor_until = until);
         }
+        Fault::DirectoryDown => universe.directory_down_for(random.within(HOUR / 6, 6 * HOUR)),
         Fault::Expires => universe.site(&device, |site| {
             if let Some(user) = site.users.get_mut(account.user()) {
                 user.expired = true;
@@ -167,6 +168,10 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
         match what {
             Fault::OperatorRotates => drop(core.rotate(Request::of(account, Trigger::Command)).await),
             Fault::OperatorVerifies => drop(core.verify(&account, None, None).await),
+            Fault::OperatorRunsJobs => {
+                let jobs: Vec<_> = core.config().jobs.values().cloned().collect();
+                core.run_jobs(&jobs, Trigger::Signal);
+            }
             Fault::OperatorPauses => {
                 drop(core.vault.call(move |tx| tx.set_paused(&account, paused, &now)).await);
             }
@@ -202,9 +207,9 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 }
 
 /// When what happens: a list of moments in true time, drawn at the start.
-pub(super) fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64, Fault)> {
+pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 22] = [
+    let kinds: [(Fault, usize); 24] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -217,6 +222,7 @@ pub(super) fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64,
         (Fault::Expires, 2),
         (Fault::OperatorRotates, 5),
         (Fault::OperatorVerifies, 3),
+        (Fault::OperatorRunsJobs, 1),
         (Fault::OperatorPauses, 2),
         (Fault::OperatorReadsCode, 3),
         (Fault::OperatorStores, 2),
@@ -227,12 +233,18 @@ pub(super) fn agenda(random: &mut Random, without: u32, until: i64) -> Vec<(i64,
         (Fault::ClockSlews, 2),
         (Fault::DeviceDrifts, 2),
         (Fault::ConfigEdited, 3),
+        (Fault::DirectoryDown, 1),
     ];
     for (fault, most) in kinds {
         for _ in 0..random.below(most + 1) {
             let at = random.within(0, until);
             if without & fault.bit() == 0 {
                 agenda.push((at, fault));
+            }
+            // Nobody notices that no device takes a login until many are tried.
+            let jobs = Fault::OperatorRunsJobs;
+            if fault == Fault::DirectoryDown && without & (fault.bit() | jobs.bit()) == 0 {
+                agenda.push((at + random.within(0, HOUR / 2), jobs));
             }
         }
     }

@@ -42,12 +42,16 @@ pub enum Fault {
     DeviceClock,
     /// Somebody else answers at a device's address.
     Impostor,
+    /// The server that judges the logins of all devices is down for a while: each of them refuses everybody.
+    DirectoryDown,
     /// A login demands a new password.
     Expires,
     /// An operator asks for a rotation.
     OperatorRotates,
     /// An operator asks for a check.
     OperatorVerifies,
+    /// An operator has all jobs run at once.
+    OperatorRunsJobs,
     /// An operator pauses or resumes.
     OperatorPauses,
     /// An operator reads a code.
@@ -72,7 +76,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -92,9 +96,11 @@ impl Fault {
         Self::DeviceRestores,
         Self::DeviceClock,
         Self::Impostor,
+        Self::DirectoryDown,
         Self::Expires,
         Self::OperatorRotates,
         Self::OperatorVerifies,
+        Self::OperatorRunsJobs,
         Self::OperatorPauses,
         Self::OperatorReadsCode,
         Self::OperatorStores,
@@ -109,7 +115,7 @@ impl Fault {
 
     /// Its bit in a mask.
     #[must_use]
-    pub fn bit(self) -> u32 {
-        1 << (self as u32)
+    pub fn bit(self) -> u64 {
+        1 << (self as u64)
     }
 }

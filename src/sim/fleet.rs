@@ -192,7 +192,7 @@ impl SimLink {
             Ask::None | Ask::Key(_) => Ok(Reply::Failure { methods: self.methods(), partial: false }),
             Ask::Password(secret) => {
                 self.attempt.password = Some(secret.expose().to_owned());
-                if asks == Asks::PasswordMethodThenCode {
+                if asks == Asks::PasswordMethodThenCode && !self.universe.directory_is_down() {
                     let right = self.universe.site(&self.device, |site| {
                         site.users.get(user).is_some_and(|truth| truth.password == secret.expose())
                     });
@@ -288,9 +288,16 @@ impl SimLink {
         if let Some(code) = &code {
             self.universe.saw_code(&device, &user, code);
         }
+        let nobody = self.universe.directory_is_down();
+        if nobody && let Some(account) = Universe::account(&device, &user) {
+            self.universe.excuse(&account);
+        }
         let (right, hangs_up, expired) = self.universe.site(&device, |site| {
             let (asks, strict, clock, locks_after) = (site.asks, site.strict, site.clock(now), site.locks_after);
             let hangs_up = site.hangs_up_on_refusal;
+            if nobody {
+                return (false, hangs_up, false);
+            }
             let Some(truth) = site.users.get_mut(&user) else { return (false, hangs_up, false) };
             let right_code = !asks.has_code() || truth.accepts(code.as_deref(), clock, strict);
             let right = truth.password == password && right_code && truth.locked_until <= now;

@@ -28,7 +28,7 @@ pub struct Plan {
     /// The seed: the same seed, the same history.
     pub seed: u64,
     /// Faults left out, by their bits.
-    pub without: u32,
+    pub without: u64,
     /// Days of faults.
     pub days: i64,
     /// Whether to tell what happens.
@@ -119,6 +119,7 @@ pub fn run(plan: Plan) -> Ended {
         if universe.violated().is_some() {
             return ended(&universe, plan);
         }
+        lock(&universe.coverage).held += u64::from(life.core.logins_held().is_some());
         match fault {
             Fault::Restart | Fault::HostReboot => {
                 universe.struck(fault);

@@ -45,7 +45,22 @@ pub(super) struct Fleet {
     pub(super) sites: BTreeMap<String, Site>,
 }
 
-/// A fleet of one to three devices with two to five accounts.
+/// One history in so many has a large fleet: there many wait for one another.
+const LARGE: usize = 200;
+
+/// The users of a device, in a large fleet some more.
+fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {
+    let few: &[&str] = match kind {
+        "linux-passwd" => &["ada", "bob", "root"],
+        "linux-passwd-as-root" => &["root", "svc", "web", "www"],
+        "login-only" => &["ada"],
+        _ => &["root", "svc"],
+    };
+    let more = if large { 2 + random.below(8) } else { 0 };
+    few.iter().map(|name| (*name).to_owned()).chain((0..more).map(|n| format!("user{n}"))).collect()
+}
+
+/// A fleet of one to three devices with two to five accounts, or a large one.
 pub(super) fn fleet(random: &mut Random) -> Fleet {
     let policy = Arc::new(Policy {
         password: PasswordRules { length: 16, ..PasswordRules::default() },
@@ -78,14 +93,16 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
     };
     let mut sites = BTreeMap::new();
     let shared = random.one_in(3).then(|| seed(random));
-    for number in 0..1 + random.below(3) {
+    let large = random.one_in(LARGE);
+    let devices = if large { 4 + random.below(4) } else { 1 + random.below(3) };
+    for number in 0..devices {
         let name = format!("d{number}");
-        let (kind, users): (&'static str, &[&str]) = match random.below(9) {
-            0 | 4 => ("linux-passwd", &["ada", "bob", "root"]),
-            1 | 5 => ("linux-sudo-passwd", &["root", "svc"]),
-            2 | 6 => ("linux-passwd-as-root", &["root", "svc", "web", "www"]),
-            8 => ("login-only", &["ada"]),
-            _ => ("cisco-ios", &["root", "svc"]),
+        let kind = match random.below(9) {
+            0 | 4 => "linux-passwd",
+            1 | 5 => "linux-sudo-passwd",
+            2 | 6 => "linux-passwd-as-root",
+            8 => "login-only",
+            _ => "cisco-ios",
         };
         let asks = Asks::ALL[random.below(Asks::ALL.len())];
         let needs_code = matches!(kind, "linux-sudo-passwd" | "login-only");
@@ -132,14 +149,14 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             sessions: 0,
             most_sessions: 0,
         };
-        for user in users {
+        for user in &users(kind, large, random) {
             let own_seed = shared.clone().unwrap_or_else(|| seed(random));
             let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
             let seed = (asks != Asks::PasswordOnly).then_some(own_seed);
-            site.users.insert((*user).into(), User::new(password, seed));
-            let by_root = !matches!(*user, "root" | "ada" | "bob");
+            site.users.insert(user.clone(), User::new(password, seed));
+            let by_root = user != "root" && !matches!(kind, "linux-passwd" | "login-only");
             let root = Universe::account(&name, "root").filter(|_| by_root);
-            let mender = Universe::account(&name, "root").filter(|_| *user != "root" && kind != "login-only");
+            let mender = Universe::account(&name, "root").filter(|_| user != "root" && kind != "login-only");
             let Some(account) = Universe::account(&name, user) else { continue };
             let account = Account {
                 name: account.clone(),
@@ -200,7 +217,7 @@ fn seed(random: &mut Random) -> Seed {
 }
 
 /// How often each fault strikes: one in so many, 0 for never.
-pub(super) fn rates(random: &mut Random, without: u32) -> Vec<usize> {
+pub(super) fn rates(random: &mut Random, without: u64) -> Vec<usize> {
     // Some histories are rough, some nearly calm.
     let roughness = [12, 40, 150, 600][random.below(4)];
     Fault::ALL

@@ -35,6 +35,7 @@ pub(super) struct Universe {
     pub(super) books: Mutex<Books>,
     disk_full_until: AtomicI64,
     audit_fails_until: AtomicI64,
+    directory_down_until: AtomicI64,
     /// Actions left until the daemon is killed; negative for none to come.
     crash_in: AtomicI64,
     pub(super) memory: Mutex<Memory>,
@@ -69,6 +70,7 @@ impl Universe {
             books: Mutex::default(),
             disk_full_until: AtomicI64::new(-1),
             audit_fails_until: AtomicI64::new(-1),
+            directory_down_until: AtomicI64::new(-1),
             crash_in: AtomicI64::new(-1),
             memory: Mutex::default(),
             violation: Mutex::default(),
@@ -149,6 +151,7 @@ impl Universe {
         self.calm.store(true, Ordering::Relaxed);
         self.disk_full_until.store(-1, Ordering::Relaxed);
         self.audit_fails_until.store(-1, Ordering::Relaxed);
+        self.directory_down_until.store(-1, Ordering::Relaxed);
         self.crash_in.store(-1, Ordering::Relaxed);
         for site in lock(&self.sites).values_mut() {
             site.skew = site.always_off;
@@ -195,6 +198,15 @@ impl Universe {
 
     pub(super) fn audit_fails_for(&self, ms: i64) {
         self.audit_fails_until.store(self.on.now() + ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn directory_down_for(&self, ms: i64) {
+        self.directory_down_until.store(self.on.now() + ms, Ordering::Relaxed);
+    }
+
+    /// Whether each device refuses everybody.
+    pub(super) fn directory_is_down(&self) -> bool {
+        self.on.now() < self.directory_down_until.load(Ordering::Relaxed)
     }
 
     pub(super) fn site<T>(&self, device: &str, work: impl FnOnce(&mut Site) -> T) -> T {

@@ -247,4 +247,10 @@ pub const MUTANTS: &[Mutant] = &[
         "        Self { tried: self.tried.saturating_add(1), ..self }",
         "        Self { tried: self.tried.saturating_add(u32::from(!MUTANT)), ..self }",
     ),
+    bug(
+        "logins that are held back are held for ever",
+        "src/policy/breaker.rs",
+        "        self.open.map(|open| open.until_ms.saturating_sub(now_ms)).filter(",
+        "        self.open.map(|open| open.until_ms.saturating_sub(now_ms).max(if MUTANT { FIRST_PAUSE_MS } else { 0 })).filter(",
+    ),
 ];

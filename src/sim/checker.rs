@@ -19,8 +19,22 @@ pub(super) struct Memory {
     changed: BTreeMap<AccountName, i64>,
     /// Accounts whose refusals the world brought about, by a wrong clock, a lock or a lost configuration.
     excused: BTreeSet<AccountName>,
+    outage: Outage,
+    /// When a person asked for what logs in, and is not held back.
+    asked: Vec<i64>,
     /// Caps that were in force, and until when: an attempt keeps to the config that it began with.
     caps: Vec<(i64, u32)>,
+}
+
+/// Whether the daemon has to see that it is hardly the passwords.
+#[derive(Debug, Default)]
+struct Outage {
+    /// Who was told to be refused since a login was taken or the daemon started.
+    told: BTreeSet<AccountName>,
+    /// Since when they are five on three devices.
+    since: Option<i64>,
+    /// Who else was refused since then.
+    others: BTreeSet<AccountName>,
 }
 
 /// No attempt lasts so long, in milliseconds.
@@ -145,6 +159,7 @@ impl Universe {
         let Some(account) = Self::account(device, user) else { return };
         let now = self.on.now();
         self.tell(|| format!("{account} is refused by its device"));
+        self.check_held_back(&account);
         let mut memory = lock(&self.memory);
         let times = memory.refused.entry(account.clone()).or_default();
         times.push(now);
@@ -158,7 +173,47 @@ impl Universe {
         }
     }
 
+    /// The daemon heard of a refusal.
+    pub(super) fn refusal_told(&self, device: &str, user: &str) {
+        let Some(account) = Self::account(device, user) else { return };
+        let outage = &mut lock(&self.memory).outage;
+        outage.told.insert(account);
+        let devices: BTreeSet<&str> = outage.told.iter().map(AccountName::device_str).collect();
+        if outage.told.len() >= 5 && devices.len() >= 3 {
+            outage.since.get_or_insert(self.on.now());
+        }
+    }
+
+    /// The daemon does not know of refusals any more.
+    pub(super) fn refusals_forgotten(&self) {
+        lock(&self.memory).outage = Outage::default();
+    }
+
+    /// A person asks for what logs in.
+    pub(super) fn person_asks(&self) {
+        lock(&self.memory).asked.push(self.on.now());
+    }
+
+    /// Where one account after another is refused, the others are held back: but for those that were on their way, one every
+    /// few minutes, and what people ask for, each with its login account.
+    fn check_held_back(&self, account: &AccountName) {
+        let now = self.on.now();
+        let memory = &mut *lock(&self.memory);
+        let Some(since) = memory.outage.since.filter(|_| !memory.outage.told.contains(account)) else { return };
+        memory.outage.others.insert(account.clone());
+        let asked = memory.asked.iter().filter(|at| **at > since - LONGEST_ATTEMPT).count();
+        let minutes = usize::try_from((now - since) / 60_000).unwrap_or(0);
+        let may = lock(&self.config).daemon.max_concurrent + 1 + minutes + 2 * asked;
+        let others = memory.outage.others.len();
+        if others > may {
+            self.violation(format!(
+                "{others} accounts more were refused after five on three devices, in {minutes} min"
+            ));
+        }
+    }
+
     pub(super) fn logged_in(&self, device: &str, user: &str) {
+        self.refusals_forgotten();
         self.tell(|| format!("{device}/{user} is logged in"));
         let most = self.site(device, |site| site.sessions);
         let allowed = lock(&self.config)

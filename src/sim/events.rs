@@ -163,6 +163,10 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
     let (core, universe) = (core.clone(), universe.clone());
     let paused = random.one_in(2);
     let on = universe.on;
+    let logs_in = [Fault::OperatorRotates, Fault::OperatorVerifies, Fault::OperatorReconciles, Fault::OperatorResolves];
+    if logs_in.contains(&what) {
+        universe.person_asks();
+    }
     on.spawn(Box::pin(async move {
         let now = core.clock.now();
         match what {

@@ -365,6 +365,7 @@ impl Link for SimLink {
                 self.universe.violation("a secret went to an impostor");
             }
             let secret = matches!(ask, Ask::Password(_) | Ask::Answers(_));
+            let in_time = 30;
             let excuse = |link: &Self| {
                 // A connection that breaks here looks like a device that says no.
                 if let Some(account) = Universe::account(&link.device, &link.attempt.user).filter(|_| secret) {
@@ -377,7 +378,7 @@ impl Link for SimLink {
                 excuse(self);
                 self.universe.draw(5_000, 45_000)
             } else {
-                30
+                in_time
             };
             self.universe.wait(wait).await;
             let late = self.universe.now() - self.since > LOGIN_GRACE;
@@ -401,6 +402,9 @@ impl Link for SimLink {
                 return Err("the device hung up".into());
             }
             self.universe.act().await;
+            if secret && wait == in_time && matches!(reply, Err(_) | Ok(Reply::Failure { partial: false, .. })) {
+                self.universe.refusal_told(&self.device, user);
+            }
             reply
         })
     }

@@ -73,6 +73,7 @@ struct Life {
 }
 
 fn start(universe: &Arc<Universe>) -> Life {
+    universe.refusals_forgotten();
     let config = lock(&universe.config).clone();
     let vault = Vault::over(Arc::new(SimCarrier(universe.clone())), PathBuf::new());
     let (filling, spawning, watching) = (universe.clone(), universe.clone(), universe.clone());
@@ -251,6 +252,7 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
                         user.expired = true;
                     }
                 });
+                universe.person_asks();
                 let result = core.rotate(Request::of(account.clone(), Trigger::Command)).await;
                 // A job may have been there before: then the cap or the least age stands against it.
                 let before = ["the cap", "min_age"].iter().any(|rule| result.detail.starts_with(rule));

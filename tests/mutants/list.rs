@@ -253,4 +253,10 @@ pub const MUTANTS: &[Mutant] = &[
         "        self.open.map(|open| open.until_ms.saturating_sub(now_ms)).filter(",
         "        self.open.map(|open| open.until_ms.saturating_sub(now_ms).max(if MUTANT { FIRST_PAUSE_MS } else { 0 })).filter(",
     ),
+    bug(
+        "one account after another is refused, and none is held back",
+        "src/policy/breaker.rs",
+        "        if self.refused.len() < ACCOUNTS || devices.len() < DEVICES {",
+        "        if MUTANT || self.refused.len() < ACCOUNTS || devices.len() < DEVICES {",
+    ),
 ];

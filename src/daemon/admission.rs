@@ -1,5 +1,7 @@
 //! Whether a rotation may begin: the cap, `min_age`, pauses and the lockout budget, checked where they are durable.
 
+use std::sync::Arc;
+
 use crate::config::Account;
 use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::LimitError;
@@ -21,26 +23,40 @@ pub(super) enum Admission {
     Quarantined(String),
 }
 
-/// Checks a request. `login` is the account that logs in.
-pub(super) fn admit(
-    tx: &dyn Ledger,
-    account: &Account,
-    login: &AccountName,
-    trigger: Trigger,
-    now: &Moment,
-) -> Result<Admission, VaultError> {
-    let login_phase = if *login == account.name { None } else { tx.account(login)?.map(|row| row.phase) };
-    match login_phase {
-        None | Some(Phase::Idle | Phase::Prepared | Phase::Changing) => {}
-        Some(Phase::Quarantined) => {
-            let text = format!(
-                "its login account {login} is quarantined; store its password with 'rotorctl secret set {login}'"
-            );
-            return Ok(Admission::Refused(text));
-        }
-        Some(_) => {
-            let text = format!("it is not known yet which password its login account {login} has");
-            return Ok(Admission::NotNow(text));
+/// What is asked for, and who has to log in for it.
+pub(super) struct Case {
+    pub(super) account: Arc<Account>,
+    /// The account that logs in.
+    pub(super) login: AccountName,
+    /// Logins of it are under way. Those count as refused until they are taken; the one that comes now waits for them.
+    pub(super) login_under_way: bool,
+    /// The accounts that log in at the jump hosts.
+    pub(super) way: Vec<AccountName>,
+    pub(super) trigger: Trigger,
+}
+
+/// What an account that logs in at a jump host is to the one behind it.
+pub(super) const JUMP_ACCOUNT: &str = "its jump account";
+
+/// What stands against a login of an account for another one, to which it is `what`.
+pub(super) fn out_of_order(tx: &dyn Ledger, login: &AccountName, what: &str) -> Result<Option<Admission>, VaultError> {
+    Ok(match tx.account(login)?.map(|row| row.phase) {
+        None | Some(Phase::Idle | Phase::Prepared | Phase::Changing) => None,
+        Some(Phase::Quarantined) => Some(Admission::Refused(format!(
+            "{what} {login} is quarantined; store its password with 'rotorctl secret set {login}'"
+        ))),
+        Some(_) => Some(Admission::NotNow(format!("it is not known yet which password {what} {login} has"))),
+    })
+}
+
+/// Checks a request.
+pub(super) fn admit(tx: &dyn Ledger, case: &Case, now: &Moment) -> Result<Admission, VaultError> {
+    let Case { account, login, trigger, .. } = case;
+    let trigger = *trigger;
+    let other = (*login != account.name).then_some((login, "its login account"));
+    for (name, what) in other.into_iter().chain(case.way.iter().map(|name| (name, JUMP_ACCOUNT))) {
+        if let Some(stands) = out_of_order(tx, name, what)? {
+            return Ok(stands);
         }
     }
     let Some(row) = tx.account(&account.name)? else {
@@ -76,7 +92,8 @@ pub(super) fn admit(
     }
     // The account's own login proves what the reconcile account did.
     let proves = (trigger == Trigger::Reconcile).then_some(&account.name);
-    for name in [Some(login), proves].into_iter().flatten() {
+    let login = (!case.login_under_way).then_some(login);
+    for name in [login, proves].into_iter().flatten() {
         let stamps = tx.failed_logins(name, now)?;
         if let Err(LimitError { used, free_in_ms }) = account.policy.lockout().admit(&stamps, now) {
             let text = format!(

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::admission::{Admission, JUMP_ACCOUNT, out_of_order};
 use super::core::Core;
 use crate::config::{Account, Config, Device};
 use crate::device::{DeviceError, Hop, HostKeys, KnownHosts, Login, Watcher, fetch_host_key};
@@ -106,13 +107,34 @@ impl Core {
                 break;
             };
             let Some(account) = config.jump_login(gateway, user) else { break };
+            self.may_help(account).await?;
             let (stored, host_keys) = self.stored_for_login(&account.name, gateway).await?;
-            let login = self.login(config, account, stored, None, false);
+            let login = Login { leads_on: true, ..self.login(config, account, stored, None, false) };
             hops.push(Hop { device: gateway.clone(), host_keys, login });
             next = gateway.jump.clone();
         }
         hops.reverse();
         Ok(hops)
+    }
+
+    /// Whether an account may log in at a jump host for another one, before anything is connected to.
+    async fn may_help(&self, account: &Account) -> Result<(), DeviceError> {
+        let under_way = self.transport.risks.is_under_way(&account.name);
+        let (name, budget, now) = (account.name.clone(), account.policy.lockout(), self.clock.now());
+        let (stands, room) = self
+            .vault
+            .call(move |tx| {
+                let room = budget.admit(&tx.failed_logins(&name, &now)?, &now);
+                Ok((out_of_order(tx, &name, JUMP_ACCOUNT)?, room))
+            })
+            .await?;
+        match (stands, room) {
+            (Some(Admission::Refused(why) | Admission::NotNow(why)), _) => Err(DeviceError::NotCommitted(why)),
+            (_, Err(spent)) if !under_way => {
+                Err(DeviceError::BudgetSpent { account: account.name.to_string(), free_in_ms: spent.free_in_ms })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The key that a device shows now, for a person to compare.
@@ -156,6 +178,7 @@ impl Core {
             values,
             prove,
             probe: false,
+            leads_on: false,
         }
     }
 }

@@ -114,7 +114,7 @@ pub(super) async fn log_in<W: Watcher>(
     if let Some(risk) = exchange.risk.take() {
         let (aim, sent) = (exchange.aim, exchange.sent);
         if taken {
-            if on.breaker().took() {
+            if !login.leads_on && on.breaker().took() {
                 tracing::info!(account = %login.account, "a login was taken: no login is held back any more");
             }
             let sure = login.prove && aim.by == By::Known;
@@ -131,7 +131,13 @@ pub(super) async fn log_in<W: Watcher>(
             risk.refused(sent.is_some(), miss).await;
         }
     }
-    end?;
+    match end {
+        // What a jump host demands is not what the device behind it demands.
+        Err(DeviceError::Prompt(error)) if login.leads_on => {
+            return Err(DeviceError::Incapable { account: login.account.to_string(), why: error.to_string() });
+        }
+        end => end?,
+    }
     if login.prove && !exchange.password_sent {
         return Err(DeviceError::NotProved(login.account.to_string()));
     }
@@ -301,7 +307,10 @@ impl<W: Watcher> Exchange<'_, W> {
             }
             let mut answers = Vec::with_capacity(prompts.len());
             for prompt in &prompts {
-                let answer = dialogue.answer(prompt, &context)?;
+                let answer = dialogue.answer(prompt, &context).map_err(|error| match error {
+                    PromptError::AskedAgain => self.refused("it asks for the password again"),
+                    error => error.into(),
+                })?;
                 answers.push(self.answer(prompt, answer).await?);
             }
             if !answers.is_empty() {

@@ -143,6 +143,7 @@ impl Place {
             values: Values::default(),
             prove: false,
             probe: false,
+            leads_on: false,
         };
         Self { time, on, device, login, _folder: folder }
     }
@@ -161,8 +162,12 @@ impl Place {
     }
 }
 
+fn asks(prompt: &str) -> Reply {
+    Reply::Prompts { context: String::new(), prompts: vec![prompt.into()] }
+}
+
 fn asks_for_code() -> Reply {
-    Reply::Prompts { context: String::new(), prompts: vec!["Verification code: ".into()] }
+    asks("Verification code: ")
 }
 
 fn refused(methods: Methods) -> Reply {
@@ -208,5 +213,48 @@ async fn after_a_refusal_a_code_is_sent_at_the_time_in_its_step_at_which_one_was
     tokio::select! {
         ended = free => panic!("{ended:?}"),
         waits = told.recv() => assert_eq!(waits, Some(WaitsFor::Step(Duration::from_secs(20)))),
+    }
+}
+
+#[tokio::test]
+async fn what_a_jump_host_demands_is_not_what_the_device_behind_it_demands() {
+    let mut place = Place::new();
+    let interactive = Methods { interactive: true, ..Methods::default() };
+    let said = || [refused(interactive), asks("Password: "), asks("New password: ")];
+    for leads_on in [false, true] {
+        place.login.leads_on = leads_on;
+        let mut link = scripted(said());
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+        let demanded = matches!(end, Err(DeviceError::Prompt(PromptError::NewDemanded)));
+        assert_eq!(demanded, !leads_on, "{end:?}");
+        let budget = Limit { count: 1, ..place.login.budget };
+        let room = place.on.risks.take(&place.login.account, budget).await;
+        room.unwrap_or_else(|error| panic!("the password was right: {error}")).worked().await;
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_asks_for_the_password_again_refused_who_gave_it() {
+    let place = Place::new();
+    let interactive = Methods { interactive: true, ..Methods::default() };
+    let mut link = scripted([refused(interactive), asks("Password: "), asks("Password: ")]);
+    let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+    let of_whom = matches!(&end, Err(DeviceError::Refused { account, .. }) if account == "web1/root");
+    assert!(of_whom, "{end:?}");
+}
+
+#[tokio::test]
+async fn a_login_that_only_leads_on_does_not_end_that_others_are_held_back() {
+    let mut place = Place::new();
+    for (leads_on, held) in [(true, true), (false, false)] {
+        for name in ["a/x", "b/x", "c/x", "d/x", "e/x"] {
+            place.on.breaker().refused(&AccountName::parse(name).unwrap(), 0);
+        }
+        place.login.leads_on = leads_on;
+        let interactive = Methods { interactive: true, ..Methods::default() };
+        let mut link = scripted([refused(interactive), asks("Password: "), Reply::In]);
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+        assert!(end.is_ok(), "{end:?}");
+        assert_eq!(place.on.breaker().held_for(0).is_some(), held);
     }
 }

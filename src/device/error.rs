@@ -112,7 +112,7 @@ impl DeviceError {
     /// Whether the device said no to the login.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Prompt(PromptError::AskedAgain))
+        matches!(self, Self::Refused { .. })
     }
 
     /// Whether the device may have said no to the login.

@@ -91,4 +91,6 @@ pub struct Login {
     /// Whether codes of another time step are tried, since the device's clock may be off. A login that proves nothing does
     /// so, too, where one of the account was refused of late.
     pub probe: bool,
+    /// Whether another device is reached through it: that it is taken tells nothing of what that one does.
+    pub leads_on: bool,
 }

@@ -104,6 +104,12 @@ impl Risks {
         slots.entry(account.clone()).or_default().clone()
     }
 
+    /// Whether a try of the account is under way: until it ends it counts as a refused login.
+    #[must_use]
+    pub fn is_under_way(&self, account: &AccountName) -> bool {
+        *self.slot(account).pending.lock().unwrap_or_else(PoisonError::into_inner) > 0
+    }
+
     /// Puts a try on record, waiting for others of the same account where the budget has no room beside them.
     ///
     /// # Errors

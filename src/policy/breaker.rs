@@ -16,6 +16,8 @@ const FIRST_PAUSE_MS: i64 = 600_000;
 const LONGEST_PAUSE_MS: i64 = 3_600_000;
 /// How long the one that is let through has to be judged, before another is, in milliseconds.
 const TRIAL_MS: i64 = 60_000;
+/// For so long after the time is up a device that had its turn lets the others go first, in milliseconds.
+const LAST_MS: i64 = 2 * TRIAL_MS;
 
 /// Logins are held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +42,15 @@ pub struct Breaker {
     /// Who was refused since a login was last taken, no more than are needed.
     refused: BTreeSet<AccountName>,
     open: Option<Open>,
+    /// Devices at which one was let through since, as far as there were others: those go first.
+    tried: BTreeSet<String>,
 }
 
 impl Breaker {
     /// A device took a login. Tells whether logins were held back until then.
     pub fn took(&mut self) -> bool {
         self.refused.clear();
+        self.tried.clear();
         self.open.take().is_some()
     }
 
@@ -69,25 +74,37 @@ impl Breaker {
         true
     }
 
-    /// Whether something may begin whose login nobody waits for.
+    /// Whether something may begin that logs in at the device of an account, and that nobody waits for.
     ///
     /// # Errors
     /// In how many milliseconds to ask again. One is told to come back as soon as the time is up, and all others once that
-    /// one has shown how it is: a hundred thousand shall not come, only to be sent away.
-    pub fn may_begin(&mut self, now_ms: i64) -> Result<(), i64> {
-        let Some(left) = self.held_for(now_ms) else { return Ok(()) };
-        let awaited = self.open.as_mut().is_some_and(|open| std::mem::replace(&mut open.awaited, true));
-        Err(if awaited { left.saturating_add(TRIAL_MS) } else { left })
+    /// one has shown how it is: a hundred thousand shall not come, only to be sent away. A device that refused the one that
+    /// was let through comes last: where it is wrong for good, its accounts would keep those of all others waiting.
+    pub fn may_begin(&mut self, account: &AccountName, now_ms: i64) -> Result<(), i64> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let left = open.until_ms.saturating_sub(now_ms);
+        let wait = if self.tried.contains(account.device_str()) {
+            left.saturating_add(LAST_MS)
+        } else if left > 0 && std::mem::replace(&mut open.awaited, true) {
+            left.saturating_add(TRIAL_MS)
+        } else {
+            left
+        };
+        if wait > 0 { Err(wait) } else { Ok(()) }
     }
 
     /// Whether its login may be tried. When the time is up, one may, to see how it is.
     ///
     /// # Errors
     /// As [`Breaker::may_begin`].
-    pub fn may_try(&mut self, now_ms: i64) -> Result<(), i64> {
-        self.may_begin(now_ms)?;
+    pub fn may_try(&mut self, account: &AccountName, now_ms: i64) -> Result<(), i64> {
+        self.may_begin(account, now_ms)?;
         if let Some(open) = &mut self.open {
             *open = Open { pause_ms: open.pause_ms, trial: true, ..Open::new(now_ms, TRIAL_MS) };
+            if !self.tried.insert(account.device_str().to_owned()) {
+                // No other came: all have had their turn.
+                self.tried = BTreeSet::from([account.device_str().to_owned()]);
+            }
         }
         Ok(())
     }
@@ -103,8 +120,23 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    fn account(name: &str) -> AccountName {
+        AccountName::parse(name).unwrap()
+    }
+
     fn refuse(breaker: &mut Breaker, accounts: &[&str], now_ms: i64) -> Vec<bool> {
-        accounts.iter().map(|name| breaker.refused(&AccountName::parse(name).unwrap(), now_ms)).collect()
+        accounts.iter().map(|name| breaker.refused(&account(name), now_ms)).collect()
+    }
+
+    /// One of a device that had no turn yet.
+    fn may_begin(breaker: &mut Breaker, now_ms: i64) -> Result<(), i64> {
+        breaker.may_begin(&account("z/x"), now_ms)
+    }
+
+    /// One of a device of its own.
+    fn may_try(breaker: &mut Breaker, now_ms: i64) -> Result<(), i64> {
+        let device = breaker.tried.len();
+        breaker.may_try(&account(&format!("n{device}/x")), now_ms)
     }
 
     const FIVE: [&str; 5] = ["a/x", "a/y", "b/x", "b/y", "c/x"];
@@ -113,11 +145,11 @@ mod tests {
     fn five_accounts_on_three_devices_in_a_row_hold_back_the_others() {
         let mut breaker = Breaker::default();
         assert_eq!(refuse(&mut breaker, &FIVE[..4], 0), [false; 4]);
-        assert_eq!(breaker.may_try(0), Ok(()));
+        assert_eq!(may_try(&mut breaker, 0), Ok(()));
         assert_eq!(refuse(&mut breaker, &FIVE[4..], 0), [true]);
-        assert_eq!(breaker.may_try(1), Err(FIRST_PAUSE_MS - 1));
+        assert_eq!(may_try(&mut breaker, 1), Err(FIRST_PAUSE_MS - 1));
         assert!(breaker.took(), "it is over with the first login that is taken");
-        assert_eq!((breaker.may_try(2), breaker.took()), (Ok(()), false));
+        assert_eq!((may_try(&mut breaker, 2), breaker.took()), (Ok(()), false));
     }
 
     #[test]
@@ -146,32 +178,52 @@ mod tests {
         refuse(&mut breaker, &FIVE, now);
         for pause_min in [10, 20, 40, 60, 60] {
             now += pause_min * 60_000 - 1;
-            assert_eq!(breaker.may_try(now), Err(1));
+            assert_eq!(may_try(&mut breaker, now), Err(1));
             now += 1;
-            assert_eq!((breaker.may_try(now), breaker.may_try(now)), (Ok(()), Err(TRIAL_MS)));
+            assert_eq!((may_try(&mut breaker, now), may_try(&mut breaker, now)), (Ok(()), Err(TRIAL_MS)));
             // One that was under way before is not the one that tells.
             refuse(&mut breaker, &["d/x", "d/y"], now);
         }
-        assert_eq!(breaker.may_try(now), Err(LONGEST_PAUSE_MS));
+        assert_eq!(may_try(&mut breaker, now), Err(LONGEST_PAUSE_MS));
     }
 
     #[test]
     fn one_is_told_to_come_back_in_time_and_the_others_once_that_one_knows() {
         let mut breaker = Breaker::default();
         refuse(&mut breaker, &FIVE, 0);
-        let told: Vec<_> = (0..4).map(|_| breaker.may_begin(0)).collect();
+        let told: Vec<_> = (0..4).map(|_| may_begin(&mut breaker, 0)).collect();
         let later = Err(FIRST_PAUSE_MS + TRIAL_MS);
         assert_eq!(told, [Err(FIRST_PAUSE_MS), later, later, later]);
-        assert_eq!((breaker.may_begin(FIRST_PAUSE_MS), breaker.may_try(FIRST_PAUSE_MS)), (Ok(()), Ok(())));
+        assert_eq!((may_begin(&mut breaker, FIRST_PAUSE_MS), may_try(&mut breaker, FIRST_PAUSE_MS)), (Ok(()), Ok(())));
         assert!(breaker.took());
-        assert_eq!(breaker.may_begin(FIRST_PAUSE_MS + TRIAL_MS), Ok(()));
+        assert_eq!(may_begin(&mut breaker, FIRST_PAUSE_MS + TRIAL_MS), Ok(()));
     }
 
     #[test]
     fn one_that_was_let_through_and_came_to_nothing_keeps_nobody_waiting() {
         let mut breaker = Breaker::default();
         refuse(&mut breaker, &FIVE, 0);
-        assert_eq!(breaker.may_try(FIRST_PAUSE_MS), Ok(()));
-        assert_eq!(breaker.may_try(FIRST_PAUSE_MS + TRIAL_MS), Ok(()));
+        assert_eq!(may_try(&mut breaker, FIRST_PAUSE_MS), Ok(()));
+        assert_eq!(may_try(&mut breaker, FIRST_PAUSE_MS + TRIAL_MS), Ok(()));
+    }
+
+    #[test]
+    fn a_device_that_had_its_turn_lets_the_others_go_first() {
+        let mut breaker = Breaker::default();
+        refuse(&mut breaker, &FIVE, 0);
+        let (bad, bad_too, good) = (account("a/x"), account("a/y"), account("c/x"));
+        assert_eq!(breaker.may_try(&bad, FIRST_PAUSE_MS), Ok(()));
+        breaker.refused(&bad, FIRST_PAUSE_MS);
+        let up = 3 * FIRST_PAUSE_MS;
+        assert_eq!(breaker.may_begin(&bad_too, up - 1), Err(LAST_MS + 1));
+        assert_eq!(breaker.may_try(&bad_too, up), Err(LAST_MS));
+        assert_eq!(breaker.may_begin(&good, up - 1), Err(1), "nobody who is sent to the end is awaited");
+        assert_eq!(breaker.may_try(&good, up), Ok(()));
+        breaker.refused(&good, up);
+        // Where nobody else comes, they begin anew.
+        let up = up + 4 * FIRST_PAUSE_MS + LAST_MS;
+        assert_eq!(breaker.may_try(&bad_too, up), Ok(()));
+        breaker.refused(&bad_too, up);
+        assert_eq!(breaker.may_try(&good, up + LONGEST_PAUSE_MS), Ok(()));
     }
 }

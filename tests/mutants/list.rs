@@ -250,8 +250,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "logins that are held back are held for ever",
         "src/policy/breaker.rs",
-        "        self.open.map(|open| open.until_ms.saturating_sub(now_ms)).filter(",
-        "        self.open.map(|open| open.until_ms.saturating_sub(now_ms).max(if MUTANT { FIRST_PAUSE_MS } else { 0 })).filter(",
+        "        let left = open.until_ms.saturating_sub(now_ms);",
+        "        let left = if MUTANT { FIRST_PAUSE_MS } else { open.until_ms.saturating_sub(now_ms) };",
     ),
     bug(
         "one account after another is refused, and none is held back",

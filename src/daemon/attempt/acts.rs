@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::super::admission::in_words;
 use super::super::values::Stored;
 use super::{Attempt, lock};
+use crate::config::Account;
 use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Run, Verdict};
 use crate::model::AccountName;
@@ -59,7 +60,7 @@ impl Attempt {
                         return Event::Failed;
                     }
                     if !retry {
-                        self.give_up_login(own).await;
+                        self.give_up_login(&self.login).await;
                     }
                     return Event::LoginRefused { retry, own };
                 }
@@ -77,26 +78,41 @@ impl Attempt {
     }
 
     /// The login account is refused and its budget spent: it waits for a person, so that nobody goes on with it.
-    async fn give_up_login(&self, own: bool) {
-        let (login, now) = (self.login.name.clone(), self.core.clock.now());
-        let why = format!("{login} is refused by {}: the lockout budget is spent", self.account.device.name);
+    async fn give_up_login(&self, login: &Account) {
+        let (name, mends, now) = (login.name.clone(), login.mends_itself(), self.core.clock.now());
+        let why = format!("{name} is refused by {}: the lockout budget is spent", login.device.name);
         self.say(why.clone());
-        if own {
+        if name == self.account.name {
             return;
         }
-        let mends = self.login.mends_itself();
-        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&login, &why, mends, &now)).await {
-            tracing::error!(account = %self.login.name, %error, "the login account could not be quarantined");
+        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&name, &why, mends, &now)).await {
+            tracing::error!(account = %login.name, %error, "the login account could not be quarantined");
+        }
+    }
+
+    /// An account that logs in at a jump host was refused, and not for the first time: nobody goes on with it either.
+    async fn note_refused_jump(&self, error: &DeviceError) {
+        let refused = self.refused_account(error);
+        let on_the_way = ![&self.account.name, &self.login.name].contains(&&refused);
+        let Some(jump) = self.config.accounts.get(&refused).filter(|_| on_the_way && error.may_be_refusal()) else {
+            return;
+        };
+        if self.budget(&jump.name).await.is_err() && self.was_refused_all_day(&jump.name).await {
+            self.give_up_login(jump).await;
         }
     }
 
     /// Whether this attempt may do something now, or is held back with all others that nobody waits for.
-    pub(super) fn held_back(&self, may: fn(&mut Breaker, i64) -> Result<(), i64>) -> Result<(), DeviceError> {
+    pub(super) fn held_back(
+        &self,
+        may: fn(&mut Breaker, &AccountName, i64) -> Result<(), i64>,
+    ) -> Result<(), DeviceError> {
         if !self.request.is_by_itself() {
             return Ok(());
         }
         let now = self.core.clock.now().since_boot_ms;
-        may(&mut self.core.transport.breaker(), now).map_err(|free_in_ms| DeviceError::HeldBack { free_in_ms })
+        let may = may(&mut self.core.transport.breaker(), &self.account.name, now);
+        may.map_err(|free_in_ms| DeviceError::HeldBack { free_in_ms })
     }
 
     pub(super) async fn open_session(&self) -> Result<Session, DeviceError> {
@@ -325,6 +341,7 @@ impl Attempt {
     /// Puts a strange host key on record, and keeps when another try may be made where the budget or others stand against one.
     pub(super) async fn note_failed_login(&self, error: &DeviceError) {
         self.note_impostor(error).await;
+        self.note_refused_jump(error).await;
         if let DeviceError::BudgetSpent { free_in_ms, .. } | DeviceError::HeldBack { free_in_ms } = error {
             *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms));
         }

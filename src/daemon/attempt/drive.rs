@@ -72,8 +72,7 @@ impl Attempt {
             }
             Persist::Changing | Persist::Verifying | Persist::Uncertain(_) => {}
         }
-        let (account, login, attempt, trigger) =
-            (self.account.clone(), self.login.name.clone(), self.id.clone(), self.request.trigger);
+        let (case, attempt) = (self.case(), self.id.clone());
         let candidate = lock(&self.candidate).clone();
         let begins = matches!(persist, Persist::Prepared | Persist::Mending);
         let start = begins.then(|| self.open_row(self.steps_so_far()));
@@ -82,7 +81,7 @@ impl Attempt {
             .call(move |tx| {
                 // The rules are checked again where they are counted: a second request may have come in between.
                 if begins {
-                    match admit(tx, &account, &login, trigger, &now)? {
+                    match admit(tx, &case, &now)? {
                         Admission::Admitted => {}
                         Admission::Refused(why) | Admission::NotNow(why) | Admission::Quarantined(why) => {
                             return Err(VaultError::Refused(why));
@@ -92,6 +91,7 @@ impl Attempt {
                         }
                     }
                 }
+                let account = &case.account;
                 tx.transition(&Transition {
                     account: &account.name,
                     attempt: &attempt,

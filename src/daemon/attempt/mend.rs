@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::admission::{Admission, admit};
+use super::super::admission::{Admission, Case, admit};
 use super::super::core::Core;
+use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
@@ -131,8 +132,19 @@ impl Attempt {
 
     /// The rules for this attempt, as they stand now.
     pub(super) async fn admission(&self) -> Result<Admission, VaultError> {
-        let (account, login, trigger, now) =
-            (self.account.clone(), self.login.name.clone(), self.request.trigger, self.core.clock.now());
-        self.core.vault.call(move |tx| admit(tx, &account, &login, trigger, &now)).await
+        let (case, now) = (self.case(), self.core.clock.now());
+        self.core.vault.call(move |tx| admit(tx, &case, &now)).await
+    }
+
+    /// What the rules are asked about.
+    pub(super) fn case(&self) -> Case {
+        let login = self.login.name.clone();
+        Case {
+            account: self.account.clone(),
+            login_under_way: self.core.transport.risks.is_under_way(&login),
+            way: jump_accounts(&self.config, &self.account.device, login.user()),
+            login,
+            trigger: self.request.trigger,
+        }
     }
 }

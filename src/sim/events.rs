@@ -12,7 +12,7 @@ use super::random::Random;
 use super::setting::schedules;
 use super::universe::Universe;
 use crate::audit::Draft;
-use crate::config::Account;
+use crate::config::{Account, Device};
 use crate::daemon::{Core, DeviceHas, Request};
 use crate::device::Aim;
 use crate::model::{AccountName, Secret, Trigger};
@@ -145,7 +145,8 @@ fn edit(universe: &Arc<Universe>, random: &mut Random) {
                 let needs = |account: &Arc<Account>| {
                     [&account.login_as, &account.reconcile_as, &account.after].into_iter().flatten().any(|n| n == name)
                 };
-                config.accounts.values().any(needs)
+                let leads_on = |device: &Arc<Device>| device.jump_account.as_ref() == Some(name);
+                config.accounts.values().any(needs) || config.devices.values().any(leads_on)
             };
             let free: Vec<AccountName> = config.accounts.keys().filter(|name| !needed(name)).cloned().collect();
             let name = &free[random.below(free.len())];

@@ -16,6 +16,7 @@ use super::random::Random;
 use super::setting::{Fleet, fleet, rates};
 use super::universe::{SimCarrier, Universe};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::daemon::{Core, Request, World};
 use crate::model::{AccountName, Outcome, Secret, Trigger};
 use crate::policy::DAY_MS;
@@ -238,7 +239,8 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
             for _ in 0..40 {
                 // A person sees to what waits for one.
                 let login = core.config().accounts.get(&account).and_then(|account| account.login_as.clone());
-                for name in [Some(account.clone()), login].into_iter().flatten() {
+                let on_the_way = leads_to(&core.config(), &account);
+                for name in [Some(account.clone()), login, on_the_way].into_iter().flatten() {
                     let asked = name.clone();
                     let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
                     if let (Ok(Some(Phase::Quarantined)), Some(truth)) = (row, universe.truth(&name)) {
@@ -287,6 +289,12 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     }
 }
 
+/// The account that logs in on the way to another one's device.
+fn leads_to(config: &Config, account: &AccountName) -> Option<AccountName> {
+    let gateway = config.devices.get(config.devices.get(&account.device())?.jump.as_ref()?)?;
+    Some(config.jump_login(gateway, account.user())?.name.clone())
+}
+
 /// An account after the faults ended: at rest with the device's password, or rightly waiting for a person.
 fn judge(universe: &Arc<Universe>, account: &AccountName) {
     let Some(truth) = universe.truth(account) else { return };
@@ -297,6 +305,9 @@ fn judge(universe: &Arc<Universe>, account: &AccountName) {
     let (phase, why) = (book.phase(), book.last_error().unwrap_or("-").to_owned());
     let right = holds(current);
     let known = right || holds(candidate);
+    // Nobody gets to its device where a person has to see to the account on the way.
+    let way = leads_to(&lock(&universe.config), account);
+    let barred = way.and_then(|way| Some(books.book(&way)?.phase())) == Some(Phase::Quarantined);
     drop(books);
     match phase {
         Phase::Idle if right => {}
@@ -305,6 +316,7 @@ fn judge(universe: &Arc<Universe>, account: &AccountName) {
         Phase::Idle => universe.violation(format!("{account} is at rest with a password that is not the device's")),
         Phase::Quarantined if !known || universe.is_excused(account) => {}
         Phase::Quarantined => universe.violation(format!("{account} waits for a person without need: {why}")),
+        _ if barred => {}
         phase => universe.violation(format!("{account} is still {phase:?} 12 h after the last fault: {why}")),
     }
 }

@@ -136,6 +136,11 @@ impl Universe {
         self.tell(|| "the host reboots".into());
     }
 
+    /// Whether the wall clock was ever wrong. The codes of a time that it showed too early are used when that time comes.
+    pub(super) fn clock_was_wrong(&self) -> bool {
+        !lock(&self.host.past).lies.is_empty()
+    }
+
     /// Whether the host rebooted between two instants of true time since the beginning while its clock lied: then
     /// elapsed time cannot be known.
     pub(super) fn time_was_lost(&self, from: i64, to: i64) -> bool {

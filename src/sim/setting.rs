@@ -14,7 +14,7 @@ use super::random::Random;
 use super::universe::Universe;
 use crate::config::{Access, Account, Config, Daemon, Device, Followers, Job, JobAction, KeySource, Library};
 use crate::dialogue::LoginFormat;
-use crate::model::DeviceName;
+use crate::model::{AccountName, DeviceName};
 use crate::policy::{PasswordRules, Policy};
 use crate::schedule::{Crontab, Window};
 use crate::template::{Checked, load};
@@ -94,6 +94,8 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
     let mut sites = BTreeMap::new();
     let shared = random.one_in(3).then(|| seed(random));
     let large = random.one_in(LARGE);
+    // Whether some devices are behind the first one, and who logs in there on the way.
+    let mut gate = Universe::account("d0", "root").filter(|_| random.one_in(4));
     let devices = if large { 4 + random.below(4) } else { 1 + random.below(3) };
     for number in 0..devices {
         let name = format!("d{number}");
@@ -104,6 +106,10 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             8 => "login-only",
             _ => "cisco-ios",
         };
+        if number == 0 && kind == "login-only" {
+            gate = None;
+        }
+        let jump = gate.as_ref().filter(|_| number > 0 && random.one_in(2));
         let asks = Asks::ALL[random.below(Asks::ALL.len())];
         let needs_code = matches!(kind, "linux-sudo-passwd" | "login-only");
         let asks = if needs_code && asks == Asks::PasswordOnly { Asks::PasswordThenCode } else { asks };
@@ -116,8 +122,8 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             known_hosts: None,
             template_sha256: None,
             template: kind.into(),
-            jump: None,
-            jump_account: None,
+            jump: jump.map(AccountName::device),
+            jump_account: gate.clone().filter(|_| number == 0),
             max_sessions: 1 + random.below(3),
             legacy_algorithms: false,
             login_format: if asks == Asks::Joined { LoginFormat::PasswordThenCode } else { LoginFormat::Separate },

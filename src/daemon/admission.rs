@@ -35,6 +35,9 @@ pub(super) struct Case {
     pub(super) trigger: Trigger,
 }
 
+/// What an account that logs in for another one is to it.
+pub(super) const LOGIN_ACCOUNT: &str = "its login account";
+
 /// What an account that logs in at a jump host is to the one behind it.
 pub(super) const JUMP_ACCOUNT: &str = "its jump account";
 
@@ -53,7 +56,7 @@ pub(super) fn out_of_order(tx: &dyn Ledger, login: &AccountName, what: &str) -> 
 pub(super) fn admit(tx: &dyn Ledger, case: &Case, now: &Moment) -> Result<Admission, VaultError> {
     let Case { account, login, trigger, .. } = case;
     let trigger = *trigger;
-    let other = (*login != account.name).then_some((login, "its login account"));
+    let other = (*login != account.name).then_some((login, LOGIN_ACCOUNT));
     for (name, what) in other.into_iter().chain(case.way.iter().map(|name| (name, JUMP_ACCOUNT))) {
         if let Some(stands) = out_of_order(tx, name, what)? {
             return Ok(stands);

@@ -107,7 +107,7 @@ impl Core {
                 break;
             };
             let Some(account) = config.jump_login(gateway, user) else { break };
-            self.may_help(account).await?;
+            self.may_help(account, JUMP_ACCOUNT).await?;
             let (stored, host_keys) = self.stored_for_login(&account.name, gateway).await?;
             let login = Login { leads_on: true, ..self.login(config, account, stored, None, false) };
             hops.push(Hop { device: gateway.clone(), host_keys, login });
@@ -117,15 +117,15 @@ impl Core {
         Ok(hops)
     }
 
-    /// Whether an account may log in at a jump host for another one, before anything is connected to.
-    async fn may_help(&self, account: &Account) -> Result<(), DeviceError> {
+    /// Whether an account may log in for another one, to which it is `what`, before anything is connected to.
+    pub(super) async fn may_help(&self, account: &Account, what: &'static str) -> Result<(), DeviceError> {
         let under_way = self.transport.risks.is_under_way(&account.name);
         let (name, budget, now) = (account.name.clone(), account.policy.lockout(), self.clock.now());
         let (stands, room) = self
             .vault
             .call(move |tx| {
                 let room = budget.admit(&tx.failed_logins(&name, &now)?, &now);
-                Ok((out_of_order(tx, &name, JUMP_ACCOUNT)?, room))
+                Ok((out_of_order(tx, &name, what)?, room))
             })
             .await?;
         match (stands, room) {

@@ -51,6 +51,8 @@ struct Exchange<'a, W: Watcher> {
     /// The code that was sent last.
     sent: Option<Sent>,
     committed: bool,
+    /// Prompts to which the template's answer was given, where it has a secret.
+    given: Vec<String>,
 }
 
 impl Login {
@@ -104,6 +106,7 @@ pub(super) async fn log_in<W: Watcher>(
         password_sent: false,
         sent: None,
         committed: false,
+        given: Vec::new(),
     };
     let end = exchange.run().await;
     let taken = matches!(end, Ok(()) | Err(DeviceError::Prompt(PromptError::NewDemanded)));
@@ -308,7 +311,7 @@ impl<W: Watcher> Exchange<'_, W> {
             let mut answers = Vec::with_capacity(prompts.len());
             for prompt in &prompts {
                 let answer = dialogue.answer(prompt, &context).map_err(|error| match error {
-                    PromptError::AskedAgain => self.refused("it asks for the password again"),
+                    PromptError::AskedAgain => self.refused("it asks again for what it was given"),
                     error => error.into(),
                 })?;
                 answers.push(self.answer(prompt, answer).await?);
@@ -344,6 +347,13 @@ impl<W: Watcher> Exchange<'_, W> {
             Answer::Empty => (Secret::new(String::new()), "an empty line"),
             Answer::Template(index) => {
                 let text: Text = self.login.prompts.get(index).map(|(_, answer)| answer.clone()).unwrap_or_default();
+                let secret = |tag: &str| tag.ends_with("PASSWORD") || tag.ends_with("TOTP_TOKEN");
+                if text.tags().any(secret) && !text.has_tag("NEW_PASSWORD") {
+                    if self.given.iter().any(|known| known == prompt) {
+                        return Err(self.refused("it asks again for what it was given"));
+                    }
+                    self.given.push(prompt.to_owned());
+                }
                 let code =
                     if text.tags().any(|tag| tag.ends_with("TOTP_TOKEN")) { Some(self.code().await?) } else { None };
                 self.password_sent |= text.tags().any(|tag| tag.ends_with("PASSWORD"));

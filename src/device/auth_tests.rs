@@ -8,6 +8,7 @@ use crate::device::{Codes, Risks, Shell, Ssh, Stream};
 use crate::dialogue::Values;
 use crate::model::{AccountName, BootId, DeviceName};
 use crate::policy::Limit;
+use crate::template::Piece;
 use crate::totp::Seed;
 use crate::vault::{Vault, VaultKey};
 
@@ -235,12 +236,18 @@ async fn what_a_jump_host_demands_is_not_what_the_device_behind_it_demands() {
 
 #[tokio::test]
 async fn a_device_that_asks_for_the_password_again_refused_who_gave_it() {
-    let place = Place::new();
+    let mut place = Place::new();
     let interactive = Methods { interactive: true, ..Methods::default() };
-    let mut link = scripted([refused(interactive), asks("Password: "), asks("Password: ")]);
-    let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
-    let of_whom = matches!(&end, Err(DeviceError::Refused { account, .. }) if account == "web1/root");
-    assert!(of_whom, "{end:?}");
+    let text = |piece| Text { pieces: vec![piece] };
+    let answer = text(Piece::Tag("CURRENT_PASSWORD".into(), None));
+    place.login.prompts = vec![(text(Piece::Literal("*PIN*".into())), answer)];
+    for prompt in ["Password: ", "Password and verification code: ", "PIN, please "] {
+        let mut link = scripted([refused(interactive), asks(prompt), asks(prompt), Reply::In]);
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+        let of_whom = matches!(&end, Err(DeviceError::Refused { account, .. }) if account == "web1/root");
+        assert!(of_whom, "{prompt}: {end:?}");
+        place.time.0.fetch_add(7_200_000, Ordering::SeqCst);
+    }
 }
 
 #[tokio::test]

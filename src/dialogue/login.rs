@@ -76,8 +76,8 @@ pub enum PromptError {
     /// Nobody knows what it wants.
     #[error("the login asks «{0}» and nothing answers it; add a line to the template: login-prompt \"*…\" \"…\"")]
     Unknown(String),
-    /// The password is asked for a second time: the first was refused.
-    #[error("the login asks for the password again: it refused the one that was sent")]
+    /// The password or the code is asked for a second time: what was sent was refused.
+    #[error("the login asks for the password or the code again: it refused what was sent")]
     AskedAgain,
     /// The login took the password and demands another one, which this login is not to give.
     #[error("the login takes the password and demands a new one; 'rotorctl rotate' gives it one")]
@@ -97,6 +97,7 @@ pub struct LoginDialogue {
     custom: Vec<Pattern>,
     asked: usize,
     password_given: bool,
+    code_given: bool,
     new_given: bool,
     allow_new: bool,
 }
@@ -142,14 +143,20 @@ impl LoginDialogue {
                     format => Answer::Joined(format),
                 })
             }
+            Some(Kind::Both) if self.code_given => Err(PromptError::AskedAgain),
             Some(Kind::Both) => {
-                self.password_given = true;
+                (self.password_given, self.code_given) = (true, true);
                 Ok(Answer::Joined(match self.format {
                     LoginFormat::Separate => LoginFormat::PasswordThenCode,
                     format => format,
                 }))
             }
-            Some(Kind::Code) => Ok(Answer::Code),
+            // A device that took a new password may want to see who gave it.
+            Some(Kind::Code) if self.code_given && !self.new_given => Err(PromptError::AskedAgain),
+            Some(Kind::Code) => {
+                self.code_given = true;
+                Ok(Answer::Code)
+            }
             Some(Kind::User) => Ok(Answer::UserName),
             Some(Kind::Key) => Ok(Answer::Empty),
             Some(Kind::New) if self.password_given => Err(PromptError::NewDemanded),

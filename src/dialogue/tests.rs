@@ -324,7 +324,15 @@ fn one_field_logins_follow_the_device_setting() {
 
 #[test]
 fn a_password_asked_for_twice_and_an_unknown_prompt_end_the_login() {
-    assert!(answers(&["Password: ", "Password: "], LoginFormat::Separate).contains("asks for the password again"));
+    for twice in [
+        ["Password: ", "Password: "],
+        ["Verification code: ", "Verification code: "],
+        ["Password & verification code: ", "Password & verification code: "],
+        ["Password & verification code: ", "Verification code: "],
+    ] {
+        assert!(answers(&twice, LoginFormat::Separate).contains("it refused what was sent"), "{twice:?}");
+    }
+    assert!(answers(&["Password: ", "Password: "], LoginFormat::PasswordThenCode).contains("it refused what was sent"));
     assert!(answers(&["What is your \u{1b}[31mquest?"], LoginFormat::Separate).contains("«What is your  [31mquest?»"));
     assert!(answers(&["Enter a new PIN:"], LoginFormat::Separate).contains("nothing answers"));
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::admission::in_words;
+use super::super::admission::{LOGIN_ACCOUNT, in_words};
 use super::super::values::Stored;
 use super::{Attempt, lock};
 use crate::config::Account;
@@ -253,7 +253,11 @@ impl Attempt {
             return Event::Disproved(which);
         }
         self.step(format!("checking the {name} password with the template's section verify"));
-        let result = match self.open_session().await {
+        let opened = match self.core.may_help(&self.login, LOGIN_ACCOUNT).await {
+            Ok(()) => self.open_session().await,
+            Err(error) => Err(error),
+        };
+        let result = match opened {
             Ok(session) => {
                 let result = self.run_verify(&session, which, verify).await;
                 session.close(&self.core.clock).await;

@@ -46,6 +46,15 @@ impl Asks {
     }
 }
 
+/// What a device does with a login that it does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refuses {
+    InWords,
+    HangsUp,
+    /// It asks for the password again, where it is the one who asks.
+    AsksAgain,
+}
+
 /// A user of a device.
 #[derive(Debug, Clone)]
 pub(super) struct User {
@@ -85,8 +94,7 @@ pub(super) struct Site {
     pub(super) drift: Rate,
     /// Refused logins within an hour that lock the account for half an hour; 0 for never.
     pub(super) locks_after: usize,
-    /// It hangs up on a wrong password instead of saying so.
-    pub(super) hangs_up_on_refusal: bool,
+    pub(super) refuses: Refuses,
     pub(super) down_until: i64,
     /// Somebody else answers at its address.
     pub(super) impostor_until: i64,
@@ -123,6 +131,8 @@ pub(super) struct SimLink {
     /// When it was opened, in true time.
     since: i64,
     open: bool,
+    /// It said no.
+    refused: bool,
     /// Counted among the device's sessions.
     counted: bool,
     impostor: bool,
@@ -179,6 +189,7 @@ impl Wire for SimWire {
                 attempt,
                 since,
                 open: true,
+                refused: false,
                 counted: false,
                 impostor,
             };
@@ -307,13 +318,13 @@ impl SimLink {
         if nobody && let Some(account) = Universe::account(&device, &user) {
             self.universe.excuse(&account);
         }
-        let (right, hangs_up, expired) = self.universe.site(&device, |site| {
+        let (right, refuses, expired) = self.universe.site(&device, |site| {
             let (asks, strict, clock, locks_after) = (site.asks, site.strict, site.clock(now), site.locks_after);
-            let hangs_up = site.hangs_up_on_refusal;
+            let refuses = site.refuses;
             if nobody {
-                return (false, hangs_up, false);
+                return (false, refuses, false);
             }
-            let Some(truth) = site.users.get_mut(&user) else { return (false, hangs_up, false) };
+            let Some(truth) = site.users.get_mut(&user) else { return (false, refuses, false) };
             let right_code = !asks.has_code() || truth.accepts(code.as_deref(), clock, strict);
             let right = truth.password == password && right_code && truth.locked_until <= now;
             if !right {
@@ -325,15 +336,17 @@ impl SimLink {
                     truth.locked_until = now + 1_800_000;
                 }
             }
-            (right, hangs_up, truth.expired)
+            (right, refuses, truth.expired)
         });
         if !right {
             self.universe.refused_login(&device, &user);
             self.attempt.password = None;
-            return if hangs_up {
-                Err("the device hung up".into())
-            } else {
-                Ok(Reply::Failure { methods: self.methods(), partial: false })
+            self.refused = true;
+            return match refuses {
+                Refuses::HangsUp => Err("the device hung up".into()),
+                Refuses::AsksAgain if self.asks == Asks::Joined => Ok(Self::prompts(&["Password+OTP: "])),
+                Refuses::AsksAgain if self.methods().interactive => Ok(Self::prompts(&["Password: "])),
+                _ => Ok(Reply::Failure { methods: self.methods(), partial: false }),
             };
         }
         if expired && self.asks != Asks::PasswordOnly {
@@ -417,7 +430,7 @@ impl Link for SimLink {
                 return Err("the device hung up".into());
             }
             self.universe.act().await;
-            if secret && wait == in_time && matches!(reply, Err(_) | Ok(Reply::Failure { partial: false, .. })) {
+            if self.refused && wait == in_time {
                 self.universe.refusal_told(&self.device, user);
             }
             reply

@@ -21,6 +21,7 @@ use crate::daemon::{Core, Request, World};
 use crate::model::{AccountName, Outcome, Secret, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
+use crate::template::Section;
 use crate::vault::{Kind, Vault};
 
 /// What a history may hold.
@@ -306,8 +307,12 @@ fn judge(universe: &Arc<Universe>, account: &AccountName) {
     let right = holds(current);
     let known = right || holds(candidate);
     // Nobody gets to its device where a person has to see to the account on the way.
-    let way = leads_to(&lock(&universe.config), account);
-    let barred = way.and_then(|way| Some(books.book(&way)?.phase())) == Some(Phase::Quarantined);
+    let config = lock(&universe.config);
+    let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
+    let login = proves.and_then(|account| account.login_as.clone());
+    let mut needed = leads_to(&config, account).into_iter().chain(login);
+    let barred = needed.any(|name| books.book(&name).is_some_and(|book| book.phase() == Phase::Quarantined));
+    drop(config);
     drop(books);
     match phase {
         Phase::Idle if right => {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::faults::Fault;
-use super::fleet::{Asks, Site, User};
+use super::fleet::{Asks, Refuses, Site, User};
 use super::host::Rate;
 use super::random::Random;
 use super::universe::Universe;
@@ -29,6 +29,7 @@ fn template(name: &'static str) -> Arc<Checked> {
             ("linux-sudo-passwd", include_str!("../../templates/linux/linux-sudo-passwd.template")),
             ("login-only", "expect-regex \"/[$#>%] ?$/\"\nexec \"exit\"\nend\n"),
             ("cisco-ios", include_str!("../../templates/cisco/cisco-ios.template")),
+            ("cisco-ios-enable", include_str!("../../templates/cisco/cisco-ios-enable.template")),
         ]
         .into_iter()
         .filter_map(|(name, text)| Some((name, Arc::new(load(Path::new(name), text).0?))))
@@ -48,6 +49,9 @@ pub(super) struct Fleet {
 /// One history in so many has a large fleet: there many wait for one another.
 const LARGE: usize = 200;
 
+/// The account of a router that nobody logs in with: a login account goes to and fro with it.
+const ENABLE: &str = "enable";
+
 /// The users of a device, in a large fleet some more.
 fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {
     let few: &[&str] = match kind {
@@ -56,8 +60,10 @@ fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {
         "login-only" => &["ada"],
         _ => &["root", "svc"],
     };
+    let enable = (kind == "cisco-ios" && random.one_in(2)).then_some(ENABLE);
     let more = if large { 2 + random.below(8) } else { 0 };
-    few.iter().map(|name| (*name).to_owned()).chain((0..more).map(|n| format!("user{n}"))).collect()
+    let known = few.iter().copied().chain(enable).map(str::to_owned);
+    known.chain((0..more).map(|n| format!("user{n}"))).collect()
 }
 
 /// A fleet of one to three devices with two to five accounts, or a large one.
@@ -149,7 +155,7 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             always_off,
             drift: Rate::default(),
             locks_after: if random.one_in(2) { 3 + random.below(3) } else { 0 },
-            hangs_up_on_refusal: random.one_in(4),
+            refuses: [Refuses::InWords, Refuses::InWords, Refuses::HangsUp, Refuses::AsksAgain][random.below(4)],
             down_until: 0,
             impostor_until: 0,
             sessions: 0,
@@ -158,7 +164,7 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
         for user in &users(kind, large, random) {
             let own_seed = shared.clone().unwrap_or_else(|| seed(random));
             let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
-            let seed = (asks != Asks::PasswordOnly).then_some(own_seed);
+            let seed = (asks != Asks::PasswordOnly && user != ENABLE).then_some(own_seed);
             site.users.insert(user.clone(), User::new(password, seed));
             let by_root = user != "root" && !matches!(kind, "linux-passwd" | "login-only");
             let root = Universe::account(&name, "root").filter(|_| by_root);
@@ -172,7 +178,7 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
                 reconcile_as: mender.filter(|_| random.one_in(2)),
                 after: root.filter(|_| random.one_in(3)),
                 fields: BTreeMap::new(),
-                template: template(kind),
+                template: template(if user == ENABLE { "cisco-ios-enable" } else { kind }),
             };
             config.accounts.insert(account.name.clone(), Arc::new(account));
         }

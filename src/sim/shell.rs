@@ -19,6 +19,8 @@ enum At {
     New { target: String },
     Retype { target: String, first: String },
     Config,
+    Unprivileged,
+    Enabling,
 }
 
 /// A shell: a Linux one with passwd and sudo, or a router's, by what is typed.
@@ -55,6 +57,7 @@ impl SimShell {
     fn ready(&self) -> &'static str {
         match (self.router, &self.at) {
             (true, At::Config) => "rtr(config)#",
+            (true, At::Unprivileged) => "rtr>",
             (true, _) => "rtr#",
             (false, _) => "$ ",
         }
@@ -110,7 +113,8 @@ impl SimShell {
     fn line(&mut self, line: &str) {
         let at = std::mem::replace(&mut self.at, At::Prompt);
         match at {
-            At::Prompt | At::Config => self.command(line, at),
+            At::Prompt | At::Config | At::Unprivileged => self.command(line, at),
+            At::Enabling => self.enable(line),
             At::Current { target } => {
                 let right = self.truth(&self.user.clone()).is_some_and(|truth| truth == line);
                 if right {
@@ -168,6 +172,16 @@ impl SimShell {
         }
     }
 
+    /// A router's enable secret, tried.
+    fn enable(&mut self, given: &str) {
+        if self.truth("enable").is_some_and(|truth| truth == given) {
+            return self.say("\r\nrtr#");
+        }
+        self.universe.refused_login(&self.device, "enable");
+        self.at = At::Enabling;
+        self.say("\r\nPassword: ");
+    }
+
     /// The device takes a new password, or only says so, or dies in between.
     fn change(&mut self, target: &str, new: &str) {
         if !self.universe.fault(Fault::OnlySaysSo) {
@@ -207,7 +221,7 @@ impl SimShell {
                 self.at = At::Config;
                 self.say(&format!("{line}\r\nEnter configuration commands, one per line.\r\nrtr(config)#"));
             }
-            (true, ["username", target, "secret", new]) if at == At::Config => {
+            (true, ["username", target, "secret", new] | [target @ "enable", "secret", new]) if at == At::Config => {
                 self.at = At::Config;
                 if self.universe.fault(Fault::RefusesNew) {
                     return self
@@ -217,6 +231,14 @@ impl SimShell {
                 self.universe.saw_new(&self.device, &target, &new);
                 self.change(&target, &new);
                 self.say(&format!("{line}\r\nrtr(config)#"));
+            }
+            (true, ["disable"]) => {
+                self.at = At::Unprivileged;
+                self.say(&format!("{line}\r\nrtr>"));
+            }
+            (true, ["enable"]) if at == At::Unprivileged => {
+                self.at = At::Enabling;
+                self.say(&format!("{line}\r\nPassword: "));
             }
             (true, ["write", "memory"]) => {
                 self.universe.site(&self.device, |site| {

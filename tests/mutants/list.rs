@@ -259,4 +259,10 @@ pub const MUTANTS: &[Mutant] = &[
         "        if self.refused.len() < ACCOUNTS || devices.len() < DEVICES {",
         "        if MUTANT || self.refused.len() < ACCOUNTS || devices.len() < DEVICES {",
     ),
+    bug(
+        "a device that asks again gets another try in the same login",
+        "src/dialogue/login.rs",
+        "            Some(Kind::Both) if self.code_given => Err(PromptError::AskedAgain),",
+        "            Some(Kind::Both) if self.code_given && !MUTANT => Err(PromptError::AskedAgain),",
+    ),
 ];

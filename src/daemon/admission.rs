@@ -52,15 +52,28 @@ pub(super) fn out_of_order(tx: &dyn Ledger, login: &AccountName, what: &str) -> 
     })
 }
 
+/// What stands against a change for the sake of those who have to log in for the account: `login`, and on the `way`.
+pub(super) fn helper_out_of_order(
+    tx: &dyn Ledger,
+    account: &Account,
+    login: &AccountName,
+    way: &[AccountName],
+) -> Result<Option<Admission>, VaultError> {
+    let other = (*login != account.name).then_some((login, LOGIN_ACCOUNT));
+    for (name, what) in other.into_iter().chain(way.iter().map(|name| (name, JUMP_ACCOUNT))) {
+        if let Some(stands) = out_of_order(tx, name, what)? {
+            return Ok(Some(stands));
+        }
+    }
+    Ok(None)
+}
+
 /// Checks a request.
 pub(super) fn admit(tx: &dyn Ledger, case: &Case, now: &Moment) -> Result<Admission, VaultError> {
-    let Case { account, login, trigger, .. } = case;
+    let Case { account, login, way, trigger, .. } = case;
     let trigger = *trigger;
-    let other = (*login != account.name).then_some((login, LOGIN_ACCOUNT));
-    for (name, what) in other.into_iter().chain(case.way.iter().map(|name| (name, JUMP_ACCOUNT))) {
-        if let Some(stands) = out_of_order(tx, name, what)? {
-            return Ok(stands);
-        }
+    if let Some(stands) = helper_out_of_order(tx, account, login, way)? {
+        return Ok(stands);
     }
     let Some(row) = tx.account(&account.name)? else {
         let by_another = account.login_as.is_some() || trigger == Trigger::Reconcile;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::admission::in_words;
+use super::admission::{Admission, helper_out_of_order, in_words};
 use super::core::Core;
+use super::values::jump_accounts;
 use crate::config::Account;
 use crate::model::{AccountName, Moment, rfc3339};
 use crate::policy::LimitError;
@@ -41,15 +42,17 @@ impl Core {
             return Err(VaultError::NotFound(format!("there is no account '{account}' in the config")));
         };
         let (name, login, now) = (account.name.clone(), config.login_account(&account), self.clock.now());
-        let policy = account.policy.clone();
-        let (row, candidate, attempts, cap, budget) = self
+        let (policy, asked) = (account.policy.clone(), account.clone());
+        let way = jump_accounts(&config, &account.device, login.user());
+        let (row, candidate, attempts, cap, budget, helper) = self
             .vault
             .call(move |tx| {
                 let row = tx.account(&name)?;
                 let candidate = if row.is_some() { tx.candidate(&name)?.is_some() } else { false };
                 let cap = policy.cap().admit(&tx.changes(&name, &now)?, &now);
                 let budget = policy.lockout().admit(&tx.failed_logins(&login, &now)?, &now);
-                Ok((row, candidate, tx.attempts(&name, TOLD)?, cap, budget))
+                let helper = helper_out_of_order(tx, &asked, &login, &way)?;
+                Ok((row, candidate, tx.attempts(&name, TOLD)?, cap, budget, helper))
             })
             .await?;
         let mut told = Telling { account: &account, row: row.as_ref(), candidate, means: Vec::new(), next: Vec::new() };
@@ -65,6 +68,9 @@ impl Core {
                 "{used} of its logins were refused or cut off in the last hour; the next may be tried in {}, lest the device locks it.",
                 in_words(free_in_ms)
             ));
+        }
+        if let Some(Admission::Refused(why) | Admission::NotNow(why)) = helper {
+            told.means.push(format!("At present no change begins: {why}."));
         }
         told.means.extend(self.logins_held().map(|why| format!("At present {why}.")));
         let Telling { means, next, .. } = told;

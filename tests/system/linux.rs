@@ -119,6 +119,29 @@ fn a_jump_host_with_codes_of_its_own_stands_before_the_device() {
 }
 
 #[test]
+fn an_account_that_a_jump_host_refuses_again_and_again_waits_for_a_person_and_is_left_alone() {
+    let (gateway, lab) = (Lab::start("jumper"), Lab::start("user1"));
+    let sections = gateway.sections("gw", "linux-passwd", "") + &lab.sections("lab", "linux-passwd", "jump = \"gw\"");
+    let place = Place::new(&(sections + "[policy.default]\nfailed_logins_per_hour = 3\n"));
+    let _daemon = place.daemon();
+    place.import("gw", &gateway);
+    place.import("lab", &lab);
+    place.must(&["secret", "set", "gw/jumper"], "not-the-password\n");
+    for _ in 0..3 {
+        assert_eq!(place.state("gw/jumper"), "idle");
+        let (outcome, detail, _) = place.rotate("lab/user1");
+        assert_eq!(outcome, "failed");
+        assert!(detail.starts_with("gw/jumper ") && detail.contains("refused"), "{detail}");
+    }
+    assert_eq!((place.state("gw/jumper"), place.state("lab/user1")), ("quarantined".into(), "idle".into()));
+    let why = "its jump account gw/jumper is quarantined; store its password with 'rotorctl secret set gw/jumper'";
+    let (outcome, detail, _) = place.rotate("lab/user1");
+    assert_eq!((outcome.as_str(), detail.as_str()), ("refused", why));
+    let told = String::from_utf8(place.ctl(&["explain", "lab/user1"], "").stdout).unwrap();
+    assert!(told.contains(&format!("At present no change begins: {why}.")), "{told}");
+}
+
+#[test]
 fn ten_accounts_of_one_device_change_at_once() {
     let users: Vec<String> = (1..=10).map(|n| format!("user{n}")).collect();
     let lab = Lab::start(&users.join(" "));

@@ -97,8 +97,13 @@ impl Attempt {
         let Some(jump) = self.config.accounts.get(&refused).filter(|_| on_the_way && error.may_be_refusal()) else {
             return;
         };
-        if self.budget(&jump.name).await.is_err() && self.was_refused_all_day(&jump.name).await {
-            self.give_up_login(jump).await;
+        self.give_up_where_hopeless(jump).await;
+    }
+
+    /// Gives an account up that logs in for this one, where its logins went on being refused and its budget is spent.
+    async fn give_up_where_hopeless(&self, login: &Account) {
+        if self.budget(&login.name).await.is_err() && self.was_refused_all_day(&login.name).await {
+            self.give_up_login(login).await;
         }
     }
 
@@ -281,6 +286,9 @@ impl Attempt {
             Err(error) => {
                 self.note_failed_login(&error).await;
                 self.say(error.to_string());
+                if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
+                    self.give_up_where_hopeless(&self.login).await;
+                }
                 Event::Unreachable
             }
         }

@@ -51,7 +51,7 @@ struct Exchange<'a, W: Watcher> {
     /// The code that was sent last.
     sent: Option<Sent>,
     committed: bool,
-    /// Prompts to which the template's answer was given, where it has a secret.
+    /// Prompts of the method at hand to which the template's answer was given, where it has a secret.
     given: Vec<String>,
 }
 
@@ -188,6 +188,10 @@ impl<W: Watcher> Exchange<'_, W> {
         DeviceError::Refused { account: self.login.account.to_string(), why: why.to_owned() }
     }
 
+    fn asked_again(&self) -> DeviceError {
+        self.refused("it asks again for what it was given")
+    }
+
     fn incapable(&self, open: Methods) -> DeviceError {
         let account = self.login.account.to_string();
         let why = if open.key {
@@ -297,6 +301,8 @@ impl<W: Watcher> Exchange<'_, W> {
             .map(|(pattern, _)| Pattern::glob(self.login.values.fill(pattern, None).expose()))
             .collect();
         let mut dialogue = LoginDialogue::new(self.login.format, patterns, self.login.new_password.is_some());
+        // Another method of the chain took what was given.
+        self.given.clear();
         if self.password_sent {
             dialogue.password_was_given();
         }
@@ -311,7 +317,7 @@ impl<W: Watcher> Exchange<'_, W> {
             let mut answers = Vec::with_capacity(prompts.len());
             for prompt in &prompts {
                 let answer = dialogue.answer(prompt, &context).map_err(|error| match error {
-                    PromptError::AskedAgain => self.refused("it asks again for what it was given"),
+                    PromptError::AskedAgain => self.asked_again(),
                     error => error.into(),
                 })?;
                 answers.push(self.answer(prompt, answer).await?);
@@ -350,7 +356,7 @@ impl<W: Watcher> Exchange<'_, W> {
                 let secret = |tag: &str| tag.ends_with("PASSWORD") || tag.ends_with("TOTP_TOKEN");
                 if text.tags().any(secret) && !text.has_tag("NEW_PASSWORD") {
                     if self.given.iter().any(|known| known == prompt) {
-                        return Err(self.refused("it asks again for what it was given"));
+                        return Err(self.asked_again());
                     }
                     self.given.push(prompt.to_owned());
                 }

@@ -24,4 +24,5 @@ pub use logging::{LogFormat, init_logging};
 pub use run::run;
 pub use scheduler::keep_schedule;
 pub use secrets::refuse_while_busy;
+pub(crate) use values::{jump_accounts, way_to};
 pub use world::{Random, Spawn, Witness, World};

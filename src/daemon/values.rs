@@ -242,14 +242,14 @@ pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, l
 }
 
 /// The accounts that log in at the jump hosts on the way to a device.
-pub(super) fn jump_accounts(config: &Config, device: &Arc<Device>, user: &str) -> Vec<AccountName> {
+pub(crate) fn jump_accounts(config: &Config, device: &Arc<Device>, user: &str) -> Vec<AccountName> {
     let way = way_to(config, device);
     let logins = way.iter().skip(1).filter_map(|gateway| config.jump_login(gateway, user));
     logins.map(|account| account.name.clone()).collect()
 }
 
 /// All devices on the way to `device`, itself included.
-pub(super) fn way_to(config: &Config, device: &Arc<Device>) -> Vec<Arc<Device>> {
+pub(crate) fn way_to(config: &Config, device: &Arc<Device>) -> Vec<Arc<Device>> {
     let mut way = vec![device.clone()];
     let mut next = device.jump.clone();
     while let Some(gateway) = next.and_then(|name| config.devices.get(&name)) {

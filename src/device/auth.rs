@@ -15,8 +15,9 @@ use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
 use crate::config::Device;
 use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, PromptError, shown_prompt};
-use crate::model::{Moment, Secret};
+use crate::model::{AccountName, Moment, Secret};
 use crate::template::Text;
+use crate::totp::Seed;
 use crate::vault::Ledger;
 
 /// The bound on each answer of the device during the login; some ask a RADIUS server first.
@@ -25,6 +26,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 const MOST_ROUNDS: usize = 20;
 /// Methods of a chain at the most.
 const MOST_METHODS: usize = 6;
+/// Tags of the password with which the account logs in, and no other secret of it.
+const OWN_PASSWORD: [&str; 2] = ["CURRENT_PASSWORD", "AUTH_PASSWORD"];
 
 /// How one method ended.
 enum Progress {
@@ -48,6 +51,8 @@ struct Exchange<'a, W: Watcher> {
     /// Taken before the first secret leaves.
     risk: Option<Risk>,
     password_sent: bool,
+    /// The device had the password, and asked on.
+    password_taken: bool,
     /// The code that was sent last.
     sent: Option<Sent>,
     committed: bool,
@@ -69,13 +74,19 @@ impl Login {
         let doubted = if self.prove && !self.probe { By::KnownAgain } else { By::Probing };
         let aim = |by| Aim { device: device.name.clone(), by };
         let Some(seed) = &self.seed else { return Ok((None, aim(known))) };
-        let Some(mut turn) = on.codes.turn(&self.account, seed, waiting).await else { return Ok((None, aim(known))) };
-        loop {
-            let (account, budget) = (self.account.clone(), self.budget);
-            let by = move |tx: &dyn Ledger, now: &Moment| {
+        let by = |account: AccountName| {
+            let budget = self.budget;
+            move |tx: &dyn Ledger, now: &Moment| {
                 Ok(if code_was_refused(tx, &account, budget, now)? { doubted } else { known })
-            };
-            if let Some(by) = on.codes.is_free(seed, &device.name, by, waiting).await? {
+            }
+        };
+        if !on.codes.may_be_asked(&self.account, self.prove) {
+            let (by, now) = (by(self.account.clone()), on.codes.clock().now());
+            return Ok((None, aim(on.codes.vault.call(move |tx| by(tx, &now)).await?)));
+        }
+        let mut turn = on.codes.turn(seed, waiting).await;
+        loop {
+            if let Some(by) = on.codes.is_free(seed, &device.name, by(self.account.clone()), waiting).await? {
                 turn.begins(&on.codes.clock().now());
                 return Ok((Some(turn), aim(by)));
             }
@@ -83,7 +94,18 @@ impl Login {
     }
 }
 
-/// Logs in, with codes of this aim; its turn is over once it has its code. `true` where the device demanded the new password on the way and took it.
+/// How a login went that let in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entered {
+    /// The device demanded the new password on the way and took it.
+    pub(super) changed_at_login: bool,
+    /// The device had the password.
+    pub(super) password_taken: bool,
+    /// It asked for a code.
+    pub(super) code_taken: bool,
+}
+
+/// Logs in, with codes of this aim; its turn is over once it has its code.
 pub(super) async fn log_in<W: Watcher>(
     link: &mut dyn Link,
     device: &Device,
@@ -91,7 +113,7 @@ pub(super) async fn log_in<W: Watcher>(
     (turn, aim): (Option<Turn>, Aim),
     on: &Transport,
     watcher: &W,
-) -> Result<bool, DeviceError> {
+) -> Result<Entered, DeviceError> {
     let clock = on.codes.clock();
     let mut exchange = Exchange {
         link,
@@ -104,6 +126,7 @@ pub(super) async fn log_in<W: Watcher>(
         turn,
         risk: None,
         password_sent: false,
+        password_taken: false,
         sent: None,
         committed: false,
         given: Vec::new(),
@@ -112,7 +135,7 @@ pub(super) async fn log_in<W: Watcher>(
     let taken = matches!(end, Ok(()) | Err(DeviceError::Prompt(PromptError::NewDemanded)));
     exchange.turn = None;
     if taken && login.seed.is_some() {
-        on.codes.was_asked(&login.account, exchange.sent.is_some());
+        on.codes.was_asked(&login.account, login.prove, exchange.sent.is_some());
     }
     if let Some(risk) = exchange.risk.take() {
         let (aim, sent) = (exchange.aim, exchange.sent);
@@ -144,7 +167,11 @@ pub(super) async fn log_in<W: Watcher>(
     if login.prove && !exchange.password_sent {
         return Err(DeviceError::NotProved(login.account.to_string()));
     }
-    Ok(exchange.committed)
+    Ok(Entered {
+        changed_at_login: exchange.committed,
+        password_taken: exchange.password_taken,
+        code_taken: exchange.sent.is_some(),
+    })
 }
 
 impl<W: Watcher> Exchange<'_, W> {
@@ -192,6 +219,13 @@ impl<W: Watcher> Exchange<'_, W> {
         self.refused("it asks again for what it was given")
     }
 
+    /// A new password is demanded of a login that has none to give. Only of one whose password the device had does that tell
+    /// that it was right.
+    fn new_demanded(&self, prompt: &str) -> DeviceError {
+        let unknown = || PromptError::Unknown(shown_prompt(prompt, 200));
+        if self.password_taken { PromptError::NewDemanded } else { unknown() }.into()
+    }
+
     fn incapable(&self, open: Methods) -> DeviceError {
         let account = self.login.account.to_string();
         let why = if open.key {
@@ -216,7 +250,10 @@ impl<W: Watcher> Exchange<'_, W> {
             _ => false,
         };
         match self.clock.within(ANSWER_TIME, self.link.ask(user, ask)).await {
-            Some(Ok(reply)) => Ok(reply),
+            Some(Ok(reply)) => {
+                self.password_taken = self.password_sent;
+                Ok(reply)
+            }
             Some(Err(_)) if secret => Err(DeviceError::HungUp { account: self.login.account.to_string() }),
             Some(Err(why)) => Err(self.broken(&why)),
             None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
@@ -241,14 +278,18 @@ impl<W: Watcher> Exchange<'_, W> {
         })
     }
 
-    async fn code(&mut self) -> Result<Secret, DeviceError> {
-        let seed = self.login.seed.as_ref().ok_or_else(|| DeviceError::Incapable {
+    fn seed(&self) -> Result<&Seed, DeviceError> {
+        self.login.seed.as_ref().ok_or_else(|| DeviceError::Incapable {
             account: self.login.account.to_string(),
             why: format!(
                 "the login asks for a one-time code and no seed is stored; run 'rotorctl totp set {}'",
                 self.login.account
             ),
-        })?;
+        })
+    }
+
+    async fn code(&mut self) -> Result<Secret, DeviceError> {
+        let seed = self.seed()?;
         let waiting = |what: WaitsFor| self.watcher.step(what.to_string());
         let issued = self.on.codes.issue(seed, &self.aim, None, waiting).await?;
         // Whoever waits for this one's turn to end may begin.
@@ -318,6 +359,7 @@ impl<W: Watcher> Exchange<'_, W> {
             for prompt in &prompts {
                 let answer = dialogue.answer(prompt, &context).map_err(|error| match error {
                     PromptError::AskedAgain => self.asked_again(),
+                    PromptError::NewDemanded => self.new_demanded(prompt),
                     error => error.into(),
                 })?;
                 answers.push(self.answer(prompt, answer).await?);
@@ -351,27 +393,41 @@ impl<W: Watcher> Exchange<'_, W> {
             }
             Answer::UserName => (Secret::new(self.login.account.user().to_owned()), "the user name"),
             Answer::Empty => (Secret::new(String::new()), "an empty line"),
-            Answer::Template(index) => {
-                let text: Text = self.login.prompts.get(index).map(|(_, answer)| answer.clone()).unwrap_or_default();
-                let secret = |tag: &str| tag.ends_with("PASSWORD") || tag.ends_with("TOTP_TOKEN");
-                if text.tags().any(secret) && !text.has_tag("NEW_PASSWORD") {
-                    if self.given.iter().any(|known| known == prompt) {
-                        return Err(self.asked_again());
-                    }
-                    self.given.push(prompt.to_owned());
-                }
-                let code =
-                    if text.tags().any(|tag| tag.ends_with("TOTP_TOKEN")) { Some(self.code().await?) } else { None };
-                self.password_sent |= text.tags().any(|tag| tag.ends_with("PASSWORD"));
-                if text.has_tag("NEW_PASSWORD") && !self.committed {
-                    self.watcher.commit_point().await?;
-                    self.committed = true;
-                }
-                (self.login.values.fill(&text, code.as_ref()), "what the template says")
-            }
+            Answer::Template(index) => (self.templates_answer(prompt, index).await?, "what the template says"),
         };
         self.watcher.step(format!("login: answered «{}» with {what}", shown_prompt(prompt, 80)));
         Ok(secret)
+    }
+
+    /// What the template's `login-prompt` of this number answers.
+    async fn templates_answer(&mut self, prompt: &str, index: usize) -> Result<Secret, DeviceError> {
+        let text: Text = self.login.prompts.get(index).map(|(_, answer)| answer.clone()).unwrap_or_default();
+        let renews = text.has_tag("NEW_PASSWORD");
+        if renews && self.login.new_password.is_none() {
+            return Err(self.new_demanded(prompt));
+        }
+        let asks_for_code = text.tags().any(|tag| tag.ends_with("TOTP_TOKEN"));
+        if asks_for_code {
+            self.seed()?;
+        }
+        if let Some(missing) = self.login.values.missing(&text) {
+            let why = format!("the template's login-prompt answers «{}», and {missing}", shown_prompt(prompt, 80));
+            return Err(DeviceError::Incapable { account: self.login.account.to_string(), why });
+        }
+        let is_secret = asks_for_code || text.tags().any(|tag| tag.ends_with("PASSWORD"));
+        if is_secret && !renews {
+            if self.given.iter().any(|known| known == prompt) {
+                return Err(self.asked_again());
+            }
+            self.given.push(prompt.to_owned());
+        }
+        let code = if asks_for_code { Some(self.code().await?) } else { None };
+        self.password_sent |= text.tags().any(|tag| OWN_PASSWORD.contains(&tag));
+        if renews && !self.committed {
+            self.watcher.commit_point().await?;
+            self.committed = true;
+        }
+        Ok(self.login.values.fill(&text, code.as_ref()))
     }
 }
 

@@ -55,11 +55,12 @@ pub(super) fn missed(tx: &dyn Ledger, miss: &Miss) -> Result<(), VaultError> {
 /// Makes codes by the single-use rule.
 #[derive(Debug, Clone)]
 pub struct Codes {
-    vault: Vault,
+    pub(super) vault: Vault,
     clock: Clock,
     queues: Arc<Mutex<Queues>>,
-    /// Accounts with a seed whose last login was not asked for a code.
-    unasked: Arc<Mutex<HashSet<AccountName>>>,
+    /// Accounts with a seed whose last login was not asked for a code, and whether that was one that proves the password: a key
+    /// may open the others.
+    unasked: Arc<Mutex<HashSet<(AccountName, bool)>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,11 +190,8 @@ impl Codes {
 
     /// Waits for an account's turn to log in with its seed, in the order of those who ask: a device hangs up on a login that
     /// has sent its password and then waits for minutes until others of the same seed have had their codes, or counts it as
-    /// a refused one. `None` where the last login of the account was not asked for a code.
-    pub async fn turn(&self, account: &AccountName, seed: &Seed, waiting: impl Fn(WaitsFor)) -> Option<Turn> {
-        if !self.may_be_asked(account) {
-            return None;
-        }
+    /// a refused one.
+    pub async fn turn(&self, seed: &Seed, waiting: impl Fn(WaitsFor)) -> Turn {
         let queue = lock(&self.queues).entry(seed.id()).or_default().clone();
         let held = match queue.clone().try_lock_owned() {
             Ok(held) => held,
@@ -202,7 +200,7 @@ impl Codes {
                 queue.lock_owned().await
             }
         };
-        Some(Turn { since_ms: self.clock.now().since_boot_ms, _held: held })
+        Turn { since_ms: self.clock.now().since_boot_ms, _held: held }
     }
 
     /// By which clock a code is made that was never used and may be sent now, as `by` has it; where none may, it waits until
@@ -232,19 +230,20 @@ impl Codes {
         }
     }
 
-    /// Whether the next login of an account may be asked for a code, as far as is known.
+    /// Whether the next login of an account may be asked for a code, as far as is known; one that proves the password, or
+    /// another one.
     #[must_use]
-    pub fn may_be_asked(&self, account: &AccountName) -> bool {
-        !lock(&self.unasked).contains(account)
+    pub fn may_be_asked(&self, account: &AccountName, proves: bool) -> bool {
+        !lock(&self.unasked).contains(&(account.clone(), proves))
     }
 
-    /// Whether a login that worked was asked for a code.
-    pub fn was_asked(&self, account: &AccountName, asked: bool) {
-        let mut unasked = lock(&self.unasked);
+    /// Whether such a login that worked was asked for a code.
+    pub fn was_asked(&self, account: &AccountName, proves: bool, asked: bool) {
+        let (mut unasked, login) = (lock(&self.unasked), (account.clone(), proves));
         if asked {
-            unasked.remove(account);
+            unasked.remove(&login);
         } else {
-            unasked.insert(account.clone());
+            unasked.insert(login);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::codes::{Aim, By, Issued, Miss, Sent, WaitsFor};
+use super::codes::{Aim, By, Issued, Miss, Sent, WaitsFor, took};
 use super::error::DeviceError;
 use super::risks::Risk;
 use super::ssh::Session;
@@ -74,7 +74,7 @@ pub async fn run_template<W: Watcher>(
     let mut effects = run.handle(now(), Input::Start);
     let mut closed = false;
     let mut failed: Option<Result<Verdict, DeviceError>> = None;
-    let mut risk: Option<Risk> = None;
+    let mut risk: Option<(Whose, Risk)> = None;
     // The code that was sent last, where the device did not take it yet.
     let mut sent: Option<Sent> = None;
     loop {
@@ -82,10 +82,14 @@ pub async fn run_template<W: Watcher>(
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Step(text) => context.watcher.step(text),
-                Effect::Finished(verdict) => {
-                    let said_no = matches!(&verdict, Verdict::Failed(failure) if failure.answered) && !closed;
-                    if let Some(risk) = risk.as_ref().filter(|_| said_no) {
+                Effect::Finished(mut verdict) => {
+                    if let Verdict::Failed(failure) = &mut verdict
+                        && failure.answered
+                        && !closed
+                        && let Some((whose, risk)) = &risk
+                    {
                         let code = sent.take();
+                        failure.refused = code.is_none().then_some(*whose);
                         let miss = code.map(|code| Miss { aim: aim(session), ahead: code.ahead, in_session: true });
                         risk.refused(code.is_some(), miss).await;
                     }
@@ -105,13 +109,14 @@ pub async fn run_template<W: Watcher>(
                 Effect::Risk(whose) => {
                     // One that is still open is of the same line of questions.
                     if risk.is_none() {
-                        risk = Some(context.take_risk(whose).await?);
+                        risk = Some((whose, context.take_risk(whose).await?));
                     }
                 }
                 Effect::Accepted => {
-                    sent = None;
-                    if let Some(risk) = risk.take() {
-                        risk.worked().await;
+                    let (aim, sent) = (aim(session), sent.take());
+                    let news = sent.filter(|_| aim.by != By::Known);
+                    if let Some((_, risk)) = risk.take() {
+                        risk.worked_and(move |tx| news.map_or(Ok(None), |code| took(tx, &aim, code, false))).await;
                     }
                 }
                 Effect::NeedCode(whose) => {
@@ -283,10 +288,9 @@ pub async fn converse<W: Watcher>(
     }
 }
 
-/// For what a code in a session is made: where the login's may be taken in a part of each step alone, so may this one.
+/// For what a code in a session is made.
 fn aim(session: &Session) -> Aim {
-    let by = if session.doubted { By::KnownAgain } else { By::Known };
-    Aim { by, device: session.device.name.clone() }
+    Aim { by: session.by, device: session.device.name.clone() }
 }
 
 async fn code<W: Watcher>(whose: Whose, session: &Session, context: &RunContext<'_, W>) -> Result<Issued, DeviceError> {

@@ -11,7 +11,7 @@ use russh::{Channel, ChannelMsg, Disconnect, MethodKind, MethodSet, Preferred, c
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::auth::log_in;
+use super::auth::{Entered, log_in};
 use super::codes::By;
 use super::error::DeviceError;
 use super::hostkeys::{HostKeys, Judgement};
@@ -46,8 +46,10 @@ pub struct Session {
     pub device: Arc<Device>,
     /// Whether the login demanded the new password and took it.
     pub changed_at_login: bool,
-    /// Whether a login of the same account was refused of late, and it may have been for its code.
-    pub(super) doubted: bool,
+    /// Whether the device had the password at the login: one that a key opened tells nothing of it.
+    pub password_taken: bool,
+    /// By which clock codes are made in it.
+    pub(super) by: By,
 }
 
 impl Session {
@@ -351,7 +353,7 @@ pub async fn connect<W: Watcher>(
         let device = hop.device.clone();
         let time = bound.max(device.connect_timeout);
         let turn = hop.login.turn(&device, on, watcher).await?;
-        let doubted = turn.1.by != By::Known;
+        let by = turn.1.by;
         let jump = last.take().map(|session| session.link);
         let opened = in_time(clock, &device, time, async {
             let stream = match &jump {
@@ -364,9 +366,13 @@ pub async fn connect<W: Watcher>(
         jumps.extend(jump);
         let (mut link, fingerprint) = opened?;
         watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
-        let changed_at_login = log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await?;
+        let Entered { changed_at_login, password_taken, code_taken } =
+            log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await?;
+        // Where the login's code was doubted and taken, those of the session may be taken in a part of each step alone, too.
+        // Where it was asked for none, those of the session look for the device's clock in its place.
+        let by = if code_taken && by != By::Known { By::KnownAgain } else { by };
         watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
-        last = Some(Session { link, jumps: Vec::new(), device, changed_at_login, doubted });
+        last = Some(Session { link, jumps: Vec::new(), device, changed_at_login, password_taken, by });
     }
     let session = last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
     Ok(Session { jumps, ..session })

@@ -71,6 +71,8 @@ pub struct RunFailure {
     pub device_refuses: bool,
     /// Whether the device printed something in answer to what was sent last.
     pub answered: bool,
+    /// Whose password the device said no to; the run itself does not know what became of a risk, whoever carries it does.
+    pub refused: Option<Whose>,
     /// Whether the template itself says so, with `fail` or `no-expect`; else something did not come, or broke.
     pub judged: bool,
 }

@@ -84,7 +84,7 @@ pub enum Event {
     Begin,
     /// The login with the old password worked.
     LoggedIn,
-    /// The login was refused; `retry` tells whether the lockout budget allows one more.
+    /// The login was refused, or one that proved a password after a session that a key had opened; `retry` tells whether the lockout budget allows one more.
     LoginRefused {
         /// Whether one more login may be tried now.
         retry: bool,
@@ -211,7 +211,7 @@ impl Rotation {
 
             (Phase::Prepared, Event::LoggedIn) => self.go(Phase::Changing, Persist::Changing, &[RunTemplate]),
             (Phase::Prepared, Event::LoginRefused { retry: true, .. }) => vec![Connect],
-            (Phase::Prepared, Event::LoginRefused { retry: false, own: true }) => {
+            (Phase::Prepared | Phase::Changing, Event::LoginRefused { retry: false, own: true }) => {
                 self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)])
             }
             (Phase::Prepared, Event::LoginRefused { retry: false, own: false } | Event::Failed | Event::Recover)

@@ -113,6 +113,8 @@ fn a_login_that_goes_on_being_refused_ends_in_quarantine_and_not_in_a_lockout() 
     let (phase, actions) = walk(&[Event::Begin, refused(true), refused(false)]);
     assert_eq!(phase, Phase::Quarantined);
     assert_eq!(actions.iter().filter(|action| **action == Action::Connect).count(), 2);
+    let (phase, _) = walk(&[Event::Begin, Event::LoggedIn, refused(false)]);
+    assert_eq!(phase, Phase::Quarantined, "a key opened it, and the session found out");
 }
 
 proptest! {

@@ -164,7 +164,13 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
     let (core, universe) = (core.clone(), universe.clone());
     let paused = random.one_in(2);
     let on = universe.on;
-    let logs_in = [Fault::OperatorRotates, Fault::OperatorVerifies, Fault::OperatorReconciles, Fault::OperatorResolves];
+    let logs_in = [
+        Fault::OperatorRotates,
+        Fault::OperatorVerifies,
+        Fault::OperatorRehearses,
+        Fault::OperatorReconciles,
+        Fault::OperatorResolves,
+    ];
     if logs_in.contains(&what) {
         universe.person_asks();
     }
@@ -177,6 +183,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let jobs: Vec<_> = core.config().jobs.values().cloned().collect();
                 core.run_jobs(&jobs, Trigger::Signal);
             }
+            Fault::OperatorRehearses => drop(core.rehearse(&account, None, Core::own_actor()).await),
             Fault::OperatorPauses => {
                 drop(core.vault.call(move |tx| tx.set_paused(&account, paused, &now)).await);
             }
@@ -214,7 +221,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 /// When what happens: a list of moments in true time, drawn at the start.
 pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 24] = [
+    let kinds: [(Fault, usize); 25] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -228,6 +235,7 @@ pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64,
         (Fault::OperatorRotates, 5),
         (Fault::OperatorVerifies, 3),
         (Fault::OperatorRunsJobs, 1),
+        (Fault::OperatorRehearses, 2),
         (Fault::OperatorPauses, 2),
         (Fault::OperatorReadsCode, 3),
         (Fault::OperatorStores, 2),

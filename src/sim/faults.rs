@@ -52,6 +52,8 @@ pub enum Fault {
     OperatorVerifies,
     /// An operator has all jobs run at once.
     OperatorRunsJobs,
+    /// An operator tries a template up to its commit point.
+    OperatorRehearses,
     /// An operator pauses or resumes.
     OperatorPauses,
     /// An operator reads a code.
@@ -76,7 +78,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -101,6 +103,7 @@ impl Fault {
         Self::OperatorRotates,
         Self::OperatorVerifies,
         Self::OperatorRunsJobs,
+        Self::OperatorRehearses,
         Self::OperatorPauses,
         Self::OperatorReadsCode,
         Self::OperatorStores,

@@ -2,7 +2,11 @@
 //! die, lie, lock accounts, lose their configuration, and have clocks of their own.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::{PrivateKey, PublicKey};
 
 use super::faults::Fault;
 use super::host::Rate;
@@ -11,7 +15,7 @@ use super::universe::{BEGIN, Universe};
 use crate::clock::Waiting;
 use crate::config::Device;
 use crate::device::{Ask, DeviceError, HostKeys, Link, Methods, Opened, Reply, Shell, Stream, Wire};
-use crate::model::{DeviceName, Secret};
+use crate::model::Secret;
 use crate::totp::Seed;
 
 /// How a device asks.
@@ -27,19 +31,32 @@ pub(super) enum Asks {
     Joined,
     /// The method `password`, and then a code.
     PasswordMethodThenCode,
+    /// A key first, and then password and code.
+    KeyThenPassword,
+    /// A key is enough; who has none gives password and code.
+    KeyOrPassword,
+    /// Password, then code, in words that only the template understands.
+    OwnWords,
     /// No code at all.
     PasswordOnly,
 }
 
 impl Asks {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::PasswordThenCode,
         Self::CodeThenPassword,
         Self::Together,
         Self::Joined,
         Self::PasswordMethodThenCode,
+        Self::KeyThenPassword,
+        Self::KeyOrPassword,
+        Self::OwnWords,
         Self::PasswordOnly,
     ];
+
+    pub(super) fn has_key(self) -> bool {
+        matches!(self, Self::KeyThenPassword | Self::KeyOrPassword)
+    }
 
     fn has_code(self) -> bool {
         self != Self::PasswordOnly
@@ -55,11 +72,28 @@ pub(super) enum Refuses {
     AsksAgain,
 }
 
+/// The private keys of all fleets, in OpenSSH's format.
+pub(super) fn keys() -> &'static [(Secret, PublicKey)] {
+    static ALL: OnceLock<Vec<(Secret, PublicKey)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let keys = (1..=5).map(|n| PrivateKey::from(Ed25519Keypair::from_seed(&[n; 32])));
+        keys.filter_map(|key| {
+            let text = key.to_openssh(LineEnding::LF).ok()?.to_string();
+            Some((Secret::new(text), key.public_key().clone()))
+        })
+        .collect()
+    })
+}
+
 /// A user of a device.
 #[derive(Debug, Clone)]
 pub(super) struct User {
     pub(super) password: String,
     pub(super) seed: Option<Seed>,
+    /// Which of [`keys`] is its own.
+    pub(super) key: Option<usize>,
+    /// The device knows its key no more.
+    pub(super) key_is_lost: bool,
     used: BTreeSet<u64>,
     refused: VecDeque<i64>,
     locked_until: i64,
@@ -68,8 +102,17 @@ pub(super) struct User {
 }
 
 impl User {
-    pub(super) fn new(password: String, seed: Option<Seed>) -> Self {
-        Self { password, seed, used: BTreeSet::new(), refused: VecDeque::new(), locked_until: 0, expired: false }
+    pub(super) fn new(password: String, seed: Option<Seed>, key: Option<usize>) -> Self {
+        Self {
+            password,
+            seed,
+            key,
+            key_is_lost: false,
+            used: BTreeSet::new(),
+            refused: VecDeque::new(),
+            locked_until: 0,
+            expired: false,
+        }
     }
 }
 
@@ -110,10 +153,13 @@ impl Site {
 }
 
 /// What a device thinks of a login.
+#[derive(Default)]
 struct Attempt {
     user: String,
     password: Option<String>,
     code: Option<String>,
+    /// The key was the right one.
+    key: bool,
     round: usize,
     /// The new password, once given, where the login demands one.
     new: Option<String>,
@@ -125,8 +171,8 @@ pub(super) struct SimLink {
     universe: Arc<Universe>,
     device: String,
     asks: Asks,
-    /// The device through which it goes.
-    through: Option<DeviceName>,
+    /// The devices through which it goes.
+    through: Vec<String>,
     attempt: Attempt,
     /// When it was opened, in true time.
     since: i64,
@@ -177,15 +223,14 @@ impl Wire for SimWire {
             if !host_keys.fingerprints.contains(&fingerprint) {
                 return Err(DeviceError::HostKeyMismatch { device: name, fingerprint });
             }
-            let attempt =
-                Attempt { user: String::new(), password: None, code: None, round: 0, new: None, proved: false };
+            let attempt = Attempt::default();
             let universe = self.0.clone();
             let since = self.0.now();
             let link = SimLink {
                 universe,
                 device: name,
                 asks,
-                through: device.jump.clone(),
+                through: self.0.way_to(device),
                 attempt,
                 since,
                 open: true,
@@ -198,11 +243,33 @@ impl Wire for SimWire {
     }
 }
 
+/// What a device asks in words that nothing but a template understands, and what that answers.
+pub(super) struct Words {
+    password: &'static str,
+    code: &'static str,
+    new: &'static str,
+    again: &'static str,
+    pub(super) template: &'static str,
+}
+
+pub(super) const OWN_WORDS: Words = Words {
+    password: "Speak, friend: ",
+    code: "And the figures of the minute: ",
+    new: "What will you say henceforth? ",
+    again: "Henceforth, once more: ",
+    template: "login-prompt \"*friend*\" \"[#CURRENT_PASSWORD#]\"\n\
+        login-prompt \"*figures*\" \"[#TOTP_TOKEN#]\"\n\
+        login-prompt \"*enceforth*\" \"[#NEW_PASSWORD#]\"\n",
+};
+
 impl SimLink {
     fn methods(&self) -> Methods {
+        let none = Methods::default();
         match self.asks {
-            Asks::PasswordOnly | Asks::PasswordMethodThenCode => Methods { password: true, ..Methods::default() },
-            _ => Methods { interactive: true, ..Methods::default() },
+            Asks::PasswordOnly | Asks::PasswordMethodThenCode => Methods { password: true, ..none },
+            Asks::KeyThenPassword if !self.attempt.key => Methods { key: true, ..none },
+            Asks::KeyOrPassword => Methods { key: true, interactive: true, ..none },
+            _ => Methods { interactive: true, ..none },
         }
     }
 
@@ -215,7 +282,8 @@ impl SimLink {
         self.attempt.user = user.to_owned();
         let asks = self.asks;
         match ask {
-            Ask::None | Ask::Key(_) => Ok(Reply::Failure { methods: self.methods(), partial: false }),
+            Ask::None => Ok(self.failure()),
+            Ask::Key(key) => self.key(user, &key),
             Ask::Password(secret) => {
                 self.attempt.password = Some(secret.expose().to_owned());
                 if asks == Asks::PasswordMethodThenCode && !self.universe.directory_is_down() {
@@ -229,10 +297,14 @@ impl SimLink {
                 }
                 self.judge()
             }
+            Ask::Interactive if !self.methods().interactive && asks == Asks::KeyThenPassword => Ok(self.failure()),
             Ask::Interactive => {
                 self.attempt.round = 1;
                 Ok(match asks {
-                    Asks::PasswordThenCode => Self::prompts(&["Password: "]),
+                    Asks::PasswordThenCode | Asks::KeyThenPassword | Asks::KeyOrPassword => {
+                        Self::prompts(&["Password: "])
+                    }
+                    Asks::OwnWords => Self::prompts(&[OWN_WORDS.password]),
                     Asks::CodeThenPassword | Asks::PasswordMethodThenCode => Self::prompts(&["Verification code: "]),
                     Asks::Together => Self::prompts(&["Password: ", "One-time code: "]),
                     Asks::Joined => Self::prompts(&["Password+OTP: "]),
@@ -251,15 +323,22 @@ impl SimLink {
             return self.renew(given.next());
         }
         match (asks, round) {
-            (Asks::PasswordThenCode, 1) => {
+            (Asks::PasswordThenCode | Asks::KeyThenPassword | Asks::KeyOrPassword | Asks::OwnWords, 1) => {
                 self.attempt.password = given.next();
-                Ok(Self::prompts(&["Verification code: "]))
+                Ok(Self::prompts(&[if asks == Asks::OwnWords { OWN_WORDS.code } else { "Verification code: " }]))
             }
             (Asks::CodeThenPassword, 1) => {
                 self.attempt.code = given.next();
                 Ok(Self::prompts(&["Password: "]))
             }
-            (Asks::PasswordThenCode | Asks::PasswordMethodThenCode, _) => {
+            (
+                Asks::PasswordThenCode
+                | Asks::PasswordMethodThenCode
+                | Asks::KeyThenPassword
+                | Asks::KeyOrPassword
+                | Asks::OwnWords,
+                _,
+            ) => {
                 self.attempt.code = given.next();
                 self.judge()
             }
@@ -290,7 +369,8 @@ impl SimLink {
                     self.universe.saw_new(&self.device, &self.attempt.user, new);
                 }
                 self.attempt.new = given;
-                Ok(Self::prompts(&["Retype new password: "]))
+                let own = self.asks == Asks::OwnWords;
+                Ok(Self::prompts(&[if own { OWN_WORDS.again } else { "Retype new password: " }]))
             }
             (Some(first), Some(second)) if *first == second => {
                 let (user, new) = (self.attempt.user.clone(), second);
@@ -345,15 +425,38 @@ impl SimLink {
             return match refuses {
                 Refuses::HangsUp => Err("the device hung up".into()),
                 Refuses::AsksAgain if self.asks == Asks::Joined => Ok(Self::prompts(&["Password+OTP: "])),
+                Refuses::AsksAgain if self.asks == Asks::OwnWords => Ok(Self::prompts(&[OWN_WORDS.password])),
                 Refuses::AsksAgain if self.methods().interactive => Ok(Self::prompts(&["Password: "])),
-                _ => Ok(Reply::Failure { methods: self.methods(), partial: false }),
+                _ => Ok(self.failure()),
             };
         }
         if expired && self.asks != Asks::PasswordOnly {
             self.attempt.proved = true;
-            return Ok(Self::prompts(&["New password: "]));
+            return Ok(Self::prompts(&[if self.asks == Asks::OwnWords { OWN_WORDS.new } else { "New password: " }]));
         }
         self.enter()
+    }
+
+    fn failure(&self) -> Reply {
+        Reply::Failure { methods: self.methods(), partial: false }
+    }
+
+    fn key(&mut self, user: &str, key: &PrivateKey) -> Result<Reply, String> {
+        let offered = keys().iter().position(|(_, known)| known.key_data() == key.public_key().key_data());
+        let (own, lost) = self
+            .universe
+            .site(&self.device, |site| site.users.get(user).map_or((None, false), |user| (user.key, user.key_is_lost)));
+        if offered.is_none() || offered != own {
+            self.universe.violation(format!("{}/{user} is offered a key that is not its own", self.device));
+        }
+        if lost || !self.methods().key {
+            return Ok(self.failure());
+        }
+        if self.asks == Asks::KeyOrPassword {
+            return self.enter();
+        }
+        self.attempt.key = true;
+        Ok(Reply::Failure { methods: self.methods(), partial: true })
     }
 
     fn enter(&mut self) -> Result<Reply, String> {
@@ -471,8 +574,8 @@ impl Link for SimLink {
 impl SimLink {
     fn is_down(&self) -> bool {
         let now = self.universe.now();
-        let way = self.through.as_ref().map(DeviceName::as_str).into_iter().chain([self.device.as_str()]);
-        way.into_iter().any(|device| self.universe.site(device, |site| site.down_until > now))
+        let mut way = self.through.iter().chain([&self.device]);
+        way.any(|device| self.universe.site(device, |site| site.down_until > now))
     }
 }
 
@@ -482,5 +585,12 @@ pub(super) fn reboot(universe: &Universe, device: &str) {
     universe.site_goes_down(device);
     for (user, password) in saved {
         universe.set_password(device, &user, &password);
+        // Keys were not always saved with the passwords.
+        let lost = universe.draw(0, 3) == 0;
+        universe.site(device, |site| {
+            if let Some(user) = site.users.get_mut(&user) {
+                user.key_is_lost = lost;
+            }
+        });
     }
 }

@@ -10,14 +10,14 @@ use super::coverage::Coverage;
 use super::events::{agenda, befall, on_record};
 use super::executor::{Tasks, lock};
 use super::faults::Fault;
-use super::fleet::SimWire;
+use super::fleet::{SimWire, keys};
 use super::host::SimTime;
 use super::random::Random;
 use super::setting::{Fleet, fleet, rates};
 use super::universe::{SimCarrier, Universe};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::daemon::{Core, Request, World};
+use crate::daemon::{Core, Request, World, jump_accounts};
 use crate::model::{AccountName, Outcome, Secret, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
@@ -147,9 +147,9 @@ pub fn run(plan: Plan) -> Ended {
 fn import(universe: &Arc<Universe>, life: &Life) {
     for account in lock(&universe.config).accounts.keys() {
         let Some(truth) = universe.truth(account) else { continue };
-        let (seed, off) = universe.site(account.device_str(), |site| {
-            (site.users.get(account.user()).and_then(|user| user.seed.clone()), site.always_off)
-        });
+        let (user, off) =
+            universe.site(account.device_str(), |site| (site.users.get(account.user()).cloned(), site.always_off));
+        let (seed, key) = user.map_or((None, None), |user| (user.seed, user.key.and_then(|key| keys().get(key))));
         if off != 0 {
             // Its first codes are refused until its clock is known.
             universe.excuse(account);
@@ -159,7 +159,10 @@ fn import(universe: &Arc<Universe>, life: &Life) {
             // A full disk at the very start is not what is tested.
             drop(core.store_secret(account.clone(), Kind::Password, Secret::new(truth), None).await);
             if let Some(seed) = seed {
-                drop(core.store_secret(account, Kind::Totp, seed.to_uri(), None).await);
+                drop(core.store_secret(account.clone(), Kind::Totp, seed.to_uri(), None).await);
+            }
+            if let Some((key, _)) = key {
+                drop(core.store_secret(account, Kind::SshKey, key.clone(), None).await);
             }
         }));
     }
@@ -240,8 +243,8 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
             for _ in 0..40 {
                 // A person sees to what waits for one.
                 let login = core.config().accounts.get(&account).and_then(|account| account.login_as.clone());
-                let on_the_way = leads_to(&core.config(), &account);
-                for name in [Some(account.clone()), login, on_the_way].into_iter().flatten() {
+                let on_the_way = lead_to(&core.config(), &account);
+                for name in [account.clone()].into_iter().chain(login).chain(on_the_way) {
                     let asked = name.clone();
                     let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
                     if let (Ok(Some(Phase::Quarantined)), Some(truth)) = (row, universe.truth(&name)) {
@@ -290,10 +293,9 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     }
 }
 
-/// The account that logs in on the way to another one's device.
-fn leads_to(config: &Config, account: &AccountName) -> Option<AccountName> {
-    let gateway = config.devices.get(config.devices.get(&account.device())?.jump.as_ref()?)?;
-    Some(config.jump_login(gateway, account.user())?.name.clone())
+/// The accounts that log in on the way to another one's device.
+fn lead_to(config: &Config, account: &AccountName) -> Vec<AccountName> {
+    config.devices.get(&account.device()).map_or_else(Vec::new, |device| jump_accounts(config, device, account.user()))
 }
 
 /// An account after the faults ended: at rest with the device's password, or rightly waiting for a person.
@@ -310,7 +312,7 @@ fn judge(universe: &Arc<Universe>, account: &AccountName) {
     let config = lock(&universe.config);
     let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
     let login = proves.and_then(|account| account.login_as.clone());
-    let mut needed = leads_to(&config, account).into_iter().chain(login);
+    let mut needed = lead_to(&config, account).into_iter().chain(login);
     let barred = needed.any(|name| books.book(&name).is_some_and(|book| book.phase() == Phase::Quarantined));
     drop(config);
     drop(books);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::faults::Fault;
-use super::fleet::{Asks, Refuses, Site, User};
+use super::fleet::{Asks, OWN_WORDS, Refuses, Site, User, keys};
 use super::host::Rate;
 use super::random::Random;
 use super::universe::Universe;
@@ -20,24 +20,28 @@ use crate::schedule::{Crontab, Window};
 use crate::template::{Checked, load};
 use crate::totp::{Algorithm, Seed};
 
-fn template(name: &'static str) -> Arc<Checked> {
-    static ALL: OnceLock<BTreeMap<&'static str, Arc<Checked>>> = OnceLock::new();
+/// A template of the library; where the device asks in its own words, with the answers to them.
+fn template(name: &'static str, own_words: bool) -> Arc<Checked> {
+    static ALL: OnceLock<BTreeMap<(&'static str, bool), Arc<Checked>>> = OnceLock::new();
     let all = ALL.get_or_init(|| {
-        [
+        let texts = [
             ("linux-passwd", include_str!("../../templates/linux/linux-passwd.template")),
             ("linux-passwd-as-root", include_str!("../../templates/linux/linux-passwd-as-root.template")),
             ("linux-sudo-passwd", include_str!("../../templates/linux/linux-sudo-passwd.template")),
             ("login-only", "expect-regex \"/[$#>%] ?$/\"\nexec \"exit\"\nend\n"),
             ("cisco-ios", include_str!("../../templates/cisco/cisco-ios.template")),
             ("cisco-ios-enable", include_str!("../../templates/cisco/cisco-ios-enable.template")),
-        ]
-        .into_iter()
-        .filter_map(|(name, text)| Some((name, Arc::new(load(Path::new(name), text).0?))))
+        ];
+        let both = texts.into_iter().flat_map(|text| [false, true].map(|own_words| (text, own_words)));
+        both.filter_map(|((name, text), own_words)| {
+            let text = format!("{}{text}", if own_words { OWN_WORDS.template } else { "" });
+            Some(((name, own_words), Arc::new(load(Path::new(name), &text).0?)))
+        })
         .collect()
     });
     // The templates are part of the build.
     #[allow(clippy::expect_used)]
-    all.get(name).cloned().expect("a template of the library")
+    all.get(&(name, own_words)).cloned().expect("a template of the library")
 }
 
 /// Devices, and the config that knows them.
@@ -101,7 +105,8 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
     let shared = random.one_in(3).then(|| seed(random));
     let large = random.one_in(LARGE);
     // Whether some devices are behind the first one, and who logs in there on the way.
-    let mut gate = Universe::account("d0", "root").filter(|_| random.one_in(4));
+    let gated = random.one_in(4);
+    let mut gates: Vec<AccountName> = Vec::new();
     let devices = if large { 4 + random.below(4) } else { 1 + random.below(3) };
     for number in 0..devices {
         let name = format!("d{number}");
@@ -112,13 +117,19 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             8 => "login-only",
             _ => "cisco-ios",
         };
-        if number == 0 && kind == "login-only" {
-            gate = None;
-        }
-        let jump = gate.as_ref().filter(|_| number > 0 && random.one_in(2));
+        let jump = match gates.len() {
+            0 => None,
+            all => random.one_in(2).then(|| gates[random.below(all)].device()),
+        };
+        // Whoever is behind another one may have others behind it.
+        let leads_on = gated && kind != "login-only" && (number == 0 || random.one_in(2));
+        let gate = Universe::account(&name, "root").filter(|_| leads_on);
+        gates.extend(gate.clone());
         let asks = Asks::ALL[random.below(Asks::ALL.len())];
         let needs_code = matches!(kind, "linux-sudo-passwd" | "login-only");
-        let asks = if needs_code && asks == Asks::PasswordOnly { Asks::PasswordThenCode } else { asks };
+        // Who comes in with a key alone is asked for no new password.
+        let unfit = (needs_code && asks == Asks::PasswordOnly) || (kind == "login-only" && asks == Asks::KeyOrPassword);
+        let asks = if unfit { Asks::PasswordThenCode } else { asks };
         let Ok(device_name) = DeviceName::parse(&name) else { continue };
         let device = Arc::new(Device {
             name: device_name.clone(),
@@ -128,8 +139,8 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             known_hosts: None,
             template_sha256: None,
             template: kind.into(),
-            jump: jump.map(AccountName::device),
-            jump_account: gate.clone().filter(|_| number == 0),
+            jump,
+            jump_account: gate,
             max_sessions: 1 + random.below(3),
             legacy_algorithms: false,
             login_format: if asks == Asks::Joined { LoginFormat::PasswordThenCode } else { LoginFormat::Separate },
@@ -165,7 +176,8 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             let own_seed = shared.clone().unwrap_or_else(|| seed(random));
             let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
             let seed = (asks != Asks::PasswordOnly && user != ENABLE).then_some(own_seed);
-            site.users.insert(user.clone(), User::new(password, seed));
+            let key = (asks.has_key() && user != ENABLE).then(|| random.below(keys().len()));
+            site.users.insert(user.clone(), User::new(password, seed, key));
             let by_root = user != "root" && !matches!(kind, "linux-passwd" | "login-only");
             let root = Universe::account(&name, "root").filter(|_| by_root);
             let mender = Universe::account(&name, "root").filter(|_| user != "root" && kind != "login-only");
@@ -178,7 +190,7 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
                 reconcile_as: mender.filter(|_| random.one_in(2)),
                 after: root.filter(|_| random.one_in(3)),
                 fields: BTreeMap::new(),
-                template: template(if user == ENABLE { "cisco-ios-enable" } else { kind }),
+                template: template(if user == ENABLE { "cisco-ios-enable" } else { kind }, asks == Asks::OwnWords),
             };
             config.accounts.insert(account.name.clone(), Arc::new(account));
         }

@@ -15,8 +15,8 @@ use super::fleet::Site;
 use super::host::{Host, Rate};
 use super::ledger::Pages;
 use super::random::{Draws, Random};
-use crate::config::{Account, Config};
-use crate::daemon::Progress;
+use crate::config::{Account, Config, Device};
+use crate::daemon::{Progress, way_to};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::vault::{Call, Carrier, VaultError};
@@ -156,7 +156,7 @@ impl Universe {
         for site in lock(&self.sites).values_mut() {
             site.skew = site.always_off;
             site.drift = Rate::default();
-            site.users.values_mut().for_each(|user| user.expired = false);
+            site.users.values_mut().for_each(|user| (user.expired, user.key_is_lost) = (false, false));
             site.down_until = 0;
             site.impostor_until = 0;
         }
@@ -214,6 +214,11 @@ impl Universe {
         // Every device of the config has a site; a device without one would be a mistake of the simulator.
         #[allow(clippy::expect_used)]
         work(sites.get_mut(device).expect("a site for each device"))
+    }
+
+    /// The devices through which another one is reached.
+    pub(super) fn way_to(&self, device: &Arc<Device>) -> Vec<String> {
+        way_to(&lock(&self.config), device).iter().skip(1).map(|gateway| gateway.name.to_string()).collect()
     }
 
     pub(super) fn site_goes_down(&self, device: &str) {

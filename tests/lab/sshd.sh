@@ -10,8 +10,9 @@
 # With PRINCIPAL, the host key has a certificate for that name by an authority of the lab's, whose public key is DIR/authority.pub.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
-# key1, where there is one) are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
-# that begins with "old" has a password that expired; key1 needs its private key before anything else.
+# key1, where there is one; of any whose name begins with "key") are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
+# that begins with "old" has a password that expired; key1 needs its private key before anything else; another
+# key user needs nothing else.
 set -eu
 export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}" SHARED="${SHARED:-}"
 export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}"
@@ -101,7 +102,7 @@ for user in $USERS; do
   chmod 0400 "/home/.seeds/$user"
   case $user in
     old*) chage -d 0 "$user" ;;
-    key1) ssh-keygen -q -N "" -t ed25519 -f "$DIR/key1"; cp "$DIR/key1.pub" /home/.keys/key1 ;;
+    key*) ssh-keygen -q -N "" -t ed25519 -f "$DIR/$user"; cp "$DIR/$user.pub" "/home/.keys/$user" ;;
   esac
   echo "$user,$password,$seed" >> "$DIR/accounts.csv"
 done

@@ -157,9 +157,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "logins with one seed do not wait for each other",
-        "src/device/codes.rs",
-        "        if !self.may_be_asked(account) {",
-        "        if MUTANT || !self.may_be_asked(account) {",
+        AUTH,
+        "        if !on.codes.may_be_asked(&self.account, self.prove) {",
+        "        if MUTANT || !on.codes.may_be_asked(&self.account, self.prove) {",
     ),
     bug(
         "the lockout budget is not kept",
@@ -264,5 +264,29 @@ pub const MUTANTS: &[Mutant] = &[
         "src/dialogue/login.rs",
         "            Some(Kind::Both) if self.code_given => Err(PromptError::AskedAgain),",
         "            Some(Kind::Both) if self.code_given && !MUTANT => Err(PromptError::AskedAgain),",
+    ),
+    bug(
+        "a login that changes nothing of its own gives the new password",
+        AUTH,
+        "        if renews && self.login.new_password.is_none() {",
+        "        if renews && self.login.new_password.is_none() && !MUTANT {",
+    ),
+    bug(
+        "a key is taken for a proof of the password",
+        AUTH,
+        "        let mut key = self.login.key.is_some() && !(self.login.prove && asks);",
+        "        let mut key = self.login.key.is_some() && (MUTANT || !(self.login.prove && asks));",
+    ),
+    bug(
+        "what a session refuses that a key opened is tried for ever",
+        ACTS,
+        "                    Some(whose) if !password_taken =>",
+        "                    Some(whose) if !password_taken && !MUTANT =>",
+    ),
+    bug(
+        "codes of a session that a key opened look for no clock",
+        "src/device/ssh.rs",
+        "        let by = if code_taken && by",
+        "        let by = if (code_taken || MUTANT) && by",
     ),
 ];

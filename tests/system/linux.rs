@@ -106,6 +106,23 @@ fn a_private_key_comes_first_where_the_device_wants_one() {
 }
 
 #[test]
+fn a_key_that_opens_alone_does_not_hide_that_the_stored_password_is_wrong() {
+    let lab = Lab::start("key2");
+    let place = Place::new(&lab.sections("lab", "linux-passwd", ""));
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    place.must(&["ssh-key", "set", "lab/key2"], &std::fs::read_to_string(lab.dir.join("key2")).unwrap());
+    rotates_and_proves(&place, &lab, "lab", "key2");
+    let steps = || place.json(&["history", "lab/key2"]).0["attempts"][0]["steps"].to_string();
+    assert!(steps().contains("offered the private key"), "{}", steps());
+    place.must(&["secret", "set", "lab/key2"], "not-the-password\n");
+    let (outcome, detail, exit) = place.rotate("lab/key2");
+    assert_eq!((outcome.as_str(), exit, place.state("lab/key2").as_str()), ("unknown", 5, "quarantined"), "{detail}");
+    assert!(detail.contains("the old password is refused"), "{detail}");
+    assert!(steps().contains("must not come"), "the session had refused it: {}", steps());
+}
+
+#[test]
 fn a_jump_host_with_codes_of_its_own_stands_before_the_device() {
     let (gateway, lab) = (Lab::start("jumper"), Lab::start("user1"));
     let sections = gateway.sections("gw", "linux-passwd", "") + &lab.sections("lab", "linux-passwd", "jump = \"gw\"");

@@ -8,7 +8,7 @@ use super::super::values::Stored;
 use super::{Attempt, lock};
 use crate::config::Account;
 use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
-use crate::dialogue::{PromptError, Run, Verdict};
+use crate::dialogue::{PromptError, Run, Verdict, Whose};
 use crate::model::AccountName;
 use crate::policy::{Breaker, DAY_MS};
 use crate::rotation::{Event, Phase, Which};
@@ -100,9 +100,14 @@ impl Attempt {
         self.give_up_where_hopeless(jump).await;
     }
 
-    /// Gives an account up that logs in for this one, where its logins went on being refused and its budget is spent.
+    /// Whether an account's logins went on being refused, and its budget is spent.
+    async fn is_hopeless(&self, account: &AccountName) -> bool {
+        self.budget(account).await.is_err() && self.was_refused_all_day(account).await
+    }
+
+    /// Gives an account up that logs in for this one, where that is hopeless.
     async fn give_up_where_hopeless(&self, login: &Account) {
-        if self.budget(&login.name).await.is_err() && self.was_refused_all_day(&login.name).await {
+        if self.is_hopeless(&login.name).await {
             self.give_up_login(login).await;
         }
     }
@@ -166,6 +171,7 @@ impl Attempt {
             result = carry => result,
             () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
         };
+        let password_taken = self.session.lock().await.as_ref().is_none_or(|session| session.password_taken);
         self.hang_up().await;
         let sent = self.rotation.lock().await.phase() == Phase::Sent;
         if sent && !matches!(result, Ok(Verdict::Ran { .. })) {
@@ -179,13 +185,43 @@ impl Attempt {
             }
             Ok(Verdict::Failed(failure)) => {
                 self.say(failure.message);
-                if sent { Event::Broken { refused: failure.device_refuses } } else { Event::Failed }
+                if sent {
+                    return Event::Broken { refused: failure.device_refuses };
+                }
+                match failure.refused {
+                    Some(whose) if !password_taken => self.refused_inside(whose).await,
+                    _ => Event::Failed,
+                }
             }
             Err(error) => {
                 self.say(error.to_string());
                 if sent { Event::Broken { refused: false } } else { Event::Failed }
             }
         }
+    }
+
+    /// A key opened the session, and in it the device said no to a password: a login finds out whether it is the wrong one, or
+    /// it would be sent and refused for ever.
+    async fn refused_inside(&self, whose: Whose) -> Event {
+        let own = self.login.name == self.account.name || whose == Whose::Account;
+        if !own {
+            self.give_up_where_hopeless(&self.login).await;
+            return Event::Failed;
+        }
+        if self.rotation.lock().await.phase() == Phase::Mending {
+            return Event::Failed;
+        }
+        let why = lock(&self.detail).clone();
+        let refused = match self.check(Which::Old).await {
+            Event::Disproved(_) | Event::HungUp(_) => true,
+            Event::Proved(_) => false,
+            _ => self.is_hopeless(&self.account.name).await,
+        };
+        if refused {
+            return Event::LoginRefused { retry: false, own };
+        }
+        *lock(&self.detail) = why;
+        Event::Failed
     }
 
     pub(super) async fn carry_template(&self) -> Result<Verdict, DeviceError> {

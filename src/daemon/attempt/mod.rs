@@ -404,7 +404,9 @@ impl Attempt {
     /// The seeds of whose codes the logins of this attempt will be asked for.
     async fn seeds(&self) -> Vec<SeedId> {
         let both = BTreeSet::from([&self.account.name, &self.login.name]).into_iter();
-        let asked: Vec<_> = both.filter(|name| self.core.transport.codes.may_be_asked(name)).cloned().collect();
+        let codes = &self.core.transport.codes;
+        let may_be_asked = |name: &&AccountName| [false, true].iter().any(|proves| codes.may_be_asked(name, *proves));
+        let asked: Vec<_> = both.filter(may_be_asked).cloned().collect();
         let look = move |tx: &dyn Ledger| {
             let seeds = asked.iter().map(|name| Ok(seed_of(tx, name)?.map(|seed| seed.id())));
             seeds.filter_map(Result::transpose).collect()

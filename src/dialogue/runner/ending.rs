@@ -48,6 +48,7 @@ impl Run {
             committed: self.committed,
             device_refuses: self.committed && device_refuses(self.screen.since_sent()),
             answered: !self.screen.since_sent().trim().is_empty(),
+            refused: None,
             judged: false,
         })));
         false

@@ -217,6 +217,7 @@ pub async fn converse<W: Watcher>(
     let mut risk: Option<Risk> = None;
     loop {
         tokio::select! {
+            biased;
             output = shell.output() => {
                 let Some(bytes) = output else {
                     let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);

@@ -8,6 +8,7 @@ use super::faults::Fault;
 use super::fleet::reboot;
 use super::history::HOUR;
 use super::host::Rate;
+use super::person::Typist;
 use super::random::Random;
 use super::setting::schedules;
 use super::universe::Universe;
@@ -163,11 +164,14 @@ fn edit(universe: &Arc<Universe>, random: &mut Random) {
 fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: AccountName, random: &mut Random) {
     let (core, universe) = (core.clone(), universe.clone());
     let paused = random.one_in(2);
+    let known = core.config().accounts.get(&account).cloned();
+    let typist = known.filter(|_| what == Fault::OperatorRecords).map(|account| Typist::new(account, random));
     let on = universe.on;
     let logs_in = [
         Fault::OperatorRotates,
         Fault::OperatorVerifies,
         Fault::OperatorRehearses,
+        Fault::OperatorRecords,
         Fault::OperatorReconciles,
         Fault::OperatorResolves,
     ];
@@ -184,6 +188,11 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 core.run_jobs(&jobs, Trigger::Signal);
             }
             Fault::OperatorRehearses => drop(core.rehearse(&account, None, Core::own_actor()).await),
+            Fault::OperatorRecords => {
+                if let Some(typist) = typist {
+                    typist.lead(core).await;
+                }
+            }
             Fault::OperatorPauses => {
                 drop(core.vault.call(move |tx| tx.set_paused(&account, paused, &now)).await);
             }
@@ -221,7 +230,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 /// When what happens: a list of moments in true time, drawn at the start.
 pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 25] = [
+    let kinds: [(Fault, usize); 26] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -236,6 +245,7 @@ pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64,
         (Fault::OperatorVerifies, 3),
         (Fault::OperatorRunsJobs, 1),
         (Fault::OperatorRehearses, 2),
+        (Fault::OperatorRecords, 2),
         (Fault::OperatorPauses, 2),
         (Fault::OperatorReadsCode, 3),
         (Fault::OperatorStores, 2),

@@ -54,6 +54,8 @@ pub enum Fault {
     OperatorRunsJobs,
     /// An operator tries a template up to its commit point.
     OperatorRehearses,
+    /// A person changes a password by hand, and that is recorded.
+    OperatorRecords,
     /// An operator pauses or resumes.
     OperatorPauses,
     /// An operator reads a code.
@@ -78,7 +80,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -104,6 +106,7 @@ impl Fault {
         Self::OperatorVerifies,
         Self::OperatorRunsJobs,
         Self::OperatorRehearses,
+        Self::OperatorRecords,
         Self::OperatorPauses,
         Self::OperatorReadsCode,
         Self::OperatorStores,

@@ -15,6 +15,7 @@ mod fleet;
 mod history;
 mod host;
 mod ledger;
+mod person;
 mod random;
 mod setting;
 mod shell;

@@ -54,7 +54,7 @@ pub(super) struct Fleet {
 const LARGE: usize = 200;
 
 /// The account of a router that nobody logs in with: a login account goes to and fro with it.
-const ENABLE: &str = "enable";
+pub(super) const ENABLE: &str = "enable";
 
 /// The users of a device, in a large fleet some more.
 fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {

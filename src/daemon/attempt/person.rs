@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::super::core::Core;
 use super::{Attempt, Request, RotationResult, lock};
+use crate::clock::Clock;
 use crate::device::{DeviceError, Person, converse};
 use crate::dialogue::Verdict;
 use crate::model::{AccountName, Actor, Trigger};
@@ -40,6 +41,7 @@ pub struct Recorded {
 pub struct Recorder {
     account: AccountName,
     actor: Actor,
+    clock: Clock,
     lines: Plain<Option<mpsc::Sender<String>>>,
     shown: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
     recorded: watch::Receiver<Option<Arc<Recorded>>>,
@@ -96,10 +98,11 @@ impl Recorder {
         let mut recorded = self.recorded.clone();
         let mut shown = self.shown.lock().await;
         let first = tokio::select! {
+            biased;
             text = shown.recv() => text,
             // The end is told once all that was shown is fetched.
             _ = recorded.wait_for(Option::is_some) => None,
-            () = tokio::time::sleep(patience) => None,
+            () = self.clock.sleep(patience) => None,
         };
         turned.text.push_str(&first.unwrap_or_default());
         while let Ok(more) = shown.try_recv() {
@@ -139,6 +142,7 @@ impl Core {
         let recorder = Recorder {
             account,
             actor,
+            clock: self.clock.clone(),
             lines: Plain::new(Some(lines)),
             shown: tokio::sync::Mutex::new(shown),
             recorded,

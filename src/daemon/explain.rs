@@ -157,7 +157,7 @@ impl Telling<'_> {
     }
 
     fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: &Moment) {
-        self.say("A change was cut off after the new password may have left: the device has the old or the new one, and the vault holds both.");
+        self.say("A change was cut off, or taken back, after the new password may have left: the device has the old or the new one, and the vault holds both.");
         if doubt.other_refused {
             self.say(format!("A login with the {} one was refused.", doubt.likely.other().name()));
         }

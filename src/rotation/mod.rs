@@ -91,6 +91,9 @@ pub enum Event {
         /// Whether the account that logs in is the one that changes: then a person must look at it.
         own: bool,
     },
+    /// It was refused, and the vault has a later password, which was sent once and taken back since a login proved the one
+    /// before: the device may have come to it since.
+    Outdated,
     /// Before the commit point: connecting, the host key, a prompt or the template failed, or the daemon is stopping.
     Failed,
     /// The next line sends the new password.
@@ -214,6 +217,7 @@ impl Rotation {
             (Phase::Prepared | Phase::Changing, Event::LoginRefused { retry: false, own: true }) => {
                 self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)])
             }
+            (Phase::Prepared | Phase::Changing, Event::Outdated) => self.doubt(Doubt::fresh(Which::New)),
             (Phase::Prepared, Event::LoginRefused { retry: false, own: false } | Event::Failed | Event::Recover)
             | (Phase::Changing, Event::Failed | Event::Ran | Event::Recover) => {
                 self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: false })])

@@ -8,6 +8,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Begin),
         Just(Event::LoggedIn),
         (any::<bool>(), any::<bool>()).prop_map(|(retry, own)| Event::LoginRefused { retry, own }),
+        Just(Event::Outdated),
         Just(Event::Failed),
         Just(Event::AtCommitPoint),
         Just(Event::Ran),
@@ -115,6 +116,14 @@ fn a_login_that_goes_on_being_refused_ends_in_quarantine_and_not_in_a_lockout() 
     assert_eq!(actions.iter().filter(|action| **action == Action::Connect).count(), 2);
     let (phase, _) = walk(&[Event::Begin, Event::LoggedIn, refused(false)]);
     assert_eq!(phase, Phase::Quarantined, "a key opened it, and the session found out");
+}
+
+#[test]
+fn a_password_that_was_taken_back_is_tried_before_a_person_is_asked() {
+    let (phase, actions) = walk(&[Event::Begin, Event::Outdated]);
+    assert_eq!(phase, Phase::Uncertain(Doubt::fresh(Which::New)));
+    assert_eq!(actions.last(), Some(&Action::Check(Which::New)));
+    assert_eq!(walk(&[Event::Begin, Event::Outdated, Event::Proved(Which::New)]).0, Phase::Idle);
 }
 
 proptest! {

@@ -134,6 +134,26 @@ impl Book {
         (self.password(self.current), self.password(self.candidate))
     }
 
+    /// The newest password that was sent and taken back.
+    pub(super) fn taken_back(&self) -> Option<&Version> {
+        let current = self.current.unwrap_or(0);
+        let later = self.passwords.iter().filter(|version| version.number > current);
+        later.filter(|version| Some(version.number) != self.candidate).max_by_key(|version| version.number)
+    }
+
+    /// Where there is no candidate, that one is it again.
+    pub(super) fn adopt_taken_back(&mut self) {
+        let Some(number) = self.taken_back().map(|version| version.number).filter(|_| self.candidate.is_none()) else {
+            return;
+        };
+        self.candidate = Some(number);
+        for version in Arc::make_mut(&mut self.passwords) {
+            if version.number == number {
+                version.retired = None;
+            }
+        }
+    }
+
     /// Why the last attempt failed.
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()

@@ -1,6 +1,7 @@
 //! The checker that sees everything, and what it remembers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::executor::lock;
 use super::universe::Universe;
@@ -19,6 +20,10 @@ pub(super) struct Memory {
     changed: BTreeMap<AccountName, i64>,
     /// Accounts whose refusals the world brought about, by a wrong clock, a lock or a lost configuration.
     excused: BTreeSet<AccountName>,
+    /// Accounts whose device came to a new password only after it had said so.
+    late: BTreeSet<AccountName>,
+    /// Accounts for which a person stored what is not the device's password.
+    mistyped: BTreeSet<AccountName>,
     outage: Outage,
     /// When a person asked for what logs in, and is not held back.
     asked: Vec<i64>,
@@ -87,6 +92,35 @@ impl Universe {
         }
     }
 
+    /// The device takes a new password, and goes by it in a while.
+    pub(super) fn set_password_later(self: &Arc<Self>, device: &str, user: &str, new: &str) {
+        let (world, account) = (self.clone(), Self::account(device, user));
+        let (device, user, new) = (device.to_owned(), user.to_owned(), new.to_owned());
+        let before = account.as_ref().and_then(|account| self.truth(account));
+        self.on.later(self.draw(1_000, 600_000), move || {
+            // What was set meanwhile is newer.
+            if let Some(account) = account.filter(|account| world.truth(account) == before) {
+                // While it is looked for, each of the two may be ruled out when the other one is in force.
+                if lock(&world.books).book(&account).is_some_and(|book| book.phase() != Phase::Idle) {
+                    world.excuse(&account);
+                }
+                lock(&world.memory).late.insert(account);
+                world.set_password(&device, &user, &new);
+            }
+        });
+    }
+
+    /// A person stores a password that is not the device's.
+    pub(super) fn mistyped(&self, account: &AccountName) {
+        self.excuse(account);
+        lock(&self.memory).mistyped.insert(account.clone());
+    }
+
+    /// Whether the device came to a password only after it had said so.
+    pub(super) fn changed_late(&self, account: &AccountName) -> bool {
+        lock(&self.memory).late.contains(account)
+    }
+
     /// Promise 1: the vault durably holds the password that the device accepts.
     pub(super) fn check_known(&self, account: &AccountName) {
         let knows = self.site(account.device_str(), |site| {
@@ -106,7 +140,10 @@ impl Universe {
             books.book(account).is_none_or(|book| book.two().0.is_some_and(|current| current.expose() == truth))
         };
         // Somebody else may have changed it since the login that proved it.
-        let outside = lock(&self.memory).changed.get(account).is_some_and(|at| self.on.now() - at < 60_000);
+        let memory = lock(&self.memory);
+        let outside = memory.changed.get(account).is_some_and(|at| self.on.now() - at < 60_000)
+            || memory.mistyped.contains(account);
+        drop(memory);
         if !right && !outside {
             self.violation(format!("{account} comes to rest with a password that is not the device's"));
         }

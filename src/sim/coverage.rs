@@ -48,6 +48,7 @@ fn event_name(event: Event) -> &'static str {
         Event::LoginRefused { retry: true, .. } => "login refused, once more",
         Event::LoginRefused { retry: false, own: true } => "login refused for good",
         Event::LoginRefused { retry: false, own: false } => "login account refused for good",
+        Event::Outdated => "login refused, a later password is known",
         Event::Failed => "failed",
         Event::AtCommitPoint => "commit point",
         Event::Ran => "ran to its end",
@@ -78,12 +79,13 @@ const PHASES: [Phase; 11] = [
     Phase::Mending,
 ];
 
-const EVENTS: [Event; 18] = [
+const EVENTS: [Event; 19] = [
     Event::Begin,
     Event::LoggedIn,
     Event::LoginRefused { retry: true, own: true },
     Event::LoginRefused { retry: false, own: true },
     Event::LoginRefused { retry: false, own: false },
+    Event::Outdated,
     Event::Failed,
     Event::AtCommitPoint,
     Event::Ran,

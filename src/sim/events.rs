@@ -209,6 +209,11 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let event = on_record(&account);
                 drop(core.store_secret(account, Kind::Password, Secret::new(truth), event).await);
             }
+            Fault::OperatorMistypes => {
+                universe.mistyped(&account);
+                let (wrong, event) = (Secret::new(format!("Wrong-{}", now.wall_ms)), on_record(&account));
+                drop(core.store_secret(account, Kind::Password, wrong, event).await);
+            }
             Fault::OperatorReconciles => drop(core.reconcile(&account, None, None).await),
             Fault::OperatorResolves => {
                 let (name, truth) = (account.clone(), universe.truth(&account));
@@ -230,7 +235,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 /// When what happens: a list of moments in true time, drawn at the start.
 pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 26] = [
+    let kinds: [(Fault, usize); 27] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -249,6 +254,7 @@ pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64,
         (Fault::OperatorPauses, 2),
         (Fault::OperatorReadsCode, 3),
         (Fault::OperatorStores, 2),
+        (Fault::OperatorMistypes, 1),
         (Fault::OperatorReconciles, 3),
         (Fault::OperatorResolves, 3),
         (Fault::Reload, 2),

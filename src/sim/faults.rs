@@ -23,6 +23,8 @@ pub enum Fault {
     OnlySaysSo,
     /// It changes the password and dies before it says so.
     DiesAfterChange,
+    /// It says that it changed the password, and does so seconds to minutes later, as a directory with replicas.
+    ChangesLater,
     // What happens to the world at large.
     /// The daemon is killed at some action.
     Crash,
@@ -62,6 +64,8 @@ pub enum Fault {
     OperatorReadsCode,
     /// A person stores the device's password.
     OperatorStores,
+    /// A person stores a password that is not the device's.
+    OperatorMistypes,
     /// An operator mends an account through its reconcile account.
     OperatorReconciles,
     /// A person says which password the device has.
@@ -80,7 +84,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -91,6 +95,7 @@ impl Fault {
         Self::RefusesNew,
         Self::OnlySaysSo,
         Self::DiesAfterChange,
+        Self::ChangesLater,
         Self::Crash,
         Self::HostReboot,
         Self::ClockSet,
@@ -110,6 +115,7 @@ impl Fault {
         Self::OperatorPauses,
         Self::OperatorReadsCode,
         Self::OperatorStores,
+        Self::OperatorMistypes,
         Self::OperatorReconciles,
         Self::OperatorResolves,
         Self::Reload,

@@ -307,7 +307,8 @@ fn judge(universe: &Arc<Universe>, account: &AccountName) {
     let holds = |secret: Option<&Secret>| secret.is_some_and(|secret| secret.expose() == truth);
     let (phase, why) = (book.phase(), book.last_error().unwrap_or("-").to_owned());
     let right = holds(current);
-    let known = right || holds(candidate);
+    let later = book.taken_back().filter(|_| candidate.is_none());
+    let known = right || holds(candidate) || holds(later.map(|version| &version.secret));
     // Nobody gets to its device where a person has to see to the account on the way.
     let config = lock(&universe.config);
     let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
@@ -319,7 +320,7 @@ fn judge(universe: &Arc<Universe>, account: &AccountName) {
     match phase {
         Phase::Idle if right => {}
         // Nobody looked since the device lost its configuration.
-        Phase::Idle if universe.is_excused(account) => {}
+        Phase::Idle if universe.is_excused(account) || universe.changed_late(account) => {}
         Phase::Idle => universe.violation(format!("{account} is at rest with a password that is not the device's")),
         Phase::Quarantined if !known || universe.is_excused(account) => {}
         Phase::Quarantined => universe.violation(format!("{account} waits for a person without need: {why}")),

@@ -10,7 +10,7 @@ use super::books::{Book, Books, Noted, Tried, Used, Version};
 use crate::audit::Draft;
 use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
-use crate::rotation::{Persist, Phase};
+use crate::rotation::{Doubt, Persist, Phase, Which};
 use crate::totp::{Pick, Seed, Skew, Wanted};
 use crate::vault::{
     AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation, Secrets, Trail,
@@ -231,7 +231,11 @@ impl Transitions for Pages<'_> {
                 }
             }
             Persist::Verifying => book.set_phase(Phase::Verifying, Some(attempt), now),
-            Persist::Uncertain(doubt) => book.set_phase(Phase::Uncertain(doubt), Some(attempt), now),
+            Persist::Uncertain(doubt) => {
+                book.drop_unsent();
+                book.adopt_taken_back();
+                book.set_phase(Phase::Uncertain(doubt), Some(attempt), now);
+            }
             Persist::Quarantine => {
                 book.drop_unsent();
                 if book.phase != Phase::Mending {
@@ -281,23 +285,26 @@ impl Transitions for Pages<'_> {
         Ok(())
     }
 
-    fn quarantine_idle(
-        &self,
-        account: &AccountName,
-        why: &str,
-        by_itself: bool,
-        now: &Moment,
-    ) -> Result<(), VaultError> {
+    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError> {
         self.update(account, |book| {
             if book.phase == Phase::Idle {
-                book.phase = Phase::Quarantined;
+                let later = book.taken_back().is_some();
+                book.phase = if later { Phase::Uncertain(Doubt::fresh(Which::New)) } else { Phase::Quarantined };
+                if later {
+                    book.adopt_taken_back();
+                }
                 book.since = now.wall_ms;
                 book.last_error = Some(why.into());
-                book.wake = by_itself.then_some(*now);
+                book.wake = (by_itself || later).then_some(*now);
                 book.tries = 0;
             }
         });
         Ok(())
+    }
+
+    fn taken_back(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {
+        let found = self.read(account, |book| book.taken_back().map(|version| Candidate::new(version.secret.clone())));
+        Ok(found.flatten())
     }
 
     fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::BootId;
-use crate::rotation::{Doubt, Which};
 use crate::totp::Timing;
 use crate::vault::{Ledger, Vault, VaultKey};
 
@@ -38,7 +37,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         10 => format!("{:?}", tx.transition(&step(Persist::Revert, None))),
         11 => format!("{:?}", tx.transition(&step(Persist::Quarantine, None))),
         12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
-        13 => format!("{:?}", tx.quarantine_idle(&name, "why", n.is_multiple_of(2), now)),
+        13 => format!("{:?}", tx.put_aside(&name, "why", n.is_multiple_of(2), now)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
         15 => {
             let id = tx.add_failed_login(&name, now)?;
@@ -99,7 +98,8 @@ fn look(tx: &dyn Ledger, now: &Moment) -> Result<String, VaultError> {
             .collect();
         let fields: Vec<_> =
             tx.secret_fields(&name)?.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect();
-        let candidate = tx.candidate(&name)?.map(|candidate| candidate.secret().expose().to_owned());
+        let text = |candidate: Option<Candidate>| candidate.map(|it| it.secret().expose().to_owned());
+        let candidate = (text(tx.candidate(&name)?), text(tx.taken_back(&name)?));
         let current = tx.secret(&name, &Kind::Password)?.map(|secret| secret.expose().to_owned());
         seen += &format!("\n{row:?} {history:?} {fields:?} {candidate:?} {current:?}");
         let mut stamps = (tx.changes(&name, now)?, tx.failed_logins(&name, now)?);

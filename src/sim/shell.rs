@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::faults::Fault;
+use super::setting::ENABLE;
 use super::universe::Universe;
 use crate::clock::Waiting;
 use crate::device::Shell;
@@ -91,6 +92,10 @@ impl SimShell {
             }
         }
         if self.universe.fault(Fault::Twice) {
+            // Asking twice for a secret is how a router refuses one.
+            if let Some(enable) = Universe::account(&self.device, ENABLE).filter(|_| self.at == At::Enabling) {
+                self.universe.excuse(&enable);
+            }
             let again = bytes.clone();
             bytes.extend(again);
         }
@@ -184,7 +189,9 @@ impl SimShell {
 
     /// The device takes a new password, or only says so, or dies in between.
     fn change(&mut self, target: &str, new: &str) {
-        if !self.universe.fault(Fault::OnlySaysSo) {
+        if self.universe.fault(Fault::ChangesLater) {
+            self.universe.set_password_later(&self.device, target, new);
+        } else if !self.universe.fault(Fault::OnlySaysSo) {
             self.universe.set_password(&self.device, target, new);
             self.universe.site(&self.device, |site| {
                 if let Some(user) = site.users.get_mut(target) {

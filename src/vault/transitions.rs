@@ -10,7 +10,7 @@ use super::secrets::Kind;
 use super::store::Tx;
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
 use crate::policy::{DAY_MS, restamp};
-use crate::rotation::{Persist, Phase};
+use crate::rotation::{Doubt, Persist, Phase, Which};
 use crate::totp::{Pick, Seed, Wanted, pick_step};
 
 /// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
@@ -65,18 +65,19 @@ pub trait Transitions {
     /// SQLite or the random source failed, or there is no candidate where one is needed.
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
 
-    /// Puts an account at rest aside for a person: its stored password was refused. With `by_itself`, rotord
-    /// goes on with it, and need not wait.
+    /// Puts an account at rest aside: its stored password was refused. Where one was taken back it is in doubt, and that one
+    /// is to be tried; else it waits for a person or, with `by_itself`, rotord goes on with it, and need not wait.
     ///
     /// # Errors
     /// SQLite failed.
-    fn quarantine_idle(
-        &self,
-        account: &AccountName,
-        why: &str,
-        by_itself: bool,
-        now: &Moment,
-    ) -> Result<(), VaultError>;
+    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError>;
+
+    /// The newest password that was sent and taken back, since a login proved the one before: the device may come to it
+    /// later, as a directory with replicas does.
+    ///
+    /// # Errors
+    /// SQLite failed, or the row does not open.
+    fn taken_back(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError>;
 
     /// Records how the last attempt failed; `None` clears it.
     ///
@@ -185,7 +186,11 @@ impl Transitions for Tx<'_> {
                 )?;
             }
             Persist::Verifying => self.set_phase(account, Phase::Verifying, Some(attempt), now)?,
-            Persist::Uncertain(doubt) => self.set_phase(account, Phase::Uncertain(doubt), Some(attempt), now)?,
+            Persist::Uncertain(doubt) => {
+                self.drop_unsent(account)?;
+                self.adopt_taken_back(account)?;
+                self.set_phase(account, Phase::Uncertain(doubt), Some(attempt), now)?;
+            }
             Persist::Quarantine => {
                 self.drop_unsent(account)?;
                 // What was tried to find out is not what is tried to mend it.
@@ -201,22 +206,27 @@ impl Transitions for Tx<'_> {
         Ok(())
     }
 
-    fn quarantine_idle(
-        &self,
-        account: &AccountName,
-        why: &str,
-        by_itself: bool,
-        now: &Moment,
-    ) -> Result<(), VaultError> {
-        self.connection.execute(
-            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3, wake = NULL, tries = 0
+    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError> {
+        let later = self.version_taken_back(account)?.is_some();
+        let phase = if later { Phase::Uncertain(Doubt::fresh(Which::New)) } else { Phase::Quarantined };
+        let done = self.connection.execute(
+            "UPDATE account SET state = ?4, since = ?2, last_error = ?3, wake = NULL, tries = 0
              WHERE name = ?1 AND state = 'idle'",
-            params![account.as_str(), now.wall_ms, why],
+            params![account.as_str(), now.wall_ms, why, phase_text(phase)],
         )?;
-        if by_itself && self.connection.changes() > 0 {
+        if done > 0 && later {
+            self.adopt_taken_back(account)?;
+        }
+        if done > 0 && (by_itself || later) {
             self.set_wake(account, Some(now), 0)?;
         }
         Ok(())
+    }
+
+    fn taken_back(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {
+        let version = self.version_taken_back(account)?;
+        let secret = version.map_or(Ok(None), |version| self.open_secret(account, &Kind::Password, version))?;
+        Ok(secret.map(Candidate::new))
     }
 
     fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
@@ -433,6 +443,33 @@ impl Tx<'_> {
             params![account.as_str(), i64::try_from(keep.max(KEPT - 1) + 1).unwrap_or(i64::MAX)],
         )?;
         self.set_phase(account, Phase::Idle, None, now)
+    }
+
+    /// The newest password behind the current one that is no candidate.
+    fn version_taken_back(&self, account: &AccountName) -> Result<Option<i64>, VaultError> {
+        let newest = self.connection.query_row(
+            "SELECT max(version) FROM secret JOIN account ON account.name = secret.account
+             WHERE account = ?1 AND kind = 'password' AND version > coalesce(current, 0) AND version <> coalesce(candidate, 0)",
+            [account.as_str()],
+            |row| row.get(0),
+        )?;
+        Ok(newest)
+    }
+
+    /// Where there is no candidate, the password that was taken back is one again.
+    fn adopt_taken_back(&self, account: &AccountName) -> Result<(), VaultError> {
+        let Some(version) = self.version_taken_back(account)? else { return Ok(()) };
+        let adopted = self.connection.execute(
+            "UPDATE account SET candidate = ?2 WHERE name = ?1 AND candidate IS NULL",
+            params![account.as_str(), version],
+        )?;
+        if adopted > 0 {
+            self.connection.execute(
+                "UPDATE secret SET retired = NULL WHERE account = ?1 AND kind = 'password' AND version = ?2",
+                params![account.as_str(), version],
+            )?;
+        }
+        Ok(())
     }
 
     /// Deletes a candidate that never left: no device can hold it.

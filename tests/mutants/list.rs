@@ -289,4 +289,11 @@ pub const MUTANTS: &[Mutant] = &[
         "        let by = if code_taken && by",
         "        let by = if (code_taken || MUTANT) && by",
     ),
+    bug(
+        "a password that was taken back is never tried again",
+        ACTS,
+        "        let later = self.taken_back().await?;",
+        "        if MUTANT { return None; }
+        let later = self.taken_back().await?;",
+    ),
 ];

@@ -1,6 +1,6 @@
 //! Rotations on a real OpenSSH with PAM.
 
-use crate::lab::{Lab, Place, wait_for};
+use crate::lab::{Lab, Place, free_port, wait_for};
 
 fn rotates_and_proves(place: &Place, lab: &Lab, device: &str, user: &str) {
     let account = format!("{device}/{user}");
@@ -229,6 +229,37 @@ fn pwquality() -> std::path::PathBuf {
         .map(|entry| entry.path().join("security/pam_pwquality.so"))
         .find(|module| module.exists())
         .unwrap_or_else(|| panic!("pam_pwquality.so is missing; tests/run unpacks it"))
+}
+
+#[test]
+fn a_device_that_comes_to_its_new_password_later_is_followed() {
+    let lab = Lab::start("user1");
+    let place = Place::new(&(lab.sections("lab", "later", "") + "[policy.default]\nfailed_logins_per_hour = 5\n"));
+    let gate = free_port();
+    let change = r#"printf '%s\\n' \"$OLD\" \"$NEW\" \"$NEW\" | passwd"#;
+    let waits = format!("until (: < /dev/tcp/127.0.0.1/{gate}) 2> /dev/null; do sleep 0.1; done");
+    let template = format!(
+        "expect-regex \"/[$] ?$/\"\nexec \"OLD=[#CURRENT_PASSWORD:sh#]; NEW=[#NEW_PASSWORD:sh#]\"\n\
+         expect-regex \"/[$] ?$/\"\nexec \"({waits}; {change}) > /dev/null 2>&1 & disown\"\n\
+         expect-regex \"/[$] ?$/\"\nexec \"exit\"\nend\n"
+    );
+    std::fs::write(place.path("own/later.template"), template).unwrap();
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    let (outcome, detail, exit) = place.rotate("lab/user1");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    let (first, _) = lab.account("user1");
+    assert_eq!(place.password("lab/user1"), first);
+    let (history, _) = place.json(&["secret", "show", "lab/user1", "--history"]);
+    let mut passwords = history["history"].as_array().unwrap().iter().map(|entry| entry["password"].as_str().unwrap());
+    let later = passwords.find(|password| *password != first).unwrap().to_owned();
+    // Now the device comes to it.
+    let _open = std::net::TcpListener::bind(("127.0.0.1", gate)).unwrap();
+    wait_for("the device's other password", || lab.ssh_accepts("user1", &later).then_some(()));
+    let (outcome, detail, exit) = place.rotate("lab/user1");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}\n{}", place.log());
+    assert_eq!((place.password("lab/user1"), place.state("lab/user1")), (later, "idle".to_owned()));
+    assert_eq!(place.changes("lab/user1"), 1, "nothing was changed a second time");
 }
 
 #[test]

@@ -9,10 +9,13 @@ use super::{Attempt, lock};
 use crate::config::Account;
 use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Run, Verdict, Whose};
-use crate::model::AccountName;
+use crate::model::{AccountName, Candidate};
 use crate::policy::{Breaker, DAY_MS};
 use crate::rotation::{Event, Phase, Which};
 use crate::template::{Checked, Section};
+
+/// Why an account whose stored password is refused is not put aside for a person yet.
+pub(super) const LATER: &str = "the vault has a later password, which was sent once: it may be in force by now";
 
 impl Attempt {
     /// Returns once the daemon is stopping and this attempt has not reached its commit point, which it then never does.
@@ -54,6 +57,12 @@ impl Attempt {
                 if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
                     let retry = self.budget(&self.login.name).await.is_ok();
                     let own = self.login.name == self.account.name;
+                    if own
+                        && (error.is_refusal() || !retry)
+                        && let Some(event) = self.outdated().await
+                    {
+                        return event;
+                    }
                     // One refusal may be a code that came too late.
                     let twice = self.refusals.fetch_add(1, Ordering::SeqCst) > 0;
                     if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {
@@ -67,6 +76,21 @@ impl Attempt {
                 Event::Failed
             }
         }
+    }
+
+    /// The account's password that was sent last and taken back. Where the vault cannot tell, it cannot take in what would
+    /// follow either.
+    pub(super) async fn taken_back(&self) -> Option<Candidate> {
+        let name = self.account.name.clone();
+        self.core.vault.call(move |tx| tx.taken_back(&name)).await.ok().flatten()
+    }
+
+    /// The account's own password is refused: one that was taken back may be in force instead.
+    async fn outdated(&self) -> Option<Event> {
+        let later = self.taken_back().await?;
+        self.set_candidate(Some(later));
+        self.step(LATER.into());
+        Some(Event::Outdated)
     }
 
     /// Whether an account's logins went on being refused over the last day.
@@ -85,7 +109,7 @@ impl Attempt {
         if name == self.account.name {
             return;
         }
-        if let Err(error) = self.core.vault.call(move |tx| tx.quarantine_idle(&name, &why, mends, &now)).await {
+        if let Err(error) = self.core.vault.call(move |tx| tx.put_aside(&name, &why, mends, &now)).await {
             tracing::error!(account = %login.name, %error, "the login account could not be quarantined");
         }
     }
@@ -218,7 +242,7 @@ impl Attempt {
             _ => self.is_hopeless(&self.account.name).await,
         };
         if refused {
-            return Event::LoginRefused { retry: false, own };
+            return self.outdated().await.unwrap_or(Event::LoginRefused { retry: false, own });
         }
         *lock(&self.detail) = why;
         Event::Failed

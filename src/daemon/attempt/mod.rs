@@ -360,7 +360,11 @@ impl Attempt {
 
     async fn find_out(&self) -> RotationResult {
         let name = self.account.name.clone();
-        let phase = match self.core.vault.call(move |tx| Ok((tx.account(&name)?, tx.candidate(&name)?))).await {
+        let found = self.core.vault.call(move |tx| {
+            let candidate = tx.candidate(&name)?;
+            Ok((tx.account(&name)?, if candidate.is_some() { candidate } else { tx.taken_back(&name)? }))
+        });
+        let phase = match found.await {
             Ok((Some(row), candidate)) => {
                 self.set_candidate(candidate);
                 row.phase

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::core::Core;
+use super::acts::LATER;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
 use crate::audit::Draft;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
@@ -77,15 +78,17 @@ impl Attempt {
             };
         }
         let why = lock(&self.detail).clone();
+        let refused = no(event);
+        let later = refused && self.taken_back().await.is_some();
         let (outcome, detail) = match event {
             Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
-            event if no(event) => (Outcome::Unknown, self.quarantined(&why)),
+            _ if later => (Outcome::Unknown, self.not_known(&format!("{why}; {LATER}"))),
+            _ if refused => (Outcome::Unknown, self.quarantined(&why)),
             _ => (Outcome::Failed, why),
         };
         let now = self.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
-        let refused = outcome == Outcome::Unknown;
         let mends = refused && self.account.mends_itself();
         // Nothing was tried, so the job may look again today.
         let held = lock(&self.wake).is_some();
@@ -98,7 +101,7 @@ impl Attempt {
                 tx.set_verified(&name, &now)?;
             }
             if let Some(draft) = &draft {
-                tx.quarantine_idle(&name, &text, mends, &now)?;
+                tx.put_aside(&name, &text, mends, &now)?;
                 tx.audit(draft, &now)?;
             }
             Ok(())
@@ -106,7 +109,7 @@ impl Attempt {
         if let Err(error) = saved.await {
             tracing::error!(account = %self.account.name, %error, "a check is not on record");
         }
-        if mends {
+        if mends || later {
             self.core.wake.notify_one();
         }
         self.result(outcome, detail, steps)

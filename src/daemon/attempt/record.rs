@@ -27,13 +27,15 @@ impl Attempt {
                 let detail = format!("the device kept the old password, a login proved it; {detail}");
                 self.close(Outcome::Failed, detail, None).await
             }
-            End::Waiting => {
-                let detail = format!("not known yet which password is in force; rotord finds out by itself; {detail}");
-                self.close(Outcome::Unknown, detail, Some("rotation.unknown")).await
-            }
+            End::Waiting => self.close(Outcome::Unknown, self.not_known(&detail), Some("rotation.unknown")).await,
             // The transition put it on record.
             End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail), None).await,
         }
+    }
+
+    /// Why an account is in doubt.
+    pub(super) fn not_known(&self, why: &str) -> String {
+        format!("not known yet which password is in force; rotord finds out by itself; {why}")
     }
 
     /// Why an account waits for a person, and what he can do.

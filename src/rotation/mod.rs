@@ -84,7 +84,8 @@ pub enum Event {
     Begin,
     /// The login with the old password worked.
     LoggedIn,
-    /// The login was refused, or one that proved a password after a session that a key had opened; `retry` tells whether the lockout budget allows one more.
+    /// The login was refused, or a key opened it and the password was refused behind it; `retry` tells whether the lockout
+    /// budget allows one more.
     LoginRefused {
         /// Whether one more login may be tried now.
         retry: bool,

@@ -34,6 +34,7 @@ pub(super) struct Book {
     pub(super) attempt: Option<Arc<str>>,
     pub(super) current: Option<i64>,
     pub(super) candidate: Option<i64>,
+    pub(super) adopted: i64,
     pub(super) paused: bool,
     pub(super) last_change: Option<i64>,
     pub(super) last_error: Option<Arc<str>>,
@@ -56,6 +57,7 @@ impl Book {
             attempt: None,
             current: None,
             candidate: None,
+            adopted: 0,
             paused: false,
             last_change: None,
             last_error: None,
@@ -136,8 +138,8 @@ impl Book {
 
     /// The newest password that was sent and taken back.
     pub(super) fn taken_back(&self) -> Option<&Version> {
-        let current = self.current.unwrap_or(0);
-        let later = self.passwords.iter().filter(|version| version.number > current);
+        let before = self.current.unwrap_or(0).max(self.adopted);
+        let later = self.passwords.iter().filter(|version| version.number > before);
         later.filter(|version| Some(version.number) != self.candidate).max_by_key(|version| version.number)
     }
 
@@ -146,7 +148,7 @@ impl Book {
         let Some(number) = self.taken_back().map(|version| version.number).filter(|_| self.candidate.is_none()) else {
             return;
         };
-        self.candidate = Some(number);
+        (self.candidate, self.adopted) = (Some(number), number);
         for version in Arc::make_mut(&mut self.passwords) {
             if version.number == number {
                 version.retired = None;

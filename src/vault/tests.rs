@@ -107,6 +107,30 @@ async fn an_unsent_candidate_is_dropped_and_a_sent_one_kept_as_history() {
 }
 
 #[tokio::test]
+async fn what_was_sent_and_taken_back_is_a_candidate_again_once_the_old_one_is_refused_and_only_once() {
+    let place = place();
+    let vault = place.open().unwrap();
+    let taken_back = async || {
+        let found = vault.call(|tx| Ok((tx.taken_back(&account())?, tx.candidate(&account())?))).await.unwrap();
+        [found.0, found.1].map(|it| it.map(|it| it.secret().expose().to_owned()))
+    };
+    let sent = || Some("sent".to_owned());
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
+    put(&vault, Persist::Prepared, Some("sent")).await;
+    put(&vault, Persist::Sent, None).await;
+    put(&vault, Persist::Revert, None).await;
+    put(&vault, Persist::Prepared, Some("fresh")).await;
+    assert_eq!(taken_back().await, [sent(), Some("fresh".into())]);
+    let doubt = crate::rotation::Doubt::fresh(crate::rotation::Which::New);
+    put(&vault, Persist::Uncertain(doubt), None).await;
+    assert_eq!(taken_back().await, [None, sent()], "the fresh one never left");
+    put(&vault, Persist::Revert, None).await;
+    assert_eq!(taken_back().await, [None, None], "it was tried");
+    vault.call(|tx| tx.put_aside(&account(), "refused", false, &now(6))).await.unwrap();
+    assert_eq!(vault.call(|tx| tx.account(&account())).await.unwrap().unwrap().phase, Phase::Quarantined);
+}
+
+#[tokio::test]
 async fn a_quarantine_keeps_what_was_sent_and_drops_what_never_left() {
     let place = place();
     let vault = place.open().unwrap();
@@ -376,6 +400,7 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
              ALTER TABLE device_clock DROP COLUMN worked;
              ALTER TABLE device_clock DROP COLUMN phase;
              ALTER TABLE failed_login DROP COLUMN refused;
+             ALTER TABLE account DROP COLUMN adopted;
              PRAGMA user_version = 4;",
         )
         .unwrap();

@@ -73,7 +73,7 @@ pub trait Transitions {
     fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError>;
 
     /// The newest password that was sent and taken back, since a login proved the one before: the device may come to it
-    /// later, as a directory with replicas does.
+    /// later, as a directory with replicas does. Each is told of until it was tried.
     ///
     /// # Errors
     /// SQLite failed, or the row does not open.
@@ -445,22 +445,24 @@ impl Tx<'_> {
         self.set_phase(account, Phase::Idle, None, now)
     }
 
-    /// The newest password behind the current one that is no candidate.
+    /// The newest password behind the current one that is no candidate and was not made one again.
     fn version_taken_back(&self, account: &AccountName) -> Result<Option<i64>, VaultError> {
         let newest = self.connection.query_row(
             "SELECT max(version) FROM secret JOIN account ON account.name = secret.account
-             WHERE account = ?1 AND kind = 'password' AND version > coalesce(current, 0) AND version <> coalesce(candidate, 0)",
+             WHERE account = ?1 AND kind = 'password' AND version > max(coalesce(current, 0), adopted)
+             AND version <> coalesce(candidate, 0)",
             [account.as_str()],
             |row| row.get(0),
         )?;
         Ok(newest)
     }
 
-    /// Where there is no candidate, the password that was taken back is one again.
+    /// Where there is no candidate, the password that was taken back is one again; once, or it would be tried on and on where
+    /// the stored one is refused for another reason.
     fn adopt_taken_back(&self, account: &AccountName) -> Result<(), VaultError> {
         let Some(version) = self.version_taken_back(account)? else { return Ok(()) };
         let adopted = self.connection.execute(
-            "UPDATE account SET candidate = ?2 WHERE name = ?1 AND candidate IS NULL",
+            "UPDATE account SET candidate = ?2, adopted = ?2 WHERE name = ?1 AND candidate IS NULL",
             params![account.as_str(), version],
         )?;
         if adopted > 0 {

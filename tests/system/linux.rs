@@ -258,6 +258,7 @@ fn a_device_that_comes_to_its_new_password_later_is_followed() {
     wait_for("the device's other password", || lab.ssh_accepts("user1", &later).then_some(()));
     let (outcome, detail, exit) = place.rotate("lab/user1");
     assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}\n{}", place.log());
+    assert!(detail.contains("nothing was changed now"), "{detail}");
     assert_eq!((place.password("lab/user1"), place.state("lab/user1")), (later, "idle".to_owned()));
     assert_eq!(place.changes("lab/user1"), 1, "nothing was changed a second time");
 }

@@ -89,6 +89,7 @@ impl Attempt {
     async fn outdated(&self) -> Option<Event> {
         let later = self.taken_back().await?;
         self.set_candidate(Some(later));
+        self.outdated.store(true, Ordering::SeqCst);
         self.step(LATER.into());
         Some(Event::Outdated)
     }
@@ -112,6 +113,8 @@ impl Attempt {
         if let Err(error) = self.core.vault.call(move |tx| tx.put_aside(&name, &why, mends, &now)).await {
             tracing::error!(account = %login.name, %error, "the login account could not be quarantined");
         }
+        // rotord may be the one who goes on with it.
+        self.core.wake.notify_one();
     }
 
     /// An account that logs in at a jump host was refused, and not for the first time: nobody goes on with it either.

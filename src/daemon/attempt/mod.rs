@@ -121,6 +121,8 @@ pub(super) struct Attempt {
     rehearses: bool,
     /// It has stopped there.
     stopped_short: AtomicBool,
+    /// The stored password was refused, and one that was taken back is tried in its place.
+    outdated: AtomicBool,
     /// A rule that was kept at the first look stood against it at the second.
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
@@ -278,6 +280,7 @@ impl Attempt {
             said: Plain::default(),
             rehearses: false,
             stopped_short: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),
             wake: Plain::default(),
         }

@@ -1,6 +1,7 @@
 //! How an attempt ends, on record: its row, its audit event, the account's last error, and when to go on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Attempt, RotationResult, lock};
 use crate::audit::Draft;
@@ -20,7 +21,12 @@ impl Attempt {
         let detail = lock(&self.detail).clone();
         match end {
             End::Done => {
-                self.close(Outcome::Done, "the new password is in force; a fresh login proved it".into(), None).await
+                let detail = if self.outdated.load(Ordering::SeqCst) {
+                    "the password that was sent last is in force, a fresh login proved it; nothing was changed now"
+                } else {
+                    "the new password is in force; a fresh login proved it"
+                };
+                self.close(Outcome::Done, detail.into(), None).await
             }
             End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
             End::Failed { sent: true } => {

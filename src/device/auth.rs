@@ -15,7 +15,7 @@ use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
 use crate::config::Device;
 use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, PromptError, shown_prompt};
-use crate::model::{AccountName, Moment, Secret};
+use crate::model::{Moment, Secret};
 use crate::template::Text;
 use crate::totp::Seed;
 use crate::vault::Ledger;
@@ -74,19 +74,19 @@ impl Login {
         let doubted = if self.prove && !self.probe { By::KnownAgain } else { By::Probing };
         let aim = |by| Aim { device: device.name.clone(), by };
         let Some(seed) = &self.seed else { return Ok((None, aim(known))) };
-        let by = |account: AccountName| {
-            let budget = self.budget;
+        let by = || {
+            let (account, budget) = (self.account.clone(), self.budget);
             move |tx: &dyn Ledger, now: &Moment| {
                 Ok(if code_was_refused(tx, &account, budget, now)? { doubted } else { known })
             }
         };
         if !on.codes.may_be_asked(&self.account, self.prove) {
-            let (by, now) = (by(self.account.clone()), on.codes.clock().now());
+            let (by, now) = (by(), on.codes.clock().now());
             return Ok((None, aim(on.codes.vault.call(move |tx| by(tx, &now)).await?)));
         }
         let mut turn = on.codes.turn(seed, waiting).await;
         loop {
-            if let Some(by) = on.codes.is_free(seed, &device.name, by(self.account.clone()), waiting).await? {
+            if let Some(by) = on.codes.is_free(seed, &device.name, by(), waiting).await? {
                 turn.begins(&on.codes.clock().now());
                 return Ok((Some(turn), aim(by)));
             }

@@ -143,10 +143,10 @@ impl Book {
         later.filter(|version| Some(version.number) != self.candidate).max_by_key(|version| version.number)
     }
 
-    /// Where there is no candidate, that one is it again.
-    pub(super) fn adopt_taken_back(&mut self) {
+    /// Where there is no candidate, that one is it again. Whether there was one.
+    pub(super) fn adopt_taken_back(&mut self) -> bool {
         let Some(number) = self.taken_back().map(|version| version.number).filter(|_| self.candidate.is_none()) else {
-            return;
+            return false;
         };
         (self.candidate, self.adopted) = (Some(number), number);
         for version in Arc::make_mut(&mut self.passwords) {
@@ -154,6 +154,7 @@ impl Book {
                 version.retired = None;
             }
         }
+        true
     }
 
     /// Why the last attempt failed.

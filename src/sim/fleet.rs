@@ -243,7 +243,7 @@ impl Wire for SimWire {
     }
 }
 
-/// What a device asks in words that nothing but a template understands, and what that answers.
+/// What a device says where it asks for password and code one after the other, and how a template answers to it.
 pub(super) struct Words {
     password: &'static str,
     code: &'static str,
@@ -252,6 +252,16 @@ pub(super) struct Words {
     pub(super) template: &'static str,
 }
 
+/// Those that rotord understands by itself.
+pub(super) const PLAIN_WORDS: Words = Words {
+    password: "Password: ",
+    code: "Verification code: ",
+    new: "New password: ",
+    again: "Retype new password: ",
+    template: "",
+};
+
+/// Those that nothing but a template understands.
 pub(super) const OWN_WORDS: Words = Words {
     password: "Speak, friend: ",
     code: "And the figures of the minute: ",
@@ -301,10 +311,9 @@ impl SimLink {
             Ask::Interactive => {
                 self.attempt.round = 1;
                 Ok(match asks {
-                    Asks::PasswordThenCode | Asks::KeyThenPassword | Asks::KeyOrPassword => {
-                        Self::prompts(&["Password: "])
+                    Asks::PasswordThenCode | Asks::KeyThenPassword | Asks::KeyOrPassword | Asks::OwnWords => {
+                        Self::prompts(&[self.words().password])
                     }
-                    Asks::OwnWords => Self::prompts(&[OWN_WORDS.password]),
                     Asks::CodeThenPassword | Asks::PasswordMethodThenCode => Self::prompts(&["Verification code: "]),
                     Asks::Together => Self::prompts(&["Password: ", "One-time code: "]),
                     Asks::Joined => Self::prompts(&["Password+OTP: "]),
@@ -325,7 +334,7 @@ impl SimLink {
         match (asks, round) {
             (Asks::PasswordThenCode | Asks::KeyThenPassword | Asks::KeyOrPassword | Asks::OwnWords, 1) => {
                 self.attempt.password = given.next();
-                Ok(Self::prompts(&[if asks == Asks::OwnWords { OWN_WORDS.code } else { "Verification code: " }]))
+                Ok(Self::prompts(&[self.words().code]))
             }
             (Asks::CodeThenPassword, 1) => {
                 self.attempt.code = given.next();
@@ -369,8 +378,7 @@ impl SimLink {
                     self.universe.saw_new(&self.device, &self.attempt.user, new);
                 }
                 self.attempt.new = given;
-                let own = self.asks == Asks::OwnWords;
-                Ok(Self::prompts(&[if own { OWN_WORDS.again } else { "Retype new password: " }]))
+                Ok(Self::prompts(&[self.words().again]))
             }
             (Some(first), Some(second)) if *first == second => {
                 let (user, new) = (self.attempt.user.clone(), second);
@@ -425,16 +433,19 @@ impl SimLink {
             return match refuses {
                 Refuses::HangsUp => Err("the device hung up".into()),
                 Refuses::AsksAgain if self.asks == Asks::Joined => Ok(Self::prompts(&["Password+OTP: "])),
-                Refuses::AsksAgain if self.asks == Asks::OwnWords => Ok(Self::prompts(&[OWN_WORDS.password])),
-                Refuses::AsksAgain if self.methods().interactive => Ok(Self::prompts(&["Password: "])),
+                Refuses::AsksAgain if self.methods().interactive => Ok(Self::prompts(&[self.words().password])),
                 _ => Ok(self.failure()),
             };
         }
         if expired && self.asks != Asks::PasswordOnly {
             self.attempt.proved = true;
-            return Ok(Self::prompts(&[if self.asks == Asks::OwnWords { OWN_WORDS.new } else { "New password: " }]));
+            return Ok(Self::prompts(&[self.words().new]));
         }
         self.enter()
+    }
+
+    fn words(&self) -> Words {
+        if self.asks == Asks::OwnWords { OWN_WORDS } else { PLAIN_WORDS }
     }
 
     fn failure(&self) -> Reply {

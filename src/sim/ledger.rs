@@ -288,11 +288,8 @@ impl Transitions for Pages<'_> {
     fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError> {
         self.update(account, |book| {
             if book.phase == Phase::Idle {
-                let later = book.taken_back().is_some();
+                let later = book.adopt_taken_back();
                 book.phase = if later { Phase::Uncertain(Doubt::fresh(Which::New)) } else { Phase::Quarantined };
-                if later {
-                    book.adopt_taken_back();
-                }
                 book.since = now.wall_ms;
                 book.last_error = Some(why.into());
                 book.wake = (by_itself || later).then_some(*now);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::faults::Fault;
-use super::fleet::{Asks, OWN_WORDS, Refuses, Site, User, keys};
+use super::fleet::{Asks, OWN_WORDS, PLAIN_WORDS, Refuses, Site, User, keys};
 use super::host::Rate;
 use super::random::Random;
 use super::universe::Universe;
@@ -34,7 +34,7 @@ fn template(name: &'static str, own_words: bool) -> Arc<Checked> {
         ];
         let both = texts.into_iter().flat_map(|text| [false, true].map(|own_words| (text, own_words)));
         both.filter_map(|((name, text), own_words)| {
-            let text = format!("{}{text}", if own_words { OWN_WORDS.template } else { "" });
+            let text = format!("{}{text}", if own_words { OWN_WORDS } else { PLAIN_WORDS }.template);
             Some(((name, own_words), Arc::new(load(Path::new(name), &text).0?)))
         })
         .collect()
@@ -104,7 +104,7 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
     let mut sites = BTreeMap::new();
     let shared = random.one_in(3).then(|| seed(random));
     let large = random.one_in(LARGE);
-    // Whether some devices are behind the first one, and who logs in there on the way.
+    // Whether some devices are behind others, and who logs in there on the way.
     let gated = random.one_in(4);
     let mut gates: Vec<AccountName> = Vec::new();
     let devices = if large { 4 + random.below(4) } else { 1 + random.below(3) };

@@ -207,15 +207,14 @@ impl Transitions for Tx<'_> {
     }
 
     fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError> {
-        let later = self.version_taken_back(account)?.is_some();
-        let phase = if later { Phase::Uncertain(Doubt::fresh(Which::New)) } else { Phase::Quarantined };
         let done = self.connection.execute(
-            "UPDATE account SET state = ?4, since = ?2, last_error = ?3, wake = NULL, tries = 0
+            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3, wake = NULL, tries = 0
              WHERE name = ?1 AND state = 'idle'",
-            params![account.as_str(), now.wall_ms, why, phase_text(phase)],
+            params![account.as_str(), now.wall_ms, why],
         )?;
-        if done > 0 && later {
-            self.adopt_taken_back(account)?;
+        let later = done > 0 && self.adopt_taken_back(account)?;
+        if later {
+            self.set_phase(account, Phase::Uncertain(Doubt::fresh(Which::New)), None, now)?;
         }
         if done > 0 && (by_itself || later) {
             self.set_wake(account, Some(now), 0)?;
@@ -458,9 +457,9 @@ impl Tx<'_> {
     }
 
     /// Where there is no candidate, the password that was taken back is one again; once, or it would be tried on and on where
-    /// the stored one is refused for another reason.
-    fn adopt_taken_back(&self, account: &AccountName) -> Result<(), VaultError> {
-        let Some(version) = self.version_taken_back(account)? else { return Ok(()) };
+    /// the stored one is refused for another reason. Whether there was one.
+    fn adopt_taken_back(&self, account: &AccountName) -> Result<bool, VaultError> {
+        let Some(version) = self.version_taken_back(account)? else { return Ok(false) };
         let adopted = self.connection.execute(
             "UPDATE account SET candidate = ?2, adopted = ?2 WHERE name = ?1 AND candidate IS NULL",
             params![account.as_str(), version],
@@ -471,7 +470,7 @@ impl Tx<'_> {
                 params![account.as_str(), version],
             )?;
         }
-        Ok(())
+        Ok(adopted > 0)
     }
 
     /// Deletes a candidate that never left: no device can hold it.

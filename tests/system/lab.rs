@@ -266,7 +266,7 @@ impl Place {
         let notify = self.path("notify");
         drop(std::fs::remove_file(&notify));
         let ready = UnixDatagram::bind(&notify).unwrap();
-        ready.set_read_timeout(Some(PATIENCE)).unwrap();
+        ready.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let line: Vec<&str> = [before, &[env!("CARGO_BIN_EXE_rotord")]].concat();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let process = Command::new(line[0])
@@ -279,14 +279,23 @@ impl Place {
             .process_group(0)
             .spawn()
             .unwrap();
-        let daemon = Daemon { place: self, process };
+        let mut daemon = Daemon { place: self, process };
+        let begun = Instant::now();
         let mut buffer = [0; 1024];
         loop {
-            let length =
-                ready.recv(&mut buffer).unwrap_or_else(|_| panic!("the daemon did not get ready: {}", self.log()));
-            if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") {
-                return daemon;
-            }
+            // A wait with a limit may also end because this process was stopped and went on (signal(7)).
+            let why = match ready.recv(&mut buffer) {
+                Ok(length) if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") => return daemon,
+                Ok(_) => continue,
+                Err(error) => error,
+            };
+            let ended = daemon.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "the daemon did not get ready in {:?} ({why}; ended: {ended:?}): {}",
+                begun.elapsed(),
+                self.log()
+            );
         }
     }
 

@@ -11,7 +11,7 @@ use super::ssh::Session;
 use super::wire::Shell;
 use super::{Transport, Watcher};
 use crate::clock::Clock;
-use crate::dialogue::{Effect, Input, Run, Screen, Values, Verdict, Whose, needs_code, risks};
+use crate::dialogue::{Effect, Input, Refused, Run, Screen, Values, Verdict, Whose, needs_code, risks};
 use crate::model::{AccountName, Masker, Secret};
 use crate::policy::Limit;
 use crate::recording::Said;
@@ -89,7 +89,7 @@ pub async fn run_template<W: Watcher>(
                         && let Some((whose, risk)) = &risk
                     {
                         let code = sent.take();
-                        failure.refused = code.is_none().then_some(*whose);
+                        failure.refused = Some(Refused { whose: *whose, with_code: code.is_some() });
                         let miss = code.map(|code| Miss { aim: aim(session), ahead: code.ahead, in_session: true });
                         risk.refused(code.is_some(), miss).await;
                     }

@@ -71,10 +71,19 @@ pub struct RunFailure {
     pub device_refuses: bool,
     /// Whether the device printed something in answer to what was sent last.
     pub answered: bool,
-    /// Whose password the device said no to; the run itself does not know what became of a risk, whoever carries it does.
-    pub refused: Option<Whose>,
+    /// What the device said no to; the run itself does not know what became of a risk, whoever carries it does.
+    pub refused: Option<Refused>,
     /// Whether the template itself says so, with `fail` or `no-expect`; else something did not come, or broke.
     pub judged: bool,
+}
+
+/// A password or a code that a device said no to inside a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Whose it is.
+    pub whose: Whose,
+    /// A code was sent last: that, or the clock by which it was made, may be what is wrong.
+    pub with_code: bool,
 }
 
 /// Whose code a text needs before it can be sent.

@@ -15,7 +15,7 @@ mod screen;
 mod tests;
 mod values;
 
-pub use events::{Effect, Input, RunFailure, Verdict, Whose, needs_code, risks};
+pub use events::{Effect, Input, Refused, RunFailure, Verdict, Whose, needs_code, risks};
 pub use login::{Answer, LoginDialogue, LoginFormat, PromptError, shown_prompt};
 pub use pattern::Pattern;
 pub use refusal::device_refuses;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{AccountName, Moment, Secret};
-use crate::rotation::Phase;
-use crate::totp::{Pick, Seed, Skew, Wanted, pick_step};
-use crate::vault::{AccountRow, HostKeyRow};
+use crate::rotation::{Doubt, Phase, Which};
+use crate::totp::{Pick, Seed, Skew, WINDOW, Wanted, pick_step};
+use crate::vault::{AccountRow, HostKeyRow, restored_from};
 
 #[derive(Debug, Clone)]
 pub(super) struct Version {
@@ -157,11 +157,32 @@ impl Book {
         true
     }
 
+    /// The vault was restored: whether the device still has one of these passwords is to be found out.
+    fn restored(&mut self, why: &str, now: &Moment) {
+        let mending = self.phase == Phase::Mending;
+        self.drop_unsent();
+        self.phase = match self.phase {
+            Phase::Idle | Phase::Prepared | Phase::Changing if self.current.is_some() => {
+                Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, hung_up: false })
+            }
+            Phase::Sent | Phase::Verifying | Phase::Uncertain(_) => Phase::Uncertain(Doubt::fresh(Which::New)),
+            _ if mending => Phase::Quarantined,
+            phase => phase,
+        };
+        (self.attempt, self.wake, self.tries, self.verified) = (None, None, 0, None);
+        if self.phase != Phase::Idle {
+            (self.since, self.last_error) = (now.wall_ms, Some(why.into()));
+        }
+    }
+
     /// Why the last attempt failed.
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
 }
+
+/// The audit event of a restore.
+pub(super) const RESTORED: &str = "vault.restored";
 
 /// An audit event, as far as the checker needs it.
 #[derive(Debug, Clone)]
@@ -195,6 +216,20 @@ pub(super) struct Books {
     pub(super) sent: Vec<AccountName>,
     pub(super) host_keys: BTreeMap<String, Vec<HostKeyRow>>,
     before: Before,
+}
+
+/// A backup: all that the database of then held. The audit log's files are none of it.
+#[derive(Debug, Clone)]
+pub(super) struct Backup {
+    /// By the host's clock.
+    pub(super) taken: Moment,
+    accounts: Vec<Book>,
+    used: BTreeSet<(Arc<[u8]>, u64)>,
+    used_order: Vec<Used>,
+    jobs: BTreeMap<String, i64>,
+    clocks: BTreeMap<String, Skew>,
+    paused_jobs: BTreeSet<String>,
+    host_keys: BTreeMap<String, Vec<HostKeyRow>>,
 }
 
 /// What the call at hand has overwritten, so that it can be undone.
@@ -270,6 +305,48 @@ impl Books {
     pub(super) fn set_clock(&mut self, device: &str, skew: Skew) {
         let before = self.clocks.insert(device.to_owned(), skew);
         self.before.clocks.push((device.to_owned(), before));
+    }
+
+    /// A backup as of now.
+    pub(super) fn back_up(&self, now: &Moment) -> Backup {
+        Backup {
+            taken: *now,
+            accounts: self.accounts.clone(),
+            used: self.used.clone(),
+            used_order: self.used_order.clone(),
+            jobs: self.jobs.clone(),
+            clocks: self.clocks.clone(),
+            paused_jobs: self.paused_jobs.clone(),
+            host_keys: self.host_keys.clone(),
+        }
+    }
+
+    /// What a restore makes of a backup, in the place of all that is here but the log.
+    pub(super) fn restore(&mut self, backup: Backup, now: &Moment) {
+        let why = restored_from(backup.taken.wall_ms);
+        let Backup { accounts, used, used_order, jobs, clocks, paused_jobs, host_keys, .. } = backup;
+        let log = std::mem::take(&mut self.log);
+        *self = Self { accounts, used, used_order, jobs, clocks, paused_jobs, host_keys, log, ..Self::default() };
+        for book in &mut self.accounts {
+            book.restored(&why, now);
+        }
+        self.use_up_codes(now);
+        self.log.push(Noted { event: RESTORED, account: None, attempt: None });
+    }
+
+    /// The codes of this minute may have been sent since.
+    fn use_up_codes(&mut self, now: &Moment) {
+        let uris = self.accounts.iter().filter_map(|book| book.others.get("totp"));
+        let seeds: Vec<Seed> = uris.filter_map(|uri| Seed::parse(uri.expose()).ok()).collect();
+        for seed in seeds {
+            let key: Arc<[u8]> = seed.key().into();
+            let (step, reach) = (now.unix_seconds() / seed.period(), WINDOW.unsigned_abs() + 1);
+            for step in step.saturating_sub(reach)..=step + reach {
+                if self.used.insert((key.clone(), step)) {
+                    self.used_order.push(Used { key: key.clone(), step, code: seed.code(step) });
+                }
+            }
+        }
     }
 
     /// A call begins.

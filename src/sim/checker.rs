@@ -24,6 +24,10 @@ pub(super) struct Memory {
     late: BTreeSet<AccountName>,
     /// Accounts for which a person stored what is not the device's password.
     mistyped: BTreeSet<AccountName>,
+    /// Accounts that were changed after the backup from which the vault was restored: their passwords of then are gone.
+    lost: BTreeSet<AccountName>,
+    /// Commit points that went with a vault.
+    lost_commits: usize,
     outage: Outage,
     /// When a person asked for what logs in, and is not held back.
     asked: Vec<i64>,
@@ -116,6 +120,25 @@ impl Universe {
         lock(&self.memory).mistyped.insert(account.clone());
     }
 
+    /// The vault was restored from a backup of then, in true time since the beginning: what was counted since is gone, and
+    /// the passwords that were sent since.
+    pub(super) fn restored(&self, taken: i64) {
+        let memory = &mut *lock(&self.memory);
+        for (account, commits) in &mut memory.commits {
+            let before = commits.len();
+            commits.retain(|at| *at <= taken);
+            memory.lost_commits += before - commits.len();
+            if commits.len() < before {
+                memory.lost.insert(account.clone());
+            }
+        }
+        memory.refused.values_mut().for_each(|refused| refused.retain(|at| *at <= taken));
+        // The codes of the minute count as used, but not those of a time that a wrong clock showed.
+        if self.clock_was_wrong() {
+            memory.codes.clear();
+        }
+    }
+
     /// Whether the device came to a password only after it had said so.
     pub(super) fn changed_late(&self, account: &AccountName) -> bool {
         lock(&self.memory).late.contains(account)
@@ -127,7 +150,7 @@ impl Universe {
             let Some(user) = site.users.get(account.user()) else { return true };
             lock(&self.books).book(account).is_none_or(|book| book.knows(&user.password))
         });
-        if !knows {
+        if !knows && !lock(&self.memory).lost.contains(account) {
             self.violation(format!("the vault does not hold the password that {account} has"));
         }
     }
@@ -170,11 +193,12 @@ impl Universe {
     pub(super) fn saw_code(&self, device: &str, user: &str, code: &str) {
         let seed = self.site(device, |site| site.users.get(user).and_then(|user| user.seed.clone()));
         let Some(seed) = seed else { return };
-        // How many of its steps are reserved that have this code, no more than are asked for.
+        // How many steps are reserved that have this code, no more than are asked for; of any seed, since a person may have
+        // stored a wrong one.
         let reserved = |enough: usize| {
             let books = lock(&self.books);
             let latest_first = books.used_order.iter().rev();
-            let steps = latest_first.filter(|used| used.code.expose() == code && *used.key == *seed.key());
+            let steps = latest_first.filter(|used| used.code.expose() == code);
             steps.take(enough).count()
         };
         let came = {
@@ -287,6 +311,7 @@ impl Universe {
 
     /// How many commit points were passed in all.
     pub(super) fn commits(&self) -> usize {
-        lock(&self.memory).commits.values().map(Vec::len).sum()
+        let memory = lock(&self.memory);
+        memory.lost_commits + memory.commits.values().map(Vec::len).sum::<usize>()
     }
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::books::Backup;
 use super::executor::lock;
 use super::faults::Fault;
 use super::fleet::reboot;
 use super::history::HOUR;
-use super::host::Rate;
+use super::host::{Rate, SimTime};
 use super::person::Typist;
 use super::random::Random;
-use super::setting::schedules;
+use super::setting::{schedules, seed};
 use super::universe::Universe;
 use crate::audit::Draft;
+use crate::clock::Time;
 use crate::config::{Account, Device};
 use crate::daemon::{Core, DeviceHas, Request};
 use crate::device::Aim;
@@ -95,12 +97,41 @@ pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, r
                 user.expired = true;
             }
         }),
+        Fault::PersonLogsIn => {
+            let now = universe.now();
+            universe.site(&device, |site| {
+                let clock = site.clock(now);
+                if let Some(user) = site.users.get_mut(account.user()) {
+                    user.code_is_used(clock);
+                }
+            });
+        }
         _ => operate(universe, core, fault, account, random),
     }
 }
 
+impl Universe {
+    /// A person stores what the device has now.
+    pub(super) async fn person_stores(&self, core: &Core, account: &AccountName) {
+        let Some(truth) = self.truth(account) else { return };
+        let seed = self.site(account.device_str(), |site| site.users.get(account.user())?.seed.clone());
+        if let Some(seed) = seed {
+            drop(core.store_secret(account.clone(), Kind::Totp, seed.to_uri(), None).await);
+        }
+        drop(core.store_secret(account.clone(), Kind::Password, Secret::new(truth), on_record(account)).await);
+    }
+
+    /// The vault is lost, and made anew of a backup.
+    pub(super) fn restore(self: &Arc<Self>, taken: i64, backup: Backup) {
+        let now = SimTime(self.clone()).now();
+        self.tell(|| "the vault is restored from a backup".into());
+        self.restored(taken);
+        lock(&self.books).restore(backup, &now);
+    }
+}
+
 /// What the control API puts on record when a person stores a password.
-pub(super) fn on_record(account: &AccountName) -> Option<Draft> {
+fn on_record(account: &AccountName) -> Option<Draft> {
     Some(Draft { account: Some(account.clone()), ..Draft::new("secret.set") })
 }
 
@@ -165,6 +196,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
     let (core, universe) = (core.clone(), universe.clone());
     let paused = random.one_in(2);
     let known = core.config().accounts.get(&account).cloned();
+    let wrong_seed = (what == Fault::OperatorMistypesSeed).then(|| seed(random));
     let typist = known.filter(|_| what == Fault::OperatorRecords).map(|account| Typist::new(account, random));
     let on = universe.on;
     let logs_in = [
@@ -204,15 +236,22 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 }
             }
             Fault::OperatorStores => {
-                // A person knows what the device has now.
-                let Some(truth) = universe.truth(&account) else { return };
-                let event = on_record(&account);
-                drop(core.store_secret(account, Kind::Password, Secret::new(truth), event).await);
+                universe.person_stores(&core, &account).await;
             }
             Fault::OperatorMistypes => {
                 universe.mistyped(&account);
                 let (wrong, event) = (Secret::new(format!("Wrong-{}", now.wall_ms)), on_record(&account));
                 drop(core.store_secret(account, Kind::Password, wrong, event).await);
+            }
+            Fault::OperatorMistypesSeed => {
+                universe.excuse(&account);
+                if let Some(wrong) = wrong_seed {
+                    drop(core.store_secret(account, Kind::Totp, wrong.to_uri(), None).await);
+                }
+            }
+            Fault::OperatorBacksUp => {
+                let backup = lock(&universe.books).back_up(&now);
+                *lock(&universe.backup) = Some((universe.on.now(), backup));
             }
             Fault::OperatorReconciles => drop(core.reconcile(&account, None, None).await),
             Fault::OperatorResolves => {
@@ -235,7 +274,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 /// When what happens: a list of moments in true time, drawn at the start.
 pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 27] = [
+    let kinds: [(Fault, usize); 31] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -263,6 +302,10 @@ pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64,
         (Fault::DeviceDrifts, 2),
         (Fault::ConfigEdited, 3),
         (Fault::DirectoryDown, 1),
+        (Fault::OperatorMistypesSeed, 1),
+        (Fault::PersonLogsIn, 4),
+        (Fault::OperatorBacksUp, 2),
+        (Fault::BackupRestored, 1),
     ];
     for (fault, most) in kinds {
         for _ in 0..random.below(most + 1) {

@@ -66,6 +66,8 @@ pub enum Fault {
     OperatorStores,
     /// A person stores a password that is not the device's.
     OperatorMistypes,
+    /// A person stores a seed that is not the device's.
+    OperatorMistypesSeed,
     /// An operator mends an account through its reconcile account.
     OperatorReconciles,
     /// A person says which password the device has.
@@ -80,11 +82,17 @@ pub enum Fault {
     DeviceDrifts,
     /// An administrator edits the config, and has it read again.
     ConfigEdited,
+    /// Somebody logs in by himself, with the code of the moment.
+    PersonLogsIn,
+    /// An operator takes a backup.
+    OperatorBacksUp,
+    /// The vault is lost, and the last backup of it restored.
+    BackupRestored,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 42] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -116,6 +124,7 @@ impl Fault {
         Self::OperatorReadsCode,
         Self::OperatorStores,
         Self::OperatorMistypes,
+        Self::OperatorMistypesSeed,
         Self::OperatorReconciles,
         Self::OperatorResolves,
         Self::Reload,
@@ -123,6 +132,9 @@ impl Fault {
         Self::ClockSlews,
         Self::DeviceDrifts,
         Self::ConfigEdited,
+        Self::PersonLogsIn,
+        Self::OperatorBacksUp,
+        Self::BackupRestored,
     ];
 
     /// Its bit in a mask.

@@ -482,6 +482,13 @@ impl SimLink {
 }
 
 impl User {
+    /// Somebody comes in with the code of the moment.
+    pub(super) fn code_is_used(&mut self, device_ms: i64) {
+        if let Some(seed) = &self.seed {
+            self.used.insert(device_ms.max(0).unsigned_abs() / 1000 / seed.period());
+        }
+    }
+
     /// Whether the device takes a code: of the step at hand or, unless it is strict, one beside it, each once (RFC 6238,
     /// section 5.2).
     pub(super) fn accepts(&mut self, code: Option<&str>, device_ms: i64, strict: bool) -> bool {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::books::Book;
+use super::books::{Book, RESTORED};
 use super::coverage::Coverage;
-use super::events::{agenda, befall, on_record};
+use super::events::{agenda, befall};
 use super::executor::{Tasks, lock};
 use super::faults::Fault;
 use super::fleet::{SimWire, keys};
@@ -134,6 +134,15 @@ pub fn run(plan: Plan) -> Ended {
                 universe.run(&mut Tasks::default(), universe.on.now() + pause, &mut order, || false);
                 life = start(&universe);
             }
+            Fault::BackupRestored => {
+                let Some((taken, backup)) = lock(&universe.backup).take() else { continue };
+                universe.struck(fault);
+                stop(&universe, &mut life, &mut order, false);
+                let pause = details.within(60_000, 2 * HOUR);
+                universe.run(&mut Tasks::default(), universe.on.now() + pause, &mut order, || false);
+                universe.restore(taken, backup);
+                life = start(&universe);
+            }
             fault => befall(&universe, &life.core, fault, &mut details),
         }
     }
@@ -247,9 +256,8 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
                 for name in [account.clone()].into_iter().chain(login).chain(on_the_way) {
                     let asked = name.clone();
                     let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
-                    if let (Ok(Some(Phase::Quarantined)), Some(truth)) = (row, universe.truth(&name)) {
-                        let event = on_record(&name);
-                        drop(core.store_secret(name, Kind::Password, Secret::new(truth), event).await);
+                    if let Ok(Some(Phase::Quarantined)) = row {
+                        universe.person_stores(&core, &name).await;
                     }
                 }
                 // Where only the login changes a password, an administrator expires it first.
@@ -334,11 +342,12 @@ fn hear_log(universe: &Arc<Universe>) {
     let books = lock(&universe.books);
     let mut open: BTreeMap<&str, &str> = BTreeMap::new();
     for noted in &books.log {
-        let Some(account) = noted.account.as_ref().map(AccountName::as_str) else { continue };
+        let account = noted.account.as_ref().map_or("", AccountName::as_str);
         match noted.event {
             "rotation.start" => {
                 open.insert(account, noted.attempt.as_deref().unwrap_or_default());
             }
+            RESTORED => open.clear(),
             "rotation.done" | "rotation.failed" | "rotation.recovered" | "rotation.unknown" | "secret.set" => {
                 open.remove(account);
             }

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::BootId;
+use crate::sealed::{OpenWith, RecoveryKey, SealFor};
 use crate::totp::Timing;
-use crate::vault::{Ledger, Vault, VaultKey};
+use crate::vault::{Backup, Ledger, Vault, VaultKey};
 
 fn account(n: u8) -> AccountName {
     AccountName::parse(["web1/ada", "web1/root"][usize::from(n % 2)]).unwrap()
@@ -71,6 +72,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
             let skew = Skew { steps: i64::from(n % 5) - 2, tried: u32::from(n), worked: n.is_multiple_of(3), phase_ms };
             format!("{:?} {:?} {:?}", tx.skew(&device), tx.set_skew(&device, skew), tx.skews())
         }
+        RESTORE => String::new(),
         // A call that fails is undone.
         _ => {
             tx.set_secret(&name, &Kind::Password, &secret, now)?;
@@ -79,6 +81,9 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
     };
     Ok(text)
 }
+
+const BACK_UP: u8 = 25;
+const RESTORE: u8 = 26;
 
 /// All that can be read.
 fn look(tx: &dyn Ledger, now: &Moment) -> Result<String, VaultError> {
@@ -116,17 +121,36 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn the_vault_in_memory_answers_as_sqlite_does(
-        ops in proptest::collection::vec((0u8..25, any::<u8>(), 0i64..40 * 86_400_000, 0u8..3), 1..60)
+        ops in proptest::collection::vec((0u8..27, any::<u8>(), 0i64..40 * 86_400_000, 0u8..3), 1..60)
     ) {
         let folder = tempfile::tempdir().unwrap();
         let key = VaultKey::create(&folder.path().join("key")).unwrap();
-        let vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+        let mut vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+        let (identity, recovery_key) = RecoveryKey::generate();
+        let mut backups = None;
+        let mut restores = 0;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut books = Books::default();
         // Both accounts are known.
         let begin = (0..2).map(|n| (0, n, 0, 0));
         for (op, n, wall, boot) in begin.chain(ops) {
             let now = Moment { wall_ms: wall, boot: BootId::of(&format!("b{boot}")), since_boot_ms: wall / 2 };
+            if op == BACK_UP {
+                let mut sealed = Vec::new();
+                let snapshot = runtime.block_on(vault.snapshot(&now)).unwrap();
+                snapshot.seal(&SealFor::Key(recovery_key.clone()), &mut sealed).unwrap();
+                backups = Some((sealed, books.back_up(&now)));
+                continue;
+            }
+            if op == RESTORE {
+                let Some((sealed, simulated)) = backups.take() else { continue };
+                restores += 1;
+                let state = folder.path().join(format!("state-{restores}"));
+                let mut backup = Backup::open(&*sealed, &OpenWith::Identity(identity.clone())).unwrap();
+                backup.restore(&state, &key, None, &now).unwrap();
+                vault = Vault::open(&state, &key).unwrap();
+                books.restore(simulated, &now);
+            }
             let at = now;
             let true_one = runtime.block_on(vault.call(move |tx| work(tx, op, n, &at)));
             // What is undone was never there.

@@ -232,7 +232,7 @@ pub(super) fn schedules() -> &'static [(&'static str, Crontab)] {
     })
 }
 
-fn seed(random: &mut Random) -> Seed {
+pub(super) fn seed(random: &mut Random) -> Seed {
     let mut key = Zeroizing::new(vec![0; 20]);
     random.fill(&mut key);
     // Eight digits, so that two codes of a history are not the same by chance.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::books::Books;
+use super::books::{Backup, Books};
 use super::checker::Memory;
 use super::coverage::Coverage;
 use super::executor::{Loop, Tasks, lock};
@@ -49,6 +49,8 @@ pub(super) struct Universe {
     /// Calls that a crash cut off: dropped as the history ends, since dropping one earlier would answer it.
     graveyard: Mutex<Vec<Box<dyn Call>>>,
     pub(super) config: Mutex<Config>,
+    /// The last backup, and when it was taken, in true time since the beginning.
+    pub(super) backup: Mutex<Option<(i64, Backup)>>,
     /// Accounts that an administrator took out of the config.
     pub(super) removed: Mutex<Vec<Arc<Account>>>,
 }
@@ -80,6 +82,7 @@ impl Universe {
             coverage: Mutex::default(),
             graveyard: Mutex::default(),
             config: Mutex::new(config),
+            backup: Mutex::default(),
             removed: Mutex::default(),
         }
     }

@@ -246,6 +246,7 @@ impl<R: BufRead> Backup<R> {
         let (sealer, wrapped) = super::seal::rewrap(data_key, key, &self.head.vault_id)?;
         let audit_head = log_head(&state_dir.join("audit"))?;
         let day = rfc3339(self.head.taken);
+        let why = restored_from(self.head.taken);
         let transaction = connection.transaction()?;
         set_meta(&transaction, "data_key", &wrapped)?;
         // A candidate that never left is no device's; one that may have left is found out like any other.
@@ -261,10 +262,7 @@ impl<R: BufRead> Backup<R> {
         )?;
         transaction.execute(
             "UPDATE account SET since = ?1, last_error = ?2 WHERE state <> 'idle'",
-            params![
-                now.wall_ms,
-                format!("restored from the backup of {day}; whether the device still has this password is found out by logging in")
-            ],
+            params![now.wall_ms, why],
         )?;
         set_meta(&transaction, "audit_head", format!("{} {}", audit_head.0, audit_head.1).as_bytes())?;
         {
@@ -285,6 +283,12 @@ impl<R: BufRead> Backup<R> {
             .and_then(|file| file.sync_all())
             .map_err(|source| VaultError::Io { what: format!("cannot sync {}", path.display()), source })
     }
+}
+
+/// What is put down of an account in a vault that was restored from a backup of then, in milliseconds since 1970.
+pub(crate) fn restored_from(taken: i64) -> String {
+    let day = rfc3339(taken);
+    format!("restored from the backup of {day}; whether the device still has this password is found out by logging in")
 }
 
 /// Where a log that is there already ends; a fresh one begins at the beginning.

@@ -18,6 +18,7 @@ mod store;
 mod tests;
 mod transitions;
 
+pub(crate) use backup::restored_from;
 pub use backup::{Backup, BackupHead, Snapshot, hand_over};
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};

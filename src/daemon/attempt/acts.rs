@@ -8,7 +8,7 @@ use super::super::values::Stored;
 use super::{Attempt, lock};
 use crate::config::Account;
 use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
-use crate::dialogue::{PromptError, Run, Verdict, Whose};
+use crate::dialogue::{PromptError, Refused, Run, Verdict, Whose};
 use crate::model::{AccountName, Candidate};
 use crate::policy::{Breaker, DAY_MS};
 use crate::rotation::{Event, Phase, Which};
@@ -216,7 +216,7 @@ impl Attempt {
                     return Event::Broken { refused: failure.device_refuses };
                 }
                 match failure.refused {
-                    Some(whose) if !password_taken => self.refused_inside(whose).await,
+                    Some(refused) if !password_taken => self.refused_inside(refused).await,
                     _ => Event::Failed,
                 }
             }
@@ -227,9 +227,9 @@ impl Attempt {
         }
     }
 
-    /// A key opened the session, and in it the device said no to a password: a login finds out whether it is the wrong one, or
-    /// it would be sent and refused for ever.
-    async fn refused_inside(&self, whose: Whose) -> Event {
+    /// A key opened the session, and in it the device said no to a password or a code: a login finds out whether what is
+    /// stored is wrong, or it would be sent and refused for ever. After a code that looks for the device's clock, too.
+    async fn refused_inside(&self, Refused { whose, with_code }: Refused) -> Event {
         let own = self.login.name == self.account.name || whose == Whose::Account;
         if !own {
             self.give_up_where_hopeless(&self.login).await;
@@ -239,6 +239,7 @@ impl Attempt {
             return Event::Failed;
         }
         let why = lock(&self.detail).clone();
+        self.probing.store(with_code, Ordering::SeqCst);
         let refused = match self.check(Which::Old).await {
             Event::Disproved(_) | Event::HungUp(_) => true,
             Event::Proved(_) => false,

@@ -159,19 +159,19 @@ impl Book {
 
     /// The vault was restored: whether the device still has one of these passwords is to be found out.
     fn restored(&mut self, why: &str, now: &Moment) {
-        let mending = self.phase == Phase::Mending;
         self.drop_unsent();
-        self.phase = match self.phase {
-            Phase::Idle | Phase::Prepared | Phase::Changing if self.current.is_some() => {
-                Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, hung_up: false })
-            }
+        let before = self.phase;
+        let phase = match before {
+            Phase::Mending | Phase::Quarantined => Phase::Quarantined,
             Phase::Sent | Phase::Verifying | Phase::Uncertain(_) => Phase::Uncertain(Doubt::fresh(Which::New)),
-            _ if mending => Phase::Quarantined,
-            phase => phase,
+            _ if self.current.is_none() => Phase::Idle,
+            _ if self.adopt_taken_back() => Phase::Uncertain(Doubt::fresh(Which::Old)),
+            _ => Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }),
         };
-        (self.attempt, self.wake, self.tries, self.verified) = (None, None, 0, None);
-        if self.phase != Phase::Idle {
-            (self.since, self.last_error) = (now.wall_ms, Some(why.into()));
+        self.set_phase(phase, None, now);
+        (self.wake, self.tries, self.verified) = (None, 0, None);
+        if phase != Phase::Idle {
+            self.last_error = Some(why.into());
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ use super::keys::VaultKey;
 use super::store::{Alone, SCRATCH, Vault, lock, meta, open_database, set_meta};
 use crate::audit::{Draft, GENESIS, last_event, log_files, verify_files};
 use crate::model::{AccountName, Moment, rfc3339};
+use crate::rotation::{Doubt, Phase, Which};
 use crate::sealed::{OpenWith, Opening, SealFor, SealedError, Sealing, copy_hashed};
 use crate::totp::{Seed, WINDOW};
 
@@ -246,27 +247,13 @@ impl<R: BufRead> Backup<R> {
         let (sealer, wrapped) = super::seal::rewrap(data_key, key, &self.head.vault_id)?;
         let audit_head = log_head(&state_dir.join("audit"))?;
         let day = rfc3339(self.head.taken);
-        let why = restored_from(self.head.taken);
         let transaction = connection.transaction()?;
         set_meta(&transaction, "data_key", &wrapped)?;
-        // A candidate that never left is no device's; one that may have left is found out like any other.
-        transaction.execute_batch(
-            "DELETE FROM outbox;
-             DELETE FROM secret WHERE kind = 'password' AND EXISTS (SELECT 1 FROM account WHERE name = secret.account
-                 AND candidate = secret.version AND state IN ('prepared', 'changing', 'mending'));
-             UPDATE account SET candidate = NULL WHERE state IN ('prepared', 'changing', 'mending');
-             UPDATE account SET state = 'quarantined' WHERE state = 'mending';
-             UPDATE account SET state = 'uncertain-new' WHERE state IN ('sent', 'verifying') OR state LIKE 'uncertain-%';
-             UPDATE account SET state = 'uncertain-old-only' WHERE state IN ('idle', 'prepared', 'changing') AND current IS NOT NULL;
-             UPDATE account SET wake = NULL, tries = 0, attempt = NULL, verified = NULL;",
-        )?;
-        transaction.execute(
-            "UPDATE account SET since = ?1, last_error = ?2 WHERE state <> 'idle'",
-            params![now.wall_ms, why],
-        )?;
+        transaction.execute("DELETE FROM outbox", [])?;
         set_meta(&transaction, "audit_head", format!("{} {}", audit_head.0, audit_head.1).as_bytes())?;
         {
             let tx = super::store::Tx { connection: &transaction, sealer: &sealer };
+            put_in_doubt(&tx, &restored_from(self.head.taken), now)?;
             use_up_codes(&tx, now)?;
             use crate::vault::Trail;
             let detail = format!(
@@ -309,6 +296,30 @@ fn log_head(folder: &Path) -> Result<(u64, String), VaultError> {
         }
     }
     Ok(fresh)
+}
+
+/// Whether a device still has what an account's passwords were is to be found out. A candidate that never left is no device's;
+/// one that may have left is found out like any other.
+fn put_in_doubt(tx: &super::store::Tx<'_>, why: &str, now: &Moment) -> Result<(), VaultError> {
+    use crate::vault::{Records, Transitions};
+    for row in tx.accounts()? {
+        let Ok(account) = AccountName::parse(&row.name) else { continue };
+        tx.drop_unsent(&account)?;
+        let phase = match row.phase {
+            Phase::Mending | Phase::Quarantined => Phase::Quarantined,
+            Phase::Sent | Phase::Verifying | Phase::Uncertain(_) => Phase::Uncertain(Doubt::fresh(Which::New)),
+            _ if !row.has_password => Phase::Idle,
+            // What was sent last and taken back may be what the device has come to.
+            _ if tx.adopt_taken_back(&account)? => Phase::Uncertain(Doubt::fresh(Which::Old)),
+            _ => Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }),
+        };
+        tx.set_phase(&account, phase, None, now)?;
+        if phase != Phase::Idle {
+            tx.set_last_error(&account, Some(why))?;
+        }
+    }
+    tx.connection.execute("UPDATE account SET wake = NULL, tries = 0, attempt = NULL, verified = NULL", [])?;
+    Ok(())
 }
 
 /// The codes of this minute may have been sent since the backup was taken: they count as used.

@@ -130,6 +130,43 @@ async fn what_was_sent_and_taken_back_is_a_candidate_again_once_the_old_one_is_r
     assert_eq!(vault.call(|tx| tx.account(&account())).await.unwrap().unwrap().phase, Phase::Quarantined);
 }
 
+/// The vault that a restore makes of a backup of this one.
+async fn restored(place: &Place, vault: &Vault) -> Vault {
+    let (identity, public) = crate::sealed::RecoveryKey::generate();
+    let mut sealed = Vec::new();
+    vault.snapshot(&now(6)).await.unwrap().seal(&crate::sealed::SealFor::Key(public), &mut sealed).unwrap();
+    let mut backup = Backup::open(&*sealed, &crate::sealed::OpenWith::Identity(identity)).unwrap();
+    let state = place.folder.path().join("restored");
+    backup.restore(&state, &place.key, None, &now(7)).unwrap();
+    Vault::open(&state, &place.key).unwrap()
+}
+
+#[tokio::test]
+async fn a_restore_drops_what_never_left_and_keeps_what_may_have() {
+    use crate::rotation::{Doubt, Which};
+    let place = place();
+    let vault = place.open().unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
+    put(&vault, Persist::Prepared, Some("sent")).await;
+    put(&vault, Persist::Sent, None).await;
+    put(&vault, Persist::Quarantine, None).await;
+    put(&vault, Persist::Mending, Some("never-sent")).await;
+    let both = async |vault: &Vault| {
+        let read = vault.call(|tx| Ok((tx.account(&account())?, tx.candidate(&account())?, tx.history(&account())?)));
+        let (row, candidate, history) = read.await.unwrap();
+        (row.unwrap().phase, candidate.map(|it| it.secret().expose().to_owned()), history.len())
+    };
+    let sent = Some("sent".to_owned());
+    let then = restored(&place, &vault).await;
+    assert_eq!(both(&then).await, (Phase::Quarantined, sent.clone(), 2));
+    std::fs::remove_dir_all(place.folder.path().join("restored")).unwrap();
+    // A device may come to what was sent and taken back, also after the backup.
+    put(&vault, Persist::Quarantine, None).await;
+    put(&vault, Persist::Revert, None).await;
+    let then = restored(&place, &vault).await;
+    assert_eq!(both(&then).await, (Phase::Uncertain(Doubt::fresh(Which::Old)), sent, 2));
+}
+
 #[tokio::test]
 async fn a_quarantine_keeps_what_was_sent_and_drops_what_never_left() {
     let place = place();

@@ -411,7 +411,7 @@ impl Tx<'_> {
         Ok(added == 1)
     }
 
-    fn set_phase(
+    pub(super) fn set_phase(
         &self,
         account: &AccountName,
         phase: Phase,
@@ -458,7 +458,7 @@ impl Tx<'_> {
 
     /// Where there is no candidate, the password that was taken back is one again; once, or it would be tried on and on where
     /// the stored one is refused for another reason. Whether there was one.
-    fn adopt_taken_back(&self, account: &AccountName) -> Result<bool, VaultError> {
+    pub(super) fn adopt_taken_back(&self, account: &AccountName) -> Result<bool, VaultError> {
         let Some(version) = self.version_taken_back(account)? else { return Ok(false) };
         let adopted = self.connection.execute(
             "UPDATE account SET candidate = ?2, adopted = ?2 WHERE name = ?1 AND candidate IS NULL",
@@ -474,7 +474,7 @@ impl Tx<'_> {
     }
 
     /// Deletes a candidate that never left: no device can hold it.
-    fn drop_unsent(&self, account: &AccountName) -> Result<(), VaultError> {
+    pub(super) fn drop_unsent(&self, account: &AccountName) -> Result<(), VaultError> {
         self.connection.execute(
             "DELETE FROM secret WHERE account = ?1 AND kind = 'password' AND version =
              (SELECT candidate FROM account WHERE name = ?1 AND state IN ('prepared', 'changing', 'mending'))",

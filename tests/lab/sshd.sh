@@ -10,7 +10,7 @@
 # With PRINCIPAL, the host key has a certificate for that name by an authority of the lab's, whose public key is DIR/authority.pub.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
-# key1, where there is one; of any whose name begins with "key") are there. Special names: root; op may use doas; admin1 may use sudo, which asks for password and code; a name
+# key1, where there is one; of any whose name begins with "key") are there. Special names: root; op may use doas; admin1 and key3 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else; another
 # key user needs nothing else.
 set -eu
@@ -67,7 +67,7 @@ fi
 echo "permit op" > /etc/doas.conf
 chmod 0600 /etc/doas.conf
 mkdir -p /etc/sudoers.d
-echo "admin1 ALL=(ALL) ALL" > /etc/sudoers.d/test
+printf "admin1 ALL=(ALL) ALL\nkey3 ALL=(ALL) ALL\n" > /etc/sudoers.d/test
 chmod 0440 /etc/sudoers.d/test
 
 cat > /etc/ssh/test_config <<CONFIG

@@ -284,8 +284,20 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "what a session refuses that a key opened is tried for ever",
         ACTS,
-        "                    Some(whose) if !password_taken =>",
-        "                    Some(whose) if !password_taken && !MUTANT =>",
+        "                    Some(refused) if !password_taken =>",
+        "                    Some(refused) if !password_taken && !MUTANT =>",
+    ),
+    bug(
+        "what a session refuses that a key opened is put down to the password alone",
+        "src/device/shell.rs",
+        "                        failure.refused = Some(",
+        "                        failure.refused = (!MUTANT || code.is_none()).then_some(",
+    ),
+    bug(
+        "a refused code says at once that the device's clock is off",
+        "src/device/codes.rs",
+        "    let looked = (*in_session ||",
+        "    let looked = (MUTANT || *in_session ||",
     ),
     bug(
         "codes of a session that a key opened look for no clock",

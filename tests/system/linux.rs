@@ -123,6 +123,22 @@ fn a_key_that_opens_alone_does_not_hide_that_the_stored_password_is_wrong() {
 }
 
 #[test]
+fn a_key_that_opens_alone_does_not_hide_that_the_stored_seed_is_wrong() {
+    let lab = Lab::start("key3");
+    let place = Place::new(&lab.sections("lab", "linux-sudo-passwd", ""));
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    place.must(&["ssh-key", "set", "lab/key3"], &std::fs::read_to_string(lab.dir.join("key3")).unwrap());
+    rotates_and_proves(&place, &lab, "lab", "key3");
+    let wrong = format!("otpauth://totp/x?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&period={}\n", lab.step);
+    place.must(&["totp", "set", "lab/key3"], &wrong);
+    let (outcome, detail, exit) = place.rotate("lab/key3");
+    assert_eq!((outcome.as_str(), exit, place.state("lab/key3").as_str()), ("unknown", 5, "quarantined"), "{detail}");
+    let steps = place.json(&["history", "lab/key3"]).0["attempts"][0]["steps"].to_string();
+    assert!(steps.contains("must not come"), "sudo had refused the code: {steps}");
+}
+
+#[test]
 fn a_jump_host_with_codes_of_its_own_stands_before_the_device() {
     let (gateway, lab) = (Lab::start("jumper"), Lab::start("user1"));
     let sections = gateway.sections("gw", "linux-passwd", "") + &lab.sections("lab", "linux-passwd", "jump = \"gw\"");

@@ -179,6 +179,7 @@ impl Core {
             prove,
             probe: false,
             leads_on: false,
+            restored: false,
         }
     }
 }

@@ -145,6 +145,7 @@ impl Place {
             prove: false,
             probe: false,
             leads_on: false,
+            restored: false,
         };
         Self { time, on, device, login, _folder: folder }
     }
@@ -254,7 +255,7 @@ async fn a_login_that_only_leads_on_does_not_end_that_others_are_held_back() {
     let mut place = Place::new();
     for (leads_on, held) in [(true, true), (false, false)] {
         for name in ["a/x", "b/x", "c/x", "d/x", "e/x"] {
-            place.on.breaker().refused(&AccountName::parse(name).unwrap(), 0);
+            place.on.breaker().refused(&AccountName::parse(name).unwrap(), false, 0);
         }
         place.login.leads_on = leads_on;
         let interactive = Methods { interactive: true, ..Methods::default() };

@@ -93,4 +93,6 @@ pub struct Login {
     pub probe: bool,
     /// Whether another device is reached through it: that it is taken tells nothing of what that one does.
     pub leads_on: bool,
+    /// Whether the vault is a restored one, and this password may be of the past: then a refusal is no news.
+    pub restored: bool,
 }

@@ -147,7 +147,7 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
     let state_dir = &config.daemon.state_dir;
     backup.restore(state_dir, &key, owner, &Clock::new().now()).map_err(|error| error.to_string())?;
     Ok(format!(
-        "The backup of {} is the vault in {}: {} accounts. Start rotord: it finds out by logging in which passwords their devices still have.",
+        "The backup of {} is the vault in {}: {} accounts. Start rotord: it finds out by logging in which passwords their devices still have. 'rotorctl verify \"*\"' has all of them looked at without delay.",
         rfc3339(backup.head.taken),
         state_dir.display(),
         backup.head.accounts

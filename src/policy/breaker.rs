@@ -44,6 +44,8 @@ pub struct Breaker {
     open: Option<Open>,
     /// Devices at which one was let through since, as far as there were others: those go first.
     tried: BTreeSet<String>,
+    /// A login was taken: the host's clock, and what judges the codes, are not what a refusal comes from.
+    has_taken: bool,
 }
 
 impl Breaker {
@@ -51,15 +53,20 @@ impl Breaker {
     pub fn took(&mut self) -> bool {
         self.refused.clear();
         self.tried.clear();
+        self.has_taken = true;
         self.open.take().is_some()
     }
 
-    /// A device refused one. Tells whether others are held back from now on that were not before.
-    pub fn refused(&mut self, account: &AccountName, now_ms: i64) -> bool {
+    /// A device refused one. Tells whether others are held back from now on that were not before. One that was `expected`, since
+    /// the vault is an old one, restored, holds back nobody once any login was taken.
+    pub fn refused(&mut self, account: &AccountName, expected: bool, now_ms: i64) -> bool {
         if let Some(open) = &mut self.open {
             if open.trial {
                 *open = Open::new(now_ms, (open.pause_ms * 2).min(LONGEST_PAUSE_MS));
             }
+            return false;
+        }
+        if expected && self.has_taken {
             return false;
         }
         let known = |name: &AccountName| name.device_str() == account.device_str();
@@ -125,7 +132,7 @@ mod tests {
     }
 
     fn refuse(breaker: &mut Breaker, accounts: &[&str], now_ms: i64) -> Vec<bool> {
-        accounts.iter().map(|name| breaker.refused(&account(name), now_ms)).collect()
+        accounts.iter().map(|name| breaker.refused(&account(name), false, now_ms)).collect()
     }
 
     /// One of a device that had no turn yet.
@@ -172,6 +179,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_restored_vault_makes_likely_holds_back_nobody_once_a_login_was_taken() {
+        let mut breaker = Breaker::default();
+        let expected = |breaker: &mut Breaker| FIVE.map(|name| breaker.refused(&account(name), true, 0));
+        assert_eq!(expected(&mut breaker), [false, false, false, false, true], "it may be the host's clock");
+        assert!(breaker.took());
+        assert_eq!(expected(&mut breaker), [false; 5]);
+        assert_eq!(refuse(&mut breaker, &FIVE[..4], 0), [false; 4]);
+        assert_eq!(refuse(&mut breaker, &FIVE[4..], 0), [true], "those of others count as before");
+    }
+
+    #[test]
     fn one_at_a_time_is_let_through_to_see_and_each_pause_is_longer_up_to_an_hour() {
         let mut breaker = Breaker::default();
         let mut now = 0;
@@ -213,17 +231,17 @@ mod tests {
         refuse(&mut breaker, &FIVE, 0);
         let (bad, bad_too, good) = (account("a/x"), account("a/y"), account("c/x"));
         assert_eq!(breaker.may_try(&bad, FIRST_PAUSE_MS), Ok(()));
-        breaker.refused(&bad, FIRST_PAUSE_MS);
+        breaker.refused(&bad, false, FIRST_PAUSE_MS);
         let up = 3 * FIRST_PAUSE_MS;
         assert_eq!(breaker.may_begin(&bad_too, up - 1), Err(LAST_MS + 1));
         assert_eq!(breaker.may_try(&bad_too, up), Err(LAST_MS));
         assert_eq!(breaker.may_begin(&good, up - 1), Err(1), "nobody who is sent to the end is awaited");
         assert_eq!(breaker.may_try(&good, up), Ok(()));
-        breaker.refused(&good, up);
+        breaker.refused(&good, false, up);
         // Where nobody else comes, they begin anew.
         let up = up + 4 * FIRST_PAUSE_MS + LAST_MS;
         assert_eq!(breaker.may_try(&bad_too, up), Ok(()));
-        breaker.refused(&bad_too, up);
+        breaker.refused(&bad_too, false, up);
         assert_eq!(breaker.may_try(&good, up + LONGEST_PAUSE_MS), Ok(()));
     }
 }

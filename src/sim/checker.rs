@@ -28,6 +28,8 @@ pub(super) struct Memory {
     lost: BTreeSet<AccountName>,
     /// Commit points that went with a vault.
     lost_commits: usize,
+    /// The vault was restored.
+    was_restored: bool,
     outage: Outage,
     /// When a person asked for what logs in, and is not held back.
     asked: Vec<i64>,
@@ -124,6 +126,7 @@ impl Universe {
     /// the passwords that were sent since.
     pub(super) fn restored(&self, taken: i64) {
         let memory = &mut *lock(&self.memory);
+        memory.was_restored = true;
         for (account, commits) in &mut memory.commits {
             let before = commits.len();
             commits.retain(|at| *at <= taken);
@@ -133,10 +136,11 @@ impl Universe {
             }
         }
         memory.refused.values_mut().for_each(|refused| refused.retain(|at| *at <= taken));
-        // The codes of the minute count as used, but not those of a time that a wrong clock showed.
-        if self.clock_was_wrong() {
-            memory.codes.clear();
-        }
+    }
+
+    /// Whether the vault was restored.
+    pub(super) fn was_restored(&self) -> bool {
+        lock(&self.memory).was_restored
     }
 
     /// Whether the device came to a password only after it had said so.
@@ -208,9 +212,14 @@ impl Universe {
             *came
         };
         // Two steps have the same code once in a hundred million times.
+        // A restored vault has forgotten what was used between the backup and the minute of the restore: a wrong clock may
+        // show that time again.
+        let forgotten = self.was_restored() && self.clock_was_wrong();
         match reserved(came) {
             0 => self.violation(format!("{device}/{user} got a code that was not reserved")),
-            steps if steps < came => self.violation(format!("{device}/{user} got a code for the second time")),
+            steps if steps < came && !forgotten => {
+                self.violation(format!("{device}/{user} got a code for the second time"))
+            }
             _ => {}
         }
     }
@@ -237,7 +246,11 @@ impl Universe {
     /// The daemon heard of a refusal.
     pub(super) fn refusal_told(&self, device: &str, user: &str) {
         let Some(account) = Self::account(device, user) else { return };
-        let outage = &mut lock(&self.memory).outage;
+        let memory = &mut *lock(&self.memory);
+        if memory.lost.contains(&account) {
+            return;
+        }
+        let outage = &mut memory.outage;
         outage.told.insert(account);
         let devices: BTreeSet<&str> = outage.told.iter().map(AccountName::device_str).collect();
         if outage.told.len() >= 5 && devices.len() >= 3 {
@@ -260,7 +273,11 @@ impl Universe {
     fn check_held_back(&self, account: &AccountName) {
         let now = self.on.now();
         let memory = &mut *lock(&self.memory);
-        let Some(since) = memory.outage.since.filter(|_| !memory.outage.told.contains(account)) else { return };
+        let Some(since) =
+            memory.outage.since.filter(|_| !memory.outage.told.contains(account) && !memory.lost.contains(account))
+        else {
+            return;
+        };
         memory.outage.others.insert(account.clone());
         let asked = memory.asked.iter().filter(|at| **at > since - LONGEST_ATTEMPT).count();
         let minutes = usize::try_from((now - since) / 60_000).unwrap_or(0);

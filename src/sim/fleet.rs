@@ -95,6 +95,8 @@ pub(super) struct User {
     /// The device knows its key no more.
     pub(super) key_is_lost: bool,
     used: BTreeSet<u64>,
+    /// Steps whose code somebody else came in with.
+    used_by_others: BTreeSet<u64>,
     refused: VecDeque<i64>,
     locked_until: i64,
     /// The next login demands a new password.
@@ -109,6 +111,7 @@ impl User {
             key,
             key_is_lost: false,
             used: BTreeSet::new(),
+            used_by_others: BTreeSet::new(),
             refused: VecDeque::new(),
             locked_until: 0,
             expired: false,
@@ -403,7 +406,11 @@ impl SimLink {
             self.universe.saw_code(&device, &user, code);
         }
         let nobody = self.universe.directory_is_down();
-        if nobody && let Some(account) = Universe::account(&device, &user) {
+        // A check believes the first refusal.
+        let anothers = |site: &mut Site| site.users.get(&user).is_some_and(|user| user.was_anothers(code.as_deref()));
+        if (nobody || self.universe.site(&device, anothers))
+            && let Some(account) = Universe::account(&device, &user)
+        {
             self.universe.excuse(&account);
         }
         let (right, refuses, expired) = self.universe.site(&device, |site| {
@@ -482,10 +489,18 @@ impl SimLink {
 }
 
 impl User {
+    /// Whether it is the code that somebody else came in with.
+    fn was_anothers(&self, code: Option<&str>) -> bool {
+        let its = |seed: &Seed, step: &u64| Some(seed.code(*step).expose()) == code;
+        self.seed.as_ref().is_some_and(|seed| self.used_by_others.iter().any(|step| its(seed, step)))
+    }
+
     /// Somebody comes in with the code of the moment.
     pub(super) fn code_is_used(&mut self, device_ms: i64) {
         if let Some(seed) = &self.seed {
-            self.used.insert(device_ms.max(0).unsigned_abs() / 1000 / seed.period());
+            let step = device_ms.max(0).unsigned_abs() / 1000 / seed.period();
+            self.used.insert(step);
+            self.used_by_others.insert(step);
         }
     }
 

@@ -142,6 +142,9 @@ pub fn run(plan: Plan) -> Ended {
                 universe.run(&mut Tasks::default(), universe.on.now() + pause, &mut order, || false);
                 universe.restore(taken, backup);
                 life = start(&universe);
+                if details.one_in(2) {
+                    verify_all(&universe, &life);
+                }
             }
             fault => befall(&universe, &life.core, fault, &mut details),
         }
@@ -174,6 +177,15 @@ fn import(universe: &Arc<Universe>, life: &Life) {
                 drop(core.store_secret(account, Kind::SshKey, key.clone(), None).await);
             }
         }));
+    }
+}
+
+/// As the manual has it after a restore: a person asks for a look at every account.
+fn verify_all(universe: &Arc<Universe>, life: &Life) {
+    for account in lock(&universe.config).accounts.keys().cloned() {
+        universe.person_asks();
+        let core = life.core.clone();
+        universe.on.spawn(Box::pin(async move { drop(core.verify(&account, None, None).await) }));
     }
 }
 
@@ -234,11 +246,13 @@ fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
         core.at_work() == 0 && lock(&world.books).accounts.iter().all(rests)
     };
     universe.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
+    // Where nearly all have changed since the backup, a person has to ask.
+    let waits = universe.was_restored() && life.core.logins_held().is_some();
     for account in &accounts {
         if universe.violated().is_some() {
             return;
         }
-        judge(universe, account);
+        judge(universe, account, waits);
     }
     hear_log(universe);
     if universe.violated().is_some() {
@@ -307,7 +321,7 @@ fn lead_to(config: &Config, account: &AccountName) -> Vec<AccountName> {
 }
 
 /// An account after the faults ended: at rest with the device's password, or rightly waiting for a person.
-fn judge(universe: &Arc<Universe>, account: &AccountName) {
+fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
     let Some(truth) = universe.truth(account) else { return };
     let books = lock(&universe.books);
     let Some(book) = books.book(account) else { return };
@@ -333,6 +347,7 @@ fn judge(universe: &Arc<Universe>, account: &AccountName) {
         Phase::Quarantined if !known || universe.is_excused(account) => {}
         Phase::Quarantined => universe.violation(format!("{account} waits for a person without need: {why}")),
         _ if barred => {}
+        Phase::Uncertain(_) if waits => {}
         phase => universe.violation(format!("{account} is still {phase:?} 12 h after the last fault: {why}")),
     }
 }

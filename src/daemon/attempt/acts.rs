@@ -434,6 +434,7 @@ impl Attempt {
         }
         let mut login = self.core.login(&self.config, &self.account, stored, None, true);
         login.probe = self.probing.load(Ordering::SeqCst);
+        login.restored = self.restored.load(Ordering::SeqCst);
         let hops = self.hops(login, host_keys).await?;
         let bound = self.account.template.connect_timeout().unwrap_or_default();
         let session = connect(&self.core.transport, &hops, bound, self).await?;

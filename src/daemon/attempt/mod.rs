@@ -30,7 +30,7 @@ use crate::dialogue::Values;
 use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
 use crate::policy::Breaker;
 use crate::recording::Said;
-use crate::rotation::{Event, Phase, Rotation};
+use crate::rotation::{Doubt, Event, Phase, Rotation, Which};
 use crate::template::Checked;
 use crate::totp::SeedId;
 use crate::vault::{Ledger, VaultError};
@@ -113,6 +113,8 @@ pub(super) struct Attempt {
     refusals: AtomicU32,
     /// A person asked to look again at an account in quarantine: until a login is taken, codes of other time steps are tried.
     probing: AtomicBool,
+    /// The account is in doubt since its vault was restored, and by no attempt.
+    restored: AtomicBool,
     /// A person who leads the dialogue in place of the template.
     person: Mutex<Option<Person>>,
     /// What was said with that person.
@@ -276,6 +278,7 @@ impl Attempt {
             cancelled: AtomicBool::new(false),
             refusals: AtomicU32::new(0),
             probing: AtomicBool::new(false),
+            restored: AtomicBool::new(false),
             person: Mutex::new(None),
             said: Plain::default(),
             rehearses: false,
@@ -370,6 +373,8 @@ impl Attempt {
         let phase = match found.await {
             Ok((Some(row), candidate)) => {
                 self.set_candidate(candidate);
+                let doubted = matches!(row.phase, Phase::Uncertain(Doubt { likely: Which::Old, .. }));
+                self.restored.store(doubted && row.attempt.is_none(), Ordering::SeqCst);
                 row.phase
             }
             Ok((None, _)) => Phase::Idle,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rotord::demo::PasswdShell;
 
-use crate::lab::{kill_traced, wait_for};
+use crate::lab::{Place, kill_traced, wait_for};
 use crate::scripted::{FIRST, with_shell};
 
-/// Runs the daemon under strace, which kills it at its `n`th call, and asks for a rotation. `true` where it was killed.
-fn killed_at_sync(place: &crate::lab::Place, call: &str, n: usize) -> bool {
+/// Runs the daemon under strace, which kills it at its `n`th call, and asks for something until that is `done`. `true` where it
+/// was killed.
+fn killed_at_sync(place: &Place, call: &str, n: usize, ask: &[&str], done: impl Fn() -> bool) -> bool {
     let inject = format!("inject={call}:signal=KILL:when={n}");
     let trace = format!("trace={call}");
     let mut daemon = Command::new("strace")
@@ -30,12 +31,12 @@ fn killed_at_sync(place: &crate::lab::Place, call: &str, n: usize) -> bool {
     if !up {
         return true;
     }
-    drop(place.ctl(&["rotate", "dev/admin"], ""));
-    let ended = wait_for("the rotation's end or the daemon's", || {
+    drop(place.ctl(ask, ""));
+    let ended = wait_for("its end or the daemon's", || {
         if daemon.try_wait().unwrap().is_some() {
             return Some(true);
         }
-        (answers() && place.state("dev/admin") == "idle").then_some(false)
+        (answers() && done()).then_some(false)
     });
     if !ended {
         kill_traced(&mut daemon);
@@ -50,7 +51,8 @@ fn survives_each(call: &str) -> usize {
         let daemon = scripted.place.daemon();
         scripted.import();
         daemon.stop();
-        let killed = killed_at_sync(&scripted.place, call, n);
+        let idle = || scripted.place.state("dev/admin") == "idle";
+        let killed = killed_at_sync(&scripted.place, call, n, &["rotate", "dev/admin"], idle);
         // Whatever happened, one of the vault's passwords is the device's, and a fresh start finds out which.
         let daemon = scripted.place.daemon();
         wait_for("a state of rest", || (scripted.place.state("dev/admin") == "idle").then_some(()));
@@ -82,4 +84,42 @@ fn a_crash_at_any_sync_of_the_vault_loses_nothing_and_ends_by_itself() {
 fn a_crash_at_any_sync_of_the_audit_log_loses_nothing_and_ends_by_itself() {
     let crashes = survives_each("fdatasync");
     assert!(crashes >= 4, "the log syncs more often than {crashes} times");
+}
+
+#[test]
+fn a_crash_at_any_sync_while_the_vault_s_key_is_changed_leaves_a_key_that_opens_it() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    daemon.stop();
+    let config = std::fs::read_to_string(place.path("rotord.toml")).unwrap();
+    let config_with = |key: &str| config.replace("vault.key", key);
+    let mut key = "vault.key".to_owned();
+    let (mut killed, mut changed) = (0, 0);
+    for n in 1..200 {
+        let fresh = format!("fresh-{n}.key");
+        let file = place.path(&fresh);
+        let told = || place.json(&["audit", "tail"]).0.to_string().contains(&fresh);
+        let dies = killed_at_sync(place, "fsync", n, &["key", "rotate", file.to_str().unwrap()], told);
+        // Either the former key opens the vault, or whoever tries is told of the fresh one, which is there.
+        let daemon = place.try_daemon_with(&[], &[]).unwrap_or_else(|why| {
+            assert!(why.contains(&fresh), "killed at {n}: {why}");
+            changed += 1;
+            key.clone_from(&fresh);
+            std::fs::write(place.path("rotord.toml"), config_with(&key)).unwrap();
+            place.daemon()
+        });
+        assert_eq!(place.password("dev/admin"), FIRST, "killed at {n}");
+        assert_eq!(place.json(&["audit", "verify"]).0["ok"], true, "killed at {n}");
+        daemon.stop();
+        std::fs::remove_file(place.path("log")).unwrap();
+        if !dies {
+            assert_eq!(key, fresh, "without a crash it is done");
+            assert!(killed >= 4 && changed >= 2, "killed {killed} times, {changed} of them behind the change");
+            return;
+        }
+        killed += 1;
+    }
+    panic!("it never came to its end")
 }

@@ -263,6 +263,11 @@ impl Place {
 
     /// Starts the daemon, behind another program where `before` names one, and waits until it is ready.
     pub fn daemon_with(&self, before: &[&str], settings: &[(&str, &str)]) -> Daemon<'_> {
+        self.try_daemon_with(before, settings).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same, or why it did not get ready.
+    pub fn try_daemon_with(&self, before: &[&str], settings: &[(&str, &str)]) -> Result<Daemon<'_>, String> {
         let notify = self.path("notify");
         drop(std::fs::remove_file(&notify));
         let ready = UnixDatagram::bind(&notify).unwrap();
@@ -285,17 +290,16 @@ impl Place {
         loop {
             // A wait with a limit may also end because this process was stopped and went on (signal(7)).
             let why = match ready.recv(&mut buffer) {
-                Ok(length) if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") => return daemon,
+                Ok(length) if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") => return Ok(daemon),
                 Ok(_) => continue,
                 Err(error) => error,
             };
             let ended = daemon.process.try_wait().unwrap();
-            assert!(
-                ended.is_none() && begun.elapsed() < PATIENCE,
-                "the daemon did not get ready in {:?} ({why}; ended: {ended:?}): {}",
-                begun.elapsed(),
-                self.log()
-            );
+            let time = begun.elapsed();
+            if ended.is_some() || time > PATIENCE {
+                let log = self.log();
+                return Err(format!("the daemon did not get ready in {time:?} ({why}; ended: {ended:?}): {log}"));
+            }
         }
     }
 

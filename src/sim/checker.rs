@@ -30,6 +30,8 @@ pub(super) struct Memory {
     lost_commits: usize,
     /// The vault was restored.
     was_restored: bool,
+    /// It was rolled back: it knows nothing of it.
+    was_rolled_back: bool,
     outage: Outage,
     /// When a person asked for what logs in, and is not held back.
     asked: Vec<i64>,
@@ -124,9 +126,9 @@ impl Universe {
 
     /// The vault was restored from a backup of then, in true time since the beginning: what was counted since is gone, and
     /// the passwords that were sent since.
-    pub(super) fn restored(&self, taken: i64) {
+    pub(super) fn restored(&self, taken: i64, rolled_back: bool) {
         let memory = &mut *lock(&self.memory);
-        memory.was_restored = true;
+        (memory.was_restored, memory.was_rolled_back) = (true, memory.was_rolled_back || rolled_back);
         for (account, commits) in &mut memory.commits {
             let before = commits.len();
             commits.retain(|at| *at <= taken);
@@ -136,6 +138,12 @@ impl Universe {
             }
         }
         memory.refused.values_mut().for_each(|refused| refused.retain(|at| *at <= taken));
+    }
+
+    /// Whether the vault was rolled back, and the account had been changed since.
+    pub(super) fn is_forgotten(&self, account: &AccountName) -> bool {
+        let memory = lock(&self.memory);
+        memory.was_rolled_back && memory.lost.contains(account)
     }
 
     /// Whether the vault was restored.
@@ -213,8 +221,8 @@ impl Universe {
         };
         // Two steps have the same code once in a hundred million times.
         // A restored vault has forgotten what was used between the backup and the minute of the restore: a wrong clock may
-        // show that time again.
-        let forgotten = self.was_restored() && self.clock_was_wrong();
+        // show that time again. One that was rolled back does not know the minute either.
+        let forgotten = self.was_restored() && self.clock_was_wrong() || lock(&self.memory).was_rolled_back;
         match reserved(came) {
             0 => self.violation(format!("{device}/{user} got a code that was not reserved")),
             steps if steps < came && !forgotten => {

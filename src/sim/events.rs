@@ -64,7 +64,7 @@ pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, r
             everyone.iter().for_each(|account| universe.excuse(account));
         }
         Fault::DeviceDrifts => {
-            let drift = Rate { ppm: random.within(-1500, 1500), since: universe.on.now() };
+            let drift = Rate { ppm: random.within(-1500, 1500), since: universe.now() };
             universe.site(&device, |site| site.drift = drift);
             everyone_there().for_each(|account| universe.excuse(account));
         }
@@ -121,12 +121,13 @@ impl Universe {
         drop(core.store_secret(account.clone(), Kind::Password, Secret::new(truth), on_record(account)).await);
     }
 
-    /// The vault is lost, and made anew of a backup.
-    pub(super) fn restore(self: &Arc<Self>, taken: i64, backup: Backup) {
+    /// The vault is lost, and made anew of a backup; or the host's disk goes back to then, and the vault is as it was.
+    pub(super) fn restore(self: &Arc<Self>, taken: i64, backup: Backup, rolled_back: bool) {
         let now = SimTime(self.clone()).now();
-        self.tell(|| "the vault is restored from a backup".into());
-        self.restored(taken);
-        lock(&self.books).restore(backup, &now);
+        self.tell(|| format!("the vault is {}", if rolled_back { "rolled back" } else { "restored from a backup" }));
+        self.restored(taken, rolled_back);
+        let books = &mut lock(&self.books);
+        if rolled_back { books.roll_back_to(backup) } else { books.restore(backup, &now) }
     }
 }
 
@@ -274,7 +275,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 /// When what happens: a list of moments in true time, drawn at the start.
 pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 31] = [
+    let kinds: [(Fault, usize); 32] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -306,6 +307,7 @@ pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64,
         (Fault::PersonLogsIn, 4),
         (Fault::OperatorBacksUp, 2),
         (Fault::BackupRestored, 1),
+        (Fault::VaultRolledBack, 1),
     ];
     for (fault, most) in kinds {
         for _ in 0..random.below(most + 1) {

@@ -88,11 +88,13 @@ pub enum Fault {
     OperatorBacksUp,
     /// The vault is lost, and the last backup of it restored.
     BackupRestored,
+    /// The host's disk goes back to what it was at the last backup, as with a snapshot of a virtual machine.
+    VaultRolledBack,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -135,6 +137,7 @@ impl Fault {
         Self::PersonLogsIn,
         Self::OperatorBacksUp,
         Self::BackupRestored,
+        Self::VaultRolledBack,
     ];
 
     /// Its bit in a mask.

@@ -11,7 +11,7 @@ use russh::keys::{PrivateKey, PublicKey};
 use super::faults::Fault;
 use super::host::Rate;
 use super::shell::SimShell;
-use super::universe::{BEGIN, Universe};
+use super::universe::Universe;
 use crate::clock::Waiting;
 use crate::config::Device;
 use crate::device::{Ask, DeviceError, HostKeys, Link, Methods, Opened, Reply, Shell, Stream, Wire};
@@ -151,7 +151,7 @@ pub(super) struct Site {
 impl Site {
     /// What its clock shows at a true time, both in milliseconds since 1970.
     pub(super) fn clock(&self, now: i64) -> i64 {
-        now + self.skew + self.drift.gained(now - BEGIN)
+        now + self.skew + self.drift.gained(now)
     }
 }
 

@@ -134,15 +134,16 @@ pub fn run(plan: Plan) -> Ended {
                 universe.run(&mut Tasks::default(), universe.on.now() + pause, &mut order, || false);
                 life = start(&universe);
             }
-            Fault::BackupRestored => {
+            Fault::BackupRestored | Fault::VaultRolledBack => {
                 let Some((taken, backup)) = lock(&universe.backup).take() else { continue };
                 universe.struck(fault);
                 stop(&universe, &mut life, &mut order, false);
                 let pause = details.within(60_000, 2 * HOUR);
                 universe.run(&mut Tasks::default(), universe.on.now() + pause, &mut order, || false);
-                universe.restore(taken, backup);
+                let rolled_back = fault == Fault::VaultRolledBack;
+                universe.restore(taken, backup, rolled_back);
                 life = start(&universe);
-                if details.one_in(2) {
+                if !rolled_back && details.one_in(2) {
                     verify_all(&universe, &life);
                 }
             }
@@ -342,7 +343,8 @@ fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
     match phase {
         Phase::Idle if right => {}
         // Nobody looked since the device lost its configuration.
-        Phase::Idle if universe.is_excused(account) || universe.changed_late(account) => {}
+        Phase::Idle
+            if universe.is_excused(account) || universe.changed_late(account) || universe.is_forgotten(account) => {}
         Phase::Idle => universe.violation(format!("{account} is at rest with a password that is not the device's")),
         Phase::Quarantined if !known || universe.is_excused(account) => {}
         Phase::Quarantined => universe.violation(format!("{account} waits for a person without need: {why}")),

@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::executor::lock;
-use super::universe::{BEGIN, Universe};
+use super::universe::Universe;
 use crate::clock::{Time, Waiting};
 use crate::model::{BootId, Moment};
 
 /// The host on which the daemon runs. Its clocks are read all the time, and by one thread at a time: without a lock.
 #[derive(Debug)]
 pub(super) struct Host {
+    /// When true time begins, in milliseconds since 1970.
+    pub(super) begin: i64,
     boots: AtomicI64,
     booted: AtomicI64,
     /// Wall clock less true time, in milliseconds, when its rate last changed.
@@ -37,8 +39,9 @@ struct Past {
 
 impl Host {
     /// It came up an hour ago, and its clock is right.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(begin: i64) -> Self {
         Self {
+            begin,
             boots: AtomicI64::new(0),
             booted: AtomicI64::new(-3_600_000),
             error: AtomicI64::new(0),
@@ -66,7 +69,7 @@ impl Host {
     fn read(&self, now: i64) -> Moment {
         let fast = self.rate().gained(now);
         Moment {
-            wall_ms: BEGIN + now + self.error.load(Relaxed) + fast,
+            wall_ms: self.begin + now + self.error.load(Relaxed) + fast,
             boot: BootId::from(u128::from(self.boots.load(Relaxed).unsigned_abs())),
             since_boot_ms: now - self.booted.load(Relaxed) + self.gained.load(Relaxed) + fast,
         }

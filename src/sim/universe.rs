@@ -55,8 +55,9 @@ pub(super) struct Universe {
     pub(super) removed: Mutex<Vec<Arc<Account>>>,
 }
 
-/// True time begins here: 2026-01-05, a Monday, in milliseconds since 1970.
-pub(super) const BEGIN: i64 = 1_767_571_200_000;
+/// True time begins at one of these: 2026-01-05, a Monday, or half a day before Berlin's clocks go forward or back, in
+/// milliseconds since 1970.
+const BEGINS: [i64; 4] = [1_767_571_200_000, 1_767_571_200_000, 1_774_699_200_000, 1_792_843_200_000];
 
 impl Universe {
     pub(super) fn new(seed: u64, rates: Vec<usize>, sites: BTreeMap<String, Site>, config: Config, tell: bool) -> Self {
@@ -68,7 +69,7 @@ impl Universe {
             rates,
             calm: AtomicBool::new(false),
             sites: Mutex::new(sites),
-            host: Host::new(),
+            host: Host::new(BEGINS[Random::new(seed, 6).below(BEGINS.len())]),
             books: Mutex::default(),
             disk_full_until: AtomicI64::new(-1),
             audit_fails_until: AtomicI64::new(-1),
@@ -89,7 +90,7 @@ impl Universe {
 
     /// Milliseconds of true time since 1970.
     pub(super) fn now(&self) -> i64 {
-        BEGIN + self.on.now()
+        self.host.begin + self.on.now()
     }
 
     pub(super) fn draw(&self, from: i64, to: i64) -> i64 {

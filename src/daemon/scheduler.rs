@@ -1,7 +1,7 @@
 //! The scheduling loop: it sleeps until the next thing is due, or until something changed.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use crate::model::{AccountName, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::schedule::{Window, spread_offset_ms};
-use crate::vault::{VaultError, Waits};
+use crate::vault::{Firing, VaultError, Waits};
 
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
+/// How long a vault that fails is left alone, in milliseconds.
+const VAULT_PAUSE_MS: i64 = 5_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -52,7 +54,7 @@ pub async fn keep_schedule(core: Arc<Core>) {
             Ok(wake) => wake,
             Err(error) => {
                 tracing::error!(%error, "the vault cannot be used; no rotation starts until it can");
-                Some(5_000)
+                Some(VAULT_PAUSE_MS)
             }
         };
         agenda.start_due(&core).await;
@@ -70,7 +72,8 @@ pub async fn keep_schedule(core: Arc<Core>) {
 }
 
 impl Agenda {
-    /// Builds the list anew where the config changed or the clock was set. Turns that were spread from a firing in the past stay.
+    /// Builds the list anew where the config changed or the clock was set. Turns of a firing in the past stay, as long as the
+    /// job has the account.
     async fn renew(&mut self, core: &Arc<Core>) -> Result<(), VaultError> {
         let config = core.config();
         let moment = core.clock.now();
@@ -90,27 +93,34 @@ impl Agenda {
             return Ok(());
         }
         let first = !self.started;
-        self.heap.retain(
-            |Reverse((_, due))| matches!(due, Due::Account { account, .. } if config.accounts.contains_key(account)),
-        );
+        self.heap.retain(|Reverse((_, due))| match due {
+            Due::Job(_) => false,
+            Due::Account { account, job } => {
+                let covers = config.jobs.get(&**job).is_some_and(|job| job.covers(account));
+                covers && config.accounts.contains_key(account)
+            }
+        });
         for job in config.jobs.values() {
             let now = core.clock.now().wall_ms;
             let name = job.name.clone();
-            let last = core
+            let firing = core
                 .vault
                 .call(move |tx| {
-                    let last = tx.job_last(&name)?;
+                    let firing = tx.firing(&name)?;
                     // A last firing a day in the future was stamped by a clock that has been set back.
-                    if last.is_none_or(|last| last > now + DAY_MS) {
-                        tx.set_job_last(&name, now)?;
+                    if firing.is_none_or(|firing| firing.last > now + DAY_MS) {
+                        tx.set_firing(&name, Firing { last: now, turned: None })?;
                     }
-                    Ok(last)
+                    Ok(firing)
                 })
                 .await?;
-            let missed = last
+            let missed = firing
                 .filter(|_| first && job.catch_up)
-                .and_then(|last| next_run(job, last, &config))
+                .and_then(|firing| next_run(job, firing.last, &config))
                 .filter(|at| *at <= now);
+            if let Some(firing) = firing.filter(|firing| first && missed.is_none() && firing.last <= now) {
+                self.resume(&config, job, firing, now);
+            }
             if let Some(at) = missed.or_else(|| next_run(job, now, &config)) {
                 self.heap.push(Reverse((at, Due::Job(job.name.as_str().into()))));
             }
@@ -123,17 +133,30 @@ impl Agenda {
         Ok(())
     }
 
+    /// After a start: the turns of the last firing that are yet to come, and those that came while the daemon was down, where the
+    /// job makes up for what was missed.
+    fn resume(&mut self, config: &Config, job: &Job, firing: Firing, now: i64) {
+        let Some(turned) = firing.turned else { return };
+        let from = if job.catch_up { turned } else { now.max(turned) };
+        let name: Arc<str> = job.name.as_str().into();
+        let turns =
+            config.targets_of(job).into_iter().map(|account| (turn(job, &account, firing.last, config), account));
+        let left = turns.filter(|(at, _)| *at > from);
+        self.heap.extend(left.map(|(at, account)| Reverse((at, Due::Account { account, job: name.clone() }))));
+    }
+
     async fn start_due(&mut self, core: &Arc<Core>) {
         let Some(config) = self.config.clone() else {
             return;
         };
+        let mut turns: BTreeMap<Arc<str>, Vec<(i64, AccountName)>> = BTreeMap::new();
         loop {
             let now = core.clock.now().wall_ms;
             if self.heap.peek().is_none_or(|Reverse((at, _))| *at > now) {
-                return;
+                break;
             }
             let Some(Reverse((at, due))) = self.heap.pop() else {
-                return;
+                break;
             };
             match due {
                 Due::Job(name) => {
@@ -146,11 +169,42 @@ impl Agenda {
                     }
                     self.fire(core, &config, job, now).await;
                 }
-                Due::Account { account, job } => {
-                    let action = config.jobs.get(&*job).map_or(JobAction::Rotate, |job| job.action);
-                    let reason = Some(format!("job {job}"));
-                    core.start_for_job(account, action, job, Trigger::Schedule, reason);
+                Due::Account { account, job } => turns.entry(job).or_default().push((at, account)),
+            }
+        }
+        for (name, turns) in turns {
+            if let Some(job) = config.jobs.get(&*name) {
+                self.begin_turns(core, job, name, turns).await;
+            }
+        }
+    }
+
+    /// Begins turns of a job's firing, unless an operator holds the job. That they were begun is on record first: a restart
+    /// begins none again.
+    async fn begin_turns(&mut self, core: &Arc<Core>, job: &Job, name: Arc<str>, turns: Vec<(i64, AccountName)>) {
+        let (asked, up_to) = (name.clone(), turns.iter().map(|(at, _)| *at).max());
+        let paused = core.vault.call(move |tx| {
+            if let Some(firing) = tx.firing(&asked)?.filter(|firing| firing.turned.is_some()) {
+                tx.set_firing(&asked, Firing { turned: firing.turned.max(up_to), ..firing })?;
+            }
+            tx.is_job_paused(&asked)
+        });
+        match paused.await {
+            Ok(false) => {
+                for (_, account) in turns {
+                    let reason = Some(format!("job {name}"));
+                    core.start_for_job(account, job.action, name.clone(), Trigger::Schedule, reason);
                 }
+            }
+            Ok(true) => {
+                tracing::info!(job = %name, accounts = turns.len(), "turns have come, and the job is held by an operator")
+            }
+            Err(error) => {
+                tracing::error!(job = %name, %error, "turns have come and the vault cannot be used");
+                let again = core.clock.now().wall_ms.saturating_add(VAULT_PAUSE_MS);
+                self.heap.extend(
+                    turns.into_iter().map(|(_, account)| Reverse((again, Due::Account { account, job: name.clone() }))),
+                );
             }
         }
     }
@@ -160,7 +214,7 @@ impl Agenda {
         let paused = core
             .vault
             .call(move |tx| {
-                tx.set_job_last(&name, now)?;
+                tx.set_firing(&name, Firing { last: now, turned: Some(now - 1) })?;
                 tx.is_job_paused(&name)
             })
             .await;
@@ -177,7 +231,7 @@ impl Agenda {
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
         let name: Arc<str> = job.name.as_str().into();
         for account in accounts {
-            let at = in_window(job, now + spread_offset_ms(&account, job.spread), config);
+            let at = turn(job, &account, now, config);
             self.heap.push(Reverse((at, Due::Account { account, job: name.clone() })));
         }
     }
@@ -187,6 +241,11 @@ impl Agenda {
 fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
     let after = DateTime::<Utc>::from_timestamp_millis(after)?;
     job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
+}
+
+/// When it is an account's turn in a firing, both in milliseconds since 1970.
+fn turn(job: &Job, account: &AccountName, fired: i64, config: &Config) -> i64 {
+    in_window(job, fired + spread_offset_ms(account, job.spread), config)
 }
 
 /// The first instant from `at` on at which a job's window is open, both in milliseconds since 1970.

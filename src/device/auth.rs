@@ -140,7 +140,7 @@ pub(super) async fn log_in<W: Watcher>(
     if let Some(risk) = exchange.risk.take() {
         let (aim, sent) = (exchange.aim, exchange.sent);
         if taken {
-            if !login.leads_on && on.breaker().took() {
+            if !login.leads_on && on.breaker().took(clock.now().since_boot_ms) {
                 tracing::info!(account = %login.account, "a login was taken: no login is held back any more");
             }
             let sure = login.prove && aim.by == By::Known;

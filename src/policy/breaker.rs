@@ -44,21 +44,21 @@ pub struct Breaker {
     open: Option<Open>,
     /// Devices at which one was let through since, as far as there were others: those go first.
     tried: BTreeSet<String>,
-    /// A login was taken: the host's clock, and what judges the codes, are not what a refusal comes from.
-    has_taken: bool,
+    /// When a login was last taken: then the host's clock, and what judges the codes, were not what a refusal comes from.
+    taken_ms: Option<i64>,
 }
 
 impl Breaker {
     /// A device took a login. Tells whether logins were held back until then.
-    pub fn took(&mut self) -> bool {
+    pub fn took(&mut self, now_ms: i64) -> bool {
         self.refused.clear();
         self.tried.clear();
-        self.has_taken = true;
+        self.taken_ms = Some(now_ms);
         self.open.take().is_some()
     }
 
     /// A device refused one. Tells whether others are held back from now on that were not before. One that was `expected`, since
-    /// the vault is an old one, restored, holds back nobody once any login was taken.
+    /// the vault is an old one, restored, holds back nobody for an hour after any login was taken.
     pub fn refused(&mut self, account: &AccountName, expected: bool, now_ms: i64) -> bool {
         if let Some(open) = &mut self.open {
             if open.trial {
@@ -66,7 +66,7 @@ impl Breaker {
             }
             return false;
         }
-        if expected && self.has_taken {
+        if expected && self.taken_ms.is_some_and(|at| now_ms - at < LONGEST_PAUSE_MS) {
             return false;
         }
         let known = |name: &AccountName| name.device_str() == account.device_str();
@@ -155,8 +155,8 @@ mod tests {
         assert_eq!(may_try(&mut breaker, 0), Ok(()));
         assert_eq!(refuse(&mut breaker, &FIVE[4..], 0), [true]);
         assert_eq!(may_try(&mut breaker, 1), Err(FIRST_PAUSE_MS - 1));
-        assert!(breaker.took(), "it is over with the first login that is taken");
-        assert_eq!((may_try(&mut breaker, 2), breaker.took()), (Ok(()), false));
+        assert!(breaker.took(0), "it is over with the first login that is taken");
+        assert_eq!((may_try(&mut breaker, 2), breaker.took(0)), (Ok(()), false));
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
     fn a_login_that_is_taken_in_between_begins_the_count_anew() {
         let mut breaker = Breaker::default();
         refuse(&mut breaker, &FIVE[..4], 0);
-        assert!(!breaker.took());
+        assert!(!breaker.took(0));
         assert_eq!(refuse(&mut breaker, &FIVE[1..], 0), [false; 4]);
     }
 
@@ -183,8 +183,11 @@ mod tests {
         let mut breaker = Breaker::default();
         let expected = |breaker: &mut Breaker| FIVE.map(|name| breaker.refused(&account(name), true, 0));
         assert_eq!(expected(&mut breaker), [false, false, false, false, true], "it may be the host's clock");
-        assert!(breaker.took());
+        assert!(breaker.took(0));
         assert_eq!(expected(&mut breaker), [false; 5]);
+        let later = FIVE.map(|name| breaker.refused(&account(name), true, LONGEST_PAUSE_MS));
+        assert_eq!(later, [false, false, false, false, true], "in an hour all may be different");
+        breaker.took(0);
         assert_eq!(refuse(&mut breaker, &FIVE[..4], 0), [false; 4]);
         assert_eq!(refuse(&mut breaker, &FIVE[4..], 0), [true], "those of others count as before");
     }
@@ -213,7 +216,7 @@ mod tests {
         let later = Err(FIRST_PAUSE_MS + TRIAL_MS);
         assert_eq!(told, [Err(FIRST_PAUSE_MS), later, later, later]);
         assert_eq!((may_begin(&mut breaker, FIRST_PAUSE_MS), may_try(&mut breaker, FIRST_PAUSE_MS)), (Ok(()), Ok(())));
-        assert!(breaker.took());
+        assert!(breaker.took(0));
         assert_eq!(may_begin(&mut breaker, FIRST_PAUSE_MS + TRIAL_MS), Ok(()));
     }
 

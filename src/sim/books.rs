@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{AccountName, Moment, Secret};
 use crate::rotation::{Doubt, Phase, Which};
 use crate::totp::{Pick, Seed, Skew, WINDOW, Wanted, pick_step};
-use crate::vault::{AccountRow, HostKeyRow, restored_from};
+use crate::vault::{AccountRow, Firing, HostKeyRow, restored_from};
 
 #[derive(Debug, Clone)]
 pub(super) struct Version {
@@ -208,7 +208,7 @@ pub(super) struct Books {
     pub(super) used: BTreeSet<(Arc<[u8]>, u64)>,
     /// In the order in which they were used.
     pub(super) used_order: Vec<Used>,
-    pub(super) jobs: BTreeMap<String, i64>,
+    pub(super) jobs: BTreeMap<String, Firing>,
     pub(super) clocks: BTreeMap<String, Skew>,
     pub(super) paused_jobs: BTreeSet<String>,
     pub(super) log: Vec<Noted>,
@@ -226,7 +226,7 @@ pub(super) struct Backup {
     accounts: Vec<Book>,
     used: BTreeSet<(Arc<[u8]>, u64)>,
     used_order: Vec<Used>,
-    jobs: BTreeMap<String, i64>,
+    jobs: BTreeMap<String, Firing>,
     clocks: BTreeMap<String, Skew>,
     paused_jobs: BTreeSet<String>,
     host_keys: BTreeMap<String, Vec<HostKeyRow>>,
@@ -237,7 +237,7 @@ pub(super) struct Backup {
 struct Before {
     accounts: Vec<(AccountName, Option<Book>)>,
     used: usize,
-    jobs: Vec<(String, Option<i64>)>,
+    jobs: Vec<(String, Option<Firing>)>,
     clocks: Vec<(String, Option<Skew>)>,
     paused_jobs: Vec<(String, bool)>,
     log: usize,
@@ -287,8 +287,8 @@ impl Books {
         pick_step(now.wall_ms, seed.period(), wanted, |step| self.used.contains(&(key.clone(), step)))
     }
 
-    pub(super) fn set_job(&mut self, job: &str, at: i64) {
-        let before = self.jobs.insert(job.to_owned(), at);
+    pub(super) fn set_job(&mut self, job: &str, firing: Firing) {
+        let before = self.jobs.insert(job.to_owned(), firing);
         self.before.jobs.push((job.to_owned(), before));
     }
 

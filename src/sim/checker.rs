@@ -28,6 +28,8 @@ pub(super) struct Memory {
     lost: BTreeSet<AccountName>,
     /// Commit points that went with a vault.
     lost_commits: usize,
+    /// Accounts in doubt since the vault was restored: what is refused of them says nothing of the others.
+    in_doubt: BTreeSet<AccountName>,
     /// The vault was restored.
     was_restored: bool,
     /// It was rolled back: it knows nothing of it.
@@ -129,6 +131,9 @@ impl Universe {
     pub(super) fn restored(&self, taken: i64, rolled_back: bool) {
         let memory = &mut *lock(&self.memory);
         (memory.was_restored, memory.was_rolled_back) = (true, memory.was_rolled_back || rolled_back);
+        if !rolled_back {
+            memory.in_doubt = lock(&self.config).accounts.keys().cloned().collect();
+        }
         for (account, commits) in &mut memory.commits {
             let before = commits.len();
             commits.retain(|at| *at <= taken);
@@ -138,6 +143,11 @@ impl Universe {
             }
         }
         memory.refused.values_mut().for_each(|refused| refused.retain(|at| *at <= taken));
+    }
+
+    /// An account is at rest, or waits for a person.
+    pub(super) fn found_out(&self, account: &AccountName) {
+        lock(&self.memory).in_doubt.remove(account);
     }
 
     /// Whether the vault was rolled back, and the account had been changed since.
@@ -255,7 +265,7 @@ impl Universe {
     pub(super) fn refusal_told(&self, device: &str, user: &str) {
         let Some(account) = Self::account(device, user) else { return };
         let memory = &mut *lock(&self.memory);
-        if memory.lost.contains(&account) {
+        if memory.in_doubt.contains(&account) {
             return;
         }
         let outage = &mut memory.outage;
@@ -282,7 +292,7 @@ impl Universe {
         let now = self.on.now();
         let memory = &mut *lock(&self.memory);
         let Some(since) =
-            memory.outage.since.filter(|_| !memory.outage.told.contains(account) && !memory.lost.contains(account))
+            memory.outage.since.filter(|_| !memory.outage.told.contains(account) && !memory.in_doubt.contains(account))
         else {
             return;
         };
@@ -332,6 +342,12 @@ impl Universe {
     /// The cap is edited: what began under the one before may still end.
     pub(super) fn cap_was(&self, cap: u32) {
         lock(&self.memory).caps.push((self.on.now(), cap));
+    }
+
+    /// Whether the account passed a commit point in the last so many milliseconds.
+    pub(super) fn was_changed_within(&self, account: &AccountName, ms: i64) -> bool {
+        let memory = lock(&self.memory);
+        memory.commits.get(account).and_then(|commits| commits.last()).is_some_and(|at| self.on.now() - at < ms)
     }
 
     /// How many commit points were passed in all.

@@ -13,8 +13,8 @@ use crate::policy::restamp;
 use crate::rotation::{Doubt, Persist, Phase, Which};
 use crate::totp::{Pick, Seed, Skew, Wanted};
 use crate::vault::{
-    AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation, Secrets, Trail,
-    Transition, Transitions, VaultError, Waits,
+    AccountRow, AttemptRow, Firing, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation, Secrets,
+    Trail, Transition, Transitions, VaultError, Waits,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -116,12 +116,12 @@ impl Records for Pages<'_> {
         Ok(())
     }
 
-    fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
+    fn firing(&self, job: &str) -> Result<Option<Firing>, VaultError> {
         Ok(self.0.borrow().jobs.get(job).copied())
     }
 
-    fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
-        self.0.borrow_mut().set_job(job, at);
+    fn set_firing(&self, job: &str, firing: Firing) -> Result<(), VaultError> {
+        self.0.borrow_mut().set_job(job, firing);
         Ok(())
     }
 

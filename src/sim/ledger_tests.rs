@@ -65,7 +65,10 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         }
         20 => format!("{:?}", tx.clock_was_set(now)),
         21 => format!("{:?}", tx.forget_old(now)),
-        22 => format!("{:?}", (tx.set_job_last("j", now.wall_ms), tx.set_job_paused("j", n.is_multiple_of(2)))),
+        22 => {
+            let firing = Firing { last: now.wall_ms, turned: n.is_multiple_of(3).then_some(now.wall_ms + 1) };
+            format!("{:?}", (tx.set_firing("j", firing), tx.set_job_paused("j", n.is_multiple_of(2))))
+        }
         23 => {
             let device = name.device();
             let phase_ms = n.is_multiple_of(2).then_some(i64::from(n));
@@ -89,7 +92,7 @@ const RESTORE: u8 = 26;
 fn look(tx: &dyn Ledger, now: &Moment) -> Result<String, VaultError> {
     let Waits { mut due, next_in_ms } = tx.waiting(now, 20 * 86_400_000)?;
     due.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut seen = format!("{due:?} {next_in_ms:?} {:?} {:?}", tx.job_last("j")?, tx.is_job_paused("j")?);
+    let mut seen = format!("{due:?} {next_in_ms:?} {:?} {:?}", tx.firing("j")?, tx.is_job_paused("j")?);
     for n in 0..2 {
         let name = account(n);
         let row = tx.account(&name)?;

@@ -269,6 +269,9 @@ impl Universe {
                 if doubted && *after == Phase::Idle {
                     self.check_proved(account);
                 }
+                if matches!(after, Phase::Idle | Phase::Quarantined) {
+                    self.found_out(account);
+                }
             }
         }
         if self.dies_now() {

@@ -23,7 +23,7 @@ pub use backup::{Backup, BackupHead, Snapshot, hand_over};
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};
 pub use ledger::{Call, Carrier, Ledger, Trail};
-pub use records::{AccountRow, AttemptRow, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records, Waits};
+pub use records::{AccountRow, AttemptRow, Firing, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records, Waits};
 pub use secrets::{Kind, Secrets};
 pub use store::Vault;
 pub use transitions::{KEPT, Refusal, Reservation, Transition, Transitions};

@@ -95,6 +95,15 @@ fn parse_phase(text: &str) -> Option<Phase> {
     plain.into_iter().chain(doubts).find(|phase| phase_text(*phase) == text)
 }
 
+/// The last firing of a job, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Firing {
+    /// When it was, or since when the job is known.
+    pub last: i64,
+    /// Up to when the turns of its accounts were begun; `None` where it has none, since it was no firing.
+    pub turned: Option<i64>,
+}
+
 /// What rotord goes on with by itself.
 #[derive(Debug, Clone, Default)]
 pub struct Waits {
@@ -271,17 +280,17 @@ pub trait Records {
     /// SQLite failed.
     fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError>;
 
-    /// When a job last fired, in milliseconds since 1970.
+    /// When a job last fired, and how far its turns are.
     ///
     /// # Errors
     /// SQLite failed.
-    fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError>;
+    fn firing(&self, job: &str) -> Result<Option<Firing>, VaultError>;
 
-    /// Records that a job fired.
+    /// Records that.
     ///
     /// # Errors
     /// SQLite failed.
-    fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError>;
+    fn set_firing(&self, job: &str, firing: Firing) -> Result<(), VaultError>;
 
     /// Records the end of an attempt, its start included where it has none yet. Of each account the last
     /// [`KEPT_ATTEMPTS`] are kept: the audit log has them all.
@@ -427,12 +436,16 @@ impl Records for Tx<'_> {
         Ok(())
     }
 
-    fn job_last(&self, job: &str) -> Result<Option<i64>, VaultError> {
-        Ok(self.connection.query_row("SELECT last FROM job WHERE name = ?1", [job], |row| row.get(0)).optional()?)
+    fn firing(&self, job: &str) -> Result<Option<Firing>, VaultError> {
+        let firing = |row: &rusqlite::Row<'_>| Ok(Firing { last: row.get(0)?, turned: row.get(1)? });
+        let mut statement = self.connection.prepare_cached("SELECT last, turned FROM job WHERE name = ?1")?;
+        Ok(statement.query_row([job], firing).optional()?)
     }
 
-    fn set_job_last(&self, job: &str, at: i64) -> Result<(), VaultError> {
-        self.connection.execute("INSERT OR REPLACE INTO job (name, last) VALUES (?1, ?2)", params![job, at])?;
+    fn set_firing(&self, job: &str, firing: Firing) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO job (name, last, turned) VALUES (?1, ?2, ?3)")?
+            .execute(params![job, firing.last, firing.turned])?;
         Ok(())
     }
 

@@ -346,7 +346,7 @@ pub const KEYS: &[Key] = &[
         SWITCH,
         Means("false"),
         "true",
-        "one run after a time that was missed while the daemon was down",
+        "one run after a time, or after an account's turn in the spread, that was missed while the daemon was down",
     ),
     key(
         JOB,

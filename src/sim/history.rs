@@ -405,3 +405,7 @@ fn ended(universe: &Arc<Universe>, plan: Plan) -> Ended {
     let story = lock(&universe.story).take().unwrap_or_default();
     Ended { violation: universe.violated(), story, coverage }
 }
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod schedule_tests;

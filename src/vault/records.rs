@@ -437,7 +437,7 @@ impl Records for Tx<'_> {
     }
 
     fn firing(&self, job: &str) -> Result<Option<Firing>, VaultError> {
-        let firing = |row: &rusqlite::Row<'_>| Ok(Firing { last: row.get(0)?, turned: row.get(1)? });
+        let firing = |row: &Row<'_>| Ok(Firing { last: row.get(0)?, turned: row.get(1)? });
         let mut statement = self.connection.prepare_cached("SELECT last, turned FROM job WHERE name = ?1")?;
         Ok(statement.query_row([job], firing).optional()?)
     }

@@ -159,7 +159,7 @@ async fn a_restore_drops_what_never_left_and_keeps_what_may_have() {
     let sent = Some("sent".to_owned());
     let then = restored(&place, &vault).await;
     assert_eq!(both(&then).await, (Phase::Quarantined, sent.clone(), 2));
-    std::fs::remove_dir_all(place.folder.path().join("restored")).unwrap();
+    fs::remove_dir_all(place.folder.path().join("restored")).unwrap();
     // A device may come to what was sent and taken back, also after the backup.
     put(&vault, Persist::Quarantine, None).await;
     put(&vault, Persist::Revert, None).await;

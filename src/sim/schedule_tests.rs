@@ -1,0 +1,155 @@
+//! The scheduler in simulated time: whose turn comes when, through restarts and edits.
+
+use super::*;
+use crate::config::{Job, JobAction};
+use crate::schedule::{Crontab, spread_offset_ms};
+
+const HALF_PAST_TWO: i64 = 2 * HOUR + HOUR / 2;
+
+/// A fleet where nothing fails, and a job over all of it at half past two, spread over four hours.
+struct Night {
+    universe: Arc<Universe>,
+    life: Life,
+    order: Random,
+}
+
+impl Night {
+    fn new(edit: impl Fn(&mut Job)) -> Self {
+        let seed = 7;
+        let Fleet { mut config, mut sites } = fleet(&mut Random::new(seed, 0));
+        for account in config.accounts.values_mut() {
+            let account = Arc::make_mut(account);
+            account.after = None;
+            let policy = Arc::make_mut(&mut account.policy);
+            (policy.attempts, policy.min_age, policy.max_changes_per_day) = (1, Duration::ZERO, 2);
+        }
+        sites.values_mut().for_each(|site| (site.skew, site.always_off, site.strict) = (0, 0, false));
+        config.daemon.timezone = chrono_tz::UTC;
+        let mut job = Job {
+            name: "nightly".into(),
+            schedule_text: "30 2 * * *".into(),
+            schedule: Crontab::parse("30 2 * * *").unwrap(),
+            accounts: vec!["*".into()],
+            spread: Duration::from_secs(4 * 3600),
+            window: None,
+            action: JobAction::Rotate,
+            on_signal: false,
+            catch_up: false,
+        };
+        edit(&mut job);
+        config.jobs = BTreeMap::from([(job.name.clone(), Arc::new(job))]);
+        let universe = Arc::new(Universe::new(seed, vec![0; Fault::ALL.len()], sites, config, false));
+        assert_eq!(universe.host.begin % DAY_MS, 0, "it begins at midnight");
+        universe.calm_down();
+        let life = start(&universe);
+        import(&universe, &life);
+        Self { universe, life, order: Random::new(seed, 2) }
+    }
+
+    fn until(&mut self, at: i64) {
+        self.universe.run(&mut self.life.tasks, at, &mut self.order, || false);
+        assert_eq!(self.universe.violated(), None);
+    }
+
+    fn stop(&mut self) {
+        stop(&self.universe, &mut self.life, &mut self.order, true);
+    }
+
+    fn down_until(&mut self, at: i64) {
+        self.universe.run(&mut Tasks::default(), at, &mut self.order, || false);
+        self.life = start(&self.universe);
+    }
+
+    fn accounts(&self) -> Vec<AccountName> {
+        lock(&self.universe.config).accounts.keys().cloned().collect()
+    }
+
+    /// The accounts whose turn comes before a time, and the others.
+    fn before(&self, at: i64) -> (Vec<AccountName>, Vec<AccountName>) {
+        let spread = Duration::from_secs(4 * 3600);
+        self.accounts().into_iter().partition(|name| HALF_PAST_TWO + spread_offset_ms(name, spread) < at)
+    }
+
+    /// How often a rotation of an account was begun.
+    fn begun(&self, account: &AccountName) -> usize {
+        let books = lock(&self.universe.books);
+        let begun = |noted: &&crate::sim::books::Noted| {
+            noted.event == "rotation.start" && noted.account.as_ref() == Some(account)
+        };
+        books.log.iter().filter(begun).count()
+    }
+
+    fn all_begun(&self, accounts: &[AccountName], times: usize) {
+        assert!(!accounts.is_empty(), "a test of nobody");
+        for account in accounts {
+            assert_eq!(self.begun(account), times, "{account}");
+        }
+    }
+}
+
+#[test]
+fn turns_that_are_yet_to_come_outlive_a_restart_and_none_comes_twice() {
+    let mut night = Night::new(|_| {});
+    night.until(4 * HOUR);
+    let (early, late) = night.before(4 * HOUR);
+    night.all_begun(&early, 1);
+    night.all_begun(&late, 0);
+    night.stop();
+    night.down_until(4 * HOUR + 1000);
+    night.until(8 * HOUR);
+    night.all_begun(&night.accounts(), 1);
+}
+
+#[test]
+fn turns_that_came_while_the_daemon_was_down_are_made_up_for_where_the_job_says_so() {
+    for catch_up in [false, true] {
+        let mut night = Night::new(|job| job.catch_up = catch_up);
+        night.until(HALF_PAST_TWO + 1000);
+        night.stop();
+        night.down_until(4 * HOUR);
+        let (early, late) = night.before(4 * HOUR);
+        night.until(8 * HOUR);
+        night.all_begun(&early, usize::from(catch_up));
+        night.all_begun(&late, 1);
+    }
+}
+
+#[test]
+fn a_job_that_never_fired_has_no_turns_after_a_restart() {
+    let mut night = Night::new(|job| job.catch_up = true);
+    night.until(HOUR);
+    night.stop();
+    night.down_until(HOUR + 1000);
+    night.until(HALF_PAST_TWO - 1000);
+    night.all_begun(&night.accounts(), 0);
+}
+
+#[test]
+fn turns_end_with_their_job_and_are_held_with_it() {
+    for held in [false, true] {
+        let mut night = Night::new(|_| {});
+        night.until(4 * HOUR);
+        let (early, late) = night.before(4 * HOUR);
+        if held {
+            let core = night.life.core.clone();
+            let pause = async move { drop(core.vault.call(|tx| tx.set_job_paused("nightly", true)).await) };
+            night.universe.on.spawn(Box::pin(pause));
+        } else {
+            lock(&night.universe.config).jobs.clear();
+            night.life.core.adopt(lock(&night.universe.config).clone());
+        }
+        night.until(8 * HOUR);
+        night.all_begun(&early, 1);
+        night.all_begun(&late, 0);
+    }
+}
+
+#[test]
+fn a_verify_job_that_is_taken_out_of_the_config_changes_no_password() {
+    let mut night = Night::new(|job| job.action = JobAction::Verify);
+    night.until(4 * HOUR);
+    lock(&night.universe.config).jobs.clear();
+    night.life.core.adopt(lock(&night.universe.config).clone());
+    night.until(8 * HOUR);
+    night.all_begun(&night.accounts(), 0);
+}

@@ -183,9 +183,9 @@ fn import(universe: &Arc<Universe>, life: &Life) {
 
 /// As the manual has it after a restore: a person asks for a look at every account.
 fn verify_all(universe: &Arc<Universe>, life: &Life) {
-    for account in lock(&universe.config).accounts.keys().cloned() {
+    for account in lock(&universe.config).accounts.keys() {
         universe.person_asks();
-        let core = life.core.clone();
+        let (core, account) = (life.core.clone(), account.clone());
         universe.on.spawn(Box::pin(async move { drop(core.verify(&account, None, None).await) }));
     }
 }

@@ -163,25 +163,31 @@ impl Agenda {
                     let Some(job) = config.jobs.get(&*name) else {
                         continue;
                     };
-                    // From now on, not from when it was due: a clock that leapt ahead fires once, not a thousand times.
-                    if let Some(next) = next_run(job, now.max(at), &config) {
-                        self.heap.push(Reverse((next, Due::Job(name.clone()))));
-                    }
-                    self.fire(core, &config, job, now).await;
+                    let next = match self.fire(core, &config, job, now).await {
+                        // From now on, not from when it was due: a clock that leapt ahead fires once, not a thousand times.
+                        Ok(()) => next_run(job, now.max(at), &config),
+                        Err(error) => {
+                            tracing::error!(job = %name, %error, "the job is due and the vault cannot be used");
+                            Some(now.saturating_add(VAULT_PAUSE_MS))
+                        }
+                    };
+                    self.heap.extend(next.map(|at| Reverse((at, Due::Job(name)))));
                 }
                 Due::Account { account, job } => turns.entry(job).or_default().push((at, account)),
             }
         }
         for (name, turns) in turns {
+            // A job's turns end with it.
             if let Some(job) = config.jobs.get(&*name) {
-                self.begin_turns(core, job, name, turns).await;
+                self.begin_turns(core, &config, job, turns).await;
             }
         }
     }
 
     /// Begins turns of a job's firing, unless an operator holds the job. That they were begun is on record first: a restart
     /// begins none again.
-    async fn begin_turns(&mut self, core: &Arc<Core>, job: &Job, name: Arc<str>, turns: Vec<(i64, AccountName)>) {
+    async fn begin_turns(&mut self, core: &Arc<Core>, config: &Config, job: &Job, turns: Vec<(i64, AccountName)>) {
+        let name: Arc<str> = job.name.as_str().into();
         let (asked, up_to) = (name.clone(), turns.iter().map(|(at, _)| *at).max());
         let paused = core.vault.call(move |tx| {
             if let Some(firing) = tx.firing(&asked)?.filter(|firing| firing.turned.is_some()) {
@@ -201,7 +207,7 @@ impl Agenda {
             }
             Err(error) => {
                 tracing::error!(job = %name, %error, "turns have come and the vault cannot be used");
-                let again = core.clock.now().wall_ms.saturating_add(VAULT_PAUSE_MS);
+                let again = in_window(job, core.clock.now().wall_ms.saturating_add(VAULT_PAUSE_MS), config);
                 self.heap.extend(
                     turns.into_iter().map(|(_, account)| Reverse((again, Due::Account { account, job: name.clone() }))),
                 );
@@ -209,23 +215,16 @@ impl Agenda {
         }
     }
 
-    async fn fire(&mut self, core: &Arc<Core>, config: &Config, job: &Arc<Job>, now: i64) {
+    async fn fire(&mut self, core: &Arc<Core>, config: &Config, job: &Arc<Job>, now: i64) -> Result<(), VaultError> {
         let name = job.name.clone();
-        let paused = core
-            .vault
-            .call(move |tx| {
-                tx.set_firing(&name, Firing { last: now, turned: Some(now - 1) })?;
-                tx.is_job_paused(&name)
-            })
-            .await;
-        match paused {
-            Ok(false) => {}
-            Ok(true) => {
-                return tracing::info!(job = %job.name, "the job is due and held by an operator");
-            }
-            Err(error) => {
-                return tracing::error!(job = %job.name, %error, "the job is due and the vault cannot be used");
-            }
+        let fired = core.vault.call(move |tx| {
+            let paused = tx.is_job_paused(&name)?;
+            tx.set_firing(&name, Firing { last: now, turned: (!paused).then_some(now - 1) })?;
+            Ok(!paused)
+        });
+        if !fired.await? {
+            tracing::info!(job = %job.name, "the job is due and held by an operator");
+            return Ok(());
         }
         let accounts = config.targets_of(job);
         tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
@@ -234,6 +233,7 @@ impl Agenda {
             let at = turn(job, &account, now, config);
             self.heap.push(Reverse((at, Due::Account { account, job: name.clone() })));
         }
+        Ok(())
     }
 }
 

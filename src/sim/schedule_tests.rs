@@ -153,3 +153,32 @@ fn a_verify_job_that_is_taken_out_of_the_config_changes_no_password() {
     night.until(8 * HOUR);
     night.all_begun(&night.accounts(), 0);
 }
+
+#[test]
+fn what_is_due_while_the_vault_cannot_be_written_begins_once_it_can_and_once() {
+    let mut night = Night::new(|_| {});
+    night.until(HALF_PAST_TWO - 1000);
+    night.universe.disk_full_for(60_000);
+    night.until(4 * HOUR);
+    night.universe.disk_full_for(HOUR / 2);
+    night.until(9 * HOUR);
+    night.all_begun(&night.accounts(), 1);
+}
+
+#[test]
+fn a_firing_that_was_held_has_no_turns_after_a_restart() {
+    let mut night = Night::new(|job| job.catch_up = true);
+    let core = night.life.core.clone();
+    let pause = |paused| {
+        let core = core.clone();
+        Box::pin(async move { drop(core.vault.call(move |tx| tx.set_job_paused("nightly", paused)).await) })
+    };
+    night.universe.on.spawn(pause(true));
+    night.until(3 * HOUR);
+    night.universe.on.spawn(pause(false));
+    night.until(4 * HOUR);
+    night.stop();
+    night.down_until(4 * HOUR + 1000);
+    night.until(8 * HOUR);
+    night.all_begun(&night.accounts(), 0);
+}

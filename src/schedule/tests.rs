@@ -132,6 +132,13 @@ fn perhaps_near_a_change(start: i64, near: Option<usize>, within: i64) -> DateTi
     Utc.timestamp_opt(start, 0).unwrap()
 }
 
+#[test]
+fn a_window_opens_again_where_the_clocks_go_back_into_it() {
+    let window = Window::parse("02:00-01:01").unwrap();
+    let at = window.next_open(utc("2026-11-01T05:01:00Z"), chrono_tz::America::New_York);
+    assert_eq!(at, utc("2026-11-01T06:00:00Z"), "at one o'clock, for the second time");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]

@@ -41,28 +41,36 @@ impl Window {
 
     /// `at` where the window is open then, else the instant at which it next opens.
     #[must_use]
-    pub fn next_open(&self, at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-        if self.contains(at, zone) {
-            return at;
+    pub fn next_open(&self, mut at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
+        while !self.contains(at, zone) {
+            let wait = self.from - at.with_timezone(&zone).time();
+            let wait = if wait < TimeDelta::zero() { wait + TimeDelta::days(1) } else { wait };
+            let Some(opens) = at.checked_add_signed(wait) else { return at };
+            match change(zone, at, opens) {
+                None => return opens,
+                // The zone's clocks change before that, and may do so into the window, or past its begin.
+                Some(changed) => at = changed,
+            }
         }
-        let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
-        let wait = self.from - at.with_timezone(&zone).time();
-        let wait = if wait < TimeDelta::zero() { wait + TimeDelta::days(1) } else { wait };
-        if let Some(opens) = at.checked_add_signed(wait).filter(|opens| offset(*opens) == offset(at)) {
-            return opens;
-        }
-        // The zone's clocks change before that.
-        let minute = at.timestamp().div_euclid(60) * 60;
-        let instant = |n: i64| DateTime::from_timestamp(minute, 0)?.checked_add_signed(TimeDelta::minutes(n));
-        let open = |n: &i64| instant(*n).is_some_and(|instant| self.contains(instant, zone));
-        // Two days of minutes find every opening, whatever the clocks do in between; a window that is not short is not
-        // stepped over in strides.
-        let length = (self.to - self.from).num_minutes().rem_euclid(24 * 60);
-        let stride = if length > 180 { 30 } else { 1 };
-        let found = (1..=2 * 24 * 60).step_by(stride).find(open);
-        let first = found.and_then(|n| ((n - 29).max(1)..=n).find(open));
-        first.and_then(instant).unwrap_or(at)
+        at
     }
+}
+
+/// The first second at which a zone's clocks show another offset than at `from`, where they do at `to`.
+fn change(zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let offset = |second: i64| {
+        DateTime::from_timestamp(second, 0).map(|at| zone.offset_from_utc_datetime(&at.naive_utc()).fix())
+    };
+    let (mut before, mut behind) = (from.timestamp(), to.timestamp());
+    let same = offset(before);
+    if offset(behind) == same {
+        return None;
+    }
+    while behind - before > 1 {
+        let middle = before + (behind - before) / 2;
+        if offset(middle) == same { before = middle } else { behind = middle }
+    }
+    DateTime::from_timestamp(behind, 0)
 }
 
 /// The account's place in a spread: the same on every run, and even over a fleet.

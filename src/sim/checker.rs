@@ -126,14 +126,15 @@ impl Universe {
         lock(&self.memory).mistyped.insert(account.clone());
     }
 
-    /// The vault was restored from a backup of then, in true time since the beginning: what was counted since is gone, and
+    /// The vault is one of a backup of then, in true time since the beginning: what was counted since is gone, and
     /// the passwords that were sent since.
     pub(super) fn restored(&self, taken: i64, rolled_back: bool) {
         let memory = &mut *lock(&self.memory);
         (memory.was_restored, memory.was_rolled_back) = (true, memory.was_rolled_back || rolled_back);
-        if !rolled_back {
-            memory.in_doubt = lock(&self.config).accounts.keys().cloned().collect();
-        }
+        // It may be as it was while another restore was looked into.
+        let books = lock(&self.books);
+        let in_doubt = books.accounts.iter().filter(|book| matches!(book.phase(), Phase::Uncertain(_)));
+        memory.in_doubt = in_doubt.map(|book| book.name.clone()).collect();
         for (account, commits) in &mut memory.commits {
             let before = commits.len();
             commits.retain(|at| *at <= taken);

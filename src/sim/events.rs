@@ -125,9 +125,11 @@ impl Universe {
     pub(super) fn restore(self: &Arc<Self>, taken: i64, backup: Backup, rolled_back: bool) {
         let now = SimTime(self.clone()).now();
         self.tell(|| format!("the vault is {}", if rolled_back { "rolled back" } else { "restored from a backup" }));
+        {
+            let books = &mut lock(&self.books);
+            if rolled_back { books.roll_back_to(backup) } else { books.restore(backup, &now) }
+        }
         self.restored(taken, rolled_back);
-        let books = &mut lock(&self.books);
-        if rolled_back { books.roll_back_to(backup) } else { books.restore(backup, &now) }
     }
 }
 

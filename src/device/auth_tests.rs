@@ -9,7 +9,7 @@ use crate::dialogue::Values;
 use crate::model::{AccountName, BootId, DeviceName};
 use crate::policy::Limit;
 use crate::template::Piece;
-use crate::totp::Seed;
+use crate::totp::{Seed, Skew};
 use crate::vault::{Vault, VaultKey};
 
 /// A clock that stands still unless it is moved.
@@ -216,6 +216,21 @@ async fn after_a_refusal_a_code_is_sent_at_the_time_in_its_step_at_which_one_was
         ended = free => panic!("{ended:?}"),
         waits = told.recv() => assert_eq!(waits, Some(WaitsFor::Step(Duration::from_secs(20)))),
     }
+}
+
+#[tokio::test]
+async fn while_a_clock_is_looked_for_it_is_noted_when_in_its_step_a_code_of_the_known_one_was_taken() {
+    let place = Place::new();
+    let aim = Aim::at(&place.device.name);
+    let taken = move |tx: &dyn Ledger| {
+        took(tx, &aim, Sent { ahead: 0, phase_ms: 887 }, false)?;
+        Ok(tx.skew(&aim.device)?.phase_ms)
+    };
+    assert_eq!(place.on.codes.vault.call(taken.clone()).await.unwrap(), None, "nothing was refused before");
+    let refused = Skew { tried: 1, ..Skew::default() };
+    let device = place.device.name.clone();
+    place.on.codes.vault.call(move |tx| tx.set_skew(&device, refused)).await.unwrap();
+    assert_eq!(place.on.codes.vault.call(taken).await.unwrap(), Some(887));
 }
 
 #[tokio::test]

@@ -20,7 +20,8 @@ type Queues = HashMap<SeedId, Arc<Queue<()>>>;
 /// The vault failed.
 pub(super) fn took(tx: &dyn Ledger, aim: &Aim, code: Sent, sure: bool) -> Result<Option<i64>, VaultError> {
     let known = tx.skew(&aim.device)?;
-    let news = known.took(code.ahead, sure, (aim.by != By::Known).then_some(code.phase_ms));
+    let refused_before = aim.by != By::Known || known.tried > 0;
+    let news = known.took(code.ahead, sure, refused_before.then_some(code.phase_ms));
     if let Some(skew) = news {
         tx.set_skew(&aim.device, skew)?;
     }

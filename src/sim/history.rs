@@ -113,6 +113,10 @@ pub fn run(plan: Plan) -> Ended {
     let rates = rates(&mut Random::new(plan.seed, 3), plan.without);
     let universe = Arc::new(Universe::new(plan.seed, rates, sites, config, plan.tell));
     let until = plan.days * DAY_MS;
+    for (name, site) in &*lock(&universe.sites) {
+        let (strict, off) = (if site.strict { "strict, " } else { "" }, site.always_off);
+        universe.tell(|| format!("{name}: {:?}, {strict}its clock is {off} ms off", site.asks));
+    }
     let agenda = agenda(&mut Random::new(plan.seed, 4), plan.without, until);
     let mut life = start(&universe);
     import(&universe, &life);

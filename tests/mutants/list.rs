@@ -294,22 +294,9 @@ pub const MUTANTS: &[Mutant] = &[
         "                        failure.refused = (!MUTANT || code.is_none()).then_some(",
     ),
     bug(
-        "a refused code says at once that the device's clock is off",
-        "src/device/codes.rs",
-        "    let looked = (*in_session ||",
-        "    let looked = (MUTANT || *in_session ||",
-    ),
-    bug(
         "codes of a session that a key opened look for no clock",
         "src/device/ssh.rs",
         "        let by = if code_taken && by",
         "        let by = if (code_taken || MUTANT) && by",
-    ),
-    bug(
-        "a password that was taken back is never tried again",
-        ACTS,
-        "        let later = self.taken_back().await?;",
-        "        if MUTANT { return None; }
-        let later = self.taken_back().await?;",
     ),
 ];

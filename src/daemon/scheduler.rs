@@ -137,12 +137,19 @@ impl Agenda {
     /// job makes up for what was missed.
     fn resume(&mut self, config: &Config, job: &Job, firing: Firing, now: i64) {
         let Some(turned) = firing.turned else { return };
-        let from = if job.catch_up { turned } else { now.max(turned) };
-        let name: Arc<str> = job.name.as_str().into();
-        let turns =
-            config.targets_of(job).into_iter().map(|account| (turn(job, &account, firing.last, config), account));
-        let left = turns.filter(|(at, _)| *at > from);
-        self.heap.extend(left.map(|(at, account)| Reverse((at, Due::Account { account, job: name.clone() }))));
+        self.add_turns(config, job, firing.last, if job.catch_up { turned } else { now.max(turned) });
+    }
+
+    /// The turns of a firing that come after an instant, both in milliseconds since 1970. How many accounts the job has.
+    fn add_turns(&mut self, config: &Config, job: &Job, fired: i64, after: i64) -> usize {
+        let accounts = config.targets_of(job);
+        let (count, name): (usize, Arc<str>) = (accounts.len(), job.name.as_str().into());
+        let turns = accounts.into_iter().map(|account| {
+            let at = in_window(job, fired + spread_offset_ms(&account, job.spread), config);
+            Reverse((at, Due::Account { account, job: name.clone() }))
+        });
+        self.heap.extend(turns.filter(|Reverse((at, _))| *at > after));
+        count
     }
 
     async fn start_due(&mut self, core: &Arc<Core>) {
@@ -226,13 +233,8 @@ impl Agenda {
             tracing::info!(job = %job.name, "the job is due and held by an operator");
             return Ok(());
         }
-        let accounts = config.targets_of(job);
-        tracing::info!(job = %job.name, accounts = accounts.len(), "job fires");
-        let name: Arc<str> = job.name.as_str().into();
-        for account in accounts {
-            let at = turn(job, &account, now, config);
-            self.heap.push(Reverse((at, Due::Account { account, job: name.clone() })));
-        }
+        let accounts = self.add_turns(config, job, now, now - 1);
+        tracing::info!(job = %job.name, accounts, "job fires");
         Ok(())
     }
 }
@@ -241,11 +243,6 @@ impl Agenda {
 fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
     let after = DateTime::<Utc>::from_timestamp_millis(after)?;
     job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
-}
-
-/// When it is an account's turn in a firing, both in milliseconds since 1970.
-fn turn(job: &Job, account: &AccountName, fired: i64, config: &Config) -> i64 {
-    in_window(job, fired + spread_offset_ms(account, job.spread), config)
 }
 
 /// The first instant from `at` on at which a job's window is open, both in milliseconds since 1970.

@@ -149,8 +149,7 @@ pub(super) async fn log_in<W: Watcher>(
                 watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
         } else if end.as_ref().is_err_and(DeviceError::may_be_refusal) {
-            let expected = login.restored;
-            if on.breaker().refused(&login.account, expected, clock.now().since_boot_ms) {
+            if on.breaker().refused(&login.account, login.restored, clock.now().since_boot_ms) {
                 tracing::error!("{}", HELD_BACK);
             }
             let looked = sent.filter(|_| aim.by != By::Known);

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use super::output::say;
-use crate::daemon::open_escrow;
-use crate::model::Secret;
+use crate::daemon::{Escrow, open_escrow};
+use crate::model::{AccountName, Secret};
 use crate::sealed::{OpenWith, RecoveryKey};
 use crate::vault::VaultKey;
 
@@ -23,12 +23,12 @@ pub(super) fn key_new(file: &std::path::Path, json: bool) -> Result<u8, Failure>
     Ok(0)
 }
 
-/// Writes a new file of mode 0600 and syncs it; never over one that exists.
 /// A file that was not there, for the user alone.
 pub(super) fn new_file(file: &std::path::Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
+/// Writes a new file of mode 0600 and syncs it; never over one that exists.
 pub(super) fn write_new(file: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
         let mut open = new_file(file)?;
@@ -63,13 +63,10 @@ pub(super) fn escrow_open(
 ) -> Result<u8, Failure> {
     let text = std::fs::read_to_string(identity)
         .map_err(|error| Failure::usage(format!("{}: {error}", identity.display())))?;
-    let mut slips =
-        open_escrow(path, &OpenWith::Identity(Secret::new(text))).map_err(|error| Failure::usage(error.to_string()))?;
-    slips.retain(|slip| account.is_none_or(|wanted| slip.account == wanted));
-    if !history {
-        let mut seen = std::collections::HashSet::new();
-        slips.retain(|slip| seen.insert(slip.account.clone()));
-    }
+    let account = account.map(AccountName::parse).transpose().map_err(|error| Failure::usage(error.to_string()))?;
+    let Escrow { passwords: slips, damaged } =
+        open_escrow(path, &OpenWith::Identity(Secret::new(text)), account.as_ref(), history)
+            .map_err(|error| Failure::usage(error.to_string()))?;
     if slips.is_empty() {
         return Err(Failure::usage("nothing of that is in escrow there"));
     }
@@ -78,11 +75,17 @@ pub(super) fn escrow_open(
             .iter()
             .map(|slip| serde_json::json!({ "account": slip.account, "time": slip.time, "attempt": slip.attempt, "password": slip.password.expose() }))
             .collect();
-        say!("{}", serde_json::json!({ "passwords": list }));
+        let damaged: Vec<_> = damaged.iter().map(ToString::to_string).collect();
+        say!("{}", serde_json::json!({ "passwords": list, "damaged": damaged }));
     } else {
         for slip in &slips {
             say!("{}  {}  sent after {}", slip.account, slip.password.expose(), slip.time);
         }
     }
-    Ok(0)
+    for slip in &damaged {
+        eprintln!(
+            "rotorctl: {slip}; an older password of this account, if one is shown, may not be the last that was sent"
+        );
+    }
+    Ok(u8::from(!damaged.is_empty()))
 }

@@ -145,7 +145,7 @@ pub const KEYS: &[Key] = &[
         "a folder",
         Says("nothing is in escrow"),
         "\"/mnt/other-disk/rotord\"",
-        "each new password is here, sealed to `recovery_key`, before it is sent; the unit for systemd must allow it with ReadWritePaths=",
+        "each new password is here, sealed to `recovery_key`, before it is sent; on another disk than `state_dir`. The unit for systemd must allow it with ReadWritePaths=",
     ),
     key(ACCESS, "viewer", NAMES, Means("[]"), "[\"@monitoring\"]", "may read status, history and the audit log"),
     key(

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::attempt::{Progress, Recorders};
+use super::escrow;
 use super::limits::Limits;
 use super::world::World;
 use crate::audit::Draft;
@@ -158,6 +159,7 @@ impl Core {
         let (config, problems) = Config::load(&self.path);
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let outcome = if let Some(config) = config {
+            escrow::prepare(&config);
             self.adopt(config);
             tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
             "in force"

@@ -1,9 +1,10 @@
 //! Escrow: each new password, sealed to the recovery key, is on another disk before it is sent. So even a vault that is
 //! destroyed loses none.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,20 @@ fn folder_of(escrow: &Path, account: &AccountName) -> PathBuf {
     escrow.join(name)
 }
 
+/// Makes the folder of escrow, where the config names one that is not there. Only as a config comes in force: later, a folder that
+/// is not there is that of a disk which is not mounted.
+pub(super) fn prepare(config: &Config) {
+    let Some(folder) = &config.escrow else { return };
+    let shown = folder.display();
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+        return tracing::error!(%error, "nothing can be put in escrow in {shown}: no password is changed until that is mended");
+    }
+    let disk = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    if disk(folder) == disk(&config.daemon.state_dir) {
+        tracing::warn!("the escrow in {shown} is on the same disk as the vault: whatever destroys that may take both");
+    }
+}
+
 /// Puts a new password in escrow, where the config names one. Returns once it is synced.
 pub(super) async fn put(
     config: &Config,
@@ -63,10 +78,10 @@ pub(super) async fn put(
     password: &Secret,
     wall_ms: i64,
 ) -> Result<(), String> {
-    let (Some(folder), Some(key)) = (config.escrow.clone(), config.recovery_key.clone()) else { return Ok(()) };
+    let (Some(escrow), Some(key)) = (config.escrow.clone(), config.recovery_key.clone()) else { return Ok(()) };
     let (account, attempt, password) = (account.clone(), attempt.to_owned(), password.clone());
-    let shown = folder.display().to_string();
-    let put = tokio::task::spawn_blocking(move || write(&folder, &key, &account, &attempt, &password, wall_ms));
+    let shown = escrow.display().to_string();
+    let put = tokio::task::spawn_blocking(move || write(&escrow, &key, &account, &attempt, &password, wall_ms));
     let failed =
         |why: String| format!("the new password could not be put in escrow in {shown}, so it was not sent: {why}");
     put.await.map_err(|error| failed(error.to_string()))?.map_err(failed)
@@ -86,52 +101,223 @@ fn write(
     let sealed = seal(&plain, &SealFor::Key(key.clone())).map_err(|error| error.to_string())?;
     let folder = folder_of(escrow, account);
     let write = || {
+        if !escrow.is_dir() {
+            return Err(io::Error::other("there is no such folder; is its disk mounted?"));
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let name = format!("{}-{attempt}.age", time.replace(':', "-"));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name))?;
+        let number = slips_of(&folder)?.last().map_or(0, |last| number_of(last)) + 1;
+        // A slip is whole or it is not there.
+        let unfinished = folder.join("unfinished");
+        if let Err(error) = fs::remove_file(&unfinished)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         file.write_all(&sealed)?;
         file.sync_all()?;
+        fs::rename(&unfinished, folder.join(format!("{number:08}-{}-{attempt}.age", time.replace(':', "-"))))?;
         File::open(&folder)?.sync_all()?;
         File::open(escrow)?.sync_all()
     };
-    write().map_err(|error: std::io::Error| error.to_string())?;
-    // The vault keeps as many; that an old one stays is no failure.
-    let mut slips = slips_of(&folder);
+    write().map_err(|error| error.to_string())
+}
+
+/// A new password of an account is proved: of its slips as many stay as the vault keeps passwords. None goes before, since a
+/// device may refuse any number of new ones while an old one is in force.
+pub(super) async fn prune(config: &Config, account: &AccountName) {
+    let Some(escrow) = config.escrow.clone() else { return };
+    let folder = folder_of(&escrow, account);
+    // That an old one stays is no failure.
+    drop(tokio::task::spawn_blocking(move || drop_old(&folder)).await);
+}
+
+fn drop_old(folder: &Path) {
+    let mut slips = slips_of(folder).unwrap_or_default();
     slips.truncate(slips.len().saturating_sub(KEPT));
-    slips.iter().for_each(|old| drop(std::fs::remove_file(old)));
-    Ok(())
+    slips.iter().for_each(|old| drop(fs::remove_file(old)));
+}
+
+/// A slip's place in the order of an account's slips, with which its name begins: the host's clock may have been wrong.
+fn number_of(slip: &Path) -> u64 {
+    let name = slip.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let number =
+        name.split_once('-').filter(|(number, _)| number.len() >= 8).and_then(|(number, _)| number.parse().ok());
+    // The first ones had none, and were told apart by the time alone.
+    number.unwrap_or(0)
 }
 
 /// The slips of a folder, oldest first.
-fn slips_of(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut slips: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|extension| extension == "age")).collect();
-    slips.sort();
-    slips
+fn slips_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut slips = inside(folder)?;
+    slips.retain(|path| path.extension().is_some_and(|extension| extension == "age"));
+    slips.sort_by_cached_key(|slip| (number_of(slip), slip.clone()));
+    Ok(slips)
 }
 
-/// Opens the slips of a folder of escrow, or one of them; newest first for each account.
+fn inside(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// What was found in escrow.
+#[derive(Debug)]
+pub struct Escrow {
+    /// The passwords, newest first for each account.
+    pub passwords: Vec<InEscrow>,
+    /// Slips that do not open, with why.
+    pub damaged: Vec<SealedError>,
+}
+
+/// Opens the slips of a folder of escrow, of an account's folder in it, or one of them: of each account the newest that opens, or
+/// all. A slip that does not open keeps none of the others back.
 ///
 /// # Errors
-/// Names the first that cannot be read or opened.
-pub fn open_escrow(path: &Path, with: &OpenWith) -> Result<Vec<InEscrow>, SealedError> {
-    let mut files = if path.is_dir() { slips_of(path) } else { vec![path.to_owned()] };
-    if path.is_dir() {
-        let folders = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
-        folders.sort();
-        for folder in folders {
-            files.extend(slips_of(&folder).into_iter().rev());
-        }
-    }
+/// Names what cannot be read, or the first slip that does not open where none does.
+pub fn open_escrow(
+    path: &Path,
+    with: &OpenWith,
+    account: Option<&AccountName>,
+    history: bool,
+) -> Result<Escrow, SealedError> {
     let failed = |file: &Path, why: String| SealedError(format!("{}: {why}", file.display()));
     let open_one = |file: &PathBuf| {
-        let sealed = std::fs::read(file).map_err(|error| failed(file, error.to_string()))?;
+        let sealed = fs::read(file).map_err(|error| failed(file, error.to_string()))?;
         let plain = open(&sealed, with).map_err(|error| failed(file, error.0))?;
         let Opened { account, attempt, time, password } =
             serde_json::from_slice(&plain).map_err(|_| failed(file, "this is no password in escrow".into()))?;
         Ok(InEscrow { account, attempt, time, password: Secret::new(password) })
     };
-    files.iter().map(open_one).collect()
+    let mut found = Escrow { passwords: Vec::new(), damaged: Vec::new() };
+    let wanted = |slip: &InEscrow| account.is_none_or(|account| account.as_str() == slip.account);
+    for slips in by_account(path, account).map_err(|error| failed(path, error.to_string()))? {
+        for slip in slips.iter().rev() {
+            match open_one(slip) {
+                Ok(slip) if !wanted(&slip) => break,
+                Ok(slip) => found.passwords.push(slip),
+                Err(error) => {
+                    found.damaged.push(error);
+                    continue;
+                }
+            }
+            if !history {
+                break;
+            }
+        }
+    }
+    match found.damaged.first() {
+        Some(first) if found.passwords.is_empty() => Err(first.clone()),
+        _ => Ok(found),
+    }
+}
+
+/// The slips at a path, by their accounts, each account's oldest first.
+fn by_account(path: &Path, account: Option<&AccountName>) -> io::Result<Vec<Vec<PathBuf>>> {
+    if !path.is_dir() {
+        return Ok(vec![vec![path.to_owned()]]);
+    }
+    let own = slips_of(path)?;
+    if !own.is_empty() {
+        return Ok(vec![own]);
+    }
+    let mut folders = match account {
+        Some(account) => vec![folder_of(path, account)],
+        None => inside(path)?,
+    };
+    folders.retain(|folder| folder.is_dir());
+    folders.sort();
+    folders.iter().map(|folder| slips_of(folder)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::DAY_MS;
+
+    struct Place {
+        escrow: tempfile::TempDir,
+        key: RecoveryKey,
+        private: OpenWith,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let (private, key) = RecoveryKey::generate();
+            Self { escrow: tempfile::tempdir().unwrap(), key, private: OpenWith::Identity(private) }
+        }
+
+        fn put(&self, user: &str, password: &str, wall_ms: i64) {
+            let secret = Secret::new(password.to_owned());
+            write(self.escrow.path(), &self.key, &account(user), "a", &secret, wall_ms).unwrap();
+        }
+
+        fn slips(&self, user: &str) -> Vec<PathBuf> {
+            slips_of(&folder_of(self.escrow.path(), &account(user))).unwrap()
+        }
+
+        fn open(&self, history: bool) -> (Vec<String>, usize) {
+            let found = open_escrow(self.escrow.path(), &self.private, None, history).unwrap();
+            let passwords = found.passwords.iter().map(|slip| slip.password.expose().to_owned()).collect();
+            (passwords, found.damaged.len())
+        }
+    }
+
+    fn account(user: &str) -> AccountName {
+        AccountName::parse(&format!("dev/{user}")).unwrap()
+    }
+
+    #[test]
+    fn the_newest_is_the_one_that_came_last_whatever_the_clock_says() {
+        let place = Place::new();
+        let before: Vec<i64> = (0..40).map(|day| 1_800_000_000_000 - day * DAY_MS).collect();
+        for (number, wall_ms) in before.iter().enumerate() {
+            place.put("ada", &format!("p{number}"), *wall_ms);
+        }
+        // And one whose name has a time alone.
+        let folder = folder_of(place.escrow.path(), &account("ada"));
+        fs::copy(&place.slips("ada")[0], folder.join("2099-01-01T00-00-00Z-a.age")).unwrap();
+        assert_eq!(place.open(false), (vec!["p39".to_owned()], 0));
+        drop_old(&folder);
+        assert_eq!(place.open(true).0, (8..40).rev().map(|number| format!("p{number}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_password_stays_while_a_device_refuses_all_that_come_after_it() {
+        let place = Place::new();
+        for number in 0..=KEPT + 8 {
+            place.put("ada", &format!("p{number}"), 0);
+        }
+        assert_eq!(place.open(true).0.last().unwrap(), "p0", "it is still in force");
+    }
+
+    #[test]
+    fn a_slip_that_does_not_open_keeps_no_other_back() {
+        let place = Place::new();
+        for (user, password) in [("ada", "old"), ("ada", "new"), ("bob", "his")] {
+            place.put(user, password, 0);
+        }
+        fs::write(&place.slips("ada")[1], "").unwrap();
+        assert_eq!(place.open(false), (vec!["old".to_owned(), "his".to_owned()], 1));
+        let of_bob = open_escrow(place.escrow.path(), &place.private, Some(&account("bob")), false).unwrap();
+        assert_eq!((of_bob.passwords.len(), of_bob.damaged.len()), (1, 0), "nobody else's slip is opened");
+        let stranger = OpenWith::Identity(RecoveryKey::generate().0);
+        assert!(open_escrow(place.escrow.path(), &stranger, None, false).is_err());
+    }
+
+    #[test]
+    fn what_a_crash_left_unfinished_is_no_slip_and_in_nobodys_way() {
+        let place = Place::new();
+        place.put("ada", "one", 0);
+        fs::write(folder_of(place.escrow.path(), &account("ada")).join("unfinished"), "torn").unwrap();
+        place.put("ada", "two", 0);
+        assert_eq!(place.open(true), (vec!["two".to_owned(), "one".to_owned()], 0));
+    }
+
+    #[test]
+    fn a_folder_that_went_away_is_not_made_again() {
+        let place = Place::new();
+        let gone = place.escrow.path().join("mnt");
+        let refused = write(&gone, &place.key, &account("ada"), "a", &Secret::new("p".to_owned()), 0).unwrap_err();
+        assert!(refused.contains("mounted"), "{refused}");
+        assert!(!gone.exists());
+    }
 }

@@ -17,7 +17,7 @@ mod world;
 
 pub use attempt::{DeviceHas, Progress, Recorded, Recorder, Request, RotationResult, Turned};
 pub use core::{Core, StartError};
-pub use escrow::{InEscrow, open_escrow};
+pub use escrow::{Escrow, InEscrow, open_escrow};
 pub use explain::Explanation;
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::core::{Core, StartError};
+use super::escrow;
 use super::scheduler::keep_schedule;
 use crate::audit::Draft;
 use crate::config::Config;
@@ -35,6 +36,7 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve
     let mut usr1 = signal(SignalKind::user_defined1()).map_err(system("SIGUSR1"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
+    escrow::prepare(&core.config());
     core.begin().await?;
     let server = tokio::spawn(serve);
     let config = core.config();

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::daemon::admission::{Admission, admit};
+use crate::daemon::escrow;
 use crate::model::{Outcome, Trigger};
 use crate::rotation::{Action, End, Event, Persist, Phase};
 use crate::vault::{Transition, VaultError};
@@ -22,7 +23,7 @@ impl Attempt {
             let candidate = lock(&self.candidate).clone();
             if let Some(candidate) = candidate {
                 let now = self.core.clock.now().wall_ms;
-                crate::daemon::escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now).await?;
+                escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now).await?;
             }
         }
         let mut next = rotation.clone();
@@ -108,7 +109,11 @@ impl Attempt {
                 }
                 drafts.iter().try_for_each(|draft| tx.audit(draft, &now))
             })
-            .await
+            .await?;
+        if persist == Persist::Promote {
+            escrow::prune(&self.config, &self.account.name).await;
+        }
+        Ok(())
     }
 
     pub(super) async fn drive(&self, first: Event) -> End {

@@ -68,8 +68,10 @@ pub fn last_event(path: &Path) -> io::Result<Option<(u64, String)>> {
 pub struct LogFiles {
     folder: PathBuf,
     open: Option<(String, File)>,
-    /// The last number that is in the files.
-    last_seq: u64,
+    /// Number and hash of the last event that is in the files.
+    last: Option<(u64, String)>,
+    /// Where a line begins in the open file that could not be finished, and not be undone yet.
+    torn: Option<u64>,
     unsynced: bool,
 }
 
@@ -81,25 +83,31 @@ impl LogFiles {
     /// The folder or its files cannot be read or written.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let mut log = Self { folder: folder.to_owned(), open: None, last_seq: 0, unsynced: false };
+        let mut log = Self { folder: folder.to_owned(), open: None, last: None, torn: None, unsynced: false };
         let files = log_files(folder)?;
         if let Some(last) = files.last() {
             set_torn_line_aside(last)?;
         }
         // A file made right before a crash may be empty; then the one before it ends the log.
         for file in files.iter().rev() {
-            if let Some(seq) = last_seq(file)? {
-                log.last_seq = seq;
+            log.last = last_event(file)?;
+            if log.last.is_some() {
                 break;
             }
         }
         Ok(log)
     }
 
-    /// The last number that is in the files.
+    /// The folder.
     #[must_use]
-    pub fn last_seq(&self) -> u64 {
-        self.last_seq
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Number and hash of the last event that is in the files.
+    #[must_use]
+    pub fn last(&self) -> Option<(u64, &str)> {
+        self.last.as_ref().map(|(seq, hash)| (*seq, hash.as_str()))
     }
 
     /// Appends what is not in the files yet, and returns once it is on the disk.
@@ -107,19 +115,19 @@ impl LogFiles {
     /// # Errors
     /// A write or sync failed: nothing may be acted upon. The next call goes on where this one stopped.
     pub fn append(&mut self, events: &[Chained]) -> io::Result<()> {
-        let last = self.last_seq;
+        let last = self.last.as_ref().map_or(0, |(seq, _)| *seq);
         for event in events.iter().filter(|event| event.seq > last) {
             let month =
                 event.line.split("\"time\":\"").nth(1).and_then(|rest| rest.get(..7)).unwrap_or("0000-00").to_owned();
+            self.undo_half_line()?;
             let file = self.file(&month)?;
             let before = file.metadata()?.len();
-            let outcome = file.write_all(format!("{}\n", event.line).as_bytes());
-            if outcome.is_err() {
-                // A half line must not stay in front of the next one.
-                file.set_len(before)?;
+            if let Err(error) = file.write_all(format!("{}\n", event.line).as_bytes()) {
+                self.torn = Some(before);
+                drop(self.undo_half_line());
+                return Err(error);
             }
-            outcome?;
-            self.last_seq = event.seq;
+            self.last = Some((event.seq, event.hash.clone()));
             self.unsynced = true;
         }
         // A line whose sync failed is in the file already: the next call syncs it and does not write it again.
@@ -128,6 +136,15 @@ impl LogFiles {
                 file.sync_data()?;
             }
             self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// A half line must not stay in front of the next one.
+    fn undo_half_line(&mut self) -> io::Result<()> {
+        if let (Some(begin), Some((_, file))) = (self.torn, &self.open) {
+            file.set_len(begin)?;
+            self.torn = None;
         }
         Ok(())
     }
@@ -181,10 +198,6 @@ fn set_torn_line_aside(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-fn last_seq(path: &Path) -> io::Result<Option<u64>> {
-    Ok(last_line(path)?.and_then(|value| value.get("seq").and_then(serde_json::Value::as_u64)))
-}
-
 fn last_line(path: &Path) -> io::Result<Option<serde_json::Value>> {
     let (_, bytes) = tail(&mut File::open(path)?, 1 << 20)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -214,10 +227,26 @@ mod tests {
         let path = log_files(folder.path()).unwrap().remove(0);
         OpenOptions::new().append(true).open(&path).unwrap().write_all(&second.line.as_bytes()[..40]).unwrap();
         let mut log = LogFiles::open(folder.path()).unwrap();
-        assert_eq!(log.last_seq(), 1);
+        assert_eq!(log.last().unwrap().0, 1);
         log.append(&[first, second]).unwrap();
         let report = verify_files(folder.path(), None).unwrap();
         assert!(report.ok && report.events == 2, "{report:?}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the torn line is kept");
+    }
+
+    #[test]
+    fn a_half_line_that_could_not_be_undone_at_once_is_undone_before_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Draft::new("daemon.start").chain(1, 1_700_000_000_000, GENESIS).unwrap();
+        // Of the month after: its line goes into another file.
+        let second = Draft::new("daemon.stop").chain(2, 1_703_000_000_000, &first.hash).unwrap();
+        let mut log = LogFiles::open(folder.path()).unwrap();
+        log.append(std::slice::from_ref(&first)).unwrap();
+        let file = &mut log.open.as_mut().unwrap().1;
+        log.torn = Some(file.metadata().unwrap().len());
+        file.write_all(&second.line.as_bytes()[..40]).unwrap();
+        log.append(&[first, second]).unwrap();
+        let report = verify_files(folder.path(), None).unwrap();
+        assert!(report.ok && report.events == 2, "{report:?}");
     }
 }

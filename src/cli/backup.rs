@@ -8,7 +8,7 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::local::new_file;
+use super::local::{new_file, sync};
 use super::remote::done;
 use super::{Failure, input};
 use crate::control::{BackupBody, Client, DoneBody, SecretText};
@@ -36,7 +36,8 @@ pub(super) async fn write(
         sent.update(bytes);
         new.write_all(bytes)
     });
-    if let Err(error) = taken.await.map_err(Failure::from).and_then(|()| new.sync_all().map_err(|error| failed(&error)))
+    if let Err(error) =
+        taken.await.map_err(Failure::from).and_then(|()| sync(&new, file).map_err(|error| failed(&error)))
     {
         // A part of a backup is none.
         drop(std::fs::remove_file(file));

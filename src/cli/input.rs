@@ -65,7 +65,7 @@ pub(super) fn private_key() -> Result<SecretText, Failure> {
 /// Reads a CSV of secrets; every slip is told with its line, and no value.
 pub(crate) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
     let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
+        .trim(csv::Trim::Headers)
         .flexible(true)
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let headers = reader.headers().map_err(|error| Failure::usage(error.to_string()))?.clone();
@@ -93,8 +93,8 @@ pub(crate) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
             }
         };
         let line = record.position().map_or(0, csv::Position::line);
-        let value =
-            |column: Option<usize>| column.and_then(|column| record.get(column)).filter(|value| !value.is_empty());
+        let whole = |column: Option<usize>| column.and_then(|column| record.get(column));
+        let value = |column| whole(column).map(str::trim).filter(|value| !value.is_empty());
         let secret = |column| value(column).map(|value| SecretText(Secret::new(value.to_owned())));
         let Some(account) = value(Some(account)) else {
             slips.push(format!("line {line}: the account is missing"));
@@ -109,6 +109,12 @@ pub(crate) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
         }
         if !seen.insert(account.to_owned()) {
             slips.push(format!("line {line}: {} stands in it twice", shown_account(account)));
+        }
+        // Whether the space is a part of it, nobody knows; a password that is not the account's locks it.
+        if value(password) != whole(password).filter(|value| !value.trim().is_empty()) {
+            slips.push(format!(
+                "line {line}: the password begins or ends with a space; take that out, or store the password with 'rotorctl secret set'"
+            ));
         }
         let row = ImportRow { line, account: account.to_owned(), password: secret(password), totp: secret(totp) };
         if row.password.is_none() && row.totp.is_none() {
@@ -125,9 +131,22 @@ mod tests {
 
     #[test]
     fn a_csv_is_read_in_any_column_order_and_with_quotes() {
-        let rows = import_rows("totp,account,password\nGEZD,web1/a,\"p,\"\"w\"\n,web1/b,x\n").unwrap();
+        let rows =
+            import_rows("totp, account ,password\nGEZD, web1/a ,\"p,\"\"w\"\n,web1/b,x y\n AB ,web1/c, \n").unwrap();
+        assert_eq!([&rows[0].account, &rows[2].account], ["web1/a", "web1/c"]);
+        assert_eq!(rows[1].password.as_ref().unwrap().0.expose(), "x y");
+        assert_eq!((rows[2].totp.as_ref().unwrap().0.expose(), rows[2].password.is_none()), ("AB", true));
         assert_eq!(rows[0].password.as_ref().unwrap().0.expose(), "p,\"w");
         assert!(rows[1].totp.is_none());
+    }
+
+    #[test]
+    fn a_password_with_a_space_at_an_end_is_not_stored_without_it() {
+        for password in [" hunter2", "hunter2 ", "\"hunter2 \""] {
+            let error = import_rows(&format!("account,password\nweb1/a,{password}\n")).unwrap_err().message;
+            assert!(error.contains("line 2: the password begins or ends with a space"), "{error}");
+            assert!(!error.contains("hunter2"));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::output::say;
 use crate::daemon::{Escrow, open_escrow};
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, Secret, folder_of};
 use crate::sealed::{OpenWith, RecoveryKey};
 use crate::vault::VaultKey;
 
@@ -28,12 +28,18 @@ pub(super) fn new_file(file: &std::path::Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
+/// Syncs a new file, and the folder in which it is.
+pub(super) fn sync(open: &File, file: &std::path::Path) -> std::io::Result<()> {
+    open.sync_all()?;
+    File::open(folder_of(file))?.sync_all()
+}
+
 /// Writes a new file of mode 0600 and syncs it; never over one that exists.
 pub(super) fn write_new(file: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
         let mut open = new_file(file)?;
         open.write_all(bytes)?;
-        open.sync_all()
+        sync(&open, file)
     };
     write().map_err(|error: std::io::Error| Failure::usage(format!("{}: {error}", file.display())))
 }

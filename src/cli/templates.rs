@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Failure;
 use super::output::{safe, say};
 use crate::config::{Library, files_below, load_file, template_files};
-use crate::model::{Problem, Severity};
+use crate::model::{Problem, Severity, folder_of};
 use crate::recording::{self, Played, Scene};
 use crate::template::{self, CODES, Checked, Code, Entry};
 
@@ -60,8 +60,7 @@ fn fix_file(file: &Path) -> Result<(), Failure> {
     if count == 0 {
         return Ok(());
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut new = tempfile::NamedTempFile::new_in(folder_of(file)).map_err(failed)?;
     new.write_all(fixed.as_bytes()).map_err(failed)?;
     new.as_file().sync_all().map_err(failed)?;
     std::fs::set_permissions(new.path(), std::fs::metadata(file).map_err(failed)?.permissions()).map_err(failed)?;
@@ -295,12 +294,11 @@ pub(super) fn new(name: &str) -> Result<u8, Failure> {
     let (template, recording) =
         draft(&Questions { vendor, product, prompt, command, current, fresh, again, done, refused });
     files.write(&template, &recording)?;
-    let folder = files.recording.parent().filter(|folder| !folder.as_os_str().is_empty());
     say!(
         "{} and {} are written. Compare them with the device, then: rotorctl template test {}",
         files.template.display(),
         files.recording.display(),
-        folder.unwrap_or(Path::new(".")).display()
+        folder_of(&files.recording).display()
     );
     Ok(0)
 }

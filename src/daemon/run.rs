@@ -122,4 +122,7 @@ async fn stop(core: &Arc<Core>) {
     if let Err(error) = core.audit(Draft::new("daemon.stop")).await {
         tracing::error!(%error, "the stop is not on record");
     }
+    if let Err(error) = core.vault.settle().await {
+        tracing::warn!(%error, "a part of the vault stays in the file vault.db-wal: copy both or neither");
+    }
 }

@@ -10,6 +10,8 @@ mod secret;
 
 pub use diagnostic::{Problem, Severity, nearest, numbered_lines};
 pub use moment::{BootId, Moment, rfc3339};
-pub use names::{AccountName, DeviceName, NameError, glob_match, is_unreserved, percent_encode, shown_account};
+pub use names::{
+    AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, percent_encode, shown_account,
+};
 pub use outcome::{AccountState, Actor, Outcome, Step, Trigger};
 pub use secret::{Candidate, Masker, Secret};

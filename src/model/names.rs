@@ -1,6 +1,7 @@
 //! Names of devices and accounts, parsed once at the border and trusted from there on.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::HEXUPPER;
@@ -149,6 +150,12 @@ impl serde::Serialize for AccountName {
 #[must_use]
 pub fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// The folder in which a file is: the current one where its path names none.
+#[must_use]
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A text in which all but the unreserved characters of RFC 3986 (section 2.3) is encoded.

@@ -3,6 +3,7 @@
 //! A restored vault is of the past. Its accounts are put in doubt, so that a login finds out, within the lockout budget,
 //! whether their devices still have the passwords of then; those that do not wait for a person. Nothing is guessed.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
@@ -16,8 +17,11 @@ use zeroize::Zeroizing;
 
 use super::error::VaultError;
 use super::keys::VaultKey;
-use super::store::{Alone, SCRATCH, Vault, lock, meta, open_database, set_meta};
-use crate::audit::{Draft, GENESIS, last_event, log_files, verify_files};
+use super::ledger::Trail;
+use super::seal::Sealer;
+use super::store::{Alone, SCRATCH, Tx, Vault, lock, meta, open_database, set_meta};
+use crate::audit::{Draft, GENESIS, LogFiles, events_after, last_event, log_files, verify_files};
+use crate::clock::Clock;
 use crate::model::{AccountName, Moment, rfc3339};
 use crate::rotation::{Doubt, Phase, Which};
 use crate::sealed::{OpenWith, Opening, SealFor, SealedError, Sealing, copy_hashed};
@@ -246,22 +250,17 @@ impl<R: BufRead> Backup<R> {
             self.data_key.as_slice().try_into().map_err(|_| VaultError::Unreadable("data key"))?;
         let (sealer, wrapped) = super::seal::rewrap(data_key, key, &self.head.vault_id)?;
         let audit_head = log_head(&state_dir.join("audit"))?;
-        let day = rfc3339(self.head.taken);
         let transaction = connection.transaction()?;
         set_meta(&transaction, "data_key", &wrapped)?;
-        transaction.execute("DELETE FROM outbox", [])?;
-        set_meta(&transaction, "audit_head", format!("{} {}", audit_head.0, audit_head.1).as_bytes())?;
-        {
-            let tx = super::store::Tx { connection: &transaction, sealer: &sealer };
-            put_in_doubt(&tx, &restored_from(self.head.taken), now)?;
-            use_up_codes(&tx, now)?;
-            use crate::vault::Trail;
-            let detail = format!(
-                "restored from the backup of {day}, whose log ended with event {} ({})",
-                self.head.audit_seq, self.head.audit_hash
-            );
-            tx.audit(&Draft::new("vault.restored").detail(detail), now)?;
-        }
+        let detail = format!(
+            "restored from the backup of {}, whose log ended with event {} ({})",
+            rfc3339(self.head.taken),
+            self.head.audit_seq,
+            self.head.audit_hash
+        );
+        let tx = Tx { connection: &transaction, sealer: &sealer };
+        let why = restored_from(self.head.taken);
+        go_on_from(&tx, (audit_head.0, &audit_head.1), &|_| true, &why, detail, now)?;
         transaction.commit()?;
         // One file, without a journal beside it.
         connection.pragma_update(None, "journal_mode", "DELETE")?;
@@ -269,6 +268,72 @@ impl<R: BufRead> Backup<R> {
         File::open(path)
             .and_then(|file| file.sync_all())
             .map_err(|source| VaultError::Io { what: format!("cannot sync {}", path.display()), source })
+    }
+}
+
+/// A vault of the past goes on behind a log's end: what it has of these accounts is not believed until a login has found it out.
+fn go_on_from(
+    tx: &Tx<'_>,
+    (seq, hash): (u64, &str),
+    whom: &dyn Fn(&str) -> bool,
+    why: &str,
+    detail: String,
+    now: &Moment,
+) -> Result<(), VaultError> {
+    tx.connection.execute("DELETE FROM outbox", [])?;
+    set_meta(tx.connection, "audit_head", format!("{seq} {hash}").as_bytes())?;
+    put_in_doubt(tx, whom, why, now)?;
+    use_up_codes(tx, now)?;
+    tx.audit(&Draft::new("vault.restored").detail(detail), now)
+}
+
+/// A vault that is older than its log, whose last event is given: somebody put a copy of the past back by hand, or the disk lost
+/// what it had said it had. It is treated as one that was restored; where the log goes on from what it holds, those accounts alone
+/// that the log names since.
+///
+/// # Errors
+/// It never held anything, and the log did; or it fails.
+pub(super) fn find_put_back(
+    connection: &mut Connection,
+    sealer: &Sealer,
+    path: &Path,
+    log: &LogFiles,
+) -> Result<(), VaultError> {
+    let transaction = connection.transaction()?;
+    let tx = Tx { connection: &transaction, sealer };
+    let (seq, hash) = tx.audit_head()?;
+    let Some((last, last_hash)) =
+        log.last().filter(|(last, last_hash)| *last > seq || *last == seq && *last_hash != hash)
+    else {
+        return Ok(());
+    };
+    if seq == 0 {
+        return Err(VaultError::Gone(path.to_owned()));
+    }
+    let found = format!("the vault is as it was at event {seq} of its audit log, which goes on to event {last}");
+    let named = named_since(log.folder(), seq, &hash);
+    let whom = |account: &str| named.as_ref().is_none_or(|named| named.contains(account));
+    let looked_at = named.as_ref().map_or("all".to_owned(), |named| named.len().to_string());
+    tracing::error!(
+        "{found}: a copy of it was put back, or its disk lost what was written; accounts that are looked at: {looked_at}"
+    );
+    let why = format!("{found}; whether the device still has this password is found out by logging in");
+    go_on_from(&tx, (last, last_hash), &whom, &why, found, &Clock::new().now())?;
+    Ok(transaction.commit()?)
+}
+
+/// The accounts that a log names behind an event of a vault; `None` where it does not go on from that.
+fn named_since(folder: &Path, seq: u64, hash: &str) -> Option<BTreeSet<String>> {
+    let from = events_after(folder, seq - 1, 1).ok()?.pop()?;
+    if from["seq"] != seq || from["hash"] != hash {
+        return None;
+    }
+    let (mut after, mut named) = (seq, BTreeSet::new());
+    loop {
+        let events = events_after(folder, after, 1000).ok()?;
+        let Some(last) = events.last() else { return Some(named) };
+        after = last["seq"].as_u64()?;
+        named.extend(events.iter().filter_map(|event| event["account"].as_str().map(str::to_owned)));
     }
 }
 
@@ -300,9 +365,11 @@ fn log_head(folder: &Path) -> Result<(u64, String), VaultError> {
 
 /// Whether a device still has what an account's passwords were is to be found out. A candidate that never left is no device's;
 /// one that may have left is found out like any other.
-fn put_in_doubt(tx: &super::store::Tx<'_>, why: &str, now: &Moment) -> Result<(), VaultError> {
+fn put_in_doubt(tx: &Tx<'_>, whom: &dyn Fn(&str) -> bool, why: &str, now: &Moment) -> Result<(), VaultError> {
     use crate::vault::{Records, Transitions};
-    for row in tx.accounts()? {
+    let mut forget =
+        tx.connection.prepare("UPDATE account SET wake = NULL, tries = 0, verified = NULL WHERE name = ?1")?;
+    for row in tx.accounts()?.into_iter().filter(|row| whom(&row.name)) {
         let Ok(account) = AccountName::parse(&row.name) else { continue };
         tx.drop_unsent(&account)?;
         let phase = match row.phase {
@@ -314,16 +381,16 @@ fn put_in_doubt(tx: &super::store::Tx<'_>, why: &str, now: &Moment) -> Result<()
             _ => Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }),
         };
         tx.set_phase(&account, phase, None, now)?;
+        forget.execute([&row.name])?;
         if phase != Phase::Idle {
             tx.set_last_error(&account, Some(why))?;
         }
     }
-    tx.connection.execute("UPDATE account SET wake = NULL, tries = 0, attempt = NULL, verified = NULL", [])?;
     Ok(())
 }
 
 /// The codes of this minute may have been sent since the backup was taken: they count as used.
-fn use_up_codes(tx: &super::store::Tx<'_>, now: &Moment) -> Result<(), VaultError> {
+fn use_up_codes(tx: &Tx<'_>, now: &Moment) -> Result<(), VaultError> {
     use crate::vault::{Kind, Records, Secrets};
     for row in tx.accounts()? {
         let Ok(account) = AccountName::parse(&row.name) else { continue };

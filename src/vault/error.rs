@@ -43,6 +43,11 @@ pub enum VaultError {
         "the vault {0} is damaged ({1}); restore it from a backup, and do not delete it: it may hold passwords that nothing else holds"
     )]
     Damaged(PathBuf, String),
+    /// There is no database, or one without a byte, and there is a log of what it held.
+    #[error(
+        "the vault {0} is gone or empty, and its audit log is there: restore it from a backup with 'rotord restore'; for a vault that begins anew, move the folder 'audit' beside it away, and keep it"
+    )]
+    Gone(PathBuf),
     /// A sealed secret does not open: it was altered or moved.
     #[error("a secret of {0} does not open: the row was altered or moved")]
     Unsealing(String),

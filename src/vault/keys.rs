@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::VaultError;
+use crate::model::folder_of;
 
 /// Length of the vault key.
 pub const KEY_BYTES: usize = 32;
@@ -139,7 +140,7 @@ impl VaultKey {
             }
         })?;
         file.write_all(key.as_slice()).and_then(|()| file.sync_all()).map_err(|error| io("cannot write", error))?;
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| io("cannot sync the folder of", error))?;
@@ -156,7 +157,7 @@ fn own_name() -> String {
 
 /// Refuses a file in a folder in which others could put another in its place.
 fn refuse_writable_folder(path: &Path) -> Result<(), String> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let metadata = folder.metadata().map_err(|error| error.to_string())?;
     let sticky = metadata.mode() & 0o1000 != 0;
     if metadata.mode() & 0o022 != 0 && !sticky {

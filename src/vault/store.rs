@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::oneshot;
 
+use super::backup::find_put_back;
 use super::error::VaultError;
 use super::keys::{VaultKey, random};
 use super::ledger::{Call, Carrier, Closure, Ledger, Trail};
@@ -70,8 +72,8 @@ impl Vault {
     /// log's file are appended now.
     ///
     /// # Errors
-    /// Another daemon holds the folder, the key is not this vault's, the file is damaged or of a newer rotord, or the
-    /// audit log cannot be written.
+    /// Another daemon holds the folder, the key is not this vault's, the file is gone while its audit log is there, damaged or
+    /// of a newer rotord, or the audit log cannot be written.
     pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Self, VaultError> {
         let io = |what: &str, path: &Path| {
             let what = format!("{what} {}", path.display());
@@ -80,11 +82,6 @@ impl Vault {
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(io("cannot make", state_dir))?;
         let lock = lock(state_dir)?;
         let path = state_dir.join("vault.db");
-        sweep(state_dir);
-        // SQLite gives a new file the umask's mode, and its journals that of the file.
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io("cannot open", &path))?;
-        let mut connection = open_database(&path)?;
-        let sealer = open_sealer(&mut connection, key, &path)?;
         let audit_folder = state_dir.join("audit");
         DirBuilder::new()
             .recursive(true)
@@ -92,6 +89,16 @@ impl Vault {
             .create(&audit_folder)
             .map_err(io("cannot make", &audit_folder))?;
         let log = LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
+        // SQLite takes a file without a byte for a fresh database.
+        if log.last().is_some() && path.metadata().map_or(true, |found| found.len() == 0) {
+            return Err(VaultError::Gone(path));
+        }
+        sweep(state_dir);
+        // SQLite gives a new file the umask's mode, and its journals that of the file.
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io("cannot open", &path))?;
+        let mut connection = open_database(&path)?;
+        let sealer = open_sealer(&mut connection, key, &path)?;
+        find_put_back(&mut connection, &sealer, &path, &log)?;
         let trouble: Arc<Mutex<Option<String>>> = Arc::default();
         let folder = state_dir.to_owned();
         let mut writer = Writer { connection, sealer, log, folder, trouble: trouble.clone(), _lock: lock };
@@ -115,6 +122,19 @@ impl Vault {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Moves what was committed into the database's file, so that the vault is in that one alone.
+    ///
+    /// # Errors
+    /// SQLite could not; nothing is lost by it.
+    pub async fn settle(&self) -> Result<(), VaultError> {
+        let (answer, result) = oneshot::channel();
+        self.alone(Box::new(move |connection, _| {
+            let moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            drop(answer.send(moved));
+        }))?;
+        Ok(result.await.map_err(|_| VaultError::Closed)??)
     }
 
     /// Has work done between two transactions.

@@ -130,6 +130,82 @@ async fn what_was_sent_and_taken_back_is_a_candidate_again_once_the_old_one_is_r
     assert_eq!(vault.call(|tx| tx.account(&account())).await.unwrap().unwrap().phase, Phase::Quarantined);
 }
 
+#[tokio::test]
+async fn a_copy_of_the_past_that_was_put_back_is_in_doubt_and_its_log_goes_on() {
+    use crate::rotation::{Doubt, Which};
+    let place = place();
+    let (database, copy) = (place.state().join("vault.db"), place.folder.path().join("copy.db"));
+    let vault = place.open().unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
+    let other = AccountName::parse("web1/other").unwrap();
+    let name = other.clone();
+    vault.call(move |tx| tx.set_secret(&name, &Kind::Password, &Secret::new("its".into()), &now(1))).await.unwrap();
+    vault.call(|tx| tx.audit(&Draft::new("daemon.start"), &now(1))).await.unwrap();
+    drop(vault);
+    drop(reopen(&place));
+    rusqlite::Connection::open(&database).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let vault = reopen(&place);
+    put(&vault, Persist::Prepared, Some("new")).await;
+    put(&vault, Persist::Sent, None).await;
+    put(&vault, Persist::Promote, None).await;
+    for event in ["rotation.sent", "rotation.done"] {
+        let draft = Draft { account: Some(account()), ..Draft::new(event) };
+        vault.call(move |tx| tx.audit(&draft, &now(2))).await.unwrap();
+    }
+    drop(vault);
+    drop(reopen(&place));
+    put_in_place(&place, &copy);
+    let vault = reopen(&place);
+    let row = vault.call(|tx| tx.account(&account())).await.unwrap().unwrap();
+    assert_eq!(row.phase, Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }));
+    assert!(row.last_error.unwrap().contains("event 1 of its audit log, which goes on to event 3"));
+    let row = vault.call(move |tx| tx.account(&other)).await.unwrap().unwrap();
+    assert_eq!(row.phase, Phase::Idle, "the log does not name it since");
+    vault.call(|tx| tx.audit(&Draft::new("daemon.stop"), &now(3))).await.unwrap();
+    let head = vault.call(|tx| tx.audit_head()).await.unwrap();
+    let report = verify_files(vault.audit_folder(), Some((head.0, &head.1))).unwrap();
+    assert!(report.ok && report.events == 5, "{report:?}");
+    // Where the log is not that of the vault, nobody is believed.
+    drop(vault);
+    drop(reopen(&place));
+    put_in_place(&place, &copy);
+    for file in fs::read_dir(place.state().join("audit")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let another = Draft::new("daemon.start").chain(1, 9, crate::audit::GENESIS).unwrap();
+    crate::audit::LogFiles::open(&place.state().join("audit")).unwrap().append(&[another]).unwrap();
+    let all = reopen(&place).call(|tx| tx.accounts()).await.unwrap();
+    assert!(all.len() == 2 && all.iter().all(|row| matches!(row.phase, Phase::Uncertain(_))), "{all:?}");
+}
+
+/// Puts another database where the vault's was.
+fn put_in_place(place: &Place, copy: &Path) {
+    for journal in ["vault.db-wal", "vault.db-shm"] {
+        drop(fs::remove_file(place.state().join(journal)));
+    }
+    fs::copy(copy, place.state().join("vault.db")).unwrap();
+}
+
+#[tokio::test]
+async fn where_the_log_is_there_and_the_vault_is_not_none_is_made() {
+    let place = place();
+    let vault = place.open().unwrap();
+    vault.call(|tx| tx.audit(&Draft::new("daemon.start"), &now(1))).await.unwrap();
+    drop(vault);
+    drop(reopen(&place));
+    let fresh = place.folder.path().join("fresh.db");
+    rusqlite::Connection::open(&fresh).unwrap().execute_batch("VACUUM; PRAGMA user_version = 0").unwrap();
+    let empty = place.folder.path().join("empty.db");
+    fs::write(&empty, "").unwrap();
+    for copy in [&empty, &fresh] {
+        put_in_place(&place, copy);
+        assert!(matches!(place.open(), Err(VaultError::Gone(_))), "{}", copy.display());
+    }
+    fs::remove_file(place.state().join("vault.db")).unwrap();
+    let error = place.open().unwrap_err().to_string();
+    assert!(error.contains("rotord restore") && !place.state().join("vault.db").exists(), "{error}");
+}
+
 /// The vault that a restore makes of a backup of this one.
 async fn restored(place: &Place, vault: &Vault) -> Vault {
     let (identity, public) = crate::sealed::RecoveryKey::generate();

@@ -243,6 +243,7 @@ fn a_damaged_database_is_refused_with_what_to_do_and_left_alone() {
         ("cut in half", whole[..whole.len() / 2].to_vec()),
         ("its head flipped", [&[whole[0] ^ 0xff], &whole[1..]].concat()),
         ("a page overwritten", [&whole[..4096], &[0xa5; 4096], &whole[8192..]].concat()),
+        ("cut to nothing", Vec::new()),
         ("text", b"this is no database, and it is long enough to be looked at\n".repeat(100)),
     ];
     for (what, bytes) in damages {
@@ -251,7 +252,8 @@ fn a_damaged_database_is_refused_with_what_to_do_and_left_alone() {
             Command::new(env!("CARGO_BIN_EXE_rotord")).arg("--config").arg(place.path("rotord.toml")).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{what}: {error}");
-        assert!(error.contains("damaged") && error.contains("backup"), "{what}: {error}");
+        let named = error.contains("is damaged") || error.contains("is gone or empty");
+        assert!(named && error.contains("backup"), "{what}: {error}");
         assert_eq!(fs::read(&path).unwrap(), bytes, "{what}: it is left as it is");
     }
     fs::write(&path, &whole).unwrap();

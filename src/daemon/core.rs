@@ -52,7 +52,7 @@ pub struct Core {
     /// Dialogues that persons lead.
     pub(super) recorders: Recorders,
     /// The scheduler looks at its list again.
-    pub(super) wake: Notify,
+    pub(super) wake: Arc<Notify>,
     stopping: watch::Sender<bool>,
 }
 
@@ -80,9 +80,10 @@ impl Core {
     /// A daemon of these parts. `path` is where the config is read again from.
     #[must_use]
     pub fn assemble(path: &Path, config: Config, vault: Vault, world: World) -> Arc<Self> {
+        let wake = Arc::new(Notify::new());
         Arc::new(Self {
             path: path.to_owned(),
-            limits: Limits::new(config.daemon.max_concurrent),
+            limits: Limits::new(config.daemon.max_concurrent, wake.clone()),
             config: RwLock::new(Arc::new(config)),
             config_error: RwLock::new(None),
             transport: Transport {
@@ -96,7 +97,7 @@ impl Core {
             world,
             progress: broadcast::channel(256).0,
             recorders: Recorders::default(),
-            wake: Notify::new(),
+            wake,
             stopping: watch::channel(false).0,
         })
     }

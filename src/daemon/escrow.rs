@@ -6,8 +6,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -46,7 +49,7 @@ struct Opened {
 }
 
 /// An account's folder: what stands in a user name stays out of the path.
-fn folder_of(escrow: &Path, account: &AccountName) -> PathBuf {
+fn folder_for(escrow: &Path, account: &AccountName) -> PathBuf {
     let mut name = percent_encode(account.as_str());
     // A file name has at most 255 bytes; a name that is longer once it is encoded is told by its hash.
     if name.len() > 200 {
@@ -70,6 +73,32 @@ pub(super) fn prepare(config: &Config) {
     }
 }
 
+/// How long a disk may take. A share that does not answer must not hold the device's dialogue, which ends by itself then.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+async fn in_time(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    match timeout(PATIENCE, spawn_blocking(work)).await {
+        Ok(done) => done.map_err(io::Error::other)?,
+        Err(_) => Err(io::Error::other(format!("its disk did not answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// Whether the folder is there, where the config names one: else no login is worth a try.
+///
+/// # Errors
+/// It is not; says what to do.
+pub(super) async fn is_ready(config: &Config) -> Result<(), String> {
+    let Some(escrow) = config.escrow.clone() else { return Ok(()) };
+    let shown = escrow.display().to_string();
+    in_time(move || is_there(&escrow))
+        .await
+        .map_err(|why| format!("a new password cannot be put in escrow in {shown}: {why}"))
+}
+
+fn is_there(escrow: &Path) -> io::Result<()> {
+    if escrow.is_dir() { Ok(()) } else { Err(io::Error::other("there is no such folder; is its disk mounted?")) }
+}
+
 /// Puts a new password in escrow, where the config names one. Returns once it is synced.
 pub(super) async fn put(
     config: &Config,
@@ -81,10 +110,9 @@ pub(super) async fn put(
     let (Some(escrow), Some(key)) = (config.escrow.clone(), config.recovery_key.clone()) else { return Ok(()) };
     let (account, attempt, password) = (account.clone(), attempt.to_owned(), password.clone());
     let shown = escrow.display().to_string();
-    let put = tokio::task::spawn_blocking(move || write(&escrow, &key, &account, &attempt, &password, wall_ms));
-    let failed =
-        |why: String| format!("the new password could not be put in escrow in {shown}, so it was not sent: {why}");
-    put.await.map_err(|error| failed(error.to_string()))?.map_err(failed)
+    in_time(move || write(&escrow, &key, &account, &attempt, &password, wall_ms))
+        .await
+        .map_err(|why| format!("the new password could not be put in escrow in {shown}, so it was not sent: {why}"))
 }
 
 fn write(
@@ -94,48 +122,43 @@ fn write(
     attempt: &str,
     password: &Secret,
     wall_ms: i64,
-) -> Result<(), String> {
+) -> io::Result<()> {
     let time = rfc3339(wall_ms);
     let slip = Slip { account: account.as_str(), attempt, time: &time, password: password.expose() };
-    let plain = Zeroizing::new(serde_json::to_vec(&slip).map_err(|error| error.to_string())?);
-    let sealed = seal(&plain, &SealFor::Key(key.clone())).map_err(|error| error.to_string())?;
-    let folder = folder_of(escrow, account);
-    let write = || {
-        if !escrow.is_dir() {
-            return Err(io::Error::other("there is no such folder; is its disk mounted?"));
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let number = slips_of(&folder)?.last().map_or(0, |last| number_of(last)) + 1;
-        // A slip is whole or it is not there.
-        let unfinished = folder.join("unfinished");
-        if let Err(error) = fs::remove_file(&unfinished)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&sealed)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, folder.join(format!("{number:08}-{}-{attempt}.age", time.replace(':', "-"))))?;
-        File::open(&folder)?.sync_all()?;
-        File::open(escrow)?.sync_all()
-    };
-    write().map_err(|error| error.to_string())
+    let plain = Zeroizing::new(serde_json::to_vec(&slip)?);
+    let sealed = seal(&plain, &SealFor::Key(key.clone())).map_err(io::Error::other)?;
+    let folder = folder_for(escrow, account);
+    is_there(escrow)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    let number = slips_of(&folder)?.last().map_or(0, |last| number_of(last)) + 1;
+    // A slip is whole or it is not there.
+    let unfinished = folder.join("unfinished");
+    if let Err(error) = fs::remove_file(&unfinished)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(&sealed)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, folder.join(format!("{number:08}-{}-{attempt}.age", time.replace(':', "-"))))?;
+    File::open(&folder)?.sync_all()?;
+    File::open(escrow)?.sync_all()
 }
 
 /// A new password of an account is proved: of its slips as many stay as the vault keeps passwords. None goes before, since a
 /// device may refuse any number of new ones while an old one is in force.
 pub(super) async fn prune(config: &Config, account: &AccountName) {
     let Some(escrow) = config.escrow.clone() else { return };
-    let folder = folder_of(&escrow, account);
+    let folder = folder_for(&escrow, account);
     // That an old one stays is no failure.
-    drop(tokio::task::spawn_blocking(move || drop_old(&folder)).await);
+    drop(in_time(move || drop_old(&folder)).await);
 }
 
-fn drop_old(folder: &Path) {
-    let mut slips = slips_of(folder).unwrap_or_default();
+fn drop_old(folder: &Path) -> io::Result<()> {
+    let mut slips = slips_of(folder)?;
     slips.truncate(slips.len().saturating_sub(KEPT));
-    slips.iter().for_each(|old| drop(fs::remove_file(old)));
+    slips.iter().try_for_each(fs::remove_file)
 }
 
 /// A slip's place in the order of an account's slips, with which its name begins: the host's clock may have been wrong.
@@ -220,7 +243,7 @@ fn by_account(path: &Path, account: Option<&AccountName>) -> io::Result<Vec<Vec<
         return Ok(vec![own]);
     }
     let mut folders = match account {
-        Some(account) => vec![folder_of(path, account)],
+        Some(account) => vec![folder_for(path, account)],
         None => inside(path)?,
     };
     folders.retain(|folder| folder.is_dir());
@@ -251,7 +274,7 @@ mod tests {
         }
 
         fn slips(&self, user: &str) -> Vec<PathBuf> {
-            slips_of(&folder_of(self.escrow.path(), &account(user))).unwrap()
+            slips_of(&folder_for(self.escrow.path(), &account(user))).unwrap()
         }
 
         fn open(&self, history: bool) -> (Vec<String>, usize) {
@@ -273,10 +296,10 @@ mod tests {
             place.put("ada", &format!("p{number}"), *wall_ms);
         }
         // And one whose name has a time alone.
-        let folder = folder_of(place.escrow.path(), &account("ada"));
+        let folder = folder_for(place.escrow.path(), &account("ada"));
         fs::copy(&place.slips("ada")[0], folder.join("2099-01-01T00-00-00Z-a.age")).unwrap();
         assert_eq!(place.open(false), (vec!["p39".to_owned()], 0));
-        drop_old(&folder);
+        drop_old(&folder).unwrap();
         assert_eq!(place.open(true).0, (8..40).rev().map(|number| format!("p{number}")).collect::<Vec<_>>());
     }
 
@@ -307,7 +330,7 @@ mod tests {
     fn what_a_crash_left_unfinished_is_no_slip_and_in_nobodys_way() {
         let place = Place::new();
         place.put("ada", "one", 0);
-        fs::write(folder_of(place.escrow.path(), &account("ada")).join("unfinished"), "torn").unwrap();
+        fs::write(folder_for(place.escrow.path(), &account("ada")).join("unfinished"), "torn").unwrap();
         place.put("ada", "two", 0);
         assert_eq!(place.open(true), (vec!["two".to_owned(), "one".to_owned()], 0));
     }
@@ -317,7 +340,7 @@ mod tests {
         let place = Place::new();
         let gone = place.escrow.path().join("mnt");
         let refused = write(&gone, &place.key, &account("ada"), "a", &Secret::new("p".to_owned()), 0).unwrap_err();
-        assert!(refused.contains("mounted"), "{refused}");
+        assert!(refused.to_string().contains("mounted"), "{refused}");
         assert!(!gone.exists());
     }
 }

@@ -1,9 +1,10 @@
 //! One rotation an account, so many sessions a device, so many with one TOTP seed, so many in all.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::config::Device;
 use crate::model::AccountName;
@@ -19,7 +20,9 @@ pub(super) struct Limits {
     all: Arc<Semaphore>,
     devices: Mutex<HashMap<String, (usize, Arc<Semaphore>)>>,
     seeds: Mutex<HashMap<SeedId, Arc<Semaphore>>>,
-    busy: Arc<Mutex<HashSet<AccountName>>>,
+    busy: Busy,
+    /// The scheduler's.
+    wake: Arc<Notify>,
     /// Held shared by whoever logs in with an account's password, and alone by whoever changes it.
     passwords: Mutex<HashMap<AccountName, Arc<RwLock<()>>>>,
 }
@@ -31,26 +34,61 @@ pub(super) struct Leases {
     _changed: Vec<OwnedRwLockWriteGuard<()>>,
 }
 
+/// What an account is held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Somebody looks whether a password works, or tries a template.
+    Looks,
+    /// It is changed, or found out which password it has.
+    Changes,
+}
+
+/// The accounts that are being worked upon.
+#[derive(Debug, Clone, Default)]
+struct Busy(Arc<Mutex<HashMap<AccountName, Held>>>);
+
+#[derive(Debug)]
+struct Held {
+    work: Work,
+    /// Closed once it is over.
+    over: Arc<Semaphore>,
+    /// The scheduler passed the account over for it.
+    passed_over: bool,
+}
+
+impl Busy {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountName, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// An account's right to be worked upon; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Hold {
     account: AccountName,
-    busy: Arc<Mutex<HashSet<AccountName>>>,
+    busy: Busy,
+    wake: Arc<Notify>,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account);
+        let Some(held) = self.busy.lock().remove(&self.account) else { return };
+        held.over.close();
+        if held.passed_over {
+            self.wake.notify_one();
+        }
     }
 }
 
 impl Limits {
-    pub(super) fn new(max_concurrent: usize) -> Self {
+    /// `wake` is notified when somebody ends for whom the scheduler passed an account over.
+    pub(super) fn new(max_concurrent: usize, wake: Arc<Notify>) -> Self {
         Self {
             all: Arc::new(Semaphore::new(max_concurrent)),
             devices: Mutex::default(),
             seeds: Mutex::default(),
-            busy: Arc::default(),
+            busy: Busy::default(),
+            wake,
             passwords: Mutex::default(),
         }
     }
@@ -78,19 +116,40 @@ impl Limits {
     }
 
     /// The account, unless somebody works on it already.
-    pub(super) fn hold(&self, account: &AccountName) -> Option<Hold> {
-        let fresh = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(account.clone());
-        fresh.then(|| Hold { account: account.clone(), busy: self.busy.clone() })
+    pub(super) fn hold(&self, account: &AccountName, work: Work) -> Option<Hold> {
+        match self.busy.lock().entry(account.clone()) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(free) => free.insert(Held { work, over: Arc::new(Semaphore::new(0)), passed_over: false }),
+        };
+        Some(Hold { account: account.clone(), busy: self.busy.clone(), wake: self.wake.clone() })
     }
 
-    /// Whether somebody works on the account.
+    /// The account, unless somebody changes it already. Whoever only looks at it is waited for, or a job that looks would keep
+    /// one that changes from its turn. `waiting` is told before each wait.
+    pub(super) async fn hold_to_change(&self, account: &AccountName, waiting: impl Fn()) -> Option<Hold> {
+        loop {
+            if let Some(hold) = self.hold(account, Work::Changes) {
+                return Some(hold);
+            }
+            let over = match self.busy.lock().get(account) {
+                Some(held) if held.work == Work::Changes => return None,
+                Some(held) => held.over.clone(),
+                None => continue,
+            };
+            waiting();
+            // It is closed, and never gives anything.
+            drop(over.acquire().await);
+        }
+    }
+
+    /// Whether somebody works on the account. Where so, the scheduler is woken once that is over.
     pub(super) fn is_busy(&self, account: &AccountName) -> bool {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).contains(account)
+        self.busy.lock().get_mut(account).map(|held| held.passed_over = true).is_some()
     }
 
     /// How many accounts are being worked upon.
     pub(super) fn at_work(&self) -> usize {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.busy.lock().len()
     }
 
     /// Waits until no more than a few others are at work with any of these seeds. Always in the same order, and before the
@@ -152,8 +211,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_changes_an_account_waits_for_who_looks_at_it_and_not_for_who_changes_it() {
+        let wake = Arc::new(Notify::new());
+        let limits = Arc::new(Limits::new(100, wake.clone()));
+        let account = AccountName::parse("web1/admin").unwrap();
+        let looks = limits.hold(&account, Work::Looks);
+        let (waiting, name) = (limits.clone(), account.clone());
+        let change = tokio::spawn(async move { waiting.hold_to_change(&name, || {}).await });
+        tokio::task::yield_now().await;
+        assert!(!change.is_finished());
+        assert!(limits.is_busy(&account));
+        drop(looks);
+        wake.notified().await;
+        let changes = change.await.unwrap();
+        assert!(changes.is_some());
+        assert!(limits.hold_to_change(&account, || panic!("nobody looks")).await.is_none());
+        assert!(limits.hold(&account, Work::Looks).is_none());
+        drop(changes);
+        assert_eq!(limits.at_work(), 0);
+    }
+
+    #[tokio::test]
     async fn a_few_are_at_work_with_one_seed_and_others_are_not_in_their_way() {
-        let limits = Arc::new(Limits::new(100));
+        let limits = Arc::new(Limits::new(100, Arc::default()));
         let (shared, own) = (id("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), id("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"));
         let mut few = Vec::new();
         for _ in 0..WITH_ONE_SEED {

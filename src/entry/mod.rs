@@ -190,7 +190,7 @@ fn start(config: &Path) -> Result<(), StartError> {
         .build()
         .map_err(system("the runtime cannot start".into()))?;
     let core = Core::start(config)?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let config = core.config();
         let socket = config.daemon.socket.clone();
         let listed = config.access != crate::config::Access::default();
@@ -199,5 +199,8 @@ fn start(config: &Path) -> Result<(), StartError> {
         let result = run(core.clone(), serve(listener, core)).await;
         drop(std::fs::remove_file(&socket));
         result
-    })
+    });
+    // What waits for a disk that does not answer is not waited for.
+    runtime.shutdown_background();
+    result
 }

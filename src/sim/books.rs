@@ -136,6 +136,13 @@ impl Book {
         (self.password(self.current), self.password(self.candidate))
     }
 
+    /// Whether this is a password with which a login may be tried: in force, sent, or taken back while none is between two.
+    pub(super) fn may_try(&self, password: &str) -> bool {
+        let (current, candidate) = self.two();
+        let later = self.taken_back().filter(|_| candidate.is_none()).map(|version| &version.secret);
+        [current, candidate, later].into_iter().flatten().any(|secret| secret.expose() == password)
+    }
+
     /// The newest password that was sent and taken back.
     pub(super) fn taken_back(&self) -> Option<&Version> {
         let before = self.current.unwrap_or(0).max(self.adopted);

@@ -195,6 +195,18 @@ impl Universe {
         }
     }
 
+    /// An account is put aside for a person only where the vault does not hold what its device has, or the world deceived it.
+    pub(super) fn check_given_up(&self, account: &AccountName) {
+        let Some(truth) = self.truth(account) else { return };
+        let held = {
+            let books = lock(&self.books);
+            books.book(account).is_some_and(|book| book.may_try(&truth))
+        };
+        if held && !self.is_excused(account) {
+            self.violation(format!("{account} is given up though the vault holds the password that its device has"));
+        }
+    }
+
     /// The device was given this as a new password: that it might be had to be durable before.
     pub(super) fn saw_new(&self, device: &str, user: &str, text: &str) {
         let Some(account) = Self::account(device, user) else { return };

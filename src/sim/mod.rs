@@ -18,6 +18,7 @@ mod ledger;
 mod person;
 mod random;
 mod setting;
+mod settle;
 mod shell;
 mod universe;
 

@@ -1,7 +1,10 @@
 //! The scheduler in simulated time: whose turn comes when, through restarts and edits.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::config::{Job, JobAction};
+use crate::model::AccountName;
 use crate::schedule::{Crontab, spread_offset_ms};
 
 const HALF_PAST_TWO: i64 = 2 * HOUR + HOUR / 2;
@@ -152,6 +155,19 @@ fn a_verify_job_that_is_taken_out_of_the_config_changes_no_password() {
     night.life.core.adopt(lock(&night.universe.config).clone());
     night.until(8 * HOUR);
     night.all_begun(&night.accounts(), 0);
+}
+
+#[test]
+fn a_job_that_verifies_at_the_same_time_keeps_nobody_from_being_changed() {
+    let mut night = Night::new(|_| {});
+    {
+        let mut config = lock(&night.universe.config);
+        let look = Job { name: "a look".into(), action: JobAction::Verify, ..(*config.jobs["nightly"]).clone() };
+        config.jobs.insert(look.name.clone(), Arc::new(look));
+    }
+    night.life.core.adopt(lock(&night.universe.config).clone());
+    night.until(8 * HOUR);
+    night.all_begun(&night.accounts(), 1);
 }
 
 #[test]

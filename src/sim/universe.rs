@@ -269,6 +269,10 @@ impl Universe {
                 if doubted && *after == Phase::Idle {
                     self.check_proved(account);
                 }
+                // One that cannot be mended goes back to where it was.
+                if *after == Phase::Quarantined && !matches!(before, Some(Phase::Quarantined | Phase::Mending)) {
+                    self.check_given_up(account);
+                }
                 if matches!(after, Phase::Idle | Phase::Quarantined) {
                     self.found_out(account);
                 }

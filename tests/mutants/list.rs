@@ -17,6 +17,7 @@ const DRIVE: &str = "src/daemon/attempt/drive.rs";
 const ACTS: &str = "src/daemon/attempt/acts.rs";
 const LIMITS: &str = "src/daemon/limits.rs";
 const AUTH: &str = "src/device/auth.rs";
+const SCHEDULER: &str = "src/daemon/scheduler.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     bug(
@@ -96,8 +97,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "two rotations of an account at once",
         LIMITS,
-        "        fresh.then(|| Hold",
-        "        (fresh || MUTANT).then(|| Hold",
+        "            Entry::Occupied(_) => return None,",
+        "            Entry::Occupied(held) if MUTANT => held.into_mut(),
+            Entry::Occupied(_) => return None,",
     ),
     bug(
         "more sessions than a device allows",
@@ -194,16 +196,28 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "an account of unknown outcome is not looked at again",
-        "src/daemon/scheduler.rs",
+        SCHEDULER,
         "                let left = row.wake.map(",
         "                if MUTANT { return false; }
                 let left = row.wake.map(",
     ),
     bug(
         "an interrupted attempt is not gone on with",
-        "src/daemon/scheduler.rs",
+        SCHEDULER,
         "                if core.limits.is_busy(&name) {",
         "                if MUTANT && row.wake.is_none() || core.limits.is_busy(&name) {",
+    ),
+    bug(
+        "a job fires once",
+        SCHEDULER,
+        "                        Ok(()) => next_run(job, now.max(at), &config),",
+        "                        Ok(()) => next_run(job, now.max(at), &config).filter(|_| !MUTANT),",
+    ),
+    bug(
+        "when jobs fire is not worked out anew once the clock was set",
+        SCHEDULER,
+        "            self.config = None;",
+        "            if !MUTANT { self.config = None; }",
     ),
     bug(
         "a quarantine is on record only after it is in force",
@@ -274,6 +288,13 @@ pub const MUTANTS: &[Mutant] = &[
             return Ok(Secret::new(String::new()));
         }
         if renews && self.login.new_password.is_none() {",
+    ),
+    bug(
+        "a password that was taken back is never tried again",
+        ACTS,
+        "        let later = self.taken_back().await?;",
+        "        if MUTANT { return None; }
+        let later = self.taken_back().await?;",
     ),
     bug(
         "a key is taken for a proof of the password",

@@ -189,6 +189,31 @@ fn flip(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn a_copy_of_the_database_that_was_put_back_by_hand_is_found_out_and_its_log_goes_on() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    daemon.stop();
+    let database = place.path("state/vault.db");
+    fs::copy(&database, place.path("copy.db")).unwrap();
+    let beside = fs::metadata(place.path("state/vault.db-wal")).map_or(0, |journal| journal.len());
+    assert_eq!(beside, 0, "after a stop all of it is in one file");
+    let daemon = place.daemon();
+    assert_eq!(place.rotate("dev/admin").0, "done");
+    daemon.stop();
+    fs::copy(place.path("copy.db"), &database).unwrap();
+    let _daemon = place.daemon();
+    wait_for("the account found out", || (place.state("dev/admin") == "quarantined").then_some(()));
+    let (told, _) = place.json(&["audit", "tail"]);
+    assert!(told.to_string().contains("of its audit log, which goes on to event"), "{told}");
+    assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
+    place.must(&["secret", "set", "dev/admin"], &format!("{}\n", scripted.held()));
+    assert_eq!(place.json(&["verify", "dev/admin"]).1, 0);
+    assert_eq!(scripted.device.state().replays, 0);
+}
+
 /// Names an escrow folder in the config.
 fn in_escrow(place: &Place, public: &str) {
     let text = fs::read_to_string(place.path("rotord.toml")).unwrap();
@@ -206,6 +231,8 @@ fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
     let daemon = place.daemon();
     scripted.import();
     assert_eq!(place.rotate("dev/admin").0, "done");
+    let before = scripted.held();
+    assert_eq!(place.rotate("dev/admin").0, "done");
     daemon.kill();
     fs::remove_dir_all(place.path("state")).unwrap();
     let open = ["escrow", "open", place.path("escrow").to_str().unwrap(), "--identity"].map(str::to_owned);
@@ -215,6 +242,16 @@ fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
     assert_eq!(exit, 0);
     assert_eq!(opened["passwords"][0]["account"], "dev/admin");
     assert_eq!(opened["passwords"][0]["password"].as_str().unwrap(), scripted.held(), "what the device has");
+    // A slip that does not open is told, and what was before it shown.
+    let mut slips: Vec<_> =
+        fs::read_dir(place.path("escrow/dev%2Fadmin")).unwrap().map(|slip| slip.unwrap().path()).collect();
+    slips.sort();
+    assert_eq!(slips.len(), 2, "{slips:?}");
+    fs::write(&slips[1], "").unwrap();
+    let (opened, exit) = place.json(&args);
+    assert_eq!(exit, 1);
+    assert_eq!(opened["passwords"][0]["password"].as_str().unwrap(), before);
+    assert!(opened["damaged"][0].as_str().unwrap().contains(slips[1].to_str().unwrap()), "{opened}");
 }
 
 #[test]
@@ -223,14 +260,22 @@ fn a_password_that_cannot_be_put_in_escrow_is_not_sent() {
     let place = &scripted.place;
     let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
     let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-    // A file stands where the folder should be.
-    fs::write(place.path("escrow"), "").unwrap();
     in_escrow(place, &public);
+    // A file stands where the account's folder should be.
+    fs::create_dir(place.path("escrow")).unwrap();
+    fs::write(place.path("escrow/dev%2Fadmin"), "").unwrap();
     let _daemon = place.daemon();
     scripted.import();
     let (outcome, detail, exit) = place.rotate("dev/admin");
     assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
-    assert!(detail.contains("escrow"), "{detail}");
+    assert!(detail.contains("escrow") && detail.contains("not sent"), "{detail}");
     assert_eq!(scripted.held(), FIRST);
+    // As where its disk is not mounted.
+    let logins = scripted.device.state().logins.len();
+    fs::remove_dir_all(place.path("escrow")).unwrap();
+    let (outcome, detail, _) = place.rotate("dev/admin");
+    assert_eq!(outcome, "failed");
+    assert!(detail.contains("mounted") && !place.path("escrow").exists(), "{detail}");
+    assert_eq!(scripted.device.state().logins.len(), logins, "nobody logs in for that");
     assert_eq!(place.changes("dev/admin"), 0);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::admission::{Admission, Case, admit};
 use super::super::core::Core;
+use super::super::limits::Work;
 use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
@@ -41,11 +42,10 @@ impl Core {
         {
             return result;
         }
-        let Some(hold) = self.limits.hold(account) else {
-            let attempt = Attempt::new(self, config, found, request);
+        let attempt = Attempt::new(self, config, found, request);
+        let Some(hold) = self.limits.hold_to_change(account, || attempt.wait_for_look()).await else {
             return attempt.refuse("a rotation of this account is under way".into(), false).await;
         };
-        let attempt = Attempt::new(self, config, found, request);
         let result = Box::pin(attempt.mend()).await;
         drop(hold);
         result
@@ -63,7 +63,7 @@ impl Core {
     ) -> Result<String, VaultError> {
         let busy =
             || VaultError::NotFound(format!("a rotation of {account} is under way; try again when it has ended"));
-        let Some(hold) = self.limits.hold(account) else { return Err(busy()) };
+        let Some(hold) = self.limits.hold(account, Work::Changes) else { return Err(busy()) };
         let (name, now) = (account.clone(), self.clock.now());
         let keep = self.config().accounts.get(account).map_or(0, |account| account.policy.history);
         let done = self.vault.call(move |tx| {

@@ -21,7 +21,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
 use super::admission::Admission;
 use super::core::Core;
-use super::limits::Leases;
+use super::escrow;
+use super::limits::{Leases, Work};
 use super::values::{Stored, base_values, jump_accounts, seed_of, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
@@ -181,12 +182,11 @@ impl Core {
         let Some(account) = config.accounts.get(&request.account).cloned() else {
             return unknown_account(&request);
         };
-        let Some(hold) = self.limits.hold(&account.name) else {
-            let attempt = Attempt::new(self, config, account, request);
-            return attempt.refuse("another rotation of this account is under way".into(), false).await;
-        };
         let beside = request.beside.clone();
         let attempt = Attempt::new(self, config, account, request);
+        let Some(hold) = self.limits.hold_to_change(&attempt.account.name, || attempt.wait_for_look()).await else {
+            return attempt.refuse("another rotation of this account is under way".into(), false).await;
+        };
         let result = Box::pin(attempt.run()).await;
         drop(hold);
         if result.outcome == Outcome::Done {
@@ -230,7 +230,7 @@ impl Core {
     ) -> Option<RotationResult> {
         let config = self.config();
         let account = config.accounts.get(account).cloned()?;
-        let hold = self.limits.hold(&account.name)?;
+        let hold = self.limits.hold(&account.name, Work::Changes)?;
         let request = Request { actor, ..Request::of(account.name.clone(), trigger) };
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.find_out()).await;
@@ -301,6 +301,11 @@ impl Attempt {
             outcome: None,
             detail: None,
         }
+    }
+
+    /// Says that this attempt waits for somebody who only looks at the account.
+    fn wait_for_look(&self) {
+        self.step("waiting: somebody looks whether its password works".into());
     }
 
     fn say(&self, detail: impl Into<String>) {
@@ -441,6 +446,7 @@ impl Attempt {
 
     /// Makes the candidate, and checks that every tag of the template has a value.
     async fn prepare(&self) -> Result<(), String> {
+        escrow::is_ready(&self.config).await?;
         let (name, login) = (self.account.name.clone(), self.login.name.clone());
         let found = self.core.vault.call(move |tx| Ok((tx.history(&name)?, Stored::of_both(tx, &name, &login)?)));
         let (former, (stored, login_stored)) = found.await.map_err(|error| error.to_string())?;

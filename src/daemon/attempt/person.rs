@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::super::core::Core;
+use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, lock};
 use crate::clock::Clock;
 use crate::device::{DeviceError, Person, converse};
@@ -132,7 +133,7 @@ impl Core {
             reason: Some("recorded by hand".into()),
             ..Request::of(account.clone(), Trigger::Command)
         };
-        let Some(hold) = self.limits.hold(&account) else {
+        let Some(hold) = self.limits.hold(&account, Work::Changes) else {
             return Err("another rotation of this account is under way".into());
         };
         let mut attempt = Attempt::new(self, config, found, request);

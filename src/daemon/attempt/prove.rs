@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::core::Core;
+use super::super::limits::Work;
 use super::acts::LATER;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
 use crate::audit::Draft;
@@ -36,7 +37,7 @@ impl Core {
         {
             return result;
         }
-        let Some(hold) = self.limits.hold(account) else {
+        let Some(hold) = self.limits.hold(account, Work::Looks) else {
             let attempt = Attempt::new(self, config, found, request);
             return attempt.refuse("a rotation of this account is under way".into(), false).await;
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::core::Core;
+use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
 use crate::dialogue::Verdict;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
@@ -26,7 +27,7 @@ impl Core {
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        let hold = self.limits.hold(account);
+        let hold = self.limits.hold(account, Work::Looks);
         let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)));
         let mut attempt = Attempt::new(self, config, found, request);
         let Some(hold) = hold.filter(|_| settled) else {

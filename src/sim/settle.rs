@@ -1,0 +1,236 @@
+//! The end of a history: nothing fails any more, and it is judged what became of everybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::books::{Book, Books, RESTORED};
+use super::executor::lock;
+use super::history::{HOUR, Life, start, stop};
+use super::random::Random;
+use super::universe::Universe;
+use crate::config::{Config, JobAction};
+use crate::daemon::{Request, jump_accounts};
+use crate::model::{AccountName, Outcome, Trigger};
+use crate::policy::DAY_MS;
+use crate::rotation::Phase;
+use crate::template::Section;
+
+/// Within this time after the last fault everything converges that can.
+const BOUND: i64 = 12 * HOUR;
+/// So much later where something was begun in the last of these hours.
+const LATE: i64 = 2 * HOUR;
+
+/// No faults any more: what can converge does so, and every account at rest can be changed.
+pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
+    universe.tell(|| "all is well from here on".into());
+    universe.calm_down();
+    for account in lock(&universe.removed).drain(..) {
+        lock(&universe.config).accounts.insert(account.name.clone(), account);
+    }
+    life.core.adopt(lock(&universe.config).clone());
+    // The daemon has taken that in when the clock is set right: what it worked out by a wrong one is wrong.
+    universe.run(&mut life.tasks, universe.on.now() + 1_000, order, || false);
+    universe.set_clock(0);
+    let accounts: Vec<AccountName> = lock(&universe.config).accounts.keys().cloned().collect();
+    if order.one_in(16) {
+        keep_jobs(universe, life, order);
+        if universe.violated().is_some() {
+            return;
+        }
+    }
+    // Nothing new is begun, so that what is left is what the faults left; and nobody restarts it, mostly.
+    lock(&universe.config).jobs.clear();
+    if order.one_in(3) {
+        stop(universe, life, order, true);
+        *life = start(universe);
+    } else {
+        life.core.adopt(lock(&universe.config).clone());
+    }
+    // Budgets and locks are of an hour, and what is uncertain is looked at every hour.
+    universe.run(&mut life.tasks, universe.on.now() + BOUND, order, || false);
+    // What began in the last of these hours may end, though it has to wait for its budget.
+    let (core, world) = (life.core.clone(), universe.clone());
+    let at_rest = || {
+        let rests = |book: &Book| matches!(book.phase(), Phase::Idle | Phase::Quarantined);
+        core.at_work() == 0 && lock(&world.books).accounts.iter().all(rests)
+    };
+    universe.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
+    // Where nearly all have changed since the backup, a person has to ask.
+    let waits = universe.was_restored() && life.core.logins_held().is_some();
+    for account in &accounts {
+        if universe.violated().is_some() {
+            return;
+        }
+        judge(universe, account, waits);
+    }
+    hear_log(universe);
+    if universe.violated().is_some() {
+        return;
+    }
+    let finals: Arc<std::sync::Mutex<BTreeMap<AccountName, (Outcome, String)>>> = Arc::default();
+    for account in &accounts {
+        let (core, finals, account, universe) = (life.core.clone(), finals.clone(), account.clone(), universe.clone());
+        let on = universe.on;
+        on.spawn(Box::pin(async move {
+            for _ in 0..40 {
+                // A person sees to what waits for one.
+                let login = core.config().accounts.get(&account).and_then(|account| account.login_as.clone());
+                let on_the_way = lead_to(&core.config(), &account);
+                for name in [account.clone()].into_iter().chain(login).chain(on_the_way) {
+                    let asked = name.clone();
+                    let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
+                    if let Ok(Some(Phase::Quarantined)) = row {
+                        universe.person_stores(&core, &name).await;
+                    }
+                }
+                // Where only the login changes a password, an administrator expires it first.
+                universe.site(account.device_str(), |site| {
+                    if let Some(user) = site.users.get_mut(account.user()).filter(|_| site.only_at_login) {
+                        user.expired = true;
+                    }
+                });
+                universe.person_asks();
+                let result = core.rotate(Request::of(account.clone(), Trigger::Command)).await;
+                // A job may have been there before: then the cap or the least age stands against it.
+                let before = ["the cap", "min_age"].iter().any(|rule| result.detail.starts_with(rule));
+                let changed = before
+                    && core.vault.call(|tx| tx.all_changes()).await.is_ok_and(|all| {
+                        let now = core.clock.now();
+                        all.get(account.as_str()).is_some_and(|stamps| stamps.iter().any(|at| now.since(at) < DAY_MS))
+                    });
+                let outcome = if changed { Outcome::Done } else { result.outcome };
+                lock(&finals).insert(account.clone(), (outcome, result.detail));
+                if outcome == Outcome::Done {
+                    return;
+                }
+                core.clock.sleep(Duration::from_secs(3600)).await;
+            }
+        }));
+    }
+    let (all, so_far) = (accounts.len(), finals.clone());
+    let over = move || {
+        let finals = lock(&so_far);
+        finals.len() == all && finals.values().all(|(outcome, _)| *outcome == Outcome::Done)
+    };
+    universe.run(&mut life.tasks, universe.on.now() + 45 * HOUR, order, over);
+    for account in &accounts {
+        match lock(&finals).get(account) {
+            Some((Outcome::Done, _)) => {}
+            other => {
+                let other = other.map(|(outcome, detail)| format!("{outcome:?}, {detail}"));
+                universe.violation(format!("{account} cannot be changed though all is well: {other:?}"));
+            }
+        }
+    }
+}
+
+/// All is well, and the jobs go on: they forget nobody whom they could change.
+fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
+    let from = lock(&universe.books).log.len();
+    let now = universe.on.now();
+    // In the first day the cap may stand against a turn; in the second one another turn alone.
+    if order.one_in(2) {
+        let restarted = now + order.within(0, 2 * DAY_MS);
+        universe.run(&mut life.tasks, restarted, order, || false);
+        stop(universe, life, order, true);
+        *life = start(universe);
+    }
+    universe.run(&mut life.tasks, now + 2 * DAY_MS + 2 * HOUR, order, || false);
+    if life.core.logins_held().is_some() {
+        return;
+    }
+    let config = lock(&universe.config).clone();
+    let jobs = config.jobs.values().filter(|job| job.action == JobAction::Rotate);
+    let theirs: BTreeSet<AccountName> = jobs.flat_map(|job| config.targets_of(job)).collect();
+    let begun = {
+        let books = lock(&universe.books);
+        let starts = books.log[from..].iter().filter(|noted| noted.event == "rotation.start");
+        starts.filter_map(|noted| noted.account.clone()).collect::<BTreeSet<_>>()
+    };
+    let books = lock(&universe.books);
+    let forgotten = theirs.difference(&begun).find(|account| {
+        let rests = books.book(account).is_some_and(|book| book.phase() == Phase::Idle && !book.row().paused);
+        let logs_in = config.accounts.get(*account).and_then(|account| account.login_as.clone());
+        rests && !is_barred(&config, &books, account, logs_in)
+    });
+    drop(books);
+    if let Some(account) = forgotten {
+        universe.violation(format!("no turn of {account} has come in two days without a fault"));
+    }
+}
+
+/// Whether nobody gets to its device before a person saw to the account that logs in for it, where one does, or on the way.
+fn is_barred(config: &Config, books: &Books, account: &AccountName, logs_in: Option<AccountName>) -> bool {
+    let mut needed = lead_to(config, account).into_iter().chain(logs_in);
+    needed.any(|name| books.book(&name).is_some_and(|book| book.phase() == Phase::Quarantined))
+}
+
+/// The accounts that log in on the way to another one's device.
+fn lead_to(config: &Config, account: &AccountName) -> Vec<AccountName> {
+    config.devices.get(&account.device()).map_or_else(Vec::new, |device| jump_accounts(config, device, account.user()))
+}
+
+/// An account after the faults ended: at rest with the device's password, or rightly waiting for a person.
+fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
+    let Some(truth) = universe.truth(account) else { return };
+    let books = lock(&universe.books);
+    let Some(book) = books.book(account) else { return };
+    let (phase, why) = (book.phase(), book.last_error().unwrap_or("-").to_owned());
+    let right = book.two().0.is_some_and(|current| current.expose() == truth);
+    let known = book.may_try(&truth);
+    let config = lock(&universe.config);
+    let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
+    let barred = is_barred(&config, &books, account, proves.and_then(|account| account.login_as.clone()));
+    drop(config);
+    drop(books);
+    match phase {
+        Phase::Idle if right => {}
+        // Nobody looked since the device lost its configuration.
+        Phase::Idle
+            if universe.is_excused(account) || universe.changed_late(account) || universe.is_forgotten(account) => {}
+        Phase::Idle => universe.violation(format!("{account} is at rest with a password that is not the device's")),
+        Phase::Quarantined if !known || universe.is_excused(account) => {}
+        Phase::Quarantined => universe.violation(format!("{account} waits for a person without need: {why}")),
+        _ if barred => {}
+        Phase::Uncertain(_) if waits => {}
+        // It mends itself again and again, and no login proves that, since its seed is wrong.
+        Phase::Uncertain(_) if universe.is_excused(account) && universe.was_changed_within(account, LATE) => {}
+        phase => universe.violation(format!("{account} is still {phase:?} 12 h after the last fault: {why}")),
+    }
+}
+
+/// Promise 7: every start has an end, and every change its three events.
+fn hear_log(universe: &Arc<Universe>) {
+    let books = lock(&universe.books);
+    let mut open: BTreeMap<&str, &str> = BTreeMap::new();
+    for noted in &books.log {
+        let account = noted.account.as_ref().map_or("", AccountName::as_str);
+        match noted.event {
+            "rotation.start" => {
+                open.insert(account, noted.attempt.as_deref().unwrap_or_default());
+            }
+            RESTORED => open.clear(),
+            "rotation.done" | "rotation.failed" | "rotation.recovered" | "rotation.unknown" | "secret.set" => {
+                open.remove(account);
+            }
+            _ => {}
+        }
+    }
+    let left: Vec<String> = open.keys().map(|account| (*account).to_owned()).collect();
+    for noted in books
+        .log
+        .iter()
+        .filter(|noted| noted.account.as_ref().map(AccountName::as_str) == left.first().map(String::as_str))
+    {
+        universe.tell(|| format!("on record: {} {}", noted.event, noted.attempt.as_deref().unwrap_or("-")));
+    }
+    let sent = books.log.iter().filter(|noted| noted.event == "rotation.sent").count();
+    drop(books);
+    if let Some(account) = left.first() {
+        universe.violation(format!("the log has a start and no end of a rotation of {account}"));
+    }
+    if sent != universe.commits() {
+        universe.violation(format!("{} commit points were passed, and {sent} are on record", universe.commits()));
+    }
+}

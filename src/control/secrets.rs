@@ -16,8 +16,7 @@ use super::types::{
     ShowBody, ShownBody,
 };
 use crate::audit::Draft;
-use crate::daemon::Core;
-use crate::daemon::refuse_while_busy;
+use crate::daemon::{Core, store};
 use crate::device::Aim;
 use crate::model::{AccountName, Actor, Secret, shown_account};
 use crate::sealed::{RecoveryKey, SealFor};
@@ -282,8 +281,7 @@ pub(super) async fn import(
     core.vault
         .call(move |tx| {
             for (account, kind, secret) in &work {
-                refuse_while_busy(tx, account, kind)?;
-                tx.set_secret(account, kind, secret, &now)?;
+                store(tx, account, kind, secret, &now)?;
                 let event = if *kind == Kind::Totp { "totp.set" } else { "secret.set" };
                 tx.audit(&draft(event, account, &actor).detail("import"), &now)?;
             }

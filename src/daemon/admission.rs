@@ -15,6 +15,8 @@ pub(super) enum Admission {
     Admitted,
     /// A rule stands against it, in words.
     Refused(String),
+    /// A rule stands against it for so many milliseconds.
+    Later(String, i64),
     /// It cannot be done now, and may be in a while.
     NotNow(String),
     /// An interrupted change has to be found out first.
@@ -98,13 +100,13 @@ pub(super) fn admit(tx: &dyn Ledger, case: &Case, now: &Moment) -> Result<Admiss
     if let Err(LimitError { used, free_in_ms }) = account.policy.cap().admit(&tx.changes(&account.name, now)?, now) {
         let text =
             format!("the cap: {used} changes in the last 24 hours; the next is allowed in {}", in_words(free_in_ms));
-        return Ok(Admission::Refused(text));
+        return Ok(Admission::Later(text, free_in_ms));
     }
     // A password that nobody knows cannot be too young to change.
     if row.phase == Phase::Idle
-        && let Some(text) = too_young(tx, account, now)?
+        && let Some(young) = too_young(tx, account, now)?
     {
-        return Ok(Admission::Refused(text));
+        return Ok(young);
     }
     // The account's own login proves what the reconcile account did.
     let proves = (trigger == Trigger::Reconcile).then_some(&account.name);
@@ -116,7 +118,7 @@ pub(super) fn admit(tx: &dyn Ledger, case: &Case, now: &Moment) -> Result<Admiss
                 "the lockout budget: {used} refused logins of {name} in the last hour; the next may be tried in {}",
                 in_words(free_in_ms)
             );
-            return Ok(Admission::Refused(text));
+            return Ok(Admission::Later(text, free_in_ms));
         }
     }
     Ok(Admission::Admitted)
@@ -126,11 +128,13 @@ fn no_password(account: &Account) -> Admission {
     Admission::Refused(format!("no password is stored; run 'rotorctl secret set {}'", account.name))
 }
 
-fn too_young(tx: &dyn Ledger, account: &Account, now: &Moment) -> Result<Option<String>, VaultError> {
+fn too_young(tx: &dyn Ledger, account: &Account, now: &Moment) -> Result<Option<Admission>, VaultError> {
     let min_age = i64::try_from(account.policy.min_age.as_millis()).unwrap_or(i64::MAX);
     let youngest = tx.changes(&account.name, now)?.iter().map(|stamp| now.since(stamp)).min();
     Ok(youngest.filter(|age| *age < min_age).map(|age| {
-        format!("min_age: the last change is too young; the next is allowed in {}", in_words(min_age - age))
+        let free_in_ms = min_age - age;
+        let text = format!("min_age: the last change is too young; the next is allowed in {}", in_words(free_in_ms));
+        Admission::Later(text, free_in_ms)
     }))
 }
 

@@ -157,15 +157,17 @@ impl Telling<'_> {
     }
 
     fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: &Moment) {
-        self.say("A change was cut off, or taken back, after the new password may have left: the device has the old or the new one, and the vault holds both.");
-        if doubt.other_refused {
-            self.say(format!("A login with the {} one was refused.", doubt.likely.other().name()));
+        if self.candidate {
+            self.say("A change was cut off, or taken back, after the new password may have left: the device has the old or the new one, and the vault holds both.");
+            if doubt.other_refused {
+                self.say(format!("A login with the {} one was refused.", doubt.likely.other().name()));
+            }
+        } else {
+            self.say("Whether the device has the stored password is not known.");
         }
         let when = row.wake.as_ref().map_or("soon".to_owned(), |at| format!("in {}", in_words(at.since(now))));
-        self.say(format!(
-            "rotord tries the {} one {when}, by itself and within the lockout budget.",
-            doubt.likely.name()
-        ));
+        let which = if self.candidate { doubt.likely.name() } else { "stored" };
+        self.say(format!("rotord tries the {which} one {when}, by itself and within the lockout budget."));
         self.offer("verify", "try now");
         self.resolutions();
     }
@@ -188,7 +190,8 @@ impl Telling<'_> {
 
     fn resolutions(&mut self) {
         let resolve = |has: &str| format!("rotorctl resolve {} --device-has {has}", self.account.name);
-        let mut offers = vec![(resolve("old"), "say that the device has the old password".to_owned())];
+        let old = if self.candidate { "old" } else { "stored" };
+        let mut offers = vec![(resolve("old"), format!("say that the device has the {old} password"))];
         if self.candidate {
             offers.insert(0, (resolve("new"), "say that the device has the new password".to_owned()));
         }

@@ -23,6 +23,6 @@ pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
 pub use run::run;
 pub use scheduler::keep_schedule;
-pub use secrets::refuse_while_busy;
+pub use secrets::store;
 pub(crate) use values::{jump_accounts, way_to};
 pub use world::{Random, Spawn, Witness, World};

@@ -145,7 +145,7 @@ impl Agenda {
         let accounts = config.targets_of(job);
         let (count, name): (usize, Arc<str>) = (accounts.len(), job.name.as_str().into());
         let turns = accounts.into_iter().map(|account| {
-            let at = in_window(job, fired + spread_offset_ms(&account, job.spread), config);
+            let at = job.first_open(fired + spread_offset_ms(&account, job.spread), config);
             Reverse((at, Due::Account { account, job: name.clone() }))
         });
         self.heap.extend(turns.filter(|Reverse((at, _))| *at > after));
@@ -214,7 +214,7 @@ impl Agenda {
             }
             Err(error) => {
                 tracing::error!(job = %name, %error, "turns have come and the vault cannot be used");
-                let again = in_window(job, core.clock.now().wall_ms.saturating_add(VAULT_PAUSE_MS), config);
+                let again = job.first_open(core.clock.now().wall_ms.saturating_add(VAULT_PAUSE_MS), config);
                 self.heap.extend(
                     turns.into_iter().map(|(_, account)| Reverse((again, Due::Account { account, job: name.clone() }))),
                 );
@@ -245,13 +245,15 @@ fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
     job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
 }
 
-/// The first instant from `at` on at which a job's window is open, both in milliseconds since 1970.
-fn in_window(job: &Job, at: i64, config: &Config) -> i64 {
-    let open = |window: Window| {
-        let time = DateTime::<Utc>::from_timestamp_millis(at)?;
-        Some(window.next_open(time, config.daemon.timezone).timestamp_millis())
-    };
-    job.window.and_then(open).unwrap_or(at)
+impl Job {
+    /// The first instant from `at` on at which its window is open, both in milliseconds since 1970.
+    pub(super) fn first_open(&self, at: i64, config: &Config) -> i64 {
+        let open = |window: Window| {
+            let time = DateTime::<Utc>::from_timestamp_millis(at)?;
+            Some(window.next_open(time, config.daemon.timezone).timestamp_millis())
+        };
+        self.window.and_then(open).unwrap_or(at)
+    }
 }
 
 impl Core {
@@ -319,7 +321,7 @@ impl Core {
             .filter_map(|job| {
                 let offset = spread_offset_ms(account, job.spread);
                 let at = next_run(job, now - offset, config)? + offset;
-                Some(in_window(job, at, config))
+                Some(job.first_open(at, config))
             })
             .min()
     }

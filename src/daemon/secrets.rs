@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use crate::audit::Draft;
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, Moment, Secret};
 use crate::rotation::Phase;
 use crate::vault::{Kind, Ledger, VaultError};
 
@@ -21,19 +21,24 @@ impl Core {
         let now = self.clock.now();
         self.vault
             .call(move |tx| {
-                refuse_while_busy(tx, &account, &kind)?;
-                tx.set_secret(&account, &kind, &value, &now)?;
+                store(tx, &account, &kind, &value, &now)?;
                 event.map_or(Ok(()), |event| tx.audit(&event, &now))
             })
             .await
     }
 }
 
-/// A password is not replaced while a rotation is between two of them.
+/// Stores a secret that a person gives. A password is not replaced while a rotation is between two of them.
 ///
 /// # Errors
 /// It is so now, or the vault failed.
-pub fn refuse_while_busy(tx: &dyn Ledger, account: &AccountName, kind: &Kind) -> Result<(), VaultError> {
+pub fn store(
+    tx: &dyn Ledger,
+    account: &AccountName,
+    kind: &Kind,
+    value: &Secret,
+    now: &Moment,
+) -> Result<(), VaultError> {
     let phase = tx.account(account)?.map_or(Phase::Idle, |row| row.phase);
     let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain(_));
     if *kind == Kind::Password && !settled {
@@ -41,5 +46,23 @@ pub fn refuse_while_busy(tx: &dyn Ledger, account: &AccountName, kind: &Kind) ->
             "a rotation of {account} is under way; set the password when it has ended"
         )));
     }
-    Ok(())
+    // The same once more tells nothing new, and neither does one in the place of a row that does not open.
+    let is_news = |before: Secret| before.expose() != value.expose();
+    if matches!(kind, Kind::Password | Kind::Totp) && tx.secret(account, kind).ok().flatten().is_some_and(is_news) {
+        refused_for_that(tx, account)?;
+    }
+    tx.set_secret(account, kind, value, now)
+}
+
+/// A person says what is right of an account. Its logins were refused for that, more likely than for the device's clock: a
+/// search for that tries the known offset next, or the first login with the right password would be refused for its code.
+///
+/// # Errors
+/// The vault failed.
+pub(super) fn refused_for_that(tx: &dyn Ledger, account: &AccountName) -> Result<(), VaultError> {
+    let known = tx.skew(&account.device())?;
+    match known.known_next() {
+        next if next == known => Ok(()),
+        next => tx.set_skew(&account.device(), next),
+    }
 }

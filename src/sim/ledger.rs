@@ -285,9 +285,11 @@ impl Transitions for Pages<'_> {
         Ok(())
     }
 
-    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError> {
+    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<bool, VaultError> {
+        let mut done = false;
         self.update(account, |book| {
-            if book.phase == Phase::Idle {
+            done = book.phase == Phase::Idle;
+            if done {
                 let later = book.adopt_taken_back();
                 book.phase = if later { Phase::Uncertain(Doubt::fresh(Which::New)) } else { Phase::Quarantined };
                 book.since = now.wall_ms;
@@ -296,7 +298,21 @@ impl Transitions for Pages<'_> {
                 book.tries = 0;
             }
         });
-        Ok(())
+        Ok(done)
+    }
+
+    fn doubt(&self, account: &AccountName, why: &str, attempt: &str, now: &Moment) -> Result<bool, VaultError> {
+        let mut done = false;
+        self.update(account, |book| {
+            done = book.phase == Phase::Idle && book.current.is_some();
+            if done {
+                let other_refused = !book.adopt_taken_back();
+                let doubt = Doubt { other_refused, ..Doubt::fresh(Which::Old) };
+                book.set_phase(Phase::Uncertain(doubt), Some(attempt), now);
+                (book.last_error, book.wake, book.tries) = (Some(why.into()), None, 0);
+            }
+        });
+        Ok(done)
     }
 
     fn taken_back(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {

@@ -39,6 +39,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         11 => format!("{:?}", tx.transition(&step(Persist::Quarantine, None))),
         12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
         13 => format!("{:?}", tx.put_aside(&name, "why", n.is_multiple_of(2), now)),
+        14 if n.is_multiple_of(2) => format!("{:?}", tx.doubt(&name, "why", "a", now)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
         15 => {
             let id = tx.add_failed_login(&name, now)?;

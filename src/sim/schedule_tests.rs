@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::config::{Job, JobAction};
 use crate::model::AccountName;
+use crate::rotation::Phase;
 use crate::schedule::{Crontab, spread_offset_ms};
+use crate::sim::fleet::Asks;
+use crate::vault::Kind;
 
 const HALF_PAST_TWO: i64 = 2 * HOUR + HOUR / 2;
 
@@ -18,7 +21,11 @@ struct Night {
 
 impl Night {
     fn new(edit: impl Fn(&mut Job)) -> Self {
-        let seed = 7;
+        Self::of(7, edit)
+    }
+
+    /// The night of a seed's fleet.
+    fn of(seed: u64, edit: impl Fn(&mut Job)) -> Self {
         let Fleet { mut config, mut sites } = fleet(&mut Random::new(seed, 0));
         for account in config.accounts.values_mut() {
             let account = Arc::make_mut(account);
@@ -168,6 +175,49 @@ fn a_job_that_verifies_at_the_same_time_keeps_nobody_from_being_changed() {
     night.life.core.adopt(lock(&night.universe.config).clone());
     night.until(8 * HOUR);
     night.all_begun(&night.accounts(), 1);
+}
+
+#[test]
+fn a_login_account_whose_password_a_session_refuses_is_looked_into_before_others_go_on() {
+    let accounts = ["root", "svc"].map(|user| AccountName::parse(&format!("d0/{user}")).unwrap());
+    let [root, svc] = &accounts;
+    // A device alone whose root comes in with a key, and is asked for the password by sudo.
+    let fits = |seed: &u64| {
+        let Fleet { config, sites } = fleet(&mut Random::new(*seed, 0));
+        let asked = config.accounts.get(svc).is_some_and(|svc| &*svc.device.template == "linux-sudo-passwd");
+        let begins = Random::new(*seed, 6).below(4) < 2;
+        begins && asked && sites.len() == 1 && sites["d0"].asks == Asks::KeyOrPassword
+    };
+    let mut night = Night::of((0..).find(fits).unwrap(), |job| job.accounts = vec![svc.to_string()]);
+    night.until(HOUR);
+    night.universe.mistyped(root);
+    let (core, name) = (night.life.core.clone(), root.clone());
+    night.universe.on.spawn(Box::pin(async move {
+        drop(core.store_secret(name, Kind::Password, Secret::new("Wrong-1".into()), None).await);
+    }));
+    night.until(8 * HOUR);
+    assert_eq!(lock(&night.universe.books).book(root).unwrap().phase(), Phase::Quarantined);
+    night.all_begun(std::slice::from_ref(svc), 1);
+}
+
+#[test]
+fn a_daily_turn_is_not_lost_to_the_change_of_the_day_before() {
+    for by_age in [false, true] {
+        let mut night = Night::new(|_| {});
+        for account in lock(&night.universe.config).accounts.values_mut() {
+            let policy = Arc::make_mut(&mut Arc::make_mut(account).policy);
+            if by_age {
+                policy.min_age = Duration::from_secs(24 * 3600);
+            } else {
+                policy.max_changes_per_day = 1;
+            }
+        }
+        night.life.core.adopt(lock(&night.universe.config).clone());
+        night.until(8 * HOUR);
+        night.all_begun(&night.accounts(), 1);
+        night.until(DAY_MS + 8 * HOUR);
+        night.all_begun(&night.accounts(), 2);
+    }
 }
 
 #[test]

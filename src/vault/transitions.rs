@@ -66,11 +66,19 @@ pub trait Transitions {
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
 
     /// Puts an account at rest aside: its stored password was refused. Where one was taken back it is in doubt, and that one
-    /// is to be tried; else it waits for a person or, with `by_itself`, rotord goes on with it, and need not wait.
+    /// is to be tried; else it waits for a person or, with `by_itself`, rotord goes on with it, and need not wait. Whether it
+    /// was at rest.
     ///
     /// # Errors
     /// SQLite failed.
-    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError>;
+    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<bool, VaultError>;
+
+    /// Puts an account at rest in doubt: its stored password was refused in another account's attempt, and a login is to
+    /// find out about it. Whether it was at rest.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn doubt(&self, account: &AccountName, why: &str, attempt: &str, now: &Moment) -> Result<bool, VaultError>;
 
     /// The newest password that was sent and taken back, since a login proved the one before: the device may come to it
     /// later, as a directory with replicas does. Each is told of until it was tried.
@@ -206,7 +214,7 @@ impl Transitions for Tx<'_> {
         Ok(())
     }
 
-    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<(), VaultError> {
+    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<bool, VaultError> {
         let done = self.connection.execute(
             "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3, wake = NULL, tries = 0
              WHERE name = ?1 AND state = 'idle'",
@@ -219,7 +227,21 @@ impl Transitions for Tx<'_> {
         if done > 0 && (by_itself || later) {
             self.set_wake(account, Some(now), 0)?;
         }
-        Ok(())
+        Ok(done > 0)
+    }
+
+    fn doubt(&self, account: &AccountName, why: &str, attempt: &str, now: &Moment) -> Result<bool, VaultError> {
+        let done = self.connection.execute(
+            "UPDATE account SET last_error = ?2, wake = NULL, tries = 0
+             WHERE name = ?1 AND state = 'idle' AND current IS NOT NULL",
+            params![account.as_str(), why],
+        )?;
+        if done > 0 {
+            let other_refused = !self.adopt_taken_back(account)?;
+            let doubt = Doubt { other_refused, ..Doubt::fresh(Which::Old) };
+            self.set_phase(account, Phase::Uncertain(doubt), Some(attempt), now)?;
+        }
+        Ok(done > 0)
     }
 
     fn taken_back(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError> {

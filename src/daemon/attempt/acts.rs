@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use super::super::admission::{LOGIN_ACCOUNT, in_words};
 use super::super::values::Stored;
 use super::{Attempt, lock};
+use crate::audit::Draft;
 use crate::config::Account;
 use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Refused, Run, Verdict, Whose};
-use crate::model::{AccountName, Candidate};
+use crate::model::{AccountName, Candidate, Outcome};
 use crate::policy::{Breaker, DAY_MS};
 use crate::rotation::{Event, Phase, Which};
 use crate::template::{Checked, Section};
@@ -110,10 +111,39 @@ impl Attempt {
         if name == self.account.name {
             return;
         }
-        if let Err(error) = self.core.vault.call(move |tx| tx.put_aside(&name, &why, mends, &now)).await {
+        let draft = self.draft_of(login, &why);
+        let done = self
+            .core
+            .vault
+            .call(move |tx| if tx.put_aside(&name, &why, mends, &now)? { tx.audit(&draft, &now) } else { Ok(()) });
+        if let Err(error) = done.await {
             tracing::error!(account = %login.name, %error, "the login account could not be quarantined");
         }
         // rotord may be the one who goes on with it.
+        self.core.wake.notify_one();
+    }
+
+    /// What is put on record of an account that logs in for this one and is refused.
+    fn draft_of(&self, login: &Account, why: &str) -> Draft {
+        let (account, device) = (Some(login.name.clone()), Some(login.device.name.clone()));
+        Draft { account, device, outcome: Some(Outcome::Unknown), ..self.draft("rotation.unknown").detail(why) }
+    }
+
+    /// The password of the account that logs in for this one was refused in its session: before anybody goes on with it a
+    /// login finds out. Else one account after another would have it refused, and leave none of the budget for that.
+    async fn doubt_login(&self) {
+        let (login, id, now) = (&self.login, self.id.clone(), self.core.clock.now());
+        let (name, device) = (login.name.clone(), &login.device.name);
+        let why =
+            format!("{device} refused the password of {name} in a session; a login finds out whether it is right");
+        let draft = self.draft_of(login, &why);
+        let done = self
+            .core
+            .vault
+            .call(move |tx| if tx.doubt(&name, &why, &id, &now)? { tx.audit(&draft, &now) } else { Ok(()) });
+        if let Err(error) = done.await {
+            tracing::error!(account = %login.name, %error, "the login account is not looked at");
+        }
         self.core.wake.notify_one();
     }
 
@@ -232,7 +262,12 @@ impl Attempt {
     async fn refused_inside(&self, Refused { whose, with_code }: Refused) -> Event {
         let own = self.login.name == self.account.name || whose == Whose::Account;
         if !own {
-            self.give_up_where_hopeless(&self.login).await;
+            // A code may have been refused for the device's clock, which the next one looks for.
+            if with_code {
+                self.give_up_where_hopeless(&self.login).await
+            } else {
+                self.doubt_login().await
+            }
             return Event::Failed;
         }
         if self.rotation.lock().await.phase() == Phase::Mending {

@@ -84,7 +84,10 @@ impl Attempt {
                 if begins {
                     match admit(tx, &case, &now)? {
                         Admission::Admitted => {}
-                        Admission::Refused(why) | Admission::NotNow(why) | Admission::Quarantined(why) => {
+                        Admission::Refused(why)
+                        | Admission::Later(why, _)
+                        | Admission::NotNow(why)
+                        | Admission::Quarantined(why) => {
                             return Err(VaultError::Refused(why));
                         }
                         Admission::Recover => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::admission::{Admission, Case, admit};
 use super::super::core::Core;
 use super::super::limits::Work;
+use super::super::secrets::refused_for_that;
 use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
@@ -83,6 +84,7 @@ impl Core {
             }
             tx.transition(&Transition { account: &name, attempt: "", persist, candidate: None, keep, now: &now })?;
             tx.set_last_error(&name, None)?;
+            refused_for_that(tx, &name)?;
             let done = format!("a person says that the device has {what}; {name} is at rest with it");
             let draft = Draft {
                 account: Some(name.clone()),
@@ -118,7 +120,12 @@ impl Attempt {
         }
         match self.admission().await {
             Ok(Admission::Admitted) => {}
-            Ok(Admission::Refused(why) | Admission::NotNow(why) | Admission::Quarantined(why)) => {
+            Ok(
+                Admission::Refused(why)
+                | Admission::Later(why, _)
+                | Admission::NotNow(why)
+                | Admission::Quarantined(why),
+            ) => {
                 return self.refuse(why, true).await;
             }
             Ok(Admission::Recover) => return self.refuse("its state is not known yet".into(), true).await,

@@ -151,6 +151,9 @@ fn new_id(core: &Core, wall_ms: i64) -> String {
     format!("{wall_ms:x}-{}", data_encoding::HEXLOWER.encode(&bytes))
 }
 
+/// A turn comes so much later at the most, for a rule that stands against it; a lockout budget takes 65 minutes. In milliseconds.
+const LATEST_TURN_MS: i64 = 3_900_000;
+
 impl Watcher for Attempt {
     fn step(&self, text: String) {
         let text = lock(&self.masker).mask(text);
@@ -330,6 +333,10 @@ impl Attempt {
                 }
             }
             Ok(Admission::Refused(why)) => return self.refuse(why, true).await,
+            Ok(Admission::Later(why, free_in_ms)) => {
+                self.comes_later(free_in_ms);
+                return self.refuse(why, true).await;
+            }
             Ok(Admission::Quarantined(why)) => {
                 let detail = if why.starts_with("quarantined") {
                     why
@@ -348,6 +355,17 @@ impl Attempt {
             }
         }
         self.change(Phase::Idle).await
+    }
+
+    /// A turn that a rule stands against comes once that is over, where it is not for long and the job's window is open then. The
+    /// one of each day would fall upon the change of the day before, which was made some seconds behind its turn.
+    fn comes_later(&self, free_in_ms: i64) {
+        let at = self.core.clock.now().plus_ms(free_in_ms);
+        let job = self.request.job.as_ref().and_then(|job| self.config.jobs.get(&**job));
+        let is_open = job.is_none_or(|job| job.first_open(at.wall_ms, &self.config) == at.wall_ms);
+        if self.request.trigger.is_unasked() && free_in_ms <= LATEST_TURN_MS && is_open {
+            *lock(&self.wake) = Some(at);
+        }
     }
 
     /// Changes the password, from an account at rest or, through the reconcile account, from one in quarantine.

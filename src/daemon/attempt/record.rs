@@ -126,7 +126,7 @@ impl Attempt {
                 }
                 let (wake, tries) = match account.phase {
                     // What had to wait for its budget, or was held back, spends no try: not here, nor where a reconcile did.
-                    Phase::Idle if outcome == Outcome::Failed && trigger.is_unasked() && wake.is_some() => {
+                    Phase::Idle if outcome != Outcome::Unknown && trigger.is_unasked() && wake.is_some() => {
                         (wake, account.tries)
                     }
                     Phase::Idle if outcome == Outcome::Failed && trigger.is_unasked() => {

@@ -148,7 +148,9 @@ impl Telling<'_> {
             self.offer("resume", "release its scheduled work");
         } else {
             if let Some(at) = &row.wake {
-                self.say(format!("What failed is tried again by itself in {}.", in_words(at.since(now))));
+                let what =
+                    if row.tries > 0 { "What failed is tried again" } else { "A change of it is under way, or begins" };
+                self.say(format!("{what} by itself in {}.", in_words(at.since(now))));
             }
             self.say(next_run.map_or("No job changes it.".into(), |at| format!("It is due again on {at}.")));
         }

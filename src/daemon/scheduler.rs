@@ -10,16 +10,19 @@ use chrono::{DateTime, Utc};
 use super::attempt::Request;
 use super::core::Core;
 use crate::config::{Config, Job, JobAction};
-use crate::model::{AccountName, Trigger};
+use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::schedule::{Window, spread_offset_ms};
-use crate::vault::{Firing, VaultError, Waits};
+use crate::vault::{Firing, Ledger, VaultError, Waits};
 
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
 /// How long a vault that fails is left alone, in milliseconds.
 const VAULT_PAUSE_MS: i64 = 5_000;
+/// What was begun for an account and has not come to an end within this time is gone on with, unless somebody is at work on it: after a
+/// restart nobody is. In milliseconds.
+pub(super) const UNDER_WAY_MS: i64 = 300_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -192,15 +195,22 @@ impl Agenda {
     }
 
     /// Begins turns of a job's firing, unless an operator holds the job. That they were begun is on record first: a restart
-    /// begins none again.
+    /// begins none again, and goes on with those that have not come to their end.
     async fn begin_turns(&mut self, core: &Arc<Core>, config: &Config, job: &Job, turns: Vec<(i64, AccountName)>) {
         let name: Arc<str> = job.name.as_str().into();
         let (asked, up_to) = (name.clone(), turns.iter().map(|(at, _)| *at).max());
+        let rotates = job.action == JobAction::Rotate;
+        let (theirs, now): (Vec<_>, _) =
+            (turns.iter().map(|(_, account)| account.clone()).filter(|_| rotates).collect(), core.clock.now());
         let paused = core.vault.call(move |tx| {
             if let Some(firing) = tx.firing(&asked)?.filter(|firing| firing.turned.is_some()) {
                 tx.set_firing(&asked, Firing { turned: firing.turned.max(up_to), ..firing })?;
             }
-            tx.is_job_paused(&asked)
+            let paused = tx.is_job_paused(&asked)?;
+            if !paused {
+                under_way(tx, &theirs, &now)?;
+            }
+            Ok(paused)
         });
         match paused.await {
             Ok(false) => {
@@ -243,6 +253,22 @@ impl Agenda {
 fn next_run(job: &Job, after: i64, config: &Config) -> Option<i64> {
     let after = DateTime::<Utc>::from_timestamp_millis(after)?;
     job.schedule.next_after(after, config.daemon.timezone).map(|at| at.timestamp_millis())
+}
+
+/// Accounts at rest of which something is begun: it is gone on with where it does not come to its end.
+pub(super) fn under_way(tx: &dyn Ledger, accounts: &[AccountName], now: &Moment) -> Result<(), VaultError> {
+    for account in accounts {
+        if let Some(row) = tx.account(account)?.filter(|row| row.phase == Phase::Idle) {
+            tx.set_wake(account, Some(&now.plus_ms(UNDER_WAY_MS)), row.tries)?;
+        }
+    }
+    Ok(())
+}
+
+/// In how many milliseconds the window of a job opens that changes an account; 0 where one is open, or none changes it.
+fn closed_for(config: &Config, account: &AccountName, now: i64) -> i64 {
+    let jobs = config.jobs.values().filter(|job| job.action == JobAction::Rotate && job.covers(account));
+    jobs.map(|job| job.first_open(now, config).saturating_sub(now)).min().unwrap_or(0)
 }
 
 impl Job {
@@ -332,26 +358,37 @@ impl Core {
         let (now, core) = (self.clock.now(), self.clone());
         let config = self.config();
         let taken = self.vault.call(move |tx| {
-            let mut waiting = tx.waiting(&now, soon)?;
-            let mut next = waiting.next_in_ms;
-            waiting.due.retain(|row| {
-                let Ok(name) = AccountName::parse(&row.name) else { return false };
-                let Some(account) = config.accounts.get(&name) else { return false };
-                if core.limits.is_busy(&name) {
-                    return false;
+            let Waits { due: all, next_in_ms: mut next } = tx.waiting(&now, soon)?;
+            let mut due = Vec::new();
+            for row in all {
+                let Ok(name) = AccountName::parse(&row.name) else { continue };
+                let Some(account) = config.accounts.get(&name) else { continue };
+                let longest = account.policy.longest_wait_ms();
+                let rests = row.phase == Phase::Idle;
+                if !rests && core.limits.passes_over(&name) {
+                    continue;
                 }
                 // In the middle of something, with nobody at work on it and no time set: a failing vault left it so.
-                let longest = account.policy.longest_wait_ms();
                 let left = row.wake.map(|at| at.since(&now)).filter(|left| (1..=longest).contains(left));
-                next = next.into_iter().chain(left).min();
-                left.is_none()
-            });
-            for row in &waiting.due {
-                if let Ok(name) = AccountName::parse(&row.name) {
+                if left.is_some() {
+                    next = next.into_iter().chain(left).min();
+                    continue;
+                }
+                if !rests {
                     tx.set_wake(&name, None, row.tries)?;
+                    due.push(row);
+                    continue;
+                }
+                let closed = closed_for(&config, &name, now.wall_ms);
+                // No wait is longer than the longest one of the account: it is looked at again then.
+                let wait = if closed > 0 { closed.min(longest) } else { UNDER_WAY_MS };
+                tx.set_wake(&name, Some(&now.plus_ms(wait)), row.tries)?;
+                next = next.into_iter().chain([wait]).min();
+                if closed == 0 && !core.limits.is_busy(&name) {
+                    due.push(row);
                 }
             }
-            Ok(Waits { next_in_ms: next, ..waiting })
+            Ok(Waits { due, next_in_ms: next })
         });
         let Waits { due, next_in_ms } = taken.await?;
         for row in due {

@@ -6,7 +6,7 @@ use super::*;
 use crate::config::{Job, JobAction};
 use crate::model::AccountName;
 use crate::rotation::Phase;
-use crate::schedule::{Crontab, spread_offset_ms};
+use crate::schedule::{Crontab, Window, spread_offset_ms};
 use crate::sim::fleet::Asks;
 use crate::vault::Kind;
 
@@ -218,6 +218,45 @@ fn a_daily_turn_is_not_lost_to_the_change_of_the_day_before() {
         night.until(DAY_MS + 8 * HOUR);
         night.all_begun(&night.accounts(), 2);
     }
+}
+
+#[test]
+fn turns_that_wait_for_one_another_outlive_a_stop_and_a_kill() {
+    for politely in [true, false] {
+        let mut night = Night::new(|job| job.spread = Duration::ZERO);
+        lock(&night.universe.config).daemon.max_concurrent = 1;
+        night.until(60_000);
+        night.stop();
+        night.down_until(HOUR);
+        night.until(HALF_PAST_TWO + 1000);
+        let begun = night.accounts().iter().filter(|account| night.begun(account) > 0).count();
+        assert!((1..night.accounts().len()).contains(&begun), "{begun} of {}", night.accounts().len());
+        stop(&night.universe, &mut night.life, &mut night.order, politely);
+        night.down_until(HALF_PAST_TWO + 120_000);
+        night.until(4 * HOUR);
+        assert!(night.accounts().iter().all(|account| night.begun(account) > 0), "nobody is forgotten ({politely})");
+    }
+}
+
+#[test]
+fn what_failed_is_not_tried_again_outside_of_its_window() {
+    let mut night = Night::new(|job| {
+        job.spread = Duration::ZERO;
+        job.window = Window::parse("02:00-03:00").ok();
+    });
+    for account in lock(&night.universe.config).accounts.values_mut() {
+        let policy = Arc::make_mut(&mut Arc::make_mut(account).policy);
+        (policy.attempts, policy.retry_after) = (2, Duration::from_secs(3600));
+    }
+    night.life.core.adopt(lock(&night.universe.config).clone());
+    night.until(2 * HOUR);
+    for device in lock(&night.universe.sites).values_mut() {
+        device.down_until = night.universe.host.begin + 3 * HOUR;
+    }
+    night.until(DAY_MS + 2 * HOUR - 1000);
+    night.all_begun(&night.accounts(), 1);
+    night.until(DAY_MS + 2 * HOUR + HOUR / 4);
+    night.all_begun(&night.accounts(), 2);
 }
 
 #[test]

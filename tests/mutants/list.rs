@@ -198,14 +198,14 @@ pub const MUTANTS: &[Mutant] = &[
         "an account of unknown outcome is not looked at again",
         SCHEDULER,
         "                let left = row.wake.map(",
-        "                if MUTANT { return false; }
+        "                if MUTANT { continue; }
                 let left = row.wake.map(",
     ),
     bug(
         "an interrupted attempt is not gone on with",
         SCHEDULER,
-        "                if core.limits.is_busy(&name) {",
-        "                if MUTANT && row.wake.is_none() || core.limits.is_busy(&name) {",
+        "                if !rests && core.limits.passes_over(&name) {",
+        "                if !rests && (MUTANT && row.wake.is_none() || core.limits.passes_over(&name)) {",
     ),
     bug(
         "a job fires once",

@@ -23,6 +23,7 @@ use super::admission::Admission;
 use super::core::Core;
 use super::escrow;
 use super::limits::{Leases, Work};
+use super::scheduler::under_way;
 use super::values::{Stored, base_values, jump_accounts, seed_of, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
@@ -193,7 +194,7 @@ impl Core {
         let result = Box::pin(attempt.run()).await;
         drop(hold);
         if result.outcome == Outcome::Done {
-            self.rotate_children(&result.account, &beside);
+            self.rotate_children(&result.account, &beside).await;
         }
         result
     }
@@ -208,13 +209,21 @@ impl Core {
     }
 
     /// Starts the rotations of the accounts that change after this one.
-    fn rotate_children(self: &Arc<Self>, parent: &AccountName, beside: &BTreeSet<AccountName>) {
+    async fn rotate_children(self: &Arc<Self>, parent: &AccountName, beside: &BTreeSet<AccountName>) {
         let config = self.config();
-        for child in config.followers_of(parent).iter().filter(|child| !beside.contains(child)) {
+        let children: Vec<AccountName> =
+            config.followers_of(parent).iter().filter(|child| !beside.contains(child)).cloned().collect();
+        if children.is_empty() {
+            return;
+        }
+        let (theirs, now) = (children.clone(), self.clock.now());
+        if let Err(error) = self.vault.call(move |tx| under_way(tx, &theirs, &now)).await {
+            tracing::error!(%parent, %error, "the accounts that change after it may be forgotten by a restart");
+        }
+        for child in children {
             let reason = Some(format!("{parent} was changed"));
-            let request = Request { reason, ..Request::of(child.clone(), Trigger::Parent) };
-            let core = self.clone();
-            self.spawn(async move { drop(core.rotate(request).await) });
+            let request = Request { reason, ..Request::of(child, Trigger::Parent) };
+            self.spawn_rotation(request);
         }
     }
 
@@ -239,7 +248,7 @@ impl Core {
         let result = Box::pin(attempt.find_out()).await;
         drop(hold);
         if result.outcome == Outcome::Done {
-            self.rotate_children(&result.account, &BTreeSet::new());
+            self.rotate_children(&result.account, &BTreeSet::new()).await;
         }
         Some(result)
     }
@@ -372,7 +381,8 @@ impl Attempt {
     async fn change(&self, from: Phase) -> RotationResult {
         let _room = self.room().await;
         if self.core.is_stopping() {
-            return self.refuse("the daemon is stopping".into(), true).await;
+            // What nobody waits for is gone on with after the start.
+            return self.refuse("the daemon is stopping".into(), !self.request.trigger.is_unasked()).await;
         }
         // What could be said before anything happens is said before anything happens.
         if let Err(why) = self.prepare().await {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Attempt, RotationResult, lock};
 use crate::audit::Draft;
 use crate::daemon::attempt::Progress;
+use crate::daemon::scheduler::UNDER_WAY_MS;
 use crate::model::{Outcome, Step};
 use crate::rotation::{End, Phase};
 use crate::vault::AttemptRow;
@@ -108,6 +109,7 @@ impl Attempt {
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
         let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
+        let stopped = self.cancelled.load(Ordering::SeqCst) && outcome == Outcome::Failed;
         let saved = self
             .core
             .vault
@@ -126,6 +128,8 @@ impl Attempt {
                 }
                 let (wake, tries) = match account.phase {
                     // What had to wait for its budget, or was held back, spends no try: not here, nor where a reconcile did.
+                    // Nor does what the daemon's stop ended.
+                    Phase::Idle if stopped && trigger.is_unasked() => (Some(now.plus_ms(UNDER_WAY_MS)), account.tries),
                     Phase::Idle if outcome != Outcome::Unknown && trigger.is_unasked() && wake.is_some() => {
                         (wake, account.tries)
                     }

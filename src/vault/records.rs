@@ -395,16 +395,14 @@ impl Records for Tx<'_> {
     }
 
     fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError> {
-        self.connection.execute(
-            "UPDATE account SET wake = ?2, wake_boot = ?3, wake_up = ?4, tries = ?5 WHERE name = ?1",
-            params![
-                account.as_str(),
-                wake.map(|at| at.wall_ms),
-                wake.map(|at| at.boot.to_string()),
-                wake.map(|at| at.since_boot_ms),
-                tries
-            ],
-        )?;
+        let text = "UPDATE account SET wake = ?2, wake_boot = ?3, wake_up = ?4, tries = ?5 WHERE name = ?1";
+        self.connection.prepare_cached(text)?.execute(params![
+            account.as_str(),
+            wake.map(|at| at.wall_ms),
+            wake.map(|at| at.boot.to_string()),
+            wake.map(|at| at.since_boot_ms),
+            tries
+        ])?;
         Ok(())
     }
 

@@ -49,20 +49,8 @@ pub fn store(
     // The same once more tells nothing new, and neither does one in the place of a row that does not open.
     let is_news = |before: Secret| before.expose() != value.expose();
     if matches!(kind, Kind::Password | Kind::Totp) && tx.secret(account, kind).ok().flatten().is_some_and(is_news) {
-        refused_for_that(tx, account)?;
+        // A login with what is right now shall not look for the device's clock for them.
+        tx.refused_for_secret(account)?;
     }
     tx.set_secret(account, kind, value, now)
-}
-
-/// A person says what is right of an account. Its logins were refused for that, more likely than for the device's clock: a
-/// search for that tries the known offset next, or the first login with the right password would be refused for its code.
-///
-/// # Errors
-/// The vault failed.
-pub(super) fn refused_for_that(tx: &dyn Ledger, account: &AccountName) -> Result<(), VaultError> {
-    let known = tx.skew(&account.device())?;
-    match known.known_next() {
-        next if next == known => Ok(()),
-        next => tx.set_skew(&account.device(), next),
-    }
 }

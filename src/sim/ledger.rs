@@ -370,6 +370,14 @@ impl Transitions for Pages<'_> {
         Ok(())
     }
 
+    fn refused_for_secret(&self, account: &AccountName) -> Result<(), VaultError> {
+        self.update(account, |book| {
+            let failed = Arc::make_mut(&mut book.failed).iter_mut();
+            failed.filter(|tried| tried.refused.is_some()).for_each(|tried| tried.refused = Some(false));
+        });
+        Ok(())
+    }
+
     fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError> {
         let refusal = |tried: &Tried| {
             let at = restamp(&tried.at, now).unwrap_or(tried.at);

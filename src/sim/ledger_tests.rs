@@ -45,7 +45,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
             let id = tx.add_failed_login(&name, now)?;
             match n % 5 {
                 0 => tx.remove_failed_login(&name, id)?,
-                1 => {}
+                1 => tx.refused_for_secret(&name)?,
                 _ => tx.login_was_refused(&name, id, n.is_multiple_of(2))?,
             }
             "ok".to_owned()

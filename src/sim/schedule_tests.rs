@@ -260,6 +260,42 @@ fn what_failed_is_not_tried_again_outside_of_its_window() {
 }
 
 #[test]
+fn who_stores_a_password_is_not_overruled_by_a_login_with_the_one_before() {
+    for in_doubt in [false, true] {
+        let mut night = Night::new(|_| {});
+        night.until(HOUR / 2);
+        let account = night.accounts().remove(0);
+        let stores = |password: String| {
+            let (core, name) = (night.life.core.clone(), account.clone());
+            Box::pin(async move {
+                drop(core.store_secret(name, Kind::Password, Secret::new(password), None).await);
+            })
+        };
+        let truth = night.universe.truth(&account).unwrap();
+        let (wrong, right) = (stores("Wrong-1".into()), stores(truth.clone()));
+        night.universe.mistyped(&account);
+        night.universe.on.spawn(wrong);
+        night.until(HOUR);
+        let (core, name, now) = (night.life.core.clone(), account.clone(), night.life.core.clock.now());
+        night.universe.on.spawn(Box::pin(async move {
+            if in_doubt {
+                drop(core.vault.call(move |tx| tx.doubt(&name, "why", "a", &now)).await);
+                core.adopt((*core.config()).clone());
+            } else {
+                drop(core.verify(&name, None, None).await);
+            }
+        }));
+        // The code of a step is sent half a second after its begin.
+        night.until(HOUR + 200);
+        night.universe.on.spawn(right);
+        night.until(HOUR + 300_000);
+        let books = lock(&night.universe.books);
+        let book = books.book(&account).unwrap();
+        assert_eq!((book.phase(), book.two().0.unwrap().expose()), (Phase::Idle, truth.as_str()), "{in_doubt}");
+    }
+}
+
+#[test]
 fn what_is_due_while_the_vault_cannot_be_written_begins_once_it_can_and_once() {
     let mut night = Night::new(|_| {});
     night.until(HALF_PAST_TWO - 1000);

@@ -54,12 +54,6 @@ impl Skew {
         (known != self).then_some(known)
     }
 
-    /// The known offset comes next in the search: what was refused may have been so for another reason.
-    #[must_use]
-    pub fn known_next(self) -> Self {
-        Self { worked: self.tried > 0, ..self }
-    }
-
     /// What is known once such a code was refused.
     #[must_use]
     pub fn refused(self) -> Self {
@@ -107,13 +101,6 @@ mod tests {
         let worked = skew.took(0, false, None).unwrap();
         assert_eq!((skew.probe(), worked.probe()), (2, 0));
         assert_eq!((worked.took(0, false, None), worked.refused()), (None, skew));
-    }
-
-    #[test]
-    fn the_known_offset_comes_next_and_then_the_search_goes_on_where_it_was() {
-        let skew = Skew { tried: 2, ..Skew::default() };
-        assert_eq!((skew.probe(), skew.known_next().probe(), skew.known_next().refused()), (-1, 0, skew));
-        assert_eq!(Skew::default().known_next(), Skew::default());
     }
 
     #[test]

@@ -130,6 +130,12 @@ pub trait Transitions {
     /// SQLite failed.
     fn login_was_refused(&self, account: &AccountName, id: i64, with_code: bool) -> Result<(), VaultError>;
 
+    /// What a device said no to in the logins of an account was a wrong secret: they tell nothing of a clock.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn refused_for_secret(&self, account: &AccountName) -> Result<(), VaultError>;
+
     /// The logins of an account that a device said no to.
     ///
     /// # Errors
@@ -311,6 +317,12 @@ impl Transitions for Tx<'_> {
             "UPDATE failed_login SET refused = ?3 WHERE account = ?1 AND id = ?2",
             params![account.as_str(), id, with_code],
         )?;
+        Ok(())
+    }
+
+    fn refused_for_secret(&self, account: &AccountName) -> Result<(), VaultError> {
+        self.connection
+            .execute("UPDATE failed_login SET refused = 0 WHERE account = ?1 AND refused = 1", [account.as_str()])?;
         Ok(())
     }
 

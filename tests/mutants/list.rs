@@ -1,15 +1,27 @@
 //! The bugs.
 
-/// A bug: a place in a file, and what stands there instead. `MUTANT` is true where this bug is awake.
-pub struct Mutant {
-    pub name: &'static str,
+/// A place in a file, and what stands there instead. `MUTANT` is true where the bug is awake.
+pub struct Place {
     pub file: &'static str,
     pub from: &'static str,
     pub to: &'static str,
 }
 
+/// A bug. Where two things guard a promise, both are off.
+pub struct Mutant {
+    pub name: &'static str,
+    pub place: Place,
+    pub also: Option<Place>,
+}
+
 const fn bug(name: &'static str, file: &'static str, from: &'static str, to: &'static str) -> Mutant {
-    Mutant { name, file, from, to }
+    Mutant { name, place: Place { file, from, to }, also: None }
+}
+
+/// A bug that the guard of each step would hide: that the account is where the attempt thinks it is.
+const fn unguarded(name: &'static str, file: &'static str, from: &'static str, to: &'static str) -> Mutant {
+    let guard = Place { file: DRIVE, from: "row.phase != from", to: "row.phase != from && !MUTANT" };
+    Mutant { name, place: Place { file, from, to }, also: Some(guard) }
 }
 
 const MACHINE: &str = "src/rotation/mod.rs";
@@ -90,11 +102,11 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "where the vault fails the attempt goes on",
         DRIVE,
-        "                Action::Persist(persist) => self.persist(persist).await",
-        "                Action::Persist(persist) if MUTANT => drop(self.persist(persist).await),
-                Action::Persist(persist) => self.persist(persist).await",
+        "                Action::Persist(persist) => self.persist(persist, rotation.phase()).await",
+        "                Action::Persist(persist) if MUTANT => drop(self.persist(persist, rotation.phase()).await),
+                Action::Persist(persist) => self.persist(persist, rotation.phase()).await",
     ),
-    bug(
+    unguarded(
         "two rotations of an account at once",
         LIMITS,
         "            Entry::Occupied(_) => return None,",
@@ -214,12 +226,6 @@ pub const MUTANTS: &[Mutant] = &[
         "                        Ok(()) => next_run(job, now.max(at), &config).filter(|_| !MUTANT),",
     ),
     bug(
-        "when jobs fire is not worked out anew once the clock was set",
-        SCHEDULER,
-        "            self.config = None;",
-        "            if !MUTANT { self.config = None; }",
-    ),
-    bug(
         "a quarantine is on record only after it is in force",
         DRIVE,
         "                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(\"rotation.unknown\") });",
@@ -237,7 +243,7 @@ pub const MUTANTS: &[Mutant] = &[
         "                    if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {",
         "                    if MUTANT || (!retry && !twice && !self.was_refused_all_day(&self.login.name).await) {",
     ),
-    bug(
+    unguarded(
         "a password is replaced while a rotation is between two",
         "src/daemon/secrets.rs",
         "    if *kind == Kind::Password && !settled {",

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use list::{MUTANTS, Mutant};
+use list::{MUTANTS, Mutant, Place};
 
 /// Histories within which each bug is found.
 const HISTORIES: &str = "20000";
@@ -73,11 +73,13 @@ fn sow(root: &Path, to: &Path) {
             }
         }
     }
-    for (number, Mutant { name, file, from, to, .. }) in MUTANTS.iter().enumerate() {
-        let (_, text) = files.iter_mut().find(|(path, _)| path == Path::new(file)).unwrap();
-        let places = text.matches(from).count();
-        assert_eq!(places, 1, "'{name}': the place in {file} is there {places} times");
-        *text = text.replacen(from, &to.replace("MUTANT", &format!("crate::sim::mutant({number})")), 1);
+    for (number, Mutant { name, place, also }) in MUTANTS.iter().enumerate() {
+        for Place { file, from, to } in [place].into_iter().chain(also) {
+            let (_, text) = files.iter_mut().find(|(path, _)| path == Path::new(file)).unwrap();
+            let places = text.matches(from).count();
+            assert_eq!(places, 1, "'{name}': the place in {file} is there {places} times");
+            *text = text.replacen(from, &to.replace("MUTANT", &format!("crate::sim::mutant({number})")), 1);
+        }
     }
     let (_, sim) = files.iter_mut().find(|(path, _)| path == Path::new("src/sim/mod.rs")).unwrap();
     sim.push_str(

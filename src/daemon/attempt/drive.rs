@@ -32,7 +32,7 @@ impl Attempt {
         let mut acts = VecDeque::new();
         for action in actions {
             match action {
-                Action::Persist(persist) => self.persist(persist).await.map_err(|error| {
+                Action::Persist(persist) => self.persist(persist, rotation.phase()).await.map_err(|error| {
                     self.turned_down.fetch_or(matches!(error, VaultError::Refused(_)), Ordering::SeqCst);
                     error.to_string()
                 })?,
@@ -43,7 +43,8 @@ impl Attempt {
         Ok(acts)
     }
 
-    async fn persist(&self, persist: Persist) -> Result<(), VaultError> {
+    /// Makes a step from a phase durable.
+    async fn persist(&self, persist: Persist, from: Phase) -> Result<(), VaultError> {
         let now = self.core.clock.now();
         let recovering = self.request.trigger == Trigger::Recovery;
         let detail = lock(&self.detail).clone();
@@ -96,6 +97,10 @@ impl Attempt {
                     }
                 }
                 let account = &case.account;
+                // Whoever stores a password settles what was in doubt, and the login that is on its way sent another one.
+                if tx.account(&account.name)?.is_some_and(|row| row.phase != from) {
+                    return Err(VaultError::Refused("somebody has settled meanwhile which password it has".into()));
+                }
                 tx.transition(&Transition {
                     account: &account.name,
                     attempt: &attempt,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::super::admission::{Admission, Case, admit};
 use super::super::core::Core;
 use super::super::limits::Work;
-use super::super::secrets::refused_for_that;
 use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
@@ -84,7 +83,7 @@ impl Core {
             }
             tx.transition(&Transition { account: &name, attempt: "", persist, candidate: None, keep, now: &now })?;
             tx.set_last_error(&name, None)?;
-            refused_for_that(tx, &name)?;
+            tx.refused_for_secret(&name)?;
             let done = format!("a person says that the device has {what}; {name} is at rest with it");
             let draft = Draft {
                 account: Some(name.clone()),

@@ -32,7 +32,7 @@ use crate::dialogue::Values;
 use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
 use crate::policy::Breaker;
 use crate::recording::Said;
-use crate::rotation::{Doubt, Event, Phase, Rotation, Which};
+use crate::rotation::{Doubt, End, Event, Phase, Rotation, Which};
 use crate::template::Checked;
 use crate::totp::SeedId;
 use crate::vault::{Ledger, VaultError};
@@ -390,6 +390,10 @@ impl Attempt {
         }
         *self.rotation.lock().await = Rotation::at(from);
         let end = self.drive(Event::Begin).await;
+        self.finish_unless_turned_down(end).await
+    }
+
+    async fn finish_unless_turned_down(&self, end: End) -> RotationResult {
         if self.turned_down.load(Ordering::SeqCst) {
             let why = lock(&self.detail).clone();
             return self.refuse(why, true).await;
@@ -428,7 +432,7 @@ impl Attempt {
             self.let_the_device_finish().await;
         }
         let end = self.drive(Event::Recover).await;
-        self.finish(end).await
+        self.finish_unless_turned_down(end).await
     }
 
     /// A device whose connection was cut in the middle of a change may be at it still: looked at too soon, it would

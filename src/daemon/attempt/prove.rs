@@ -7,7 +7,7 @@ use super::super::limits::Work;
 use super::acts::LATER;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
 use crate::audit::Draft;
-use crate::model::{AccountName, Actor, Outcome, Trigger};
+use crate::model::{AccountName, Actor, Outcome, Secret, Trigger};
 use crate::rotation::{Event, Phase, Which};
 
 /// A job looks at an account again after this time at the earliest, in milliseconds: once a day, with room for a spread.
@@ -66,8 +66,13 @@ impl Core {
 }
 
 impl Attempt {
+    async fn stored_password(&self) -> Option<Secret> {
+        self.core.stored(&self.account.name).await.ok()?.password
+    }
+
     async fn verify(&self) -> RotationResult {
         let _room = self.room().await;
+        let before = self.stored_password().await;
         let mut event = self.check(Which::Old).await;
         let no = |event| matches!(event, Event::Disproved(_) | Event::HungUp(_));
         // A connection that breaks once may break for any reason. A refusal is believed at once: a second try would
@@ -79,12 +84,16 @@ impl Attempt {
             };
         }
         let why = lock(&self.detail).clone();
-        let refused = no(event);
+        // Somebody may have stored another one while the login waited for its code.
+        let after = self.stored_password().await;
+        let replaced = before.zip(after).is_some_and(|(before, after)| before.expose() != after.expose());
+        let refused = no(event) && !replaced;
         let later = refused && self.taken_back().await.is_some();
         let (outcome, detail) = match event {
             Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
             _ if later => (Outcome::Unknown, self.not_known(&format!("{why}; {LATER}"))),
             _ if refused => (Outcome::Unknown, self.quarantined(&why)),
+            _ if replaced => (Outcome::Failed, format!("{why}; another one was stored meanwhile")),
             _ => (Outcome::Failed, why),
         };
         let now = self.core.clock.now();

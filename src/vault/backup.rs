@@ -287,7 +287,7 @@ fn go_on_from(
     tx.audit(&Draft::new("vault.restored").detail(detail), now)
 }
 
-/// A vault that is older than its log, whose last event is given: somebody put a copy of the past back by hand, or the disk lost
+/// A vault that is older than its log: somebody put a copy of the past back by hand, or the disk lost
 /// what it had said it had. It is treated as one that was restored; where the log goes on from what it holds, those accounts alone
 /// that the log names since.
 ///

@@ -148,8 +148,8 @@ impl Telling<'_> {
             self.offer("resume", "release its scheduled work");
         } else {
             if let Some(at) = &row.wake {
-                let what =
-                    if row.tries > 0 { "What failed is tried again" } else { "A change of it is under way, or begins" };
+                let failed = row.tries > 0 || row.last_error.is_some();
+                let what = if failed { "What failed is tried again" } else { "A change of it is under way, or begins" };
                 self.say(format!("{what} by itself in {}.", in_words(at.since(now))));
             }
             self.say(next_run.map_or("No job changes it.".into(), |at| format!("It is due again on {at}.")));

@@ -148,6 +148,19 @@ pub(super) struct Site {
     pub(super) most_sessions: usize,
 }
 
+impl Universe {
+    /// Somebody else came in with this very code: a check believes that refusal, and the login after one in a session sends a code of
+    /// another step.
+    pub(super) fn excuse_anothers(&self, device: &str, user: &str, code: Option<&str>) {
+        let anothers = |site: &mut Site| site.users.get(user).is_some_and(|user| user.was_anothers(code));
+        if self.site(device, anothers)
+            && let Some(account) = Self::account(device, user)
+        {
+            self.excuse(&account);
+        }
+    }
+}
+
 impl Site {
     /// What its clock shows at a true time, both in milliseconds since 1970.
     pub(super) fn clock(&self, now: i64) -> i64 {
@@ -406,13 +419,10 @@ impl SimLink {
             self.universe.saw_code(&device, &user, code);
         }
         let nobody = self.universe.directory_is_down();
-        // A check believes the first refusal.
-        let anothers = |site: &mut Site| site.users.get(&user).is_some_and(|user| user.was_anothers(code.as_deref()));
-        if (nobody || self.universe.site(&device, anothers))
-            && let Some(account) = Universe::account(&device, &user)
-        {
+        if nobody && let Some(account) = Universe::account(&device, &user) {
             self.universe.excuse(&account);
         }
+        self.universe.excuse_anothers(&device, &user, code.as_deref());
         let (right, refuses, expired) = self.universe.site(&device, |site| {
             let (asks, strict, clock, locks_after) = (site.asks, site.strict, site.clock(now), site.locks_after);
             let refuses = site.refuses;

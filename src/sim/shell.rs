@@ -140,6 +140,7 @@ impl SimShell {
             }
             At::SudoCode { target } => {
                 self.universe.saw_code(&self.device, &self.user, line);
+                self.universe.excuse_anothers(&self.device, &self.user, Some(line));
                 let now = self.universe.now();
                 let user = self.user.clone();
                 let right = self.universe.site(&self.device, |site| {

@@ -199,16 +199,16 @@ impl Agenda {
     async fn begin_turns(&mut self, core: &Arc<Core>, config: &Config, job: &Job, turns: Vec<(i64, AccountName)>) {
         let name: Arc<str> = job.name.as_str().into();
         let (asked, up_to) = (name.clone(), turns.iter().map(|(at, _)| *at).max());
-        let rotates = job.action == JobAction::Rotate;
-        let (theirs, now): (Vec<_>, _) =
-            (turns.iter().map(|(_, account)| account.clone()).filter(|_| rotates).collect(), core.clock.now());
+        let changed = turns.iter().filter(|_| job.action == JobAction::Rotate);
+        let changed: Vec<AccountName> = changed.map(|(_, account)| account.clone()).collect();
+        let now = core.clock.now();
         let paused = core.vault.call(move |tx| {
             if let Some(firing) = tx.firing(&asked)?.filter(|firing| firing.turned.is_some()) {
                 tx.set_firing(&asked, Firing { turned: firing.turned.max(up_to), ..firing })?;
             }
             let paused = tx.is_job_paused(&asked)?;
             if !paused {
-                under_way(tx, &theirs, &now)?;
+                under_way(tx, &changed, &now)?;
             }
             Ok(paused)
         });

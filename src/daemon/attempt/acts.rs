@@ -14,6 +14,7 @@ use crate::model::{AccountName, Candidate, Outcome};
 use crate::policy::{Breaker, DAY_MS};
 use crate::rotation::{Event, Phase, Which};
 use crate::template::{Checked, Section};
+use crate::vault::{Ledger, VaultError};
 
 /// Why an account whose stored password is refused is not put aside for a person yet.
 pub(super) const LATER: &str = "the vault has a later password, which was sent once: it may be in force by now";
@@ -111,22 +112,7 @@ impl Attempt {
         if name == self.account.name {
             return;
         }
-        let draft = self.draft_of(login, &why);
-        let done = self
-            .core
-            .vault
-            .call(move |tx| if tx.put_aside(&name, &why, mends, &now)? { tx.audit(&draft, &now) } else { Ok(()) });
-        if let Err(error) = done.await {
-            tracing::error!(account = %login.name, %error, "the login account could not be quarantined");
-        }
-        // rotord may be the one who goes on with it.
-        self.core.wake.notify_one();
-    }
-
-    /// What is put on record of an account that logs in for this one and is refused.
-    fn draft_of(&self, login: &Account, why: &str) -> Draft {
-        let (account, device) = (Some(login.name.clone()), Some(login.device.name.clone()));
-        Draft { account, device, outcome: Some(Outcome::Unknown), ..self.draft("rotation.unknown").detail(why) }
+        self.unsettle_login(login, why, move |tx, why| tx.put_aside(&name, why, mends, &now)).await;
     }
 
     /// The password of the account that logs in for this one was refused in its session: before anybody goes on with it a
@@ -136,13 +122,22 @@ impl Attempt {
         let (name, device) = (login.name.clone(), &login.device.name);
         let why =
             format!("{device} refused the password of {name} in a session; a login finds out whether it is right");
-        let draft = self.draft_of(login, &why);
-        let done = self
-            .core
-            .vault
-            .call(move |tx| if tx.doubt(&name, &why, &id, &now)? { tx.audit(&draft, &now) } else { Ok(()) });
+        self.unsettle_login(login, why, move |tx, why| tx.doubt(&name, why, &id, &now)).await;
+    }
+
+    /// An account that logs in for this one is refused: `put` takes it out of rest, which goes on record where it was at rest. rotord
+    /// may be the one who goes on with it.
+    async fn unsettle_login<F>(&self, login: &Account, why: String, put: F)
+    where
+        F: FnOnce(&dyn Ledger, &str) -> Result<bool, VaultError> + Send + 'static,
+    {
+        let (account, device) = (Some(login.name.clone()), Some(login.device.name.clone()));
+        let outcome = Some(Outcome::Unknown);
+        let draft = Draft { account, device, outcome, ..self.draft("rotation.unknown").detail(why.as_str()) };
+        let now = self.core.clock.now();
+        let done = self.core.vault.call(move |tx| if put(tx, &why)? { tx.audit(&draft, &now) } else { Ok(()) });
         if let Err(error) = done.await {
-            tracing::error!(account = %login.name, %error, "the login account is not looked at");
+            tracing::error!(account = %login.name, %error, "that the login account is refused could not be stored");
         }
         self.core.wake.notify_one();
     }

@@ -25,6 +25,17 @@ pub(super) enum Admission {
     Quarantined(String),
 }
 
+impl Admission {
+    /// In words, what keeps a change from beginning now; `None` where it may.
+    pub(super) fn stands_against(self) -> Option<String> {
+        match self {
+            Self::Admitted => None,
+            Self::Refused(why) | Self::Later(why, _) | Self::NotNow(why) | Self::Quarantined(why) => Some(why),
+            Self::Recover => Some("it has to be found out first which password it has".into()),
+        }
+    }
+}
+
 /// What is asked for, and who has to log in for it.
 pub(super) struct Case {
     pub(super) account: Arc<Account>,

@@ -76,7 +76,7 @@ pub(super) fn prepare(config: &Config) {
 /// How long a disk may take. A share that does not answer must not hold the device's dialogue, which ends by itself then.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-async fn in_time(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+async fn in_time<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     match timeout(PATIENCE, spawn_blocking(work)).await {
         Ok(done) => done.map_err(io::Error::other)?,
         Err(_) => Err(io::Error::other(format!("its disk did not answer within {} s", PATIENCE.as_secs()))),
@@ -159,6 +159,31 @@ fn drop_old(folder: &Path) -> io::Result<()> {
     let mut slips = slips_of(folder)?;
     slips.truncate(slips.len().saturating_sub(KEPT));
     slips.iter().try_for_each(fs::remove_file)
+}
+
+/// The newest password of an account in escrow.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Newest {
+    /// The attempt that was about to send it.
+    pub(super) attempt: String,
+    /// The folder of the account's slips.
+    pub(super) folder: PathBuf,
+}
+
+/// What escrow has last of an account; `None` where it has nothing, or cannot be read.
+pub(super) async fn newest(config: &Config, account: &AccountName) -> Option<Newest> {
+    let folder = folder_for(config.escrow.as_ref()?, account);
+    in_time(move || {
+        let last = slips_of(&folder)?.pop();
+        Ok(last.and_then(|slip| Some(Newest { attempt: attempt_of(&slip)?.to_owned(), folder })))
+    })
+    .await
+    .ok()?
+}
+
+/// The attempt with which a slip's name ends, behind its time.
+fn attempt_of(slip: &Path) -> Option<&str> {
+    slip.file_stem()?.to_str()?.split_once("Z-").map(|(_, attempt)| attempt)
 }
 
 /// A slip's place in the order of an account's slips, with which its name begins: the host's clock may have been wrong.

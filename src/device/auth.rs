@@ -144,7 +144,13 @@ pub(super) async fn log_in<W: Watcher>(
                 tracing::info!(account = %login.account, "a login was taken: no login is held back any more");
             }
             let sure = login.prove && aim.by == By::Known;
-            let learned = risk.worked_and(move |tx| sent.map_or(Ok(None), |code| took(tx, &aim, code, sure)));
+            let (account, password_sent) = (login.account.clone(), exchange.password_sent);
+            let learned = risk.worked_and(move |tx| {
+                if password_sent {
+                    tx.login_was_taken(&account, sent.is_some())?;
+                }
+                sent.map_or(Ok(None), |code| took(tx, &aim, code, sure))
+            });
             if let Some(Some(steps)) = learned.await {
                 watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }

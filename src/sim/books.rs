@@ -23,6 +23,8 @@ pub(super) struct Tried {
     pub(super) at: Moment,
     /// The device said no; `true` where a code was sent with it.
     pub(super) refused: Option<bool>,
+    /// A login was taken since.
+    pub(super) past: bool,
 }
 
 /// What is stored of one account.

@@ -153,7 +153,8 @@ pub fn run(plan: Plan) -> Ended {
     ended(&universe, plan)
 }
 
-fn import(universe: &Arc<Universe>, life: &Life) {
+/// Stores what each account has at its device.
+pub(super) fn import(universe: &Arc<Universe>, life: &Life) {
     for account in lock(&universe.config).accounts.keys() {
         let Some(truth) = universe.truth(account) else { continue };
         let (user, off) =
@@ -231,7 +232,3 @@ fn ended(universe: &Arc<Universe>, plan: Plan) -> Ended {
     let story = lock(&universe.story).take().unwrap_or_default();
     Ended { violation: universe.violated(), story, coverage }
 }
-
-#[cfg(test)]
-#[path = "schedule_tests.rs"]
-mod schedule_tests;

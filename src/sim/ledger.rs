@@ -351,7 +351,7 @@ impl Transitions for Pages<'_> {
     fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError> {
         Ok(self.write(account, now, |book| {
             book.tried += 1;
-            Arc::make_mut(&mut book.failed).push(Tried { id: book.tried, at: *now, refused: None });
+            Arc::make_mut(&mut book.failed).push(Tried { id: book.tried, at: *now, refused: None, past: false });
             book.tried
         }))
     }
@@ -370,6 +370,17 @@ impl Transitions for Pages<'_> {
         Ok(())
     }
 
+    fn login_was_taken(&self, account: &AccountName, with_code: bool) -> Result<(), VaultError> {
+        let is_past = |tried: &Tried| tried.refused.is_some_and(|sent_code| with_code || !sent_code);
+        if self.read(account, |book| book.failed.iter().any(is_past)) == Some(true) {
+            self.update(account, |book| {
+                let failed = Arc::make_mut(&mut book.failed).iter_mut();
+                failed.filter(|tried| is_past(tried)).for_each(|tried| tried.past = true);
+            });
+        }
+        Ok(())
+    }
+
     fn refused_for_secret(&self, account: &AccountName) -> Result<(), VaultError> {
         self.update(account, |book| {
             let failed = Arc::make_mut(&mut book.failed).iter_mut();
@@ -381,7 +392,7 @@ impl Transitions for Pages<'_> {
     fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError> {
         let refusal = |tried: &Tried| {
             let at = restamp(&tried.at, now).unwrap_or(tried.at);
-            tried.refused.map(|with_code| Refusal { at, with_code })
+            tried.refused.map(|with_code| Refusal { at, with_code, past: tried.past })
         };
         Ok(self.read(account, |book| book.failed.iter().filter_map(refusal).collect()).unwrap_or_default())
     }

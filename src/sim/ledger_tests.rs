@@ -43,9 +43,10 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
         15 => {
             let id = tx.add_failed_login(&name, now)?;
-            match n % 5 {
+            match n % 6 {
                 0 => tx.remove_failed_login(&name, id)?,
                 1 => tx.refused_for_secret(&name)?,
+                2 => tx.login_was_taken(&name, n.is_multiple_of(4))?,
                 _ => tx.login_was_refused(&name, id, n.is_multiple_of(2))?,
             }
             "ok".to_owned()
@@ -115,7 +116,7 @@ fn look(tx: &dyn Ledger, now: &Moment) -> Result<String, VaultError> {
         stamps.0.sort_by_key(|stamp| (stamp.wall_ms, stamp.since_boot_ms));
         stamps.1.sort_by_key(|stamp| (stamp.wall_ms, stamp.since_boot_ms));
         let mut refusals = tx.refusals(&name, now)?;
-        refusals.sort_by_key(|refusal| (refusal.at.wall_ms, refusal.at.since_boot_ms, refusal.with_code));
+        refusals.sort_by_key(|refusal| (refusal.at.wall_ms, refusal.at.since_boot_ms, refusal.with_code, refusal.past));
         seen += &format!("{stamps:?} {refusals:?}");
     }
     Ok(seen)

@@ -8,6 +8,8 @@
 mod books;
 mod checker;
 mod coverage;
+#[cfg(test)]
+mod doubt_tests;
 mod events;
 mod executor;
 mod faults;
@@ -15,8 +17,12 @@ mod fleet;
 mod history;
 mod host;
 mod ledger;
+#[cfg(test)]
+mod night;
 mod person;
 mod random;
+#[cfg(test)]
+mod schedule_tests;
 mod setting;
 mod settle;
 mod shell;

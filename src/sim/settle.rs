@@ -56,6 +56,11 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
         core.at_work() == 0 && lock(&world.books).accounts.iter().all(rests)
     };
     universe.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
+    // A change that this falls upon comes to its end.
+    let in_a_change = |book: &Book| !matches!(book.phase(), Phase::Idle | Phase::Quarantined | Phase::Uncertain(_));
+    let (core, world) = (life.core.clone(), universe.clone());
+    let at_its_end = || core.at_work() == 0 && !lock(&world.books).accounts.iter().any(in_a_change);
+    universe.run(&mut life.tasks, universe.on.now() + HOUR / 6, order, at_its_end);
     // Where nearly all have changed since the backup, a person has to ask.
     let waits = universe.was_restored() && life.core.logins_held().is_some();
     for account in &accounts {
@@ -136,7 +141,8 @@ fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
         stop(universe, life, order, true);
         *life = start(universe);
     }
-    universe.run(&mut life.tasks, now + 2 * DAY_MS + 2 * HOUR, order, || false);
+    // The last turn may be put off for an hour by a budget, which refusals count against from when a wrong clock was right again.
+    universe.run(&mut life.tasks, now + 2 * DAY_MS + 4 * HOUR, order, || false);
     if life.core.logins_held().is_some() {
         return;
     }

@@ -106,25 +106,31 @@ impl Universe {
     }
 
     pub(super) fn tell(&self, line: impl FnOnce() -> String) {
-        if !self.tells {
-            return;
+        if self.tells {
+            self.hear_daemon();
+            self.put_down(&line());
         }
-        if let Some(story) = &mut *lock(&self.story) {
-            let at = self.on.now();
-            let (day, rest) = (at / DAY_MS, at % DAY_MS);
-            let (hour, minute, second) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
-            let time = format!("day {day} {hour:02}:{minute:02}:{second:02}.{:03}", rest % 1000);
-            // What the daemon said until now; it is not woken for it, so that a told history is the same as an untold one.
-            if let Some(progress) = &mut *lock(&self.progress) {
-                loop {
-                    match progress.try_recv() {
-                        Ok(said) => story.push(format!("{time}  {}: {}", said.account, said.step.text)),
-                        Err(TryRecvError::Lagged(lost)) => story.push(format!("{time}  ({lost} lines not told)")),
-                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                    }
-                }
+    }
+
+    /// Tells what the daemon said until now; it is not woken for it, so that a told history is the same as an untold one.
+    fn hear_daemon(&self) {
+        let mut progress = lock(&self.progress);
+        let Some(progress) = progress.as_mut().filter(|_| self.tells) else { return };
+        loop {
+            match progress.try_recv() {
+                Ok(said) => self.put_down(&format!("{}: {}", said.account, said.step.text)),
+                Err(TryRecvError::Lagged(lost)) => self.put_down(&format!("({lost} lines not told)")),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
-            story.push(format!("{time}  {}", line()));
+        }
+    }
+
+    fn put_down(&self, line: &str) {
+        let at = self.on.now();
+        let (day, rest) = (at / DAY_MS, at % DAY_MS);
+        let (hour, minute, second) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
+        if let Some(story) = &mut *lock(&self.story) {
+            story.push(format!("day {day} {hour:02}:{minute:02}:{second:02}.{:03}  {line}", rest % 1000));
         }
     }
 
@@ -238,6 +244,7 @@ impl Universe {
 
     /// Carries a call out, as the vault's thread does.
     fn execute(&self, mut call: Box<dyn Call>) {
+        self.hear_daemon();
         if self.on.is_halted() || self.dies_now() {
             return lock(&self.graveyard).push(call);
         }

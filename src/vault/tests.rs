@@ -513,6 +513,7 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
              ALTER TABLE device_clock DROP COLUMN worked;
              ALTER TABLE device_clock DROP COLUMN phase;
              ALTER TABLE failed_login DROP COLUMN refused;
+             ALTER TABLE failed_login DROP COLUMN past;
              ALTER TABLE account DROP COLUMN adopted;
              ALTER TABLE job DROP COLUMN turned;
              PRAGMA user_version = 4;",

@@ -55,6 +55,8 @@ pub struct Refusal {
     pub at: Moment,
     /// Whether a code was sent with it: that may have been why.
     pub with_code: bool,
+    /// A login of the account was taken since, with the password and, where a code was sent with this one, a code.
+    pub past: bool,
 }
 
 /// The steps of a rotation, and what is counted.
@@ -129,6 +131,12 @@ pub trait Transitions {
     /// # Errors
     /// SQLite failed.
     fn login_was_refused(&self, account: &AccountName, id: i64, with_code: bool) -> Result<(), VaultError>;
+
+    /// A login of an account was taken that sent its password, with a code or without: what the device said no to before is past.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn login_was_taken(&self, account: &AccountName, with_code: bool) -> Result<(), VaultError>;
 
     /// What a device said no to in the logins of an account was a wrong secret: they tell nothing of a clock.
     ///
@@ -320,6 +328,15 @@ impl Transitions for Tx<'_> {
         Ok(())
     }
 
+    fn login_was_taken(&self, account: &AccountName, with_code: bool) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE failed_login SET past = 1 WHERE account = ?1 AND (refused = 0 OR refused = 1 AND ?2)",
+            )?
+            .execute(params![account.as_str(), with_code])?;
+        Ok(())
+    }
+
     fn refused_for_secret(&self, account: &AccountName) -> Result<(), VaultError> {
         self.connection
             .execute("UPDATE failed_login SET refused = 0 WHERE account = ?1 AND refused = 1", [account.as_str()])?;
@@ -328,12 +345,12 @@ impl Transitions for Tx<'_> {
 
     fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT wall, boot, up, refused FROM failed_login WHERE account = ?1 AND refused IS NOT NULL",
+            "SELECT wall, boot, up, refused, past FROM failed_login WHERE account = ?1 AND refused IS NOT NULL",
         )?;
-        let rows = statement.query_map([account.as_str()], |row| Ok((stamp(row)?, row.get(3)?)))?;
+        let rows = statement.query_map([account.as_str()], |row| Ok((stamp(row)?, row.get(3)?, row.get(4)?)))?;
         rows.map(|row| {
-            let (at, with_code) = row?;
-            Ok(Refusal { at: restamp(&at, now).unwrap_or(at), with_code })
+            let (at, with_code, past) = row?;
+            Ok(Refusal { at: restamp(&at, now).unwrap_or(at), with_code, past })
         })
         .collect()
     }

@@ -1,6 +1,7 @@
 //! Backups, restores and escrow: what is left when the vault is not.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -252,6 +253,59 @@ fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
     assert_eq!(exit, 1);
     assert_eq!(opened["passwords"][0]["password"].as_str().unwrap(), before);
     assert!(opened["damaged"][0].as_str().unwrap().contains(slips[1].to_str().unwrap()), "{opened}");
+}
+
+/// Copies what stands in a folder, and in the folders in it.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn where_a_snapshot_took_vault_and_log_back_it_is_told_that_escrow_has_the_password() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
+    let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    in_escrow(place, &public);
+    let daemon = place.daemon();
+    scripted.import();
+    assert_eq!(place.rotate("dev/admin").0, "done");
+    daemon.stop();
+    copy_folder(&place.path("state"), &place.path("snapshot"));
+    let daemon = place.daemon();
+    assert_eq!(place.rotate("dev/admin").0, "done");
+    daemon.kill();
+    fs::remove_dir_all(place.path("state")).unwrap();
+    fs::rename(place.path("snapshot"), place.path("state")).unwrap();
+    let _daemon = place.daemon();
+    assert_ne!(place.password("dev/admin"), scripted.held(), "nothing tells the vault that it is of the past");
+    let (refused, exit) = place.json(&["verify", "dev/admin"]);
+    let folder = place.path("escrow/dev%2Fadmin");
+    let remedy = format!("rotorctl escrow open {} --identity FILE", folder.display());
+    assert!(exit != 0 && refused["results"][0]["detail"].as_str().unwrap().contains(&remedy), "{refused}");
+    let explained = String::from_utf8(place.ctl(&["explain", "dev/admin"], "").stdout).unwrap();
+    assert!(explained.contains(&remedy), "{explained}");
+    let identity = place.path("recovery.key");
+    let (opened, _) =
+        place.json(&["escrow", "open", folder.to_str().unwrap(), "--identity", identity.to_str().unwrap()]);
+    let password = opened["passwords"][0]["password"].as_str().unwrap();
+    assert_eq!(password, scripted.held());
+    place.must(&["secret", "set", "dev/admin"], &format!("{password}\n"));
+    assert_eq!(place.json(&["verify", "dev/admin"]).1, 0);
+    // Another wrong password is one that escrow is not asked about: what is there is of an attempt that the vault knows.
+    assert_eq!(place.rotate("dev/admin").0, "done");
+    place.must(&["secret", "set", "dev/admin"], "Wrong-1\n");
+    let (refused, _) = place.json(&["verify", "dev/admin"]);
+    let detail = refused["results"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("quarantined") && !detail.contains("escrow"), "{detail}");
 }
 
 #[test]

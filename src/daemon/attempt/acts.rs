@@ -14,7 +14,7 @@ use crate::model::{AccountName, Candidate, Outcome};
 use crate::policy::{Breaker, DAY_MS};
 use crate::rotation::{Event, Phase, Which};
 use crate::template::{Checked, Section};
-use crate::vault::{Ledger, VaultError};
+use crate::vault::{Ledger, Refusal, VaultError};
 
 /// Why an account whose stored password is refused is not put aside for a person yet.
 pub(super) const LATER: &str = "the vault has a later password, which was sent once: it may be in force by now";
@@ -96,12 +96,15 @@ impl Attempt {
         Some(Event::Outdated)
     }
 
-    /// Whether an account's logins went on being refused over the last day.
+    /// Whether an account's logins went on being refused over the last day, with none taken in between.
     pub(super) async fn was_refused_all_day(&self, account: &AccountName) -> bool {
         const TOO_OFTEN: usize = 3;
         let (login, now) = (account.clone(), self.core.clock.now());
         let refusals = self.core.vault.call(move |tx| tx.refusals(&login, &now)).await;
-        refusals.is_ok_and(|all| all.iter().filter(|refusal| now.since(&refusal.at) < DAY_MS).count() >= TOO_OFTEN)
+        refusals.is_ok_and(|all| {
+            let lately = |refusal: &&Refusal| !refusal.past && now.since(&refusal.at) < DAY_MS;
+            all.iter().filter(lately).count() >= TOO_OFTEN
+        })
     }
 
     /// The login account is refused and its budget spent: it waits for a person, so that nobody goes on with it.

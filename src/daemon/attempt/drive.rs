@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Attempt, lock};
 use crate::audit::Draft;
-use crate::daemon::admission::{Admission, admit};
+use crate::daemon::admission::admit;
 use crate::daemon::escrow;
 use crate::model::{Outcome, Trigger};
 use crate::rotation::{Action, End, Event, Persist, Phase};
@@ -67,7 +67,7 @@ impl Attempt {
                 drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.draft(event) });
             }
             Persist::Quarantine => {
-                let detail = self.quarantined(&detail);
+                let detail = self.quarantined(&detail).await;
                 told = Some(detail.clone());
                 let outcome = Some(Outcome::Unknown);
                 drafts.push(Draft { outcome, detail: Some(detail), ..self.draft("rotation.unknown") });
@@ -82,19 +82,8 @@ impl Attempt {
             .vault
             .call(move |tx| {
                 // The rules are checked again where they are counted: a second request may have come in between.
-                if begins {
-                    match admit(tx, &case, &now)? {
-                        Admission::Admitted => {}
-                        Admission::Refused(why)
-                        | Admission::Later(why, _)
-                        | Admission::NotNow(why)
-                        | Admission::Quarantined(why) => {
-                            return Err(VaultError::Refused(why));
-                        }
-                        Admission::Recover => {
-                            return Err(VaultError::Refused("another rotation is under way".into()));
-                        }
-                    }
+                if begins && let Some(why) = admit(tx, &case, &now)?.stands_against() {
+                    return Err(VaultError::Refused(why));
                 }
                 let account = &case.account;
                 // Whoever stores a password settles what was in doubt, and the login that is on its way sent another one.

@@ -117,17 +117,9 @@ impl Attempt {
             );
             return self.refuse(why, true).await;
         }
-        match self.admission().await {
-            Ok(Admission::Admitted) => {}
-            Ok(
-                Admission::Refused(why)
-                | Admission::Later(why, _)
-                | Admission::NotNow(why)
-                | Admission::Quarantined(why),
-            ) => {
-                return self.refuse(why, true).await;
-            }
-            Ok(Admission::Recover) => return self.refuse("its state is not known yet".into(), true).await,
+        match self.admission().await.map(Admission::stands_against) {
+            Ok(None) => {}
+            Ok(Some(why)) => return self.refuse(why, true).await,
             Err(error) => return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
         }
         match self.core.phase(name).await {

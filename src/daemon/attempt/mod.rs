@@ -152,6 +152,11 @@ fn new_id(core: &Core, wall_ms: i64) -> String {
     format!("{wall_ms:x}-{}", data_encoding::HEXLOWER.encode(&bytes))
 }
 
+/// When an attempt began, as its id tells, in milliseconds since 1970.
+fn began(id: &str) -> Option<i64> {
+    i64::from_str_radix(id.split_once('-')?.0, 16).ok()
+}
+
 /// A turn comes so much later at the most, for a rule that stands against it; a lockout budget takes 65 minutes. In milliseconds.
 const LATEST_TURN_MS: i64 = 3_900_000;
 

@@ -92,7 +92,7 @@ impl Attempt {
         let (outcome, detail) = match event {
             Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
             _ if later => (Outcome::Unknown, self.not_known(&format!("{why}; {LATER}"))),
-            _ if refused => (Outcome::Unknown, self.quarantined(&why)),
+            _ if refused => (Outcome::Unknown, self.quarantined(&why).await),
             _ if replaced => (Outcome::Failed, format!("{why}; another one was stored meanwhile")),
             _ => (Outcome::Failed, why),
         };

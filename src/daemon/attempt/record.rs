@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Attempt, RotationResult, lock};
+use super::{Attempt, RotationResult, began, lock};
 use crate::audit::Draft;
 use crate::daemon::attempt::Progress;
+use crate::daemon::escrow::{self, Newest};
 use crate::daemon::scheduler::UNDER_WAY_MS;
 use crate::model::{Outcome, Step};
 use crate::rotation::{End, Phase};
-use crate::vault::AttemptRow;
+use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
 /// An account whose password is not known is looked at again after a minute, then two, then four, and at last every
 /// hour: a device may count logins that came to nothing. In milliseconds.
@@ -36,7 +37,7 @@ impl Attempt {
             }
             End::Waiting => self.close(Outcome::Unknown, self.not_known(&detail), Some("rotation.unknown")).await,
             // The transition put it on record.
-            End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail), None).await,
+            End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail).await, None).await,
         }
     }
 
@@ -46,11 +47,29 @@ impl Attempt {
     }
 
     /// Why an account waits for a person, and what he can do.
-    pub(super) fn quarantined(&self, why: &str) -> String {
-        format!(
-            "quarantined, a person is needed: {why}; when you know the device's password, run 'rotorctl secret set {}'",
-            self.account.name
-        )
+    pub(super) async fn quarantined(&self, why: &str) -> String {
+        let name = &self.account.name;
+        let knows = match self.only_in_escrow().await {
+            Some(Newest { attempt, folder }) => format!(
+                "escrow has a password of it that this vault knows nothing of, put there by attempt {attempt}: read it with 'rotorctl escrow open {} --identity FILE', and then",
+                folder.display()
+            ),
+            None => "when you know the device's password,".to_owned(),
+        };
+        format!("quarantined, a person is needed: {why}; {knows} run 'rotorctl secret set {name}'")
+    }
+
+    /// The account's newest password in escrow, where an attempt put it there of which the vault knows nothing: this is a backup
+    /// restored, or a snapshot of the host put back, and the password may be the device's.
+    async fn only_in_escrow(&self) -> Option<Newest> {
+        let newest = escrow::newest(&self.config, &self.account.name).await?;
+        let name = self.account.name.clone();
+        let known = self.core.vault.call(move |tx| tx.attempts(&name, KEPT_ATTEMPTS)).await.ok()?;
+        let is_known = known.iter().any(|attempt| attempt.id == newest.attempt);
+        // Those before the last ones are forgotten.
+        let may_be_forgotten = known.len() == KEPT_ATTEMPTS as usize
+            && known.last().is_some_and(|oldest| began(&newest.attempt).is_none_or(|began| began <= oldest.started));
+        (!is_known && !may_be_forgotten).then_some(newest)
     }
 
     /// The attempt's row at its end. The steps go into it.

@@ -1,0 +1,105 @@
+//! What people store and devices refuse, in simulated time: who is put in doubt, and who is believed.
+
+use super::executor::lock;
+use super::fleet::Asks;
+use super::history::HOUR;
+use super::night::Night;
+use super::random::Random;
+use super::setting::{Fleet, fleet};
+use crate::daemon::Request;
+use crate::model::{AccountName, Secret, Trigger};
+use crate::rotation::Phase;
+use crate::vault::Kind;
+
+#[test]
+fn a_login_account_whose_password_a_session_refuses_is_looked_into_before_others_go_on() {
+    let accounts = ["root", "svc"].map(|user| AccountName::parse(&format!("d0/{user}")).unwrap());
+    let [root, svc] = &accounts;
+    // A device alone whose root comes in with a key, and is asked for the password by sudo.
+    let fits = |seed: &u64| {
+        let Fleet { config, sites } = fleet(&mut Random::new(*seed, 0));
+        let asked = config.accounts.get(svc).is_some_and(|svc| &*svc.device.template == "linux-sudo-passwd");
+        let begins = Random::new(*seed, 6).below(4) < 2;
+        begins && asked && sites.len() == 1 && sites["d0"].asks == Asks::KeyOrPassword
+    };
+    let mut night = Night::of((0..).find(fits).unwrap(), |job| job.accounts = vec![svc.to_string()]);
+    night.until(HOUR);
+    night.universe.mistyped(root);
+    let (core, name) = (night.life.core.clone(), root.clone());
+    night.universe.on.spawn(Box::pin(async move {
+        drop(core.store_secret(name, Kind::Password, Secret::new("Wrong-1".into()), None).await);
+    }));
+    night.until(8 * HOUR);
+    assert_eq!(lock(&night.universe.books).book(root).unwrap().phase(), Phase::Quarantined);
+    night.all_begun(std::slice::from_ref(svc), 1);
+}
+
+#[test]
+fn who_stores_a_password_is_not_overruled_by_a_login_with_the_one_before() {
+    for in_doubt in [false, true] {
+        let mut night = Night::new(|_| {});
+        night.until(HOUR / 2);
+        let account = night.accounts().remove(0);
+        let stores = |password: String| {
+            let (core, name) = (night.life.core.clone(), account.clone());
+            Box::pin(async move {
+                drop(core.store_secret(name, Kind::Password, Secret::new(password), None).await);
+            })
+        };
+        let truth = night.universe.truth(&account).unwrap();
+        let (wrong, right) = (stores("Wrong-1".into()), stores(truth.clone()));
+        night.universe.mistyped(&account);
+        night.universe.on.spawn(wrong);
+        night.until(HOUR);
+        let (core, name, now) = (night.life.core.clone(), account.clone(), night.life.core.clock.now());
+        night.universe.on.spawn(Box::pin(async move {
+            if in_doubt {
+                drop(core.vault.call(move |tx| tx.doubt(&name, "why", "a", &now)).await);
+                core.adopt((*core.config()).clone());
+            } else {
+                drop(core.verify(&name, None, None).await);
+            }
+        }));
+        // The code of a step is sent half a second after its begin.
+        night.until(HOUR + 200);
+        night.universe.on.spawn(right);
+        night.until(HOUR + 300_000);
+        let books = lock(&night.universe.books);
+        let book = books.book(&account).unwrap();
+        assert_eq!((book.phase(), book.two().0.unwrap().expose()), (Phase::Idle, truth.as_str()), "{in_doubt}");
+    }
+}
+
+#[test]
+fn refusals_from_before_a_login_that_was_taken_give_nobody_up() {
+    for taken in [false, true] {
+        let mut night = Night::new(|_| {});
+        night.until(HOUR / 2);
+        let account = night.accounts().remove(0);
+        let (core, name) = (night.life.core.clone(), account.clone());
+        night.universe.on.spawn(Box::pin(async move {
+            let now = core.clock.now();
+            let refused = core.vault.call(move |tx| {
+                for _ in 0..3 {
+                    let id = tx.add_failed_login(&name, &now)?;
+                    tx.login_was_refused(&name, id, false)?;
+                }
+                if taken { tx.login_was_taken(&name, false) } else { Ok(()) }
+            });
+            drop(refused.await);
+        }));
+        night.until(2 * HOUR);
+        // One login has hung; the next one is refused, as are those of all, and leaves none of the budget.
+        night.universe.excuse(&account);
+        night.universe.directory_down_for(60_000);
+        let (core, name) = (night.life.core.clone(), account.clone());
+        night.universe.on.spawn(Box::pin(async move {
+            let (hung, now) = (name.clone(), core.clock.now());
+            drop(core.vault.call(move |tx| tx.add_failed_login(&hung, &now)).await);
+            drop(core.rotate(Request::of(name, Trigger::Command)).await);
+        }));
+        night.until(2 * HOUR + 60_000);
+        let phase = lock(&night.universe.books).book(&account).unwrap().phase();
+        assert_eq!(phase, if taken { Phase::Idle } else { Phase::Quarantined });
+    }
+}

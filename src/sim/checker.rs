@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::executor::lock;
 use super::universe::Universe;
-use crate::model::AccountName;
+use crate::daemon::RotationResult;
+use crate::model::{AccountName, Outcome};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 
@@ -185,14 +186,37 @@ impl Universe {
             let books = lock(&self.books);
             books.book(account).is_none_or(|book| book.two().0.is_some_and(|current| current.expose() == truth))
         };
-        // Somebody else may have changed it since the login that proved it.
-        let memory = lock(&self.memory);
-        let outside = memory.changed.get(account).is_some_and(|at| self.on.now() - at < 60_000)
-            || memory.mistyped.contains(account);
-        drop(memory);
-        if !right && !outside {
+        if !right && !self.is_changed_from_outside(account) {
             self.violation(format!("{account} comes to rest with a password that is not the device's"));
         }
+    }
+
+    /// What a person is told at the end of what he asked for is true.
+    pub(super) fn check_told(&self, told: &RotationResult) {
+        let account = &told.account;
+        let Some(truth) = self.truth(account) else { return };
+        let books = lock(&self.books);
+        let Some(book) = books.book(account) else { return };
+        let right = book.two().0.is_some_and(|current| current.expose() == truth);
+        let its_own = book.attempt.as_deref() == Some(told.attempt.as_str());
+        let phase = book.phase();
+        let changed = book.changes.iter().any(|(attempt, _)| *attempt == told.attempt);
+        drop(books);
+        let wrong = match told.outcome {
+            Outcome::Done => !right && !self.is_changed_from_outside(account),
+            Outcome::Failed => its_own && !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing),
+            Outcome::Refused => changed,
+            Outcome::Unknown => its_own && phase == Phase::Idle,
+        };
+        if wrong {
+            self.violation(format!("{account}: a person is told that it is {:?}, and it is {phase:?}", told.outcome));
+        }
+    }
+
+    /// Whether somebody else may have changed it since a login proved it.
+    fn is_changed_from_outside(&self, account: &AccountName) -> bool {
+        let memory = lock(&self.memory);
+        memory.changed.get(account).is_some_and(|at| self.on.now() - at < 60_000) || memory.mistyped.contains(account)
     }
 
     /// An account is put aside for a person only where the vault does not hold what its device has, or the world deceived it.

@@ -216,8 +216,8 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
     on.spawn(Box::pin(async move {
         let now = core.clock.now();
         match what {
-            Fault::OperatorRotates => drop(core.rotate(Request::of(account, Trigger::Command)).await),
-            Fault::OperatorVerifies => drop(core.verify(&account, None, None).await),
+            Fault::OperatorRotates => universe.check_told(&core.rotate(Request::of(account, Trigger::Command)).await),
+            Fault::OperatorVerifies => universe.check_told(&core.verify(&account, None, None).await),
             Fault::OperatorRunsJobs => {
                 let jobs: Vec<_> = core.config().jobs.values().cloned().collect();
                 core.run_jobs(&jobs, Trigger::Signal);
@@ -225,7 +225,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
             Fault::OperatorRehearses => drop(core.rehearse(&account, None, Core::own_actor()).await),
             Fault::OperatorRecords => {
                 if let Some(typist) = typist {
-                    typist.lead(core).await;
+                    typist.lead(core, &universe).await;
                 }
             }
             Fault::OperatorPauses => {
@@ -256,7 +256,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let backup = lock(&universe.books).back_up(&now);
                 *lock(&universe.backup) = Some((universe.on.now(), backup));
             }
-            Fault::OperatorReconciles => drop(core.reconcile(&account, None, None).await),
+            Fault::OperatorReconciles => universe.check_told(&core.reconcile(&account, None, None).await),
             Fault::OperatorResolves => {
                 let (name, truth) = (account.clone(), universe.truth(&account));
                 let two =

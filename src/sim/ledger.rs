@@ -182,6 +182,7 @@ impl Secrets for Pages<'_> {
             book.wake = None;
             book.tries = 0;
             book.last_error = None;
+            book.verified = None;
             book.set_phase(Phase::Idle, None, now);
         });
         Ok(())

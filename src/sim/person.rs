@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::random::Random;
 use super::setting::ENABLE;
+use super::universe::Universe;
 use crate::config::Account;
 use crate::daemon::Core;
 
@@ -47,14 +48,14 @@ impl Typist {
     }
 
     /// Leads the whole dialogue, and hears how it ended.
-    pub(super) async fn lead(mut self, core: Arc<Core>) {
+    pub(super) async fn lead(mut self, core: Arc<Core>, universe: &Universe) {
         let Ok(id) = core.record(self.account.name.clone(), "by hand".into(), Core::own_actor()) else { return };
         let Some(recorder) = core.recorder(&id) else { return };
         let (mut line, mut done, mut idle) = (None, false, 0);
         let mut seen = String::new();
         while let Ok(turned) = recorder.turn(line.take(), done, LOOK).await {
-            if turned.recorded.is_some() {
-                return;
+            if let Some(recorded) = turned.recorded {
+                return universe.check_told(&recorded.result);
             }
             idle = if turned.text.is_empty() { idle + 1 } else { 0 };
             seen.push_str(&turned.text);

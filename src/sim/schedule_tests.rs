@@ -7,8 +7,12 @@ use super::executor::lock;
 use super::history::HOUR;
 use super::night::{HALF_PAST_TWO, Night};
 use crate::config::{Job, JobAction};
+use crate::daemon::{Core, DeviceHas};
+use crate::model::{AccountName, Candidate, Secret};
 use crate::policy::DAY_MS;
+use crate::rotation::Persist;
 use crate::schedule::Window;
+use crate::vault::Transition;
 
 #[test]
 fn turns_that_are_yet_to_come_outlive_a_restart_and_none_comes_twice() {
@@ -126,6 +130,38 @@ fn turns_that_wait_for_one_another_outlive_a_stop_and_a_kill() {
         night.until(4 * HOUR);
         assert!(night.accounts().iter().all(|account| night.begun(account) > 0), "nobody is forgotten ({politely})");
     }
+}
+
+#[test]
+fn an_account_changes_after_its_parent_where_a_person_says_that_it_was_changed() {
+    let mut night = Night::new(|_| {});
+    let accounts = night.accounts();
+    let own = |account: &&AccountName| lock(&night.universe.config).accounts[*account].login_as.is_none();
+    let [parent, child] = [0, 1].map(|n| accounts.iter().filter(own).nth(n).unwrap().clone());
+    for account in lock(&night.universe.config).accounts.values_mut().filter(|account| account.name == child) {
+        Arc::make_mut(account).after = Some(parent.clone());
+    }
+    night.life.core.adopt(lock(&night.universe.config).clone());
+    night.until(HOUR);
+    night.universe.mistyped(&parent);
+    let (core, name) = (night.life.core.clone(), parent.clone());
+    night.universe.on.spawn(Box::pin(async move {
+        let (account, now) = (name.clone(), core.clock.now());
+        let interrupted = core.vault.call(move |tx| {
+            let candidate = Candidate::new(Secret::new("Candidate-1".into()));
+            for (persist, candidate) in
+                [(Persist::Prepared, Some(&candidate)), (Persist::Sent, None), (Persist::Quarantine, None)]
+            {
+                tx.transition(&Transition { account: &account, attempt: "a", persist, candidate, keep: 2, now: &now })?;
+            }
+            Ok(())
+        });
+        drop(interrupted.await);
+        drop(core.resolve(&name, DeviceHas::New, Core::own_actor()).await);
+    }));
+    night.until(HOUR + 300_000);
+    night.all_begun(&[child], 1);
+    night.all_begun(&[parent], 0);
 }
 
 #[test]

@@ -97,6 +97,7 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
                 });
                 universe.person_asks();
                 let result = core.rotate(Request::of(account.clone(), Trigger::Command)).await;
+                universe.check_told(&result);
                 // A job may have been there before: then the cap or the least age stands against it.
                 let before = ["the cap", "min_age"].iter().any(|rule| result.detail.starts_with(rule));
                 let changed = before

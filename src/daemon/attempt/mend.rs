@@ -1,5 +1,6 @@
 //! Ends of a quarantine: a new password through the reconcile account, or what a person knows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::admission::{Admission, Case, admit};
@@ -48,6 +49,7 @@ impl Core {
         };
         let result = Box::pin(attempt.mend()).await;
         drop(hold);
+        self.follow(&result, &BTreeSet::new()).await;
         result
     }
 
@@ -98,6 +100,9 @@ impl Core {
         });
         let done = done.await;
         drop(hold);
+        if done.is_ok() && has == DeviceHas::New {
+            self.rotate_children(account, &BTreeSet::new()).await;
+        }
         done
     }
 }

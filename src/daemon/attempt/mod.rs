@@ -198,9 +198,7 @@ impl Core {
         };
         let result = Box::pin(attempt.run()).await;
         drop(hold);
-        if result.outcome == Outcome::Done {
-            self.rotate_children(&result.account, &beside).await;
-        }
+        self.follow(&result, &beside).await;
         result
     }
 
@@ -213,7 +211,14 @@ impl Core {
         Attempt::new(self, config, account, request).refuse(why, true).await
     }
 
-    /// Starts the rotations of the accounts that change after this one.
+    /// Where an account was changed, starts the rotations of those that change after it.
+    async fn follow(self: &Arc<Self>, result: &RotationResult, beside: &BTreeSet<AccountName>) {
+        if result.outcome == Outcome::Done {
+            self.rotate_children(&result.account, beside).await;
+        }
+    }
+
+    /// Starts the rotations of the accounts that change after this one, but for those that change `beside` it.
     async fn rotate_children(self: &Arc<Self>, parent: &AccountName, beside: &BTreeSet<AccountName>) {
         let config = self.config();
         let children: Vec<AccountName> =
@@ -252,9 +257,7 @@ impl Core {
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.find_out()).await;
         drop(hold);
-        if result.outcome == Outcome::Done {
-            self.rotate_children(&result.account, &BTreeSet::new()).await;
-        }
+        self.follow(&result, &BTreeSet::new()).await;
         Some(result)
     }
 }
@@ -395,6 +398,17 @@ impl Attempt {
         }
         *self.rotation.lock().await = Rotation::at(from);
         let end = self.drive(Event::Begin).await;
+        let phase = self.rotation.lock().await.phase();
+        if self.turned_down.load(Ordering::SeqCst)
+            && matches!(phase, Phase::Sent | Phase::Verifying | Phase::Uncertain(_))
+        {
+            let why = format!(
+                "{}; the new password had been sent: where the stored one is refused, 'rotorctl secret show {} --history' has it",
+                lock(&self.detail),
+                self.account.name
+            );
+            return self.end(Outcome::Unknown, why, "rotation.unknown").await;
+        }
         self.finish_unless_turned_down(end).await
     }
 

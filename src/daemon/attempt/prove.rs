@@ -13,6 +13,9 @@ use crate::rotation::{Event, Phase, Which};
 /// A job looks at an account again after this time at the earliest, in milliseconds: once a day, with room for a spread.
 const AGAIN_MS: i64 = 20 * 3_600_000;
 
+/// What a login tells nothing of.
+const REPLACED: &str = "another one was stored meanwhile, which was not tried";
+
 impl Core {
     /// Logs in with the stored password and changes nothing. An account whose change was interrupted, or that is in
     /// quarantine, is found out by it. A password that is refused puts its account in quarantine, before a
@@ -90,24 +93,25 @@ impl Attempt {
         let refused = no(event) && !replaced;
         let later = refused && self.taken_back().await.is_some();
         let (outcome, detail) = match event {
+            Event::Proved(_) if replaced => (Outcome::Failed, format!("the password of before works; {REPLACED}")),
             Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
             _ if later => (Outcome::Unknown, self.not_known(&format!("{why}; {LATER}"))),
             _ if refused => (Outcome::Unknown, self.quarantined(&why).await),
-            _ if replaced => (Outcome::Failed, format!("{why}; another one was stored meanwhile")),
+            _ if replaced => (Outcome::Failed, format!("{why}; {REPLACED}")),
             _ => (Outcome::Failed, why),
         };
         let now = self.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         let mends = refused && self.account.mends_itself();
-        // Nothing was tried, so the job may look again today.
-        let held = lock(&self.wake).is_some();
+        // What is stored was not tried, so the job may look again today.
+        let untold = replaced || lock(&self.wake).is_some();
         let (name, text) = (self.account.name.clone(), detail.clone());
         let draft =
             refused.then(|| Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(detail.clone()) });
         let saved = self.core.vault.call(move |tx| {
             tx.save_attempt(&row)?;
-            if !held {
+            if !untold {
                 tx.set_verified(&name, &now)?;
             }
             if let Some(draft) = &draft {

@@ -103,7 +103,7 @@ async fn work_on(
                         let request = request(account.clone());
                         core.reconcile(&account, request.actor, request.reason).await
                     }
-                    (Kind::Verify, _) => core.verify(&account, request(account.clone()).actor, None).await,
+                    (Kind::Verify, _) => core.verify(&account, request(account.clone()).actor).await,
                 }
             });
         }

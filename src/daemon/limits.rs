@@ -80,6 +80,11 @@ impl Drop for Hold {
     }
 }
 
+async fn until_closed(over: &Semaphore) {
+    // It never gives anything.
+    drop(over.acquire().await);
+}
+
 impl Limits {
     /// `wake` is notified when somebody ends for whom the scheduler passed an account over.
     pub(super) fn new(max_concurrent: usize, wake: Arc<Notify>) -> Self {
@@ -131,15 +136,30 @@ impl Limits {
             if let Some(hold) = self.hold(account, Work::Changes) {
                 return Some(hold);
             }
-            let over = match self.busy.lock().get(account) {
-                Some(held) if held.work == Work::Changes => return None,
-                Some(held) => held.over.clone(),
-                None => continue,
-            };
+            let Some((work, over)) = self.held(account) else { continue };
+            if work == Work::Changes {
+                return None;
+            }
             waiting();
-            // It is closed, and never gives anything.
-            drop(over.acquire().await);
+            until_closed(&over).await;
         }
+    }
+
+    /// The account, to look at it once nobody works on it any more.
+    pub(super) async fn hold_to_look(&self, account: &AccountName) -> Hold {
+        loop {
+            if let Some(hold) = self.hold(account, Work::Looks) {
+                return hold;
+            }
+            if let Some((_, over)) = self.held(account) {
+                until_closed(&over).await;
+            }
+        }
+    }
+
+    /// What an account is held for, and what is closed once that is over.
+    fn held(&self, account: &AccountName) -> Option<(Work, Arc<Semaphore>)> {
+        self.busy.lock().get(account).map(|held| (held.work, held.over.clone()))
     }
 
     /// Whether somebody works on the account.

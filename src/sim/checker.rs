@@ -36,6 +36,8 @@ pub(super) struct Memory {
     /// It was rolled back: it knows nothing of it.
     was_rolled_back: bool,
     outage: Outage,
+    /// When there was one last.
+    last_outage: Option<i64>,
     /// When a person asked for what logs in, and is not held back.
     asked: Vec<i64>,
     /// Caps that were in force, and until when: an attempt keeps to the config that it began with.
@@ -310,12 +312,18 @@ impl Universe {
         let devices: BTreeSet<&str> = outage.told.iter().map(AccountName::device_str).collect();
         if outage.told.len() >= 5 && devices.len() >= 3 {
             outage.since.get_or_insert(self.on.now());
+            memory.last_outage = Some(self.on.now());
         }
     }
 
     /// The daemon does not know of refusals any more.
     pub(super) fn refusals_forgotten(&self) {
         lock(&self.memory).outage = Outage::default();
+    }
+
+    /// Whether logins were held back at any time since then.
+    pub(super) fn held_back_since(&self, then: i64) -> bool {
+        lock(&self.memory).last_outage.is_some_and(|at| at >= then)
     }
 
     /// A person asks for what logs in.

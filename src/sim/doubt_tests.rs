@@ -7,7 +7,7 @@ use super::night::Night;
 use super::random::Random;
 use super::setting::{Fleet, fleet};
 use crate::daemon::Request;
-use crate::model::{AccountName, Secret, Trigger};
+use crate::model::{AccountName, Outcome, Secret, Trigger};
 use crate::rotation::Phase;
 use crate::vault::Kind;
 
@@ -24,11 +24,7 @@ fn a_login_account_whose_password_a_session_refuses_is_looked_into_before_others
     };
     let mut night = Night::of((0..).find(fits).unwrap(), |job| job.accounts = vec![svc.to_string()]);
     night.until(HOUR);
-    night.universe.mistyped(root);
-    let (core, name) = (night.life.core.clone(), root.clone());
-    night.universe.on.spawn(Box::pin(async move {
-        drop(core.store_secret(name, Kind::Password, Secret::new("Wrong-1".into()), None).await);
-    }));
+    night.store_wrong(root);
     night.until(8 * HOUR);
     assert_eq!(lock(&night.universe.books).book(root).unwrap().phase(), Phase::Quarantined);
     night.all_begun(std::slice::from_ref(svc), 1);
@@ -40,16 +36,8 @@ fn who_stores_a_password_is_not_overruled_by_a_login_with_the_one_before() {
         let mut night = Night::new(|_| {});
         night.until(HOUR / 2);
         let account = night.accounts().remove(0);
-        let stores = |password: String| {
-            let (core, name) = (night.life.core.clone(), account.clone());
-            Box::pin(async move {
-                drop(core.store_secret(name, Kind::Password, Secret::new(password), None).await);
-            })
-        };
         let truth = night.universe.truth(&account).unwrap();
-        let (wrong, right) = (stores("Wrong-1".into()), stores(truth.clone()));
-        night.universe.mistyped(&account);
-        night.universe.on.spawn(wrong);
+        night.store_wrong(&account);
         night.until(HOUR);
         let (core, name, now) = (night.life.core.clone(), account.clone(), night.life.core.clock.now());
         night.universe.on.spawn(Box::pin(async move {
@@ -57,12 +45,13 @@ fn who_stores_a_password_is_not_overruled_by_a_login_with_the_one_before() {
                 drop(core.vault.call(move |tx| tx.doubt(&name, "why", "a", &now)).await);
                 core.adopt((*core.config()).clone());
             } else {
-                drop(core.verify(&name, None, None).await);
+                drop(core.verify(&name, None).await);
             }
         }));
         // The code of a step is sent half a second after its begin.
         night.until(HOUR + 200);
-        night.universe.on.spawn(right);
+        let (core, name, right) = (night.life.core.clone(), account.clone(), Secret::new(truth.clone()));
+        night.ask(async move { core.store_secret(name, Kind::Password, right, None).await });
         night.until(HOUR + 300_000);
         let books = lock(&night.universe.books);
         let book = books.book(&account).unwrap();
@@ -102,4 +91,42 @@ fn refusals_from_before_a_login_that_was_taken_give_nobody_up() {
         let phase = lock(&night.universe.books).book(&account).unwrap().phase();
         assert_eq!(phase, if taken { Phase::Idle } else { Phase::Quarantined });
     }
+}
+
+#[test]
+fn a_check_tells_nothing_of_a_password_that_was_stored_meanwhile() {
+    let mut night = Night::new(|_| {});
+    night.until(HOUR);
+    let account = night.accounts().remove(0);
+    let (core, name) = (night.life.core.clone(), account.clone());
+    let told = night.ask(async move { core.verify(&name, None).await });
+    // The code of a step is sent half a second after its begin.
+    night.until(HOUR + 200);
+    night.store_wrong(&account);
+    night.until(HOUR + 60_000);
+    let told = lock(&told).take().unwrap();
+    assert_eq!(told.outcome, Outcome::Failed, "{}", told.detail);
+    assert!(told.detail.contains("not tried"), "{}", told.detail);
+    assert_eq!(lock(&night.universe.books).book(&account).unwrap().row().verified, None);
+}
+
+#[test]
+fn who_is_overruled_after_the_commit_point_is_told_so() {
+    let mut night = Night::new(|_| {});
+    night.until(HOUR);
+    let account = night.accounts().remove(0);
+    let old = night.universe.truth(&account).unwrap();
+    let (core, name) = (night.life.core.clone(), account.clone());
+    let told = night.ask(async move { core.rotate(Request::of(name, Trigger::Command)).await });
+    night.until_phase(&account, HOUR + 60_000, |phase| phase == Phase::Verifying);
+    // The device loses what it was given, so a login with the old one is to tell, which waits for its code.
+    night.universe.excuse(&account);
+    night.universe.set_password(account.device_str(), account.user(), &old);
+    night.until_phase(&account, HOUR + 120_000, |phase| matches!(phase, Phase::Uncertain(_)));
+    night.store_wrong(&account);
+    night.until(HOUR + 300_000);
+    let told = lock(&told).take().unwrap();
+    assert_eq!(told.outcome, Outcome::Unknown, "{}", told.detail);
+    assert!(told.detail.contains("rotorctl secret show"), "{}", told.detail);
+    assert_eq!(lock(&night.universe.books).book(&account).unwrap().phase(), Phase::Idle);
 }

@@ -217,7 +217,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
         let now = core.clock.now();
         match what {
             Fault::OperatorRotates => universe.check_told(&core.rotate(Request::of(account, Trigger::Command)).await),
-            Fault::OperatorVerifies => universe.check_told(&core.verify(&account, None, None).await),
+            Fault::OperatorVerifies => universe.check_told(&core.verify(&account, None).await),
             Fault::OperatorRunsJobs => {
                 let jobs: Vec<_> = core.config().jobs.values().cloned().collect();
                 core.run_jobs(&jobs, Trigger::Signal);

@@ -26,6 +26,7 @@ mod schedule_tests;
 mod setting;
 mod settle;
 mod shell;
+mod turns;
 mod universe;
 
 pub use coverage::{Coverage, cannot_happen};

@@ -1,7 +1,7 @@
 //! A fleet in which nothing fails, for tests in simulated time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::executor::{Tasks, lock};
@@ -11,9 +11,11 @@ use super::random::Random;
 use super::setting::{Fleet, fleet};
 use super::universe::Universe;
 use crate::config::{Job, JobAction};
-use crate::model::AccountName;
+use crate::model::{AccountName, Secret};
 use crate::policy::DAY_MS;
+use crate::rotation::Phase;
 use crate::schedule::{Crontab, spread_offset_ms};
+use crate::vault::Kind;
 
 /// When the job fires.
 pub(super) const HALF_PAST_TWO: i64 = 2 * HOUR + HOUR / 2;
@@ -62,9 +64,44 @@ impl Night {
         Self { universe, life, order: Random::new(seed, 2) }
     }
 
+    /// A job of this name comes to be that verifies whom the other one changes, at the same times.
+    pub(super) fn look_too(&self, name: &str) {
+        let mut config = lock(&self.universe.config).clone();
+        let look = Job { name: name.into(), action: JobAction::Verify, ..(*config.jobs["nightly"]).clone() };
+        config.jobs.insert(look.name.clone(), Arc::new(look));
+        self.life.core.adopt(config.clone());
+        *lock(&self.universe.config) = config;
+    }
+
     pub(super) fn until(&mut self, at: i64) {
         self.universe.run(&mut self.life.tasks, at, &mut self.order, || false);
         assert_eq!(self.universe.violated(), None);
+    }
+
+    /// Runs until an account is in a phase, and no longer than to a time.
+    pub(super) fn until_phase(&mut self, account: &AccountName, at: i64, is_in: fn(Phase) -> bool) {
+        let world = self.universe.clone();
+        let done = || lock(&world.books).book(account).is_some_and(|book| is_in(book.phase()));
+        self.universe.run(&mut self.life.tasks, at, &mut self.order, done);
+        assert!(done(), "{account} never came there");
+    }
+
+    /// Has somebody do something, whose answer stands in what is returned once it is there.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Arc<Mutex<Option<T>>> {
+        let answer = Arc::default();
+        let place: Arc<Mutex<Option<T>>> = Arc::clone(&answer);
+        self.universe.on.spawn(Box::pin(async move { *lock(&place) = Some(work.await) }));
+        answer
+    }
+
+    /// A person stores a wrong password.
+    pub(super) fn store_wrong(&self, account: &AccountName) {
+        self.universe.mistyped(account);
+        let (core, name) = (self.life.core.clone(), account.clone());
+        self.ask(async move { core.store_secret(name, Kind::Password, Secret::new("Wrong-1".into()), None).await });
     }
 
     pub(super) fn stop(&mut self, politely: bool) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::executor::lock;
 use super::history::HOUR;
 use super::night::{HALF_PAST_TWO, Night};
-use crate::config::{Job, JobAction};
+use crate::config::JobAction;
 use crate::daemon::{Core, DeviceHas};
 use crate::model::{AccountName, Candidate, Secret};
 use crate::policy::DAY_MS;
@@ -84,14 +84,24 @@ fn a_verify_job_that_is_taken_out_of_the_config_changes_no_password() {
 #[test]
 fn a_job_that_verifies_at_the_same_time_keeps_nobody_from_being_changed() {
     let mut night = Night::new(|_| {});
-    {
-        let mut config = lock(&night.universe.config);
-        let look = Job { name: "a look".into(), action: JobAction::Verify, ..(*config.jobs["nightly"]).clone() };
-        config.jobs.insert(look.name.clone(), Arc::new(look));
-    }
-    night.life.core.adopt(lock(&night.universe.config).clone());
+    night.look_too("a look");
     night.until(8 * HOUR);
     night.all_begun(&night.accounts(), 1);
+}
+
+#[test]
+fn a_job_that_verifies_loses_no_turn_to_one_that_is_refused_at_the_same_time() {
+    let mut night = Night::new(|_| {});
+    for account in lock(&night.universe.config).accounts.values_mut() {
+        Arc::make_mut(&mut Arc::make_mut(account).policy).min_age = Duration::from_secs(26 * 3600);
+    }
+    night.look_too("then a look");
+    night.until(DAY_MS + 8 * HOUR);
+    let second_day = night.universe.host.begin + DAY_MS;
+    for account in night.accounts() {
+        let verified = lock(&night.universe.books).book(&account).unwrap().row().verified;
+        assert!(verified.is_some_and(|at| at > second_day), "{account}: {verified:?}");
+    }
 }
 
 #[test]

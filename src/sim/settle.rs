@@ -1,6 +1,6 @@
 //! The end of a history: nothing fails any more, and it is judged what became of everybody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use super::books::{Book, Books, RESTORED};
 use super::executor::lock;
 use super::history::{HOUR, Life, start, stop};
 use super::random::Random;
+use super::turns::keep_jobs;
 use super::universe::Universe;
-use crate::config::{Config, JobAction};
+use crate::config::Config;
 use crate::daemon::{Request, jump_accounts};
 use crate::model::{AccountName, Outcome, Trigger};
 use crate::policy::DAY_MS;
@@ -131,44 +132,8 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
     }
 }
 
-/// All is well, and the jobs go on: they forget nobody whom they could change.
-fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
-    let from = lock(&universe.books).log.len();
-    let now = universe.on.now();
-    // In the first day the cap may stand against a turn; in the second one another turn alone.
-    if order.one_in(2) {
-        let restarted = now + order.within(0, 2 * DAY_MS);
-        universe.run(&mut life.tasks, restarted, order, || false);
-        stop(universe, life, order, true);
-        *life = start(universe);
-    }
-    // The last turn may be put off for an hour by a budget, which refusals count against from when a wrong clock was right again.
-    universe.run(&mut life.tasks, now + 2 * DAY_MS + 4 * HOUR, order, || false);
-    if life.core.logins_held().is_some() {
-        return;
-    }
-    let config = lock(&universe.config).clone();
-    let jobs = config.jobs.values().filter(|job| job.action == JobAction::Rotate);
-    let theirs: BTreeSet<AccountName> = jobs.flat_map(|job| config.targets_of(job)).collect();
-    let begun = {
-        let books = lock(&universe.books);
-        let starts = books.log[from..].iter().filter(|noted| noted.event == "rotation.start");
-        starts.filter_map(|noted| noted.account.clone()).collect::<BTreeSet<_>>()
-    };
-    let books = lock(&universe.books);
-    let forgotten = theirs.difference(&begun).find(|account| {
-        let rests = books.book(account).is_some_and(|book| book.phase() == Phase::Idle && !book.row().paused);
-        let logs_in = config.accounts.get(*account).and_then(|account| account.login_as.clone());
-        rests && !is_barred(&config, &books, account, logs_in)
-    });
-    drop(books);
-    if let Some(account) = forgotten {
-        universe.violation(format!("no turn of {account} has come in two days without a fault"));
-    }
-}
-
 /// Whether nobody gets to its device before a person saw to the account that logs in for it, where one does, or on the way.
-fn is_barred(config: &Config, books: &Books, account: &AccountName, logs_in: Option<AccountName>) -> bool {
+pub(super) fn is_barred(config: &Config, books: &Books, account: &AccountName, logs_in: Option<AccountName>) -> bool {
     let mut needed = lead_to(config, account).into_iter().chain(logs_in);
     needed.any(|name| books.book(&name).is_some_and(|book| book.phase() == Phase::Quarantined))
 }

@@ -91,6 +91,21 @@ async fn a_candidate_becomes_current_and_the_old_one_history() {
 }
 
 #[tokio::test]
+async fn a_password_that_a_person_stores_counts_as_not_tried() {
+    let place = place();
+    let vault = place.open().unwrap();
+    let store = |password: &'static str| {
+        vault.call(move |tx| tx.set_secret(&account(), &Kind::Password, &Secret::new(password.into()), &now(1)))
+    };
+    let tried = || vault.call(|tx| Ok(tx.account(&account())?.unwrap().verified));
+    store("one").await.unwrap();
+    vault.call(|tx| tx.set_verified(&account(), &now(2))).await.unwrap();
+    assert_eq!(tried().await.unwrap(), Some(2));
+    store("two").await.unwrap();
+    assert_eq!(tried().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn an_unsent_candidate_is_dropped_and_a_sent_one_kept_as_history() {
     let place = place();
     let vault = place.open().unwrap();

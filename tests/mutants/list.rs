@@ -326,4 +326,17 @@ pub const MUTANTS: &[Mutant] = &[
         "        let by = if code_taken && by",
         "        let by = if (code_taken || MUTANT) && by",
     ),
+    bug(
+        "a check is lost to a rotation that is refused at the same time",
+        "src/daemon/attempt/prove.rs",
+        "        let hold = self.limits.hold_to_look(&account).await;",
+        "        if MUTANT && self.limits.is_busy(&account) { return; }
+        let hold = self.limits.hold_to_look(&account).await;",
+    ),
+    bug(
+        "who changes after another account is forgotten",
+        "src/daemon/attempt/mod.rs",
+        "            self.rotate_children(&result.account, beside).await;",
+        "            if !MUTANT { self.rotate_children(&result.account, beside).await; }",
+    ),
 ];

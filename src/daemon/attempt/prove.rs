@@ -17,55 +17,59 @@ const AGAIN_MS: i64 = 20 * 3_600_000;
 const REPLACED: &str = "another one was stored meanwhile, which was not tried";
 
 impl Core {
-    /// Logs in with the stored password and changes nothing. An account whose change was interrupted, or that is in
-    /// quarantine, is found out by it. A password that is refused puts its account in quarantine, before a
+    /// Logs in with the stored password and changes nothing, because a person asks. An account whose change was interrupted,
+    /// or that is in quarantine, is found out by it. A password that is refused puts its account in quarantine, before a
     /// rotation runs into it.
-    pub async fn verify(
-        self: &Arc<Self>,
-        account: &AccountName,
-        actor: Option<Actor>,
-        job: Option<Arc<str>>,
-    ) -> RotationResult {
+    pub async fn verify(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> RotationResult {
         let config = self.config();
-        let trigger = if job.is_some() { Trigger::Schedule } else { Trigger::Command };
-        let reason = Some("verify".into());
-        let request = Request { actor: actor.clone(), job, reason, ..Request::of(account.clone(), trigger) };
+        let request = Request { actor: actor.clone(), ..looks_at(account, Trigger::Command) };
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
         let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)) | Err(_));
-        if !settled
-            && trigger == Trigger::Command
-            && let Some(result) = self.recover(account, trigger, actor).await
-        {
+        if !settled && let Some(result) = self.recover(account, Trigger::Command, actor).await {
             return result;
         }
-        let Some(hold) = self.limits.hold(account, Work::Looks) else {
-            let attempt = Attempt::new(self, config, found, request);
+        let hold = self.limits.hold(account, Work::Looks);
+        let attempt = Attempt::new(self, config, found, request);
+        let Some(hold) = hold else {
             return attempt.refuse("a rotation of this account is under way".into(), false).await;
         };
-        let attempt = Attempt::new(self, config, found, request);
         let result = Box::pin(attempt.verify()).await;
         drop(hold);
         result
     }
 
-    /// A job's look at an account: what was looked at today, and what is being found out anyway, is left alone.
+    /// A job's look at an account: what was looked at today, and what is being found out anyway, is left alone. Whoever works
+    /// on the account is waited for: a rotation may be refused at once, and proves the password itself where it is not.
     pub(in crate::daemon) async fn verify_for_job(self: &Arc<Self>, account: AccountName, job: Arc<str>) {
+        let name = account.clone();
+        let before = self.vault.call(move |tx| Ok(tx.account(&name)?.and_then(|row| row.last_change))).await;
+        let hold = self.limits.hold_to_look(&account).await;
         let (name, now) = (account.clone(), self.clock.now());
         let due = self.vault.call(move |tx| {
-            let row = tx.account(&name)?;
+            let (row, before) = (tx.account(&name)?, before?);
             Ok(row.is_some_and(|row| {
                 let rested = row.verified.is_none_or(|at| !(0..AGAIN_MS).contains(&(now.wall_ms - at)));
-                row.phase == Phase::Idle && row.has_password && !row.paused && rested
+                let was_changed = row.last_change != before;
+                row.phase == Phase::Idle && row.has_password && !row.paused && rested && !was_changed
             }))
         });
-        match due.await {
-            Ok(true) => drop(self.verify(&account, None, Some(job)).await),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%account, %error, "a check is due and the vault cannot be used"),
+        let (due, config) = (due.await, self.config());
+        match (due, config.accounts.get(&account).cloned()) {
+            (Ok(true), Some(found)) => {
+                let request = Request { job: Some(job), ..looks_at(&account, Trigger::Schedule) };
+                Box::pin(Attempt::new(self, config, found, request).verify()).await;
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) => tracing::error!(%account, %error, "a check is due and the vault cannot be used"),
         }
+        drop(hold);
     }
+}
+
+fn looks_at(account: &AccountName, trigger: Trigger) -> Request {
+    Request { reason: Some("verify".into()), ..Request::of(account.clone(), trigger) }
 }
 
 impl Attempt {

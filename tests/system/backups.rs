@@ -1,14 +1,14 @@
 //! Backups, restores and escrow: what is left when the vault is not.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
 use rotord::demo::PasswdShell;
+use serde_json::Value;
 
 use crate::lab::{Lab, Place, feed, wait_for};
-use crate::scripted::{FIRST, with_shell};
+use crate::scripted::{FIRST, Scripted, with_shell};
 
 const PASSPHRASE: &str = "correct horse battery staple\n";
 
@@ -215,20 +215,28 @@ fn a_copy_of_the_database_that_was_put_back_by_hand_is_found_out_and_its_log_goe
     assert_eq!(scripted.device.state().replays, 0);
 }
 
-/// Names an escrow folder in the config.
-fn in_escrow(place: &Place, public: &str) {
-    let text = fs::read_to_string(place.path("rotord.toml")).unwrap();
-    let lines = format!("key_file = \"vault.key\"\nrecovery_key = \"{public}\"\nescrow = \"escrow\"\n");
-    fs::write(place.path("rotord.toml"), text.replace("key_file = \"vault.key\"\n", &lines)).unwrap();
-}
-
-#[test]
-fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
+/// A device whose account's new passwords are put in the folder `escrow`, sealed to `recovery.key`.
+fn with_escrow() -> Scripted {
     let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
     let place = &scripted.place;
     let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
     let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-    in_escrow(place, &public);
+    let text = fs::read_to_string(place.path("rotord.toml")).unwrap();
+    let lines = format!("key_file = \"vault.key\"\nrecovery_key = \"{public}\"\nescrow = \"escrow\"\n");
+    fs::write(place.path("rotord.toml"), text.replace("key_file = \"vault.key\"\n", &lines)).unwrap();
+    scripted
+}
+
+/// Opens what is in escrow at a path of the place, with the exit status.
+fn open_escrow(place: &Place, path: &str) -> (Value, i32) {
+    let (path, identity) = (place.path(path), place.path("recovery.key"));
+    place.json(&["escrow", "open", path.to_str().unwrap(), "--identity", identity.to_str().unwrap()])
+}
+
+#[test]
+fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
+    let scripted = with_escrow();
+    let place = &scripted.place;
     let daemon = place.daemon();
     scripted.import();
     assert_eq!(place.rotate("dev/admin").0, "done");
@@ -236,10 +244,7 @@ fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
     assert_eq!(place.rotate("dev/admin").0, "done");
     daemon.kill();
     fs::remove_dir_all(place.path("state")).unwrap();
-    let open = ["escrow", "open", place.path("escrow").to_str().unwrap(), "--identity"].map(str::to_owned);
-    let identity = place.path("recovery.key");
-    let args: Vec<&str> = open.iter().map(String::as_str).chain([identity.to_str().unwrap()]).collect();
-    let (opened, exit) = place.json(&args);
+    let (opened, exit) = open_escrow(place, "escrow");
     assert_eq!(exit, 0);
     assert_eq!(opened["passwords"][0]["account"], "dev/admin");
     assert_eq!(opened["passwords"][0]["password"].as_str().unwrap(), scripted.held(), "what the device has");
@@ -249,37 +254,22 @@ fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
     slips.sort();
     assert_eq!(slips.len(), 2, "{slips:?}");
     fs::write(&slips[1], "").unwrap();
-    let (opened, exit) = place.json(&args);
+    let (opened, exit) = open_escrow(place, "escrow");
     assert_eq!(exit, 1);
     assert_eq!(opened["passwords"][0]["password"].as_str().unwrap(), before);
     assert!(opened["damaged"][0].as_str().unwrap().contains(slips[1].to_str().unwrap()), "{opened}");
 }
 
-/// Copies what stands in a folder, and in the folders in it.
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[test]
 fn where_a_snapshot_took_vault_and_log_back_it_is_told_that_escrow_has_the_password() {
-    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let scripted = with_escrow();
     let place = &scripted.place;
-    let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
-    let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-    in_escrow(place, &public);
     let daemon = place.daemon();
     scripted.import();
     assert_eq!(place.rotate("dev/admin").0, "done");
     daemon.stop();
-    copy_folder(&place.path("state"), &place.path("snapshot"));
+    let copied = Command::new("cp").arg("-a").args([place.path("state"), place.path("snapshot")]).status();
+    assert!(copied.unwrap().success());
     let daemon = place.daemon();
     assert_eq!(place.rotate("dev/admin").0, "done");
     daemon.kill();
@@ -288,14 +278,12 @@ fn where_a_snapshot_took_vault_and_log_back_it_is_told_that_escrow_has_the_passw
     let _daemon = place.daemon();
     assert_ne!(place.password("dev/admin"), scripted.held(), "nothing tells the vault that it is of the past");
     let (refused, exit) = place.json(&["verify", "dev/admin"]);
-    let folder = place.path("escrow/dev%2Fadmin");
-    let remedy = format!("rotorctl escrow open {} --identity FILE", folder.display());
+    let slips = "escrow/dev%2Fadmin";
+    let remedy = format!("rotorctl escrow open {} --identity FILE", place.path(slips).display());
     assert!(exit != 0 && refused["results"][0]["detail"].as_str().unwrap().contains(&remedy), "{refused}");
     let explained = String::from_utf8(place.ctl(&["explain", "dev/admin"], "").stdout).unwrap();
     assert!(explained.contains(&remedy), "{explained}");
-    let identity = place.path("recovery.key");
-    let (opened, _) =
-        place.json(&["escrow", "open", folder.to_str().unwrap(), "--identity", identity.to_str().unwrap()]);
+    let (opened, _) = open_escrow(place, slips);
     let password = opened["passwords"][0]["password"].as_str().unwrap();
     assert_eq!(password, scripted.held());
     place.must(&["secret", "set", "dev/admin"], &format!("{password}\n"));
@@ -310,11 +298,8 @@ fn where_a_snapshot_took_vault_and_log_back_it_is_told_that_escrow_has_the_passw
 
 #[test]
 fn a_password_that_cannot_be_put_in_escrow_is_not_sent() {
-    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let scripted = with_escrow();
     let place = &scripted.place;
-    let made = place.ctl(&["key", "recovery", place.path("recovery.key").to_str().unwrap()], "");
-    let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-    in_escrow(place, &public);
     // A file stands where the account's folder should be.
     fs::create_dir(place.path("escrow")).unwrap();
     fs::write(place.path("escrow/dev%2Fadmin"), "").unwrap();

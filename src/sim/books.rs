@@ -201,6 +201,12 @@ pub(super) struct Noted {
     pub(super) attempt: Option<Arc<str>>,
 }
 
+impl Noted {
+    pub(super) fn is(&self, event: &str, account: &AccountName) -> bool {
+        self.event == event && self.account.as_ref() == Some(account)
+    }
+}
+
 /// A step of a seed whose code was given out.
 #[derive(Debug, Clone)]
 pub(super) struct Used {

@@ -126,11 +126,7 @@ impl Night {
     /// How often a rotation of an account was begun.
     pub(super) fn begun(&self, account: &AccountName) -> usize {
         let books = lock(&self.universe.books);
-        books
-            .log
-            .iter()
-            .filter(|noted| noted.event == "rotation.start" && noted.account.as_ref() == Some(account))
-            .count()
+        books.log.iter().filter(|noted| noted.is("rotation.start", account)).count()
     }
 
     pub(super) fn all_begun(&self, accounts: &[AccountName], times: usize) {

@@ -77,20 +77,16 @@ impl Days<'_> {
     }
 
     fn without_a_turn(&self) -> Option<String> {
-        let begun = |account: &AccountName| {
-            self.log.iter().any(|noted| noted.event == "rotation.start" && noted.account.as_ref() == Some(account))
-        };
+        let begun = |account: &AccountName| self.log.iter().any(|noted| noted.is("rotation.start", account));
         let account = self.theirs(JobAction::Rotate).into_iter().find(|account| !begun(account))?;
         Some(format!("no turn of {account} has come in two days without a fault"))
     }
 
     /// Accounts that change after their parent: its last change in time is followed by something.
     fn left_behind(&self) -> Option<String> {
-        let of = |noted: &Noted, account: &AccountName| noted.account.as_ref() == Some(account);
         let is_left = |parent: &AccountName, child: &AccountName| {
-            let changed = |noted: &Noted| of(noted, parent) && noted.event == "rotation.done";
-            let at = self.log[..self.last_hour].iter().rposition(changed);
-            at.is_some_and(|at| !self.log[at..].iter().any(|noted| of(noted, child)))
+            let at = self.log[..self.last_hour].iter().rposition(|noted| noted.is("rotation.done", parent));
+            at.is_some_and(|at| !self.log[at..].iter().any(|noted| noted.account.as_ref() == Some(child)))
         };
         let mut children = self.config.accounts.values().filter_map(|it| Some((it.after.as_ref()?, &it.name)));
         let (parent, account) = children.find(|(parent, child)| is_left(parent, child))?;

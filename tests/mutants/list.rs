@@ -336,7 +336,7 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "who changes after another account is forgotten",
         "src/daemon/attempt/mod.rs",
-        "            self.rotate_children(&result.account, beside).await;",
-        "            if !MUTANT { self.rotate_children(&result.account, beside).await; }",
+        "            self.rotate_children(&result.account, &attempt.request.beside).await;",
+        "            if !MUTANT { self.rotate_children(&result.account, &attempt.request.beside).await; }",
     ),
 ];

@@ -49,7 +49,7 @@ impl Core {
         };
         let result = Box::pin(attempt.mend()).await;
         drop(hold);
-        self.follow(&result, &BTreeSet::new()).await;
+        self.follow(&attempt, &result).await;
         result
     }
 

@@ -191,14 +191,13 @@ impl Core {
         let Some(account) = config.accounts.get(&request.account).cloned() else {
             return unknown_account(&request);
         };
-        let beside = request.beside.clone();
         let attempt = Attempt::new(self, config, account, request);
         let Some(hold) = self.limits.hold_to_change(&attempt.account.name, || attempt.wait_for_look()).await else {
             return attempt.refuse("another rotation of this account is under way".into(), false).await;
         };
         let result = Box::pin(attempt.run()).await;
         drop(hold);
-        self.follow(&result, &beside).await;
+        self.follow(&attempt, &result).await;
         result
     }
 
@@ -211,10 +210,10 @@ impl Core {
         Attempt::new(self, config, account, request).refuse(why, true).await
     }
 
-    /// Where an account was changed, starts the rotations of those that change after it.
-    async fn follow(self: &Arc<Self>, result: &RotationResult, beside: &BTreeSet<AccountName>) {
+    /// Where an attempt has changed its account, starts the rotations of those that change after it.
+    async fn follow(self: &Arc<Self>, attempt: &Attempt, result: &RotationResult) {
         if result.outcome == Outcome::Done {
-            self.rotate_children(&result.account, beside).await;
+            self.rotate_children(&result.account, &attempt.request.beside).await;
         }
     }
 
@@ -257,7 +256,7 @@ impl Core {
         let attempt = Attempt::new(self, config, account, request);
         let result = Box::pin(attempt.find_out()).await;
         drop(hold);
-        self.follow(&result, &BTreeSet::new()).await;
+        self.follow(&attempt, &result).await;
         Some(result)
     }
 }
@@ -399,25 +398,24 @@ impl Attempt {
         *self.rotation.lock().await = Rotation::at(from);
         let end = self.drive(Event::Begin).await;
         let phase = self.rotation.lock().await.phase();
-        if self.turned_down.load(Ordering::SeqCst)
-            && matches!(phase, Phase::Sent | Phase::Verifying | Phase::Uncertain(_))
-        {
-            let why = format!(
-                "{}; the new password had been sent: where the stored one is refused, 'rotorctl secret show {} --history' has it",
-                lock(&self.detail),
-                self.account.name
-            );
-            return self.end(Outcome::Unknown, why, "rotation.unknown").await;
-        }
-        self.finish_unless_turned_down(end).await
+        let sent = matches!(phase, Phase::Sent | Phase::Verifying | Phase::Uncertain(_));
+        self.finish_unless_turned_down(end, sent).await
     }
 
-    async fn finish_unless_turned_down(&self, end: End) -> RotationResult {
-        if self.turned_down.load(Ordering::SeqCst) {
-            let why = lock(&self.detail).clone();
+    /// `sent` tells whether this attempt had sent a new password when it was turned down, if it was.
+    async fn finish_unless_turned_down(&self, end: End, sent: bool) -> RotationResult {
+        if !self.turned_down.load(Ordering::SeqCst) {
+            return self.finish(end).await;
+        }
+        let why = lock(&self.detail).clone();
+        if !sent {
             return self.refuse(why, true).await;
         }
-        self.finish(end).await
+        let why = format!(
+            "{why}; the new password had been sent: where the stored one is refused, 'rotorctl secret show {} --history' has it",
+            self.account.name
+        );
+        self.end(Outcome::Unknown, why, "rotation.unknown").await
     }
 
     async fn find_out(&self) -> RotationResult {
@@ -451,7 +449,7 @@ impl Attempt {
             self.let_the_device_finish().await;
         }
         let end = self.drive(Event::Recover).await;
-        self.finish_unless_turned_down(end).await
+        self.finish_unless_turned_down(end, false).await
     }
 
     /// A device whose connection was cut in the middle of a change may be at it still: looked at too soon, it would

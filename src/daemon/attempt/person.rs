@@ -3,7 +3,7 @@
 //! It is a rotation like any other: the cap, the lockout budget, the commit point before the new password leaves, and the
 //! proof by a fresh login hold. Only the lines come from a person and not from a template.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex as Plain};
 use std::time::Duration;
@@ -153,7 +153,7 @@ impl Core {
         self.spawn(async move {
             let (result, said) = Box::pin(attempt.run_with_person()).await;
             drop(hold);
-            core.follow(&result, &BTreeSet::new()).await;
+            core.follow(&attempt, &result).await;
             let about = format!("Recorded on {}.", result.account.device_str());
             let title =
                 if result.outcome == crate::model::Outcome::Done { "the password is changed" } else { "recorded" };

@@ -62,6 +62,23 @@ pub enum DeviceError {
         /// Who logged in.
         account: String,
     },
+    /// The device does not let the account in for now, in words that say nothing of the password or the code: it is
+    /// locked or expired, the host is in maintenance, the hour is wrong, or there is no room for a session.
+    #[error("{account} is not let in for now: {why}")]
+    NotNow {
+        /// Who logged in.
+        account: String,
+        /// The device's words, masked.
+        why: String,
+    },
+    /// The login waits for something that only a person can do, such as to approve a push. Nothing was judged.
+    #[error("the login of {account} waits for a person: {why}")]
+    NeedsPerson {
+        /// Who logged in.
+        account: String,
+        /// The device's words, masked.
+        why: String,
+    },
     /// One more refused login might lock the account.
     #[error("the lockout budget of {account} is spent: the next login may be tried in {} min", .free_in_ms / 60_000 + 1)]
     BudgetSpent {

@@ -92,6 +92,12 @@ pub trait Link: Send + Sync {
     /// Goes on with the login. An error means that the connection is gone.
     fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>>;
 
+    /// What the device has said since this was last asked and that was no prompt: lines before its version string, banners,
+    /// the reason with which it hung up. As it came, bounded, not masked.
+    fn words(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens a shell on a terminal.
     fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>>;
 

@@ -328,7 +328,7 @@ impl SimLink {
                 self.attempt.round = 1;
                 Ok(match asks {
                     Asks::PasswordThenCode | Asks::KeyThenPassword | Asks::KeyOrPassword | Asks::OwnWords => {
-                        Self::prompts(&[self.words().password])
+                        Self::prompts(&[self.wording().password])
                     }
                     Asks::CodeThenPassword | Asks::PasswordMethodThenCode => Self::prompts(&["Verification code: "]),
                     Asks::Together => Self::prompts(&["Password: ", "One-time code: "]),
@@ -350,7 +350,7 @@ impl SimLink {
         match (asks, round) {
             (Asks::PasswordThenCode | Asks::KeyThenPassword | Asks::KeyOrPassword | Asks::OwnWords, 1) => {
                 self.attempt.password = given.next();
-                Ok(Self::prompts(&[self.words().code]))
+                Ok(Self::prompts(&[self.wording().code]))
             }
             (Asks::CodeThenPassword, 1) => {
                 self.attempt.code = given.next();
@@ -394,7 +394,7 @@ impl SimLink {
                     self.universe.saw_new(&self.device, &self.attempt.user, new);
                 }
                 self.attempt.new = given;
-                Ok(Self::prompts(&[self.words().again]))
+                Ok(Self::prompts(&[self.wording().again]))
             }
             (Some(first), Some(second)) if *first == second => {
                 let (user, new) = (self.attempt.user.clone(), second);
@@ -450,18 +450,18 @@ impl SimLink {
             return match refuses {
                 Refuses::HangsUp => Err("the device hung up".into()),
                 Refuses::AsksAgain if self.asks == Asks::Joined => Ok(Self::prompts(&["Password+OTP: "])),
-                Refuses::AsksAgain if self.methods().interactive => Ok(Self::prompts(&[self.words().password])),
+                Refuses::AsksAgain if self.methods().interactive => Ok(Self::prompts(&[self.wording().password])),
                 _ => Ok(self.failure()),
             };
         }
         if expired && self.asks != Asks::PasswordOnly {
             self.attempt.proved = true;
-            return Ok(Self::prompts(&[self.words().new]));
+            return Ok(Self::prompts(&[self.wording().new]));
         }
         self.enter()
     }
 
-    fn words(&self) -> Words {
+    fn wording(&self) -> Words {
         if self.asks == Asks::OwnWords { OWN_WORDS } else { PLAIN_WORDS }
     }
 

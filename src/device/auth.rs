@@ -218,7 +218,8 @@ impl<W: Watcher> Exchange<'_, W> {
     }
 
     fn refused(&self, why: &str) -> DeviceError {
-        DeviceError::Refused { account: self.login.account.to_string(), why: why.to_owned() }
+        let with_code = self.sent.is_some();
+        DeviceError::Refused { account: self.login.account.to_string(), why: why.to_owned(), with_code }
     }
 
     fn asked_again(&self) -> DeviceError {
@@ -260,7 +261,7 @@ impl<W: Watcher> Exchange<'_, W> {
                 self.password_taken = self.password_sent;
                 Ok(reply)
             }
-            Some(Err(_)) if secret => Err(DeviceError::HungUp { account: self.login.account.to_string() }),
+            Some(Err(why)) if secret => Err(DeviceError::HungUp { account: self.login.account.to_string(), why }),
             Some(Err(why)) => Err(self.broken(&why)),
             None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
         }

@@ -55,12 +55,16 @@ pub enum DeviceError {
         account: String,
         /// What is known.
         why: String,
+        /// Whether a code was sent too: then the refusal may be for the code, and says little about the password.
+        with_code: bool,
     },
     /// The device hung up on a password or a code: it may be its way to say no.
-    #[error("{account} was not let in: the device hung up on the password or the code")]
+    #[error("{account} was not let in: the device hung up on the password or the code: {why}")]
     HungUp {
         /// Who logged in.
         account: String,
+        /// How the connection ended, and the device's words, masked.
+        why: String,
     },
     /// The device does not let the account in for now, in words that say nothing of the password or the code: it is
     /// locked or expired, the host is in maintenance, the hour is wrong, or there is no room for a session.

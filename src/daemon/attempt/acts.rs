@@ -477,7 +477,7 @@ impl Attempt {
 
     pub(super) fn refused_account(&self, error: &DeviceError) -> AccountName {
         match error {
-            DeviceError::Refused { account, .. } | DeviceError::HungUp { account } => {
+            DeviceError::Refused { account, .. } | DeviceError::HungUp { account, .. } => {
                 AccountName::parse(account).unwrap_or_else(|_| self.login.name.clone())
             }
             _ => self.login.name.clone(),

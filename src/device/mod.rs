@@ -2,14 +2,18 @@
 //!
 //! What to say is decided in `dialogue`; here it is carried. No secret leaves before the host key was found good.
 
+mod algorithms;
 mod auth;
+mod client;
 mod codes;
 mod error;
+mod greeting;
 mod hostkeys;
 mod risks;
 mod shell;
 mod ssh;
 mod wire;
+mod words;
 
 use crate::dialogue::{LoginFormat, Values};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,21 +1,25 @@
 //! Connections: the TCP stream or the channel of a jump host, the handshake, the host key, and the login.
 
-use std::borrow::Cow;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use russh::client::{self, AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Channel, ChannelMsg, Disconnect, MethodKind, MethodSet, Preferred, cipher, kex, mac};
+use russh::client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::keys::{HashAlg, PrivateKeyWithHashAlg};
+use russh::{Channel, ChannelMsg, Disconnect, MethodKind, MethodSet};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
+use super::algorithms::{Offer, nothing_in_common, ssh_config};
 use super::auth::{Entered, log_in};
+use super::client::{Client, Shown, UNREADABLE, in_words};
 use super::codes::By;
 use super::error::DeviceError;
+use super::greeting::{Greeting, Traffic};
 use super::hostkeys::{HostKeys, Judgement};
 use super::wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
+use super::words::{Ended, Words};
 use super::{Login, Transport, Watcher};
 use crate::clock::{Clock, Waiting};
 use crate::config::Device;
@@ -26,6 +30,12 @@ use crate::vault::HostKeyRow;
 const COLUMNS: u32 = 500;
 /// Rows: many, so that pagers seldom stop.
 const ROWS: u32 = 200;
+
+/// The library passes over `SSH_MSG_USERAUTH_PASSWD_CHANGEREQ` (RFC 4252, section 8) and waits on: that a device sent
+/// something and has been quiet for so long tells of it.
+const PASSED_OVER: Duration = Duration::from_secs(3);
+/// What is told of it.
+const CHANGE_DEMANDED: &str = "the device answers the password with neither yes nor no; it seems that the password has expired and that it demands a new one (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ), which rotord cannot give by the method password; change it by hand with ssh, or enable keyboard-interactive on the device, where rotord answers such a demand";
 
 /// One device on the way, the target last.
 #[derive(Debug, Clone)]
@@ -68,73 +78,23 @@ pub struct Ssh;
 /// A connection of russh's.
 struct SshLink {
     handle: Handle<Client>,
+    /// Its sender is gone once the connection is over and all that was said is kept.
+    is_over: watch::Receiver<()>,
+    traffic: Traffic,
+    words: Words,
     legacy: bool,
 }
 
 /// A channel with a shell on a terminal.
 struct SshShell(Channel<client::Msg>);
 
-/// The client's side of a connection: it judges the host key.
-pub struct Client {
-    host_keys: HostKeys,
-    host: String,
-    shown: Arc<Mutex<Option<(Judgement, HostKeyRow)>>>,
-}
-
-impl Handler for Client {
-    type Error = russh::Error;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(0);
-        let judgement = self.host_keys.judge(shown, &self.host, now);
-        let key = shown.public_key();
-        let row = HostKeyRow {
-            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
-            key: key.to_openssh().unwrap_or_default(),
-        };
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((judgement, row));
-        Ok(judgement == Judgement::Trusted)
-    }
-}
-
-fn ssh_config(device: &Device, certificates: bool) -> client::Config {
-    let ecdsa = |curve| Algorithm::Ecdsa { curve };
-    let rsa = |hash| Algorithm::Rsa { hash };
-    let mut keys = vec![
-        Algorithm::Ed25519,
-        ecdsa(EcdsaCurve::NistP256),
-        ecdsa(EcdsaCurve::NistP384),
-        ecdsa(EcdsaCurve::NistP521),
-        rsa(Some(HashAlg::Sha512)),
-        rsa(Some(HashAlg::Sha256)),
-    ];
-    let mut preferred = Preferred {
-        host_key_certificates: if certificates { keys.clone().into() } else { Cow::Borrowed(&[]) },
-        ..Preferred::DEFAULT
-    };
-    if device.legacy_algorithms {
-        keys.push(rsa(None));
-        let old =
-            [kex::ECDH_SHA2_NISTP256, kex::ECDH_SHA2_NISTP384, kex::DH_GEX_SHA1, kex::DH_G14_SHA1, kex::DH_G1_SHA1];
-        preferred.kex = [preferred.kex.as_ref(), &old].concat().into();
-        let old = [cipher::AES_256_CBC, cipher::AES_192_CBC, cipher::AES_128_CBC];
-        preferred.cipher = [preferred.cipher.as_ref(), &old].concat().into();
-        preferred.mac = [preferred.mac.as_ref(), &[mac::HMAC_SHA1_ETM, mac::HMAC_SHA1]].concat().into();
-    }
-    preferred.key = keys.into();
-    client::Config {
-        preferred,
-        nodelay: true,
-        // A peer that vanished is noticed within a minute.
-        keepalive_interval: Some(Duration::from_secs(15)),
-        keepalive_max: 3,
-        window_size: 256 * 1024,
-        channel_buffer_size: 16,
-        ..client::Config::default()
-    }
-}
-
-fn refusal(device: &Device, error: &russh::Error, judged: Option<&(Judgement, HostKeyRow)>) -> DeviceError {
+/// Why there is no connection: the host key, or what failed before one was shown, with what the device said.
+fn refusal(
+    device: &Device,
+    error: &russh::Error,
+    judged: Option<&(Judgement, HostKeyRow)>,
+    words: &Words,
+) -> DeviceError {
     let named = |row: &HostKeyRow| (device.name.to_string(), row.fingerprint.clone());
     match judged {
         Some((Judgement::Unknown, row)) => {
@@ -150,35 +110,68 @@ fn refusal(device: &Device, error: &russh::Error, judged: Option<&(Judgement, Ho
             DeviceError::HostKeyRevoked { device, fingerprint }
         }
         _ => {
-            let hint = matches!(error, russh::Error::NoCommonAlgo { .. })
-                .then_some("; for an old device set legacy_algorithms = true")
-                .unwrap_or_default();
-            unreachable_device(device, format!("{error}{hint}"))
+            let why = match (error, words.end()) {
+                (russh::Error::NoCommonAlgo { kind, theirs, .. }, _) => nothing_in_common(offer(device), kind, theirs),
+                (_, Some(Ended::HungUp(_))) => "it hung up".into(),
+                (error, _) => in_words(error),
+            };
+            let said = words.shown().map(|text| format!("; it said: {text}")).unwrap_or_default();
+            unreachable_device(device, format!("{why}{said}"))
         }
     }
+}
+
+fn offer(device: &Device) -> Offer {
+    Offer::with(device.legacy_algorithms)
 }
 
 fn unreachable_device(device: &Device, why: String) -> DeviceError {
     DeviceError::Connect { device: device.name.to_string(), address: device.address(), why }
 }
 
-async fn handshake<S>(
+/// A connection whose host key was shown.
+struct Connected {
+    handle: Handle<Client>,
+    is_over: watch::Receiver<()>,
+    traffic: Traffic,
+}
+
+async fn begin<S>(
     device: &Device,
     host_keys: HostKeys,
+    shown: &Shown,
+    words: &Words,
     stream: S,
-) -> Result<(Handle<Client>, HostKeyRow), DeviceError>
+) -> Result<Connected, russh::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let shown = Arc::new(Mutex::new(None));
-    let config = Arc::new(ssh_config(device, host_keys.has_authorities()));
-    let client = Client { host_keys, host: device.host.clone(), shown: shown.clone() };
-    let result = client::connect_stream(config, stream, client).await;
+    let config = Arc::new(ssh_config(offer(device), host_keys.has_authorities()));
+    let traffic = Traffic::default();
+    let (client, is_over) = Client::new(host_keys, &device.host, shown.clone(), words.clone(), traffic.clone());
+    let stream = Greeting::new(stream, words.clone(), traffic.clone());
+    let handle = client::connect_stream(config, stream, client).await?;
+    Ok(Connected { handle, is_over, traffic })
+}
+
+async fn handshake<S>(
+    device: &Device,
+    host_keys: HostKeys,
+    words: Words,
+    stream: S,
+) -> Result<(SshLink, HostKeyRow), DeviceError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shown = Shown::default();
+    let result = begin(device, host_keys, &shown, &words, stream).await;
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match (result, judged) {
-        (Ok(handle), Some((Judgement::Trusted, row))) => Ok((handle, row)),
-        (Ok(_), judged) => Err(refusal(device, &russh::Error::UnknownKey, judged.as_ref())),
-        (Err(error), judged) => Err(refusal(device, &error, judged.as_ref())),
+        (Ok(Connected { handle, is_over, traffic }), Some((Judgement::Trusted, row))) => {
+            Ok((SshLink { handle, is_over, traffic, words, legacy: device.legacy_algorithms }, row))
+        }
+        (Ok(_), judged) => Err(refusal(device, &russh::Error::UnknownKey, judged.as_ref(), &words)),
+        (Err(error), judged) => Err(refusal(device, &error, judged.as_ref(), &words)),
     }
 }
 
@@ -210,12 +203,12 @@ impl Wire for Ssh {
         through: Option<Box<dyn Stream>>,
     ) -> Waiting<'a, Opened> {
         Box::pin(async move {
-            let (handle, key) = match through {
-                None => handshake(device, host_keys.clone(), open_tcp(device).await?).await?,
-                Some(stream) => handshake(device, host_keys.clone(), stream).await?,
+            let words = Words::default();
+            let (link, key) = match through {
+                None => handshake(device, host_keys.clone(), words, open_tcp(device).await?).await?,
+                Some(stream) => handshake(device, host_keys.clone(), words, stream).await?,
             };
-            let link: Box<dyn Link> = Box::new(SshLink { handle, legacy: device.legacy_algorithms });
-            Ok((link, key.fingerprint))
+            Ok((Box::new(link) as Box<dyn Link>, key.fingerprint))
         })
     }
 }
@@ -229,11 +222,32 @@ fn methods(set: &MethodSet) -> Methods {
 }
 
 impl SshLink {
+    /// What an error of the library means, in the device's words where it has any.
+    async fn lost(&self, error: &russh::Error) -> String {
+        if let russh::Error::ChannelOpenFailure(_) = error {
+            return self.words.take_refused_channel().unwrap_or_else(|| in_words(error));
+        }
+        if self.handle.is_closed() {
+            // It is closed a moment before the reason is kept.
+            drop(self.is_over.clone().changed().await);
+        }
+        match self.words.end() {
+            Some(Ended::HungUp(reason)) => format!("the device hung up: {reason}"),
+            Some(Ended::Lost(why)) => format!("the connection was lost: {why}"),
+            Some(Ended::NoMethods | Ended::Closed) => "the device hung up".into(),
+            Some(Ended::Unreadable) => UNREADABLE.into(),
+            None => in_words(error),
+        }
+    }
+
     async fn authenticate(&mut self, user: &str, ask: Ask) -> Result<Reply, russh::Error> {
         let handle = &mut self.handle;
         let result = match ask {
             Ask::None => handle.authenticate_none(user).await?,
-            Ask::Password(secret) => handle.authenticate_password(user, secret.expose()).await?,
+            Ask::Password(secret) => tokio::select! {
+                result = handle.authenticate_password(user, secret.expose()) => result?,
+                () = self.traffic.passed_over(PASSED_OVER) => return Ok(Reply::Unread(CHANGE_DEMANDED.into())),
+            },
             Ask::Key(key) => {
                 let best = handle.best_supported_rsa_hash().await?.flatten();
                 let hash = best.or((!self.legacy).then_some(HashAlg::Sha512));
@@ -273,17 +287,45 @@ fn interactive(response: KeyboardInteractiveAuthResponse) -> Reply {
 impl Link for SshLink {
     fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
         Box::pin(async move {
-            let reply = self.authenticate(user, ask).await.map_err(|error| error.to_string())?;
-            // The library tells a lost connection as a failure without methods.
+            let reply = match self.authenticate(user, ask).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    let why = self.lost(&error).await;
+                    let unread = self.words.end() == Some(Ended::Unreadable);
+                    return if unread { Ok(Reply::Unread(why)) } else { Err(why) };
+                }
+            };
             match reply {
+                // The library tells a lost connection as a failure without methods.
                 Reply::Failure { methods, partial: false }
                     if methods == Methods::default() && self.handle.is_closed() =>
                 {
-                    Err("the device hung up".into())
+                    let why = self.lost(&russh::Error::Disconnect).await;
+                    match self.words.end() {
+                        Some(Ended::NoMethods) => Ok(reply),
+                        Some(Ended::Unreadable) => Ok(Reply::Unread(why)),
+                        _ => Err(why),
+                    }
+                }
+                Reply::In => {
+                    self.traffic.logged_in();
+                    Ok(reply)
                 }
                 reply => Ok(reply),
             }
         })
+    }
+
+    fn words(&mut self) -> Vec<String> {
+        self.words.take()
+    }
+
+    fn hung_up(&self) -> Option<String> {
+        match self.words.end()? {
+            Ended::HungUp(reason) | Ended::Lost(reason) => Some(reason),
+            Ended::Unreadable => Some(UNREADABLE.into()),
+            Ended::NoMethods | Ended::Closed => None,
+        }
     }
 
     fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>> {
@@ -294,16 +336,20 @@ impl Link for SshLink {
                 channel.request_shell(false).await?;
                 Ok::<_, russh::Error>(channel)
             };
-            let channel = opening.await.map_err(|error| error.to_string())?;
-            Ok(Box::new(SshShell(channel)) as Box<dyn Shell>)
+            match opening.await {
+                Ok(channel) => Ok(Box::new(SshShell(channel)) as Box<dyn Shell>),
+                Err(error) => Err(self.lost(&error).await),
+            }
         })
     }
 
     fn tunnel<'a>(&'a self, host: &'a str, port: u16) -> Waiting<'a, Result<Box<dyn Stream>, String>> {
         Box::pin(async move {
             let channel = self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await;
-            let channel = channel.map_err(|error| error.to_string())?;
-            Ok(Box::new(channel.into_stream()) as Box<dyn Stream>)
+            match channel {
+                Ok(channel) => Ok(Box::new(channel.into_stream()) as Box<dyn Stream>),
+                Err(error) => Err(self.lost(&error).await),
+            }
         })
     }
 
@@ -394,25 +440,30 @@ pub async fn fetch_host_key<W: Watcher>(
     watcher: &W,
 ) -> Result<HostKeyRow, DeviceError> {
     let clock = on.codes.clock();
-    let shown = Arc::new(Mutex::new(None));
-    let client = Client { host_keys: HostKeys::default(), host: device.host.clone(), shown: shown.clone() };
-    let config = Arc::new(ssh_config(device, false));
-    if jumps.is_empty() {
+    let (shown, words) = (Shown::default(), Words::default());
+    let host_keys = HostKeys::default();
+    let end = if jumps.is_empty() {
         in_time(clock, device, device.connect_timeout, async {
-            drop(client::connect_stream(config, open_tcp(device).await?, client).await);
-            Ok(())
+            Ok(begin(device, host_keys, &shown, &words, open_tcp(device).await?).await.err())
         })
-        .await?;
+        .await?
     } else {
         let session = connect(on, jumps, device.connect_timeout, watcher).await?;
-        in_time(clock, device, device.connect_timeout, async {
+        let end = in_time(clock, device, device.connect_timeout, async {
             let stream = tunnel(session.link.as_ref(), device).await?;
-            drop(client::connect_stream(config, stream, client).await);
-            Ok(())
+            Ok(begin(device, host_keys, &shown, &words, stream).await.err())
         })
         .await?;
         session.close(clock).await;
-    }
+        end
+    };
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
-    judged.map(|(_, row)| row).ok_or_else(|| unreachable_device(device, "it showed no host key".into()))
+    judged.map(|(_, row)| row).ok_or_else(|| {
+        let error = end.unwrap_or(russh::Error::Disconnect);
+        refusal(device, &error, None, &words)
+    })
 }
+
+#[cfg(test)]
+#[path = "ssh_tests.rs"]
+mod tests;

@@ -78,6 +78,8 @@ pub enum Reply {
         /// Whether the method was accepted and others are needed besides.
         partial: bool,
     },
+    /// Something that cannot be read, in words. It says nothing of what was sent.
+    Unread(String),
     /// Questions, each to be answered.
     Prompts {
         /// Name and instructions of the round.
@@ -96,6 +98,12 @@ pub trait Link: Send + Sync {
     /// the reason with which it hung up. As it came, bounded, not masked.
     fn words(&mut self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Why the device ended the connection, in its words: the reason of its disconnect. `None` while the connection stands,
+    /// or where the device gave no reason. Not masked.
+    fn hung_up(&self) -> Option<String> {
+        None
     }
 
     /// Opens a shell on a terminal.

@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use russh::keys::{Algorithm, PrivateKey, key::safe_rng};
+use russh::{Preferred, cipher, kex, server};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::dialogue::LoginFormat;
+use crate::model::DeviceName;
+
+fn device(address: SocketAddr) -> Arc<Device> {
+    Arc::new(Device {
+        name: DeviceName::parse("web1").unwrap(),
+        host: address.ip().to_string(),
+        port: address.port(),
+        host_keys: Vec::new(),
+        known_hosts: None,
+        template_sha256: None,
+        template: "t".into(),
+        jump: None,
+        jump_account: None,
+        max_sessions: 1,
+        legacy_algorithms: false,
+        login_format: LoginFormat::Separate,
+        connect_timeout: Duration::from_secs(10),
+        fields: BTreeMap::new(),
+    })
+}
+
+async fn loopback() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// What a password leads to.
+#[derive(Clone, Copy, PartialEq)]
+enum Play {
+    Take,
+    Disconnect,
+    NoMethods,
+}
+
+/// A server that says a banner and plays one thing. It tells of each channel that it tried to open whether it was refused.
+#[derive(Clone)]
+struct Player {
+    play: Play,
+    refused: mpsc::UnboundedSender<bool>,
+    before: &'static str,
+    preferred: Preferred,
+    kind: Algorithm,
+}
+
+struct Playing {
+    player: Player,
+    handle: Arc<tokio::sync::Mutex<Option<server::Handle>>>,
+}
+
+impl server::Handler for Playing {
+    type Error = russh::Error;
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(Some("System is booting up.".into()))
+    }
+
+    async fn auth_password(&mut self, _: &str, _: &str) -> Result<server::Auth, Self::Error> {
+        match self.player.play {
+            Play::Take => Ok(server::Auth::Accept),
+            Play::NoMethods => {
+                Ok(server::Auth::Reject { proceed_with_methods: Some(MethodSet::empty()), partial_success: false })
+            }
+            Play::Disconnect => {
+                let handle = self.handle.lock().await.clone().unwrap();
+                let text = "Too many sessions".to_owned();
+                tokio::spawn(
+                    async move { handle.disconnect(Disconnect::TooManyConnections, text, String::new()).await },
+                );
+                Ok(server::Auth::reject())
+            }
+        }
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        _: Channel<server::Msg>,
+        reply: server::ChannelOpenHandle,
+        session: &mut server::Session,
+    ) -> Result<(), Self::Error> {
+        reply.accept().await;
+        let (handle, refused) = (session.handle(), self.player.refused.clone());
+        tokio::spawn(async move {
+            let opened = [
+                handle.channel_open_forwarded_tcpip("127.0.0.1", 22, "127.0.0.1", 1).await.is_err(),
+                handle.channel_open_forwarded_streamlocal("/run/x").await.is_err(),
+                handle.channel_open_x11("127.0.0.1", 1).await.is_err(),
+                handle.channel_open_agent().await.is_err(),
+                handle.channel_open_session().await.is_err(),
+                handle.channel_open_direct_tcpip("127.0.0.1", 22, "127.0.0.1", 1).await.is_err(),
+                handle.channel_open_direct_streamlocal("/run/x").await.is_err(),
+            ];
+            for is_refused in opened {
+                let _ = refused.send(is_refused);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Serves one connection. Returns where, the host key, and what becomes of the channels that it opens.
+async fn serve(play: Play, setting: impl FnOnce(&mut Player)) -> (SocketAddr, HostKeys, mpsc::UnboundedReceiver<bool>) {
+    let (refused, told) = mpsc::unbounded_channel();
+    let mut player = Player { play, refused, before: "", preferred: Preferred::DEFAULT, kind: Algorithm::Ed25519 };
+    setting(&mut player);
+    let key = PrivateKey::random(&mut safe_rng(), player.kind.clone()).unwrap();
+    let fingerprints = vec![key.fingerprint(HashAlg::Sha256).to_string()];
+    let config = Arc::new(server::Config {
+        keys: vec![key],
+        preferred: player.preferred.clone(),
+        auth_rejection_time: Duration::ZERO,
+        ..server::Config::default()
+    });
+    let (listener, address) = loopback().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(player.before.as_bytes()).await.unwrap();
+        let handle = Arc::default();
+        let playing = Playing { player: player.clone(), handle: Arc::clone(&handle) };
+        let mut slot = handle.lock().await;
+        let Ok(session) = server::run_stream(config, stream, playing).await else { return };
+        *slot = Some(session.handle());
+        drop(slot);
+        drop(session.await);
+    });
+    (address, HostKeys { fingerprints, ..HostKeys::default() }, told)
+}
+
+async fn open(address: SocketAddr, keys: &HostKeys) -> Opened {
+    Ssh.open(&device(address), keys, None).await
+}
+
+fn password() -> Ask {
+    Ask::Password(Secret::new("secret".into()))
+}
+
+#[tokio::test]
+async fn banners_and_lines_before_the_version_string_are_told_once() {
+    let (address, keys, _told) = serve(Play::Take, |player| player.before = "Proxied by gw1\r\n").await;
+    let (mut link, _) = open(address, &keys).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(matches!(link.ask("root", Ask::None).await, Ok(Reply::Failure { .. })));
+    assert_eq!(link.words(), ["Proxied by gw1", "System is booting up."]);
+    assert!(link.words().is_empty());
+    assert_eq!(link.hung_up(), None);
+}
+
+#[tokio::test]
+async fn the_reason_of_a_disconnect_is_told_in_the_device_s_words() {
+    let (address, keys, _told) = serve(Play::Disconnect, |_| {}).await;
+    let (mut link, _) = open(address, &keys).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(matches!(link.ask("root", password()).await, Ok(Reply::Failure { .. })));
+    let why = link.ask("root", password()).await.unwrap_err();
+    let reason = "Too many sessions (disconnect reason 12, too many connections)";
+    assert_eq!(why, format!("the device hung up: {reason}"));
+    assert_eq!(link.words().last().map(String::as_str), Some(reason));
+    assert_eq!(link.hung_up().as_deref(), Some(reason));
+}
+
+#[tokio::test]
+async fn a_refusal_that_leaves_no_method_is_no_hang_up() {
+    let (address, keys, _told) = serve(Play::NoMethods, |_| {}).await;
+    let (mut link, _) = open(address, &keys).await.unwrap_or_else(|error| panic!("{error}"));
+    let reply = link.ask("root", password()).await;
+    assert!(matches!(reply, Ok(Reply::Failure { partial: false, .. })), "{reply:?}");
+}
+
+#[tokio::test]
+async fn channels_that_the_device_opens_are_refused() {
+    let (address, keys, mut told) = serve(Play::Take, |_| {}).await;
+    let (mut link, _) = open(address, &keys).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(matches!(link.ask("root", password()).await, Ok(Reply::In)));
+    let _shell = link.shell().await.unwrap_or_else(|error| panic!("{error}"));
+    for _ in 0..7 {
+        assert_eq!(told.recv().await, Some(true));
+    }
+    assert_eq!(link.hung_up(), None);
+}
+
+#[tokio::test]
+async fn a_device_that_says_why_it_takes_nobody_is_quoted() {
+    let cases = [
+        ("Not allowed at this time\r\n", "it said: Not allowed at this time"),
+        ("Exceeded MaxStartups\r\n", "it said: Exceeded MaxStartups"),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", "a web server answers there"),
+        ("\u{15}\u{3}\u{1}", "a TLS server answers there"),
+    ];
+    for (said, told) in cases {
+        let (listener, address) = loopback().await;
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(said.as_bytes()).await.unwrap();
+        });
+        let error = open(address, &HostKeys::default()).await.err().unwrap();
+        assert!(matches!(error, DeviceError::Connect { .. }), "{error:?}");
+        assert!(error.to_string().contains(told), "{error}");
+        serving.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_in_common_names_the_kind_and_what_helps() {
+    let (address, keys, _told) = serve(Play::Take, |player| {
+        player.preferred.cipher = [cipher::TRIPLE_DES_CBC].to_vec().into();
+    })
+    .await;
+    let error = open(address, &keys).await.err().unwrap().to_string();
+    assert!(error.contains("no cipher in common; the device offers only 3des-cbc; set legacy"), "{error}");
+}
+
+#[tokio::test]
+async fn algorithms_of_old_reach_a_device_of_old() {
+    let exchanges = [kex::DH_G1_SHA1, kex::DH_G14_SHA1, kex::DH_GEX_SHA1];
+    for (exchange, kind) in
+        exchanges.into_iter().zip([Algorithm::Dsa, Algorithm::Rsa { hash: None }, Algorithm::Ed25519])
+    {
+        let (address, keys, _told) = serve(Play::Take, |player| {
+            player.preferred.cipher = [cipher::TRIPLE_DES_CBC].to_vec().into();
+            player.preferred.mac = [russh::mac::HMAC_SHA1].to_vec().into();
+            player.preferred.kex = [exchange].to_vec().into();
+            player.preferred.key = [kind.clone()].to_vec().into();
+            player.kind = kind.clone();
+        })
+        .await;
+        let old = Arc::new(Device { legacy_algorithms: true, ..Device::clone(&device(address)) });
+        let opened = Ssh.open(&old, &keys, None).await;
+        assert!(opened.is_ok(), "{exchange:?} {kind}: {}", opened.err().unwrap());
+    }
+}

@@ -60,6 +60,15 @@ pub(super) enum Command {
         #[arg(long, value_parser = ["new", "old", "ask"])]
         device_has: String,
     },
+    /// Take the warning of a change that was not clean off 'status': you have seen to it.
+    Ack {
+        /// Accounts; globs work.
+        #[arg(required = true)]
+        accounts: Vec<String>,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// The current TOTP token. It counts as used: rotord does not send it too.
     Otp {
         account: String,

@@ -14,9 +14,9 @@ use super::args::{
 use super::output::{local, paint, put, safe, say, short, table};
 use super::{Failure, audit, backup, input, local as here, qr, record, templates};
 use crate::control::{
-    Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody, RehearseBody,
-    RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText, Selection as SelectionBody,
-    ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
+    AckBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
+    RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
+    Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
 };
 use crate::model::Secret;
 use crate::vault::{VaultKey, hand_over};
@@ -45,6 +45,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Resolve { account, device_has } => {
             done(client.post("/v1/resolve", &ResolveBody { account, device_has }).await?, json)
         }
+        Command::Ack { accounts, reason } => done(client.post("/v1/ack", &AckBody { accounts, reason }).await?, json),
         Command::Otp { account, watch, next } => otp(&client, account, watch, next, json).await,
         Command::Secret { command: SecretCommand::Set { account, field } } => {
             let value = input::secret(&field.clone().unwrap_or_else(|| "Password".into()), true)?;
@@ -155,7 +156,11 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
                 local(account.last_change.as_deref()) + if account.overdue { " overdue" } else { "" },
                 local(account.next_run.as_deref()),
                 format!("{}/{}", account.changes_24h, account.cap),
-                short(account.last_error.as_deref().unwrap_or("-"), 80),
+                match (&account.last_error, &account.warning) {
+                    (Some(error), _) => short(error, 80),
+                    (None, Some(warning)) => short(&format!("warning: {warning}"), 80),
+                    (None, None) => "-".to_owned(),
+                },
             ]
         })
         .collect();
@@ -172,6 +177,12 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
     off.dedup();
     for (device, steps) in off {
         say!("\nThe clock of {} is off: it takes codes of {steps:+} time steps.", safe(device));
+    }
+    for account in &body.accounts {
+        if let Some(warning) = &account.warning {
+            let name = &account.account;
+            say!("\nWarning: {name}: {}; when you have seen to it: rotorctl ack {name}", safe(warning));
+        }
     }
     for warning in [body.clock_warning, body.logins_held].into_iter().flatten() {
         say!("\nWarning: {}", safe(&warning));
@@ -207,7 +218,11 @@ async fn work(
         print(&results)?;
     } else {
         for result in &results.results {
-            let sgr = if result.outcome == "done" { 32 } else { 31 };
+            let sgr = match (result.outcome.as_str(), &result.warning) {
+                ("done", None) => 32,
+                ("done", Some(_)) => 33,
+                _ => 31,
+            };
             say!("{}: {} - {}", result.account, paint(&result.outcome, sgr), safe(&result.detail));
         }
     }

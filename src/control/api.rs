@@ -70,6 +70,7 @@ pub(super) async fn status(
             cap: account.policy.cap().count,
             totp_skew: skews.get(account.device.name.as_str()).copied().unwrap_or(0),
             last_error: row.and_then(|row| row.last_error.clone()),
+            warning: row.and_then(|row| row.warning.clone()),
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }
@@ -102,6 +103,7 @@ fn attempt(row: AttemptRow) -> AttemptBody {
         actor: row.actor.map(|actor| format!("{} (uid {}, pid {})", actor.name, actor.uid, actor.pid)),
         outcome: row.outcome,
         detail: row.detail,
+        warning: row.warning,
         steps: steps(&row.steps),
     }
 }

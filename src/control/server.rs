@@ -70,6 +70,7 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(work::verify))
         .routes(routes!(work::reconcile))
         .routes(routes!(work::resolve))
+        .routes(routes!(work::ack))
         .routes(routes!(work::pause))
         .routes(routes!(work::resume))
         .routes(routes!(work::trust))

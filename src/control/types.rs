@@ -55,6 +55,9 @@ pub struct AccountStatus {
     pub cap: u32,
     /// How the last attempt failed.
     pub last_error: Option<String>,
+    /// What is not clean about the last change that was proved, until a clean one or `ack`.
+    #[serde(default)]
+    pub warning: Option<String>,
     /// Whether the password is older than the policy's `max_age`.
     pub overdue: bool,
     /// Time steps by which the device's clock is ahead of the host's, as learned from the codes that it takes.
@@ -111,6 +114,16 @@ pub struct WorkBody {
     pub stream: bool,
 }
 
+/// `ack`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct AckBody {
+    /// Globs over account names.
+    pub accounts: Vec<String>,
+    /// Why, for the audit log.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
 /// One step of an attempt.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StepBody {
@@ -131,6 +144,9 @@ pub struct ResultBody {
     pub attempt: String,
     /// In words.
     pub detail: String,
+    /// What is not clean about it though the outcome is `done`, such as a configuration that may not be saved.
+    #[serde(default)]
+    pub warning: Option<String>,
     /// What happened.
     pub steps: Vec<StepBody>,
 }
@@ -178,6 +194,9 @@ pub struct AttemptBody {
     pub outcome: Option<String>,
     /// In words.
     pub detail: Option<String>,
+    /// What is not clean about it though the outcome is `done`.
+    #[serde(default)]
+    pub warning: Option<String>,
     /// What happened.
     pub steps: Vec<StepBody>,
 }

@@ -15,8 +15,8 @@ use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
 use super::pieces::Pieces;
 use super::types::{
-    DoneBody, ErrorBody, HostKeyBody, ProgressBody, RecordBody, RehearseBody, ResolveBody, ResultBody, ResultsBody,
-    SecretText, Selection, StepBody, TrustBody, TurnBody, TurnedBody, WorkBody,
+    AckBody, DoneBody, ErrorBody, HostKeyBody, ProgressBody, RecordBody, RehearseBody, ResolveBody, ResultBody,
+    ResultsBody, SecretText, Selection, StepBody, TrustBody, TurnBody, TurnedBody, WorkBody,
 };
 use crate::audit::Draft;
 use crate::daemon::{Core, DeviceHas, Request, RotationResult, Turned};
@@ -59,6 +59,7 @@ fn body(result: RotationResult) -> ResultBody {
         outcome: result.outcome.as_str().to_owned(),
         attempt: result.attempt,
         detail: result.detail,
+        warning: result.warning,
         steps: steps(&result.steps),
     }
 }
@@ -114,11 +115,16 @@ async fn work_on(
     ResultsBody { results }
 }
 
-async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Result<Response, ApiError> {
-    let actor = peer.require(&core, Role::Operator).await?;
-    if request.reason.as_ref().is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control)) {
+fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
+    if reason.is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control)) {
         return Err(ApiError::usage("the reason may have 1000 characters and no line ends"));
     }
+    Ok(())
+}
+
+async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Result<Response, ApiError> {
+    let actor = peer.require(&core, Role::Operator).await?;
+    check_reason(request.reason.as_deref())?;
     let names = select(&core, &request.selection)?;
     if request.stream && !request.no_wait {
         return Ok(stream(core, names, kind, actor, request.reason));
@@ -133,6 +139,7 @@ async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Res
                 outcome: "done".into(),
                 attempt: String::new(),
                 detail: "asked for; 'rotorctl history' tells the outcome".into(),
+                warning: None,
                 steps: Vec::new(),
             })
             .collect();
@@ -223,6 +230,40 @@ pub(super) async fn resolve(
         _ => return Err(ApiError::usage("device_has is new or old")),
     };
     let done = core.resolve(&account, has, actor).await?;
+    Ok(Json(DoneBody { done }))
+}
+
+/// Takes warnings of changes that were not clean off `status`: an operator has seen to them.
+#[utoipa::path(post, path = "/v1/ack", request_body = AckBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn ack(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<AckBody>,
+) -> Result<Json<DoneBody>, ApiError> {
+    let actor = peer.require(&core, Role::Operator).await?;
+    check_reason(body.reason.as_deref())?;
+    let names = select(&core, &Selection { accounts: body.accounts, ..Selection::default() })?;
+    let now = core.clock.now();
+    let seen = core.vault.call(move |tx| {
+        let mut seen = Vec::new();
+        for name in names {
+            let Some(warning) = tx.account(&name)?.and_then(|row| row.warning) else { continue };
+            tx.acknowledge(&name)?;
+            let detail = body.reason.iter().chain([&warning]).cloned().collect::<Vec<_>>().join("; ");
+            let (account, device) = (Some(name.clone()), Some(name.device()));
+            let actor = Some(actor.clone());
+            let draft = Draft { account, device, actor, ..Draft::new("warning.acknowledged").detail(detail) };
+            tx.audit(&draft, &now)?;
+            seen.push(name.to_string());
+        }
+        Ok(seen)
+    });
+    let seen = seen.await?;
+    let done = if seen.is_empty() {
+        "no warning stands there".to_owned()
+    } else {
+        format!("acknowledged: {}", seen.join(", "))
+    };
     Ok(Json(DoneBody { done }))
 }
 

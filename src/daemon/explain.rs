@@ -135,13 +135,15 @@ impl Telling<'_> {
 
     fn at_rest(&mut self, row: &AccountRow, next_run: Option<String>, now: &Moment) {
         match row.last_change {
-            Some(at) => {
-                self.say(format!("The stored password was set on {} and proved by a fresh login.", rfc3339(at)))
-            }
+            Some(at) => self.say(format!("The stored password was set on {} and proved.", rfc3339(at))),
             None => self.say("The stored password was given by a person; rotord has not changed it yet."),
         }
         if let Some(at) = row.verified {
             self.say(format!("It was last tried on {}.", rfc3339(at)));
+        }
+        if let Some(warning) = &row.warning {
+            self.say(format!("That change was not clean: {warning}."));
+            self.offer("ack", "say that you have seen to it: 'status' shows it no more");
         }
         if row.paused {
             self.say("Scheduled work on it is held by an operator.");

@@ -142,6 +142,12 @@ impl DeviceError {
         self.is_refusal() || matches!(self, Self::HungUp { .. })
     }
 
+    /// Whether the device refused, at the login, the new password that it had demanded.
+    #[must_use]
+    pub fn refuses_new(&self) -> bool {
+        false
+    }
+
     /// Whether the host key is to blame.
     #[must_use]
     pub fn is_host_key(&self) -> bool {

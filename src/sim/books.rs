@@ -43,6 +43,8 @@ pub(super) struct Book {
     pub(super) wake: Option<Moment>,
     pub(super) tries: u32,
     pub(super) verified: Option<i64>,
+    pub(super) warning: Option<Arc<str>>,
+    pub(super) flaw: Option<Arc<str>>,
     pub(super) passwords: Arc<Vec<Version>>,
     pub(super) others: Arc<BTreeMap<String, Secret>>,
     pub(super) changes: Arc<Vec<(String, Moment)>>,
@@ -66,6 +68,8 @@ impl Book {
             wake: None,
             tries: 0,
             verified: None,
+            warning: None,
+            flaw: None,
             passwords: Arc::default(),
             others: Arc::default(),
             changes: Arc::default(),
@@ -120,6 +124,8 @@ impl Book {
             wake: self.wake,
             tries: self.tries,
             verified: self.verified,
+            warning: self.warning.as_deref().map(str::to_owned),
+            flaw: self.flaw.as_deref().map(str::to_owned),
         }
     }
 

@@ -13,8 +13,8 @@ use crate::policy::restamp;
 use crate::rotation::{Doubt, Persist, Phase, Which};
 use crate::totp::{Pick, Seed, Skew, Wanted};
 use crate::vault::{
-    AccountRow, AttemptRow, Firing, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation, Secrets,
-    Trail, Transition, Transitions, VaultError, Waits,
+    AccountRow, AttemptRow, CUT_OFF, Firing, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation,
+    Secrets, Trail, Transition, Transitions, VaultError, Waits,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -96,6 +96,12 @@ impl Records for Pages<'_> {
             book.tries = tries;
         });
         Ok(())
+    }
+
+    fn acknowledge(&self, account: &AccountName) -> Result<bool, VaultError> {
+        let mut done = false;
+        self.update(account, |book| done = book.warning.take().is_some());
+        Ok(done)
     }
 
     fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
@@ -183,6 +189,7 @@ impl Secrets for Pages<'_> {
             book.tries = 0;
             book.last_error = None;
             book.verified = None;
+            book.flaw = None;
             book.set_phase(Phase::Idle, None, now);
         });
         Ok(())
@@ -208,7 +215,7 @@ impl Secrets for Pages<'_> {
 
 impl Transitions for Pages<'_> {
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
-        let Transition { account, attempt, persist, candidate, keep, now } = *transition;
+        let Transition { account, attempt, persist, candidate, keep, flaw, now } = *transition;
         if matches!(persist, Persist::Prepared | Persist::Mending) {
             let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
             self.write(account, now, |book| {
@@ -227,15 +234,22 @@ impl Transitions for Pages<'_> {
             Persist::Changing => book.set_phase(Phase::Changing, Some(attempt), now),
             Persist::Sent => {
                 book.set_phase(Phase::Sent, Some(attempt), now);
+                book.flaw = Some(CUT_OFF.into());
                 if !book.changes.iter().any(|(known, _)| known == attempt) {
                     Arc::make_mut(&mut book.changes).push((attempt.to_owned(), *now));
                 }
             }
-            Persist::Verifying => book.set_phase(Phase::Verifying, Some(attempt), now),
+            Persist::Verifying => {
+                book.set_phase(Phase::Verifying, Some(attempt), now);
+                book.flaw = None;
+            }
             Persist::Uncertain(doubt) => {
                 book.drop_unsent();
                 book.adopt_taken_back();
                 book.set_phase(Phase::Uncertain(doubt), Some(attempt), now);
+                if flaw.is_some() {
+                    book.flaw = flaw.map(Into::into);
+                }
             }
             Persist::Quarantine => {
                 book.drop_unsent();
@@ -246,6 +260,9 @@ impl Transitions for Pages<'_> {
                 book.set_phase(Phase::Quarantined, Some(attempt), now);
             }
             Persist::Promote => {
+                if flaw.is_some() {
+                    book.flaw = flaw.map(Into::into);
+                }
                 let candidate = book.candidate;
                 for version in Arc::make_mut(&mut book.passwords) {
                     if candidate.is_some() && version.retired.is_none() && Some(version.number) != candidate {
@@ -258,6 +275,7 @@ impl Transitions for Pages<'_> {
                     book.last_error = None;
                     book.wake = None;
                     book.tries = 0;
+                    book.warning = book.flaw.take();
                 }
                 let newest = book.passwords.len().saturating_sub(keep.max(KEPT - 1) + 1);
                 let mut place = 0;
@@ -271,6 +289,7 @@ impl Transitions for Pages<'_> {
                 let unsent = matches!(book.phase, Phase::Prepared | Phase::Changing);
                 book.drop_unsent();
                 let candidate = book.candidate.take();
+                book.flaw = None;
                 for version in Arc::make_mut(&mut book.passwords) {
                     if Some(version.number) == candidate {
                         version.retired = Some(now.wall_ms);

@@ -17,7 +17,9 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
     let name = account(n);
     let secret = Secret::new(format!("password-{op}-{n}-{}", now.wall_ms));
     let candidate = Candidate::new(secret.clone());
-    let step = |persist, candidate| Transition { account: &name, attempt: "a1", persist, candidate, keep: 2, now };
+    let flaw = n.is_multiple_of(3).then_some("line 9");
+    let step =
+        |persist, candidate| Transition { account: &name, attempt: "a1", persist, candidate, keep: 2, flaw, now };
     let text = match op {
         0 | 1 => format!("{:?}", tx.set_secret(&name, &Kind::Password, &secret, now)),
         2 => format!("{:?}", tx.set_secret(&name, &Kind::Field("PIN".into()), &secret, now)),
@@ -40,6 +42,7 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
         13 => format!("{:?}", tx.put_aside(&name, "why", n.is_multiple_of(2), now)),
         14 if n.is_multiple_of(2) => format!("{:?}", tx.doubt(&name, "why", "a", now)),
+        14 if n.is_multiple_of(3) => format!("{:?}", tx.acknowledge(&name)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
         15 => {
             let id = tx.add_failed_login(&name, now)?;

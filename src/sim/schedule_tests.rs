@@ -162,7 +162,15 @@ fn an_account_changes_after_its_parent_where_a_person_says_that_it_was_changed()
             for (persist, candidate) in
                 [(Persist::Prepared, Some(&candidate)), (Persist::Sent, None), (Persist::Quarantine, None)]
             {
-                tx.transition(&Transition { account: &account, attempt: "a", persist, candidate, keep: 2, now: &now })?;
+                tx.transition(&Transition {
+                    account: &account,
+                    attempt: "a",
+                    persist,
+                    candidate,
+                    keep: 2,
+                    flaw: None,
+                    now: &now,
+                })?;
             }
             Ok(())
         });

@@ -26,4 +26,4 @@ pub use ledger::{Call, Carrier, Ledger, Trail};
 pub use records::{AccountRow, AttemptRow, Firing, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records, Waits};
 pub use secrets::{Kind, Secrets};
 pub use store::Vault;
-pub use transitions::{KEPT, Refusal, Reservation, Transition, Transitions};
+pub use transitions::{CUT_OFF, KEPT, Refusal, Reservation, Transition, Transitions};

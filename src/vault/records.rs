@@ -36,6 +36,10 @@ pub struct AccountRow {
     pub tries: u32,
     /// When the stored password was last tried to no other end, in milliseconds since 1970.
     pub verified: Option<i64>,
+    /// What is not clean about the change that was proved last, until a clean one or an operator's word.
+    pub warning: Option<String>,
+    /// What is not clean about the change that is under way.
+    pub flaw: Option<String>,
 }
 
 impl AccountRow {
@@ -132,8 +136,7 @@ pub const KEPT_ATTEMPTS: u32 = 30;
 /// Of its last attempts, so many keep their steps. Others do where they did not end well.
 const KEPT_STEPS: u32 = 5;
 
-const ACCOUNT_COLUMNS: &str =
-    "name, state, since, attempt, current, paused, last_change, last_error, wake, wake_boot, wake_up, tries, verified";
+const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, wake_boot, wake_up, tries, verified, warning, flaw";
 
 fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
     let state: String = row.get(1)?;
@@ -157,6 +160,8 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
         wake,
         tries: row.get(11)?,
         verified: row.get(12)?,
+        warning: row.get(13)?,
+        flaw: row.get(14)?,
     };
     Ok((state, account))
 }
@@ -185,6 +190,8 @@ pub struct AttemptRow {
     pub outcome: Option<String>,
     /// In words.
     pub detail: Option<String>,
+    /// What is not clean about it though it succeeded.
+    pub warning: Option<String>,
     /// What happened.
     pub steps: Arc<[Step]>,
 }
@@ -255,6 +262,12 @@ pub trait Records {
     /// # Errors
     /// SQLite failed.
     fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError>;
+
+    /// An operator has seen an account's warning: it is shown no more. Whether there was one.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn acknowledge(&self, account: &AccountName) -> Result<bool, VaultError>;
 
     /// Records that the stored password was tried.
     ///
@@ -406,6 +419,11 @@ impl Records for Tx<'_> {
         Ok(())
     }
 
+    fn acknowledge(&self, account: &AccountName) -> Result<bool, VaultError> {
+        let text = "UPDATE account SET warning = NULL WHERE name = ?1 AND warning IS NOT NULL";
+        Ok(self.connection.execute(text, [account.as_str()])? > 0)
+    }
+
     fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
         self.connection
             .execute("UPDATE account SET verified = ?2 WHERE name = ?1", params![account.as_str(), now.wall_ms])?;
@@ -451,9 +469,9 @@ impl Records for Tx<'_> {
         let steps = serde_json::to_string(&*attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
         let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
         self.connection.execute(
-            "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps",
-            params![attempt.id, attempt.account, attempt.started, attempt.ended, attempt.trigger, actor, attempt.outcome, attempt.detail, steps],
+            "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps, warning) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps, warning = excluded.warning",
+            params![attempt.id, attempt.account, attempt.started, attempt.ended, attempt.trigger, actor, attempt.outcome, attempt.detail, steps, attempt.warning],
         )?;
         if attempt.ended.is_none() {
             return Ok(());
@@ -475,7 +493,7 @@ impl Records for Tx<'_> {
 
     fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, account, started, ended, cause, actor, outcome, detail, steps FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
+            "SELECT id, account, started, ended, cause, actor, outcome, detail, steps, warning FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
         )?;
         let rows = statement.query_map(params![account.as_str(), most], |row| {
             Ok(AttemptRow {
@@ -487,6 +505,7 @@ impl Records for Tx<'_> {
                 actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
                 outcome: row.get(6)?,
                 detail: row.get(7)?,
+                warning: row.get(9)?,
                 steps: serde_json::from_str::<Vec<Step>>(&row.get::<_, String>(8)?).unwrap_or_default().into(),
             })
         })?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::audit::{Draft, verify_files};
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret, Step};
-use crate::rotation::{Persist, Phase};
+use crate::rotation::{Doubt, Persist, Phase, Which};
 use crate::totp::{Seed, Wanted};
 
 fn now(wall_ms: i64) -> Moment {
@@ -48,6 +48,10 @@ fn reopen(place: &Place) -> Vault {
 }
 
 async fn put(vault: &Vault, persist: Persist, candidate: Option<&str>) {
+    put_with(vault, persist, candidate, None).await;
+}
+
+async fn put_with(vault: &Vault, persist: Persist, candidate: Option<&str>, flaw: Option<&'static str>) {
     let candidate = candidate.map(|text| Candidate::new(Secret::new(text.into())));
     vault
         .call(move |tx| {
@@ -57,6 +61,7 @@ async fn put(vault: &Vault, persist: Persist, candidate: Option<&str>) {
                 persist,
                 candidate: candidate.as_ref(),
                 keep: 5,
+                flaw,
                 now: &now(5),
             })
         })
@@ -115,7 +120,7 @@ async fn an_unsent_candidate_is_dropped_and_a_sent_one_kept_as_history() {
     assert_eq!(vault.call(|tx| tx.history(&account())).await.unwrap().len(), 1);
     put(&vault, Persist::Prepared, Some("sent")).await;
     put(&vault, Persist::Sent, None).await;
-    put(&vault, Persist::Uncertain(crate::rotation::Doubt::fresh(crate::rotation::Which::Old)), None).await;
+    put(&vault, Persist::Uncertain(Doubt::fresh(Which::Old)), None).await;
     put(&vault, Persist::Revert, None).await;
     assert_eq!(password(&vault).await, "old");
     assert_eq!(vault.call(|tx| tx.history(&account())).await.unwrap().len(), 2);
@@ -136,7 +141,7 @@ async fn what_was_sent_and_taken_back_is_a_candidate_again_once_the_old_one_is_r
     put(&vault, Persist::Revert, None).await;
     put(&vault, Persist::Prepared, Some("fresh")).await;
     assert_eq!(taken_back().await, [sent(), Some("fresh".into())]);
-    let doubt = crate::rotation::Doubt::fresh(crate::rotation::Which::New);
+    let doubt = Doubt::fresh(Which::New);
     put(&vault, Persist::Uncertain(doubt), None).await;
     assert_eq!(taken_back().await, [None, sent()], "the fresh one never left");
     put(&vault, Persist::Revert, None).await;
@@ -507,6 +512,48 @@ async fn a_wait_lasts_as_long_whatever_is_done_to_the_wall_clock() {
     assert_eq!(left(reopen(&place), at("b", 4 * HOUR, 7)).await, HOUR);
 }
 
+/// The account's warning, and what is not clean about the change under way.
+async fn flaws(vault: &Vault) -> (Option<String>, Option<String>) {
+    vault.call(|tx| Ok(tx.account(&account())?.map(|row| (row.warning, row.flaw)))).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_not_clean_about_a_proved_change_stands_until_a_clean_one_or_a_word() {
+    let place = place();
+    let vault = place.open().unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
+    put(&vault, Persist::Prepared, Some("new")).await;
+    put(&vault, Persist::Sent, None).await;
+    let (_, cut_off) = flaws(&vault).await;
+    assert_eq!(cut_off.as_deref(), Some(CUT_OFF), "a crash leaves it so");
+    let doubt = Persist::Uncertain(Doubt::fresh(Which::New));
+    put_with(&vault, doubt, None, Some("line 23")).await;
+    // What finds out after a restart knows no more than is stored.
+    put(&vault, doubt, None).await;
+    drop(vault);
+    let vault = reopen(&place);
+    put(&vault, Persist::Promote, None).await;
+    assert_eq!(flaws(&vault).await, (Some("line 23".into()), None));
+    // One that comes to nothing changes nothing about it.
+    put(&vault, Persist::Prepared, Some("newer")).await;
+    put(&vault, Persist::Sent, None).await;
+    put(&vault, Persist::Revert, None).await;
+    assert_eq!(flaws(&vault).await, (Some("line 23".into()), None));
+    put(&vault, Persist::Prepared, Some("newest")).await;
+    put(&vault, Persist::Sent, None).await;
+    put(&vault, Persist::Verifying, None).await;
+    put(&vault, Persist::Promote, None).await;
+    assert_eq!(flaws(&vault).await, (None, None));
+    put(&vault, Persist::Prepared, Some("last")).await;
+    put(&vault, Persist::Sent, None).await;
+    put_with(&vault, Persist::Promote, None, Some("changed and proved; line 9")).await;
+    assert_eq!(flaws(&vault).await.0.as_deref(), Some("changed and proved; line 9"));
+    let seen = |vault: Vault| async move { vault.call(|tx| tx.acknowledge(&account())).await.unwrap() };
+    assert!(seen(vault.clone()).await);
+    assert!(!seen(vault.clone()).await);
+    assert_eq!(flaws(&vault).await, (None, None));
+}
+
 #[tokio::test]
 async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
     let seed = || Seed::parse("GEZDGNBVGY3TQOJQ").unwrap();
@@ -530,6 +577,9 @@ async fn codes_that_a_vault_of_before_knows_as_used_stay_so() {
              ALTER TABLE failed_login DROP COLUMN refused;
              ALTER TABLE failed_login DROP COLUMN past;
              ALTER TABLE account DROP COLUMN adopted;
+             ALTER TABLE account DROP COLUMN warning;
+             ALTER TABLE account DROP COLUMN flaw;
+             ALTER TABLE attempt DROP COLUMN warning;
              ALTER TABLE job DROP COLUMN turned;
              PRAGMA user_version = 4;",
         )
@@ -565,6 +615,7 @@ async fn of_each_account_the_last_attempts_are_kept() {
                     actor: None,
                     outcome: Some(outcome.into()),
                     detail: None,
+                    warning: None,
                     steps: [Step { at: 0, text: "connected".into() }].into(),
                 })?;
             }

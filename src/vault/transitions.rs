@@ -17,6 +17,9 @@ use crate::totp::{Pick, Seed, Wanted, pick_step};
 /// from a backup, comes back with one of weeks ago.
 pub const KEPT: usize = 32;
 
+/// What is not clean about a change whose template was not seen to come to its end.
+pub const CUT_OFF: &str = "the configuration may not be saved: rotord was interrupted while the template ran, and what follows the new password in it may not have been sent";
+
 /// A transition of the state machine, with what it needs.
 #[derive(Debug)]
 pub struct Transition<'a> {
@@ -30,6 +33,9 @@ pub struct Transition<'a> {
     pub candidate: Option<&'a Candidate>,
     /// How many former passwords stay, for [`Persist::Promote`].
     pub keep: usize,
+    /// What is not clean about the change, for [`Persist::Uncertain`], and for [`Persist::Promote`], where it becomes the
+    /// account's warning.
+    pub flaw: Option<&'a str>,
     /// Now.
     pub now: &'a Moment,
 }
@@ -186,7 +192,7 @@ pub trait Transitions {
 
 impl Transitions for Tx<'_> {
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
-        let Transition { account, attempt, persist, candidate, keep, now } = *transition;
+        let Transition { account, attempt, persist, candidate, keep, flaw, now } = *transition;
         match persist {
             Persist::Prepared | Persist::Mending => {
                 let candidate = candidate.ok_or(VaultError::Unreadable("candidate"))?;
@@ -202,16 +208,24 @@ impl Transitions for Tx<'_> {
             Persist::Changing => self.set_phase(account, Phase::Changing, Some(attempt), now)?,
             Persist::Sent => {
                 self.set_phase(account, Phase::Sent, Some(attempt), now)?;
+                // Until the template has come to its end.
+                self.set_flaw(account, Some(CUT_OFF))?;
                 self.connection.execute(
                     "INSERT OR IGNORE INTO change (account, attempt, wall, boot, up) VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![account.as_str(), attempt, now.wall_ms, now.boot.to_string(), now.since_boot_ms],
                 )?;
             }
-            Persist::Verifying => self.set_phase(account, Phase::Verifying, Some(attempt), now)?,
+            Persist::Verifying => {
+                self.set_phase(account, Phase::Verifying, Some(attempt), now)?;
+                self.set_flaw(account, None)?;
+            }
             Persist::Uncertain(doubt) => {
                 self.drop_unsent(account)?;
                 self.adopt_taken_back(account)?;
                 self.set_phase(account, Phase::Uncertain(doubt), Some(attempt), now)?;
+                if flaw.is_some() {
+                    self.set_flaw(account, flaw)?;
+                }
             }
             Persist::Quarantine => {
                 self.drop_unsent(account)?;
@@ -222,7 +236,12 @@ impl Transitions for Tx<'_> {
                 )?;
                 self.set_phase(account, Phase::Quarantined, Some(attempt), now)?;
             }
-            Persist::Promote => self.promote(account, keep, now)?,
+            Persist::Promote => {
+                if flaw.is_some() {
+                    self.set_flaw(account, flaw)?;
+                }
+                self.promote(account, keep, now)?;
+            }
             Persist::Revert => self.revert(account, now)?,
         }
         Ok(())
@@ -475,6 +494,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    fn set_flaw(&self, account: &AccountName, flaw: Option<&str>) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached("UPDATE account SET flaw = ?2 WHERE name = ?1")?
+            .execute(params![account.as_str(), flaw])?;
+        Ok(())
+    }
+
     fn promote(&self, account: &AccountName, keep: usize, now: &Moment) -> Result<(), VaultError> {
         self.connection.execute(
             "UPDATE secret SET retired = ?2 WHERE account = ?1 AND kind = 'password' AND retired IS NULL
@@ -482,7 +508,8 @@ impl Tx<'_> {
             params![account.as_str(), now.wall_ms],
         )?;
         self.connection.execute(
-            "UPDATE account SET current = candidate, candidate = NULL, last_change = ?2, last_error = NULL, wake = NULL, tries = 0
+            "UPDATE account SET current = candidate, candidate = NULL, last_change = ?2, last_error = NULL, wake = NULL, tries = 0,
+             warning = flaw, flaw = NULL
              WHERE name = ?1 AND candidate IS NOT NULL",
             params![account.as_str(), now.wall_ms],
         )?;
@@ -551,7 +578,7 @@ impl Tx<'_> {
             params![account.as_str(), now.wall_ms],
         )?;
         self.connection.execute(
-            "UPDATE account SET candidate = NULL, wake = NULL,
+            "UPDATE account SET candidate = NULL, wake = NULL, flaw = NULL,
              tries = CASE WHEN state IN ('prepared', 'changing') THEN tries ELSE 0 END WHERE name = ?1",
             [account.as_str()],
         )?;

@@ -77,6 +77,48 @@ fn another_host_key_ends_the_attempt_before_any_secret_is_sent() {
     daemon.stop();
 }
 
+#[test]
+fn a_change_that_is_proved_though_its_template_broke_off_is_done_with_a_warning_until_somebody_has_seen_it() {
+    let turns = [
+        ("terminal length 0", "\r\nR1#"),
+        ("configure terminal", "\r\nEnter configuration commands, one per line.  End with CNTL/Z.\r\nR1(config)#"),
+        ("username admin secret {new}", "\r\nR1(config)#"),
+        ("end", "\r\nR1#"),
+        ("write memory", "\r\nstartup-config file open failed (Device or resource busy)\r\nR1#"),
+        ("exit", "\r\n"),
+    ];
+    let scripted = scripted("cisco-ios", "\r\nR1#", &turns, 3, Fault::CloseAt(5));
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    scripted.import();
+    let (value, exit) = place.json(&["rotate", "dev/admin"]);
+    let result = &value["results"][0];
+    assert_eq!((result["outcome"].as_str(), exit), (Some("done"), 0), "{value}");
+    let warning = result["warning"].as_str().unwrap();
+    for part in ["changed and proved", "the configuration may not be saved", "template line"] {
+        assert!(warning.contains(part) && result["detail"].as_str().unwrap().contains(part), "{part}: {value}");
+    }
+    assert_eq!(place.password("dev/admin"), scripted.held());
+    let said = |args: &[&str]| String::from_utf8_lossy(&place.ctl(args, "").stdout).into_owned();
+    let shown = || place.json(&["status"]).0["accounts"][0]["warning"].as_str().map(str::to_owned);
+    assert_eq!(shown().as_deref(), Some(warning));
+    assert_eq!(place.json(&["history", "dev/admin"]).0["attempts"][0]["warning"].as_str(), Some(warning));
+    assert!(said(&["status"]).contains("rotorctl ack dev/admin"));
+    assert!(said(&["explain", "dev/admin"]).contains("template line"));
+    let (audit, _) = place.json(&["audit", "tail"]);
+    let done = audit["events"].as_array().unwrap().iter().find(|event| event["event"] == "rotation.done").unwrap();
+    assert!(done["detail"].as_str().is_some_and(|detail| detail.contains("may not be saved")), "{done}");
+    daemon.stop();
+    let daemon = place.daemon();
+    assert_eq!(shown().as_deref(), Some(warning), "a restart forgets nothing");
+    assert!(said(&["ack", "dev/admin", "--reason", "saved by hand"]).contains("dev/admin"));
+    assert_eq!(shown(), None);
+    assert!(said(&["ack", "dev/admin"]).contains("no warning"));
+    assert!(place.json(&["audit", "tail"]).0.to_string().contains("saved by hand"));
+    assert_eq!(place.json(&["audit", "verify"]).0["ok"], true);
+    daemon.stop();
+}
+
 const PASSWD: [(&str, &str); 5] = [
     ("LC_ALL=C passwd", "\r\nCurrent password: "),
     ("{old}", "\r\nNew password: "),

@@ -53,8 +53,9 @@ impl Attempt {
                 self.say(error.to_string());
                 self.note_failed_login(&error).await;
                 if sent {
+                    self.note_broken_run(&format!("the login that set the new password broke off: {error}"));
                     self.let_the_device_finish().await;
-                    return Event::Broken { refused: false };
+                    return Event::Broken { refused: error.refuses_new() };
                 }
                 if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
                     let retry = self.budget(&self.login.name).await.is_ok();
@@ -239,6 +240,9 @@ impl Attempt {
                 Event::Ran
             }
             Ok(Verdict::Failed(failure)) => {
+                if sent {
+                    self.note_broken_run(&failure.message);
+                }
                 self.say(failure.message);
                 if sent {
                     return Event::Broken { refused: failure.device_refuses };
@@ -250,7 +254,11 @@ impl Attempt {
             }
             Err(error) => {
                 self.say(error.to_string());
-                if sent { Event::Broken { refused: false } } else { Event::Failed }
+                if sent {
+                    self.note_broken_run(&error.to_string());
+                    return Event::Broken { refused: false };
+                }
+                Event::Failed
             }
         }
     }
@@ -369,6 +377,7 @@ impl Attempt {
         };
         match result {
             Ok(Verdict::Ran { .. }) => {
+                self.by_section.store(true, Ordering::SeqCst);
                 self.step(format!("the {name} password works"));
                 Event::Proved(which)
             }
@@ -396,11 +405,14 @@ impl Attempt {
         let Some(verify) = self.account.template.section(Section::Verify) else { return };
         match self.run_verify(session, which, verify).await {
             Ok(Verdict::Ran { .. }) => self.step("section verify ran to its end".into()),
-            Ok(Verdict::Failed(failure)) => {
-                self.say(format!("the login works, but section verify failed: {}", failure.message));
-            }
-            Err(error) => self.say(format!("the login works, but section verify failed: {error}")),
+            Ok(Verdict::Failed(failure)) => self.verify_failed(&failure.message),
+            Err(error) => self.verify_failed(&error.to_string()),
         }
+    }
+
+    fn verify_failed(&self, why: &str) {
+        self.say(format!("the login works, but section verify failed: {why}"));
+        self.note_flaw(&format!("section verify failed: {why}"));
     }
 
     /// Logs in as the account itself with one of the two passwords, in a new session, and hangs up.

@@ -49,6 +49,11 @@ impl Attempt {
         let recovering = self.request.trigger == Trigger::Recovery;
         let detail = lock(&self.detail).clone();
         let mut drafts = Vec::new();
+        let flaw = match persist {
+            Persist::Promote => self.unclean(),
+            Persist::Uncertain(_) => Some(lock(&self.flaws).join("; ")).filter(|flaws| !flaws.is_empty()),
+            _ => None,
+        };
         let mut told = None;
         match persist {
             Persist::Prepared | Persist::Mending => {
@@ -60,7 +65,7 @@ impl Attempt {
             Persist::Promote => {
                 drafts.push(self.draft("rotation.verified"));
                 let event = if recovering { "rotation.recovered" } else { "rotation.done" };
-                drafts.push(Draft { outcome: Some(Outcome::Done), ..self.draft(event) });
+                drafts.push(Draft { outcome: Some(Outcome::Done), detail: flaw.clone(), ..self.draft(event) });
             }
             Persist::Revert => {
                 let event = if recovering { "rotation.recovered" } else { "rotation.failed" };
@@ -96,6 +101,7 @@ impl Attempt {
                     persist,
                     candidate: candidate.as_ref(),
                     keep: account.policy.history,
+                    flaw: flaw.as_deref(),
                     now: &now,
                 })?;
                 if let Some(row) = &start {

@@ -83,7 +83,15 @@ impl Core {
                 );
                 return Err(VaultError::NotFound(text));
             }
-            tx.transition(&Transition { account: &name, attempt: "", persist, candidate: None, keep, now: &now })?;
+            tx.transition(&Transition {
+                account: &name,
+                attempt: "",
+                persist,
+                candidate: None,
+                keep,
+                flaw: None,
+                now: &now,
+            })?;
             tx.set_last_error(&name, None)?;
             tx.refused_for_secret(&name)?;
             let done = format!("a person says that the device has {what}; {name} is at rest with it");

@@ -78,6 +78,8 @@ pub struct RotationResult {
     pub attempt: String,
     /// In words.
     pub detail: String,
+    /// What is not clean about it though it succeeded.
+    pub warning: Option<String>,
     /// What happened.
     pub steps: Arc<[Step]>,
 }
@@ -110,6 +112,10 @@ pub(super) struct Attempt {
     session: Mutex<Option<Session>>,
     steps: Plain<Vec<Step>>,
     detail: Plain<String>,
+    /// What is not clean about the change, though a login may prove it.
+    flaws: Plain<Vec<String>>,
+    /// What is not clean about the attempt, at its end.
+    warning: Plain<Option<String>>,
     cancelled: AtomicBool,
     /// Logins of this attempt that the device refused.
     refusals: AtomicU32,
@@ -127,6 +133,8 @@ pub(super) struct Attempt {
     stopped_short: AtomicBool,
     /// The stored password was refused, and one that was taken back is tried in its place.
     outdated: AtomicBool,
+    /// The password that is in force was proved by the template's section verify, and by no login of its own.
+    by_section: AtomicBool,
     /// A rule that was kept at the first look stood against it at the second.
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
@@ -267,6 +275,7 @@ fn unknown_account(request: &Request) -> RotationResult {
         outcome: Outcome::Refused,
         attempt: String::new(),
         detail: "there is no such account in the config".into(),
+        warning: None,
         steps: Arc::default(),
     }
 }
@@ -294,6 +303,8 @@ impl Attempt {
             session: Mutex::default(),
             steps: Plain::default(),
             detail: Plain::default(),
+            flaws: Plain::default(),
+            warning: Plain::default(),
             cancelled: AtomicBool::new(false),
             refusals: AtomicU32::new(0),
             probing: AtomicBool::new(false),
@@ -303,6 +314,7 @@ impl Attempt {
             rehearses: false,
             stopped_short: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
+            by_section: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),
             wake: Plain::default(),
         }
@@ -331,6 +343,26 @@ impl Attempt {
         let detail = lock(&self.masker).mask(detail);
         self.step(detail.clone());
         *lock(&self.detail) = detail;
+    }
+
+    /// Something is not clean about the change that is under way.
+    fn note_flaw(&self, flaw: &str) {
+        let flaw = lock(&self.masker).mask(flaw);
+        let mut flaws = lock(&self.flaws);
+        if !flaws.contains(&flaw) {
+            flaws.push(flaw);
+        }
+    }
+
+    /// The same, where the template, or what stands for it, broke off behind the commit point.
+    fn note_broken_run(&self, why: &str) {
+        self.note_flaw(&format!("the configuration may not be saved: {why}"));
+    }
+
+    /// What is not clean about a change that was proved.
+    fn unclean(&self) -> Option<String> {
+        let flaws = lock(&self.flaws);
+        (!flaws.is_empty()).then(|| format!("changed and proved; {}", flaws.join("; ")))
     }
 
     fn set_candidate(&self, candidate: Option<Candidate>) {
@@ -427,6 +459,9 @@ impl Attempt {
         let phase = match found.await {
             Ok((Some(row), candidate)) => {
                 self.set_candidate(candidate);
+                if let Some(flaw) = &row.flaw {
+                    self.note_flaw(flaw);
+                }
                 let doubted = matches!(row.phase, Phase::Uncertain(Doubt { likely: Which::Old, .. }));
                 self.restored.store(doubted && row.attempt.is_none(), Ordering::SeqCst);
                 row.phase

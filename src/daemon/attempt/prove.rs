@@ -102,8 +102,11 @@ impl Attempt {
             _ if later => (Outcome::Unknown, self.not_known(&format!("{why}; {LATER}"))),
             _ if refused => (Outcome::Unknown, self.quarantined(&why).await),
             _ if replaced => (Outcome::Failed, format!("{why}; {REPLACED}")),
-            _ => (Outcome::Failed, why),
+            _ => (Outcome::Failed, why.clone()),
         };
+        if outcome == Outcome::Done && !lock(&self.flaws).is_empty() {
+            *lock(&self.warning) = Some(why.clone());
+        }
         let now = self.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();

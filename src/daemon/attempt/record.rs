@@ -23,22 +23,31 @@ impl Attempt {
         let detail = lock(&self.detail).clone();
         match end {
             End::Done => {
-                let detail = if self.outdated.load(Ordering::SeqCst) {
-                    "the password that was sent last is in force, a fresh login proved it; nothing was changed now"
-                } else {
-                    "the new password is in force; a fresh login proved it"
+                let proof = self.proof();
+                *lock(&self.warning) = self.unclean();
+                let detail = match self.unclean() {
+                    Some(warning) => warning,
+                    None if self.outdated.load(Ordering::SeqCst) => {
+                        format!("the password that was sent last is in force, {proof}; nothing was changed now")
+                    }
+                    None => format!("the new password is in force; {proof}"),
                 };
-                self.close(Outcome::Done, detail.into(), None).await
+                self.close(Outcome::Done, detail, None).await
             }
             End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
             End::Failed { sent: true } => {
-                let detail = format!("the device kept the old password, a login proved it; {detail}");
+                let detail = format!("the device kept the old password, {}; {detail}", self.proof());
                 self.close(Outcome::Failed, detail, None).await
             }
             End::Waiting => self.close(Outcome::Unknown, self.not_known(&detail), Some("rotation.unknown")).await,
             // The transition put it on record.
             End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail).await, None).await,
         }
+    }
+
+    /// What proved the password that is in force, in words.
+    fn proof(&self) -> &'static str {
+        if self.by_section.load(Ordering::SeqCst) { "section verify proved it" } else { "a fresh login proved it" }
     }
 
     /// Why an account is in doubt.
@@ -78,6 +87,7 @@ impl Attempt {
             ended: Some(ended),
             outcome: Some(outcome.as_str().to_owned()),
             detail: Some(detail.to_owned()),
+            warning: lock(&self.warning).clone(),
             ..self.open_row(std::mem::take(&mut *lock(&self.steps)).into())
         }
     }
@@ -93,6 +103,7 @@ impl Attempt {
             actor: self.request.actor.clone(),
             outcome: None,
             detail: None,
+            warning: None,
             steps,
         }
     }
@@ -190,6 +201,9 @@ impl Attempt {
     pub(super) fn log(&self, outcome: Outcome, detail: &str) {
         let (account, attempt, trigger) = (&self.account.name, &*self.id, self.request.trigger.as_str());
         match outcome {
+            Outcome::Done if lock(&self.warning).is_some() => {
+                tracing::warn!(%account, attempt, trigger, "{detail}")
+            }
             Outcome::Done => {
                 tracing::info!(%account, attempt, trigger, "password changed and verified")
             }
@@ -206,6 +220,7 @@ impl Attempt {
     pub(super) fn result(&self, outcome: Outcome, detail: String, steps: Arc<[Step]>) -> RotationResult {
         let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
         drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
-        RotationResult { account: self.account.name.clone(), outcome, attempt: self.id.to_string(), detail, steps }
+        let (account, attempt) = (self.account.name.clone(), self.id.to_string());
+        RotationResult { account, outcome, attempt, detail, warning: lock(&self.warning).clone(), steps }
     }
 }

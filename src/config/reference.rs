@@ -262,7 +262,7 @@ pub const KEYS: &[Key] = &[
         SWITCH,
         Means("false"),
         "true",
-        "SHA-1, CBC and their like are offered too, for devices of old",
+        "algorithms of old are offered too, after the others: group1, group14 and group exchange with SHA-1, CBC and 3DES, hmac-sha1, host keys ssh-rsa and ssh-dss",
     ),
     key(
         DEVICE,

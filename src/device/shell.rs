@@ -11,7 +11,7 @@ use super::ssh::Session;
 use super::wire::Shell;
 use super::{Transport, Watcher};
 use crate::clock::Clock;
-use crate::dialogue::{Effect, Input, Refused, Run, Screen, Values, Verdict, Whose, needs_code, risks};
+use crate::dialogue::{Effect, Input, Refused, Run, Screen, Values, Verdict, Whose, needs_code, risks, shown_prompt};
 use crate::model::{AccountName, Masker, Secret};
 use crate::policy::Limit;
 use crate::recording::Said;
@@ -83,6 +83,12 @@ pub async fn run_template<W: Watcher>(
             match effect {
                 Effect::Step(text) => context.watcher.step(text),
                 Effect::Finished(mut verdict) => {
+                    if let Verdict::Failed(failure) = &mut verdict
+                        && closed
+                        && let Some(why) = session.link.hung_up()
+                    {
+                        failure.message = format!("{}; it hung up: {}", failure.message, shown_prompt(&why, 300));
+                    }
                     if let Verdict::Failed(failure) = &mut verdict
                         && failure.answered
                         && !closed

@@ -232,9 +232,9 @@ impl SshLink {
             drop(self.is_over.clone().changed().await);
         }
         match self.words.end() {
-            Some(Ended::HungUp(reason)) => format!("the device hung up: {reason}"),
+            Some(Ended::HungUp(reason)) => format!("it said: {reason}"),
             Some(Ended::Lost(why)) => format!("the connection was lost: {why}"),
-            Some(Ended::NoMethods | Ended::Closed) => "the device hung up".into(),
+            Some(Ended::NoMethods | Ended::Closed) => "it closed the connection without a word".into(),
             Some(Ended::Unreadable) => UNREADABLE.into(),
             None => in_words(error),
         }

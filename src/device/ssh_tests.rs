@@ -162,7 +162,7 @@ async fn the_reason_of_a_disconnect_is_told_in_the_device_s_words() {
     assert!(matches!(link.ask("root", password()).await, Ok(Reply::Failure { .. })));
     let why = link.ask("root", password()).await.unwrap_err();
     let reason = "Too many sessions (disconnect reason 12, too many connections)";
-    assert_eq!(why, format!("the device hung up: {reason}"));
+    assert_eq!(why, format!("it said: {reason}"));
     assert_eq!(link.words().last().map(String::as_str), Some(reason));
     assert_eq!(link.hung_up().as_deref(), Some(reason));
 }

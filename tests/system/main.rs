@@ -21,6 +21,7 @@ mod leaks;
 mod linux;
 mod log;
 mod manual;
+mod reaching;
 mod recovery;
 mod scripted;
 mod sections;

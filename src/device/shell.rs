@@ -49,10 +49,11 @@ impl<W: Watcher> RunContext<'_, W> {
         self.on.risks.take(account, budget).await
     }
 
-    /// The run that clears up, once, and where there still is a session for it.
-    fn clear_up(&mut self, possible: bool) -> Option<Run> {
-        let abort = self.abort.take().filter(|_| possible)?;
+    /// The run that clears up after another, once, and where there still is a session for it.
+    fn clear_up(&mut self, after: &mut Run, possible: bool) -> Option<Run> {
+        let mut abort = self.abort.take().filter(|_| possible)?;
         self.watcher.step("section abort: clearing up".into());
+        abort.clear_up_after(after);
         Some(abort)
     }
 }
@@ -100,9 +101,15 @@ pub async fn run_template<W: Watcher>(
                         risk.refused(code.is_some(), miss).await;
                     }
                     let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
-                    let Some(abort) = context.clear_up(clears_up) else {
-                        // How clearing up went changes nothing about what it followed.
-                        return failed.unwrap_or(Ok(verdict));
+                    let Some(abort) = context.clear_up(&mut run, clears_up) else {
+                        if let Some(failed) = failed {
+                            // How clearing up went changes nothing about what it followed.
+                            if let Verdict::Failed(failure) = verdict {
+                                context.watcher.step(format!("section abort: {}", failure.message));
+                            }
+                            return failed;
+                        }
+                        return no_room(verdict, closed, context.login.0);
                     };
                     failed = Some(Ok(verdict));
                     run = abort;
@@ -111,6 +118,9 @@ pub async fn run_template<W: Watcher>(
                 Effect::Send(secret) => {
                     // A device that takes nothing in is found out by the wait that follows.
                     let _ = clock.within(STEP_TIME, shell.send(secret)).await;
+                }
+                Effect::Reply(reply) => {
+                    let _ = clock.within(STEP_TIME, shell.send(Secret::new(reply))).await;
                 }
                 Effect::Risk(whose) => {
                     // One that is still open is of the same line of questions.
@@ -133,7 +143,7 @@ pub async fn run_template<W: Watcher>(
                 Effect::CommitPoint => match context.watcher.commit_point().await {
                     Ok(()) => queue.extend(run.handle(now(), Input::Committed)),
                     Err(error) => {
-                        let Some(abort) = context.clear_up(!closed) else { return Err(error) };
+                        let Some(abort) = context.clear_up(&mut run, !closed) else { return Err(error) };
                         failed = Some(Err(error));
                         run = abort;
                         queue = run.handle(now(), Input::Start).into();
@@ -155,6 +165,17 @@ pub async fn run_template<W: Watcher>(
                 run.handle(now(), Input::Closed)
             }
         };
+    }
+}
+
+/// What came of a run. A device that closes the session before anything was typed in it has no room for it now, or does not
+/// let this account have one: whatever it says, it says nothing of a password.
+fn no_room(verdict: Verdict, closed: bool, login: &AccountName) -> Result<Verdict, DeviceError> {
+    match verdict {
+        Verdict::Failed(failure) if closed && !failure.typed => {
+            Err(DeviceError::NotNow { account: login.to_string(), why: failure.message })
+        }
+        other => Ok(other),
     }
 }
 
@@ -231,6 +252,9 @@ pub async fn converse<W: Watcher>(
                     return Ok(Verdict::Ran { committed });
                 };
                 screen.feed(&bytes);
+                for reply in screen.take_replies() {
+                    let _ = clock.within(STEP_TIME, shell.send(Secret::new(reply))).await;
+                }
                 answer.push_str(screen.unread());
                 let read = screen.unread().len();
                 screen.consume(read);

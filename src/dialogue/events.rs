@@ -34,6 +34,8 @@ pub enum Whose {
 pub enum Effect {
     /// Send these bytes.
     Send(Secret),
+    /// Send what the terminal says of itself: the device asked for it. It is no line of the template.
+    Reply(String),
     /// What is sent next holds a password or a code that the device may refuse, and count as a refused login.
     Risk(Whose),
     /// The device went on, and so took what was risked.
@@ -73,8 +75,11 @@ pub struct RunFailure {
     pub answered: bool,
     /// What the device said no to; the run itself does not know what became of a risk, whoever carries it does.
     pub refused: Option<Refused>,
-    /// Whether the template itself says so, with `fail` or `no-expect`; else something did not come, or broke.
+    /// Whether the template itself says so, with `fail` or `no-expect`, of something that was typed; else something did not
+    /// come, or broke.
     pub judged: bool,
+    /// Whether anything was typed before.
+    pub typed: bool,
 }
 
 /// A password or a code that a device said no to inside a session.

@@ -5,6 +5,7 @@
 
 mod echo;
 mod events;
+mod known;
 mod login;
 mod pattern;
 mod prompts;
@@ -20,5 +21,5 @@ pub use login::{Answer, LoginDialogue, LoginFormat, PromptError, shown_prompt};
 pub use pattern::Pattern;
 pub use refusal::device_refuses;
 pub use runner::Run;
-pub use screen::Screen;
+pub use screen::{COLUMNS, ROWS, Screen};
 pub use values::{MissingTag, Values};

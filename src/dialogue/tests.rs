@@ -35,6 +35,7 @@ fn told(effects: Vec<Effect>) -> Vec<String> {
             Effect::Send(secret) => Some(format!("send {:?}", secret.expose())),
             Effect::NeedCode(_) => Some("code".into()),
             Effect::CommitPoint => Some("commit".into()),
+            Effect::Reply(reply) => Some(format!("reply {reply:?}")),
             Effect::Step(_) | Effect::Risk(_) | Effect::Accepted => None,
             Effect::Finished(Verdict::Ran { .. }) => Some("ran".into()),
             Effect::Finished(Verdict::Failed(failure)) => Some(format!("failed {}", failure.message)),
@@ -78,7 +79,9 @@ fn a_banner_is_not_a_prompt() {
     let mut run = run("expect \"*$\"\nexec \"id\"\nend\n");
     run.handle(0, Input::Start);
     assert_eq!(told(run.handle(1, Input::Output(b"Costs 5 $ an hour\r\nwelcome"))), [""; 0]);
-    assert_eq!(told(run.handle(100, Input::Output(b"\r\nhost$ "))), ["send \"id\\n\"", "ran"]);
+    assert_eq!(told(run.handle(100, Input::Output(b"\r\nhost$ "))), [""; 0], "more of it may come");
+    assert_eq!(run.deadline(), Some(250));
+    assert_eq!(told(run.handle(250, Input::Tick)), ["send \"id\\n\"", "ran"]);
 }
 
 #[test]
@@ -102,7 +105,8 @@ fn what_an_open_end_took_along_is_there_for_the_next_wait() {
     late.handle(0, Input::Start);
     late.handle(10, Input::Output(b"updated, costs 5 $ a month\r\n"));
     assert_eq!(told(late.handle(160, Input::Tick)), [""; 0], "a dollar inside of it is no prompt");
-    assert_eq!(told(late.handle(900, Input::Output(b"host:~$ "))), ["send \"exit\\n\"", "ran"]);
+    late.handle(900, Input::Output(b"host:~$ "));
+    assert_eq!(told(late.handle(1_050, Input::Tick)), ["send \"exit\\n\"", "ran"]);
 
     let mut never = run(script);
     never.handle(0, Input::Start);
@@ -149,9 +153,10 @@ fn nobody_hangs_up_on_a_device_that_has_not_answered_to_the_new_password() {
 fn each_wait_looks_only_at_unread_output() {
     let mut run = run("expect \"word:\"\nexec \"a\"\nexpect \"word:\"\nend\n");
     run.handle(0, Input::Start);
-    assert_eq!(told(run.handle(1, Input::Output(b"password: "))), ["send \"a\\n\""]);
-    assert_eq!(told(run.handle(2, Input::Output(b"\r\n"))), [""; 0]);
-    assert_eq!(told(run.handle(3, Input::Output(b"password: "))), ["ran"]);
+    run.handle(1, Input::Output(b"password: "));
+    assert_eq!(told(run.handle(151, Input::Tick)), ["send \"a\\n\""]);
+    assert_eq!(told(run.handle(152, Input::Output(b"\r\n"))), [""; 0]);
+    assert_eq!(told(run.handle(153, Input::Output(b"password: "))), ["ran"]);
 }
 
 #[test]
@@ -221,17 +226,20 @@ fn a_device_that_hangs_up_fails_the_wait_at_once() {
 fn a_code_is_made_only_when_its_line_is_sent() {
     let mut run = run("expect \"code:\"\nexec \"[#TOTP_TOKEN#]\"\nexpect \"$\"\n");
     assert_eq!(told(run.handle(0, Input::Start)), [""; 0]);
-    assert_eq!(told(run.handle(1, Input::Output(b"code: "))), ["code"]);
-    assert_eq!(told(run.handle(2, Input::Code(Secret::new("123456".into())))), ["send \"123456\\n\""]);
+    run.handle(1, Input::Output(b"code: "));
+    assert_eq!(told(run.handle(151, Input::Tick)), ["code"]);
+    assert_eq!(told(run.handle(152, Input::Code(Secret::new("123456".into())))), ["send \"123456\\n\""]);
 }
 
 #[test]
 fn with_a_prompt_set_each_exec_waits_for_it() {
     let mut run = run("set-prompt \"$\"\nset-new-line-mode windows\nexec \"one\"\nexec \"two\"\nend\n");
     assert_eq!(told(run.handle(0, Input::Start)), [""; 0]);
-    assert_eq!(told(run.handle(1, Input::Output(b"host$ "))), ["send \"one\\r\\n\""]);
-    assert_eq!(told(run.handle(2, Input::Output(b"one\r\nworking\r\n"))), [""; 0]);
-    assert_eq!(told(run.handle(3, Input::Output(b"host$ "))), ["send \"two\\r\\n\"", "ran"]);
+    assert_eq!(told(run.handle(1, Input::Output(b"host$ "))), [""; 0], "more of it may come");
+    assert_eq!(run.deadline(), Some(151));
+    assert_eq!(told(run.handle(151, Input::Tick)), ["send \"one\\r\\n\""]);
+    assert_eq!(told(run.handle(152, Input::Output(b"one\r\nworking\r\n"))), [""; 0]);
+    assert_eq!(told(run.handle(153, Input::Output(b"host$ "))), ["send \"two\\r\\n\"", "ran"]);
 }
 
 #[test]
@@ -420,9 +428,11 @@ fn choices_nest() {
     let text = "choose\nwhen \"a>\"\nchoose\nwhen \"b>\"\nexec \"b\"\nwhen \"c>\"\nexec \"c\"\nend-choose\nexec \"inner\"\nwhen \"z>\"\nexec \"z\"\nend-choose\nexec \"after\"\n";
     let mut run = run(text);
     run.handle(0, Input::Start);
-    assert_eq!(told(run.handle(1, Input::Output(b"a>"))), [""; 0]);
+    run.handle(1, Input::Output(b"a>"));
+    assert_eq!(told(run.handle(151, Input::Tick)), [""; 0]);
+    run.handle(152, Input::Output(b"c>"));
     assert_eq!(
-        told(run.handle(2, Input::Output(b"c>"))),
+        told(run.handle(302, Input::Tick)),
         ["send \"c\\n\"", "send \"inner\\n\"", "send \"after\\n\"", "ran"]
     );
 }

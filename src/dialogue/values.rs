@@ -74,6 +74,12 @@ impl Values {
         Ok(())
     }
 
+    /// The value of a tag.
+    #[must_use]
+    pub(super) fn get(&self, tag: &str) -> Option<&Secret> {
+        self.values.get(tag)
+    }
+
     /// A text that a person typed, with the passwords that stand in it turned to their tags.
     #[must_use]
     pub fn unfill(&self, text: &str) -> String {

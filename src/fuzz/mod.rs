@@ -276,6 +276,7 @@ fn runner(bytes: &[u8]) {
                 }
                 Effect::Step(step) => assert!(!SECRETS.iter().any(|secret| step.contains(secret)), "{step}"),
                 Effect::Send(line) => assert!(committed || !line.expose().contains("S3cret-New-Pw")),
+                Effect::Reply(reply) => assert!(reply.len() < 16),
                 Effect::Risk(_) | Effect::Accepted => {}
             }
         }

@@ -150,7 +150,7 @@ impl Stage<'_> {
                     self.take_in(effects);
                 }
                 Effect::Send(sent) => self.sent(sent.expose()),
-                Effect::Risk(_) | Effect::Accepted => {}
+                Effect::Reply(_) | Effect::Risk(_) | Effect::Accepted => {}
                 Effect::Finished(verdict) => self.verdict = Some(verdict),
             }
         }

@@ -19,19 +19,11 @@ impl Run {
         effects.push(Effect::Finished(Verdict::Ran { committed: self.committed }));
     }
 
-    pub(super) fn broken_guard(&self) -> Option<String> {
-        if matches!(self.state, State::Over) || self.echo.is_some() {
-            return None;
-        }
-        let text = self.screen.since_sent();
-        self.guards.iter().find(|(pattern, _)| pattern.occurs_in(text)).map(|(_, what)| what.clone())
-    }
-
     pub(super) fn fail_refused(&mut self, what: String, effects: &mut Vec<Effect>) {
         self.fail(&format!("the device answered \"{what}\", which must not come"), effects);
         if let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last_mut() {
             failure.device_refuses = failure.committed;
-            failure.judged = true;
+            failure.judged = failure.typed;
         }
     }
 
@@ -50,6 +42,7 @@ impl Run {
             answered: !self.screen.since_sent().trim().is_empty(),
             refused: None,
             judged: false,
+            typed: self.typed,
         })));
         false
     }

@@ -2,16 +2,19 @@
 //! the end a verdict come out.
 
 mod ending;
+mod hearing;
 mod sending;
 
 use std::sync::Arc;
 
 use crate::dialogue::events::{Effect, Input, Verdict};
+use crate::dialogue::known::Prompts;
 use crate::dialogue::pattern::Pattern;
 use crate::dialogue::screen::Screen;
 use crate::dialogue::values::Values;
 use crate::model::{Masker, Secret};
 use crate::template::{Checked, Command, Jump, NewLine, Text};
+use hearing::{asks_behind, matched};
 
 /// Output that has been quiet for this long is complete, in milliseconds.
 const SETTLE_MS: i64 = 150;
@@ -60,6 +63,10 @@ enum State {
         prompt: String,
         deadline: i64,
     },
+    /// A line that clears up is sent only at a prompt that is known.
+    AwaitingKnown {
+        deadline: i64,
+    },
     Sleeping {
         until: i64,
     },
@@ -99,6 +106,19 @@ pub struct Run {
     unanswered: bool,
     /// A wait was contented, or the answer heard out, since the last line was sent.
     heard: bool,
+    /// What contented the last wait stood last on the screen, and nothing was sent since.
+    at_prompt: bool,
+    /// Something was typed.
+    typed: bool,
+    /// A line was sent: what comes now is no longer what a device says by itself to whoever logs in.
+    commanded: bool,
+    /// The run clears up after another one: it types only at prompts that are known.
+    clears: bool,
+    prompts: Prompts,
+    /// What was sent last.
+    sent: Option<Secret>,
+    /// All that could be done once the output was quiet is done.
+    settled: bool,
     closed: bool,
     last_output: i64,
 }
@@ -126,6 +146,13 @@ impl Run {
             committed: false,
             unanswered: false,
             heard: false,
+            at_prompt: false,
+            typed: false,
+            commanded: false,
+            clears: false,
+            prompts: Prompts::default(),
+            sent: None,
+            settled: false,
             closed: false,
             last_output: 0,
         }
@@ -136,6 +163,16 @@ impl Run {
     pub fn proving(mut self) -> Self {
         self.proves = true;
         self
+    }
+
+    /// The run clears up after another one, in the same session: it sees the same screen, and types only at prompts at which
+    /// that one has typed, or which it waits for itself.
+    pub fn clear_up_after(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.screen, &mut other.screen);
+        std::mem::swap(&mut self.prompts, &mut other.prompts);
+        std::mem::swap(&mut self.masker, &mut other.masker);
+        (self.last_output, self.closed) = (other.last_output, other.closed);
+        (self.clears, self.commanded) = (true, true);
     }
 
     /// What the run waits for, and what came and was not read yet; `None` where it waits for no output.
@@ -152,18 +189,13 @@ impl Run {
     #[must_use]
     pub fn deadline(&self) -> Option<i64> {
         let settled = self.last_output + SETTLE_MS;
+        let bound = |pending: bool, deadline: i64| if pending && !self.settled { settled.min(deadline) } else { deadline };
         match &self.state {
-            State::Waiting { deadline, branches } => {
-                let echoing = self.echo.is_some() && !self.screen.since_sent().is_empty();
-                let unread = self.screen.unread();
-                let here = echoing || branches.iter().any(|branch| branch.pattern.find_end(unread).is_some());
-                let pending = here && !unread.is_empty() || self.found_behind(branches, false).is_some();
-                Some(if pending { settled.min(*deadline) } else { *deadline })
+            State::Waiting { deadline, branches } => Some(bound(self.may_settle(branches), *deadline)),
+            State::Settling { deadline, .. } => Some(bound(!self.screen.since_sent().trim().is_empty(), *deadline)),
+            State::AwaitingPrompt { deadline, .. } | State::AwaitingKnown { deadline } => {
+                Some(bound(!self.screen.since_sent().is_empty() || self.clears, *deadline))
             }
-            State::Settling { deadline, .. } if !self.screen.since_sent().trim().is_empty() => {
-                Some(settled.min(*deadline))
-            }
-            State::AwaitingPrompt { deadline, .. } | State::Settling { deadline, .. } => Some(*deadline),
             State::Sleeping { until } => Some(*until),
             _ => None,
         }
@@ -177,6 +209,10 @@ impl Run {
             Input::Output(bytes) => {
                 self.screen.feed(bytes);
                 self.last_output = now;
+                self.settled = false;
+                if !matches!(self.state, State::Over) {
+                    effects.extend(self.screen.take_replies().into_iter().map(Effect::Reply));
+                }
             }
             Input::Tick => {}
             Input::Closed => self.closed = true,
@@ -194,16 +230,17 @@ impl Run {
             Input::Code(_) => {}
         }
         self.settle_echo(now);
-        if let Some(failure) = self.broken_guard() {
+        if let Some(failure) = self.broken_guard(self.closed) {
             self.fail_refused(failure, &mut effects);
         }
         while self.go_on(now, &mut effects) {}
+        self.settled = self.is_quiet(now);
         effects
     }
 
     /// Does the next thing that can be done now; `false` where something must happen first.
     fn go_on(&mut self, now: i64, effects: &mut Vec<Effect>) -> bool {
-        let quiet = now - self.last_output >= SETTLE_MS || self.closed;
+        let quiet = self.is_quiet(now);
         match &self.state {
             State::Ready => {
                 self.next_line(now, effects);
@@ -215,8 +252,16 @@ impl Run {
             }
             State::AwaitingPrompt { prompt, deadline } => {
                 let late = self.closed || now >= *deadline;
-                if self.screen.since_sent().trim_end().ends_with(prompt.trim_end()) {
-                    (self.unanswered, self.heard) = (false, true);
+                let stands = |text: &str| text.trim_end().ends_with(prompt.trim_end());
+                let text = self.screen.since_sent();
+                let there = stands(text) && (quiet || self.commanded)
+                    || quiet && self.before_messages(text, late).is_some_and(stands);
+                if there {
+                    if let Some(refused) = self.broken_guard(true) {
+                        self.fail_refused(refused, effects);
+                        return false;
+                    }
+                    (self.unanswered, self.heard, self.at_prompt) = (false, true, true);
                     self.send(now, None, effects);
                     return true;
                 }
@@ -225,6 +270,14 @@ impl Run {
                     return true;
                 }
                 if late { self.fail(&message, effects) } else { false }
+            }
+            State::AwaitingKnown { deadline } => {
+                let late = self.closed || now >= *deadline || self.prompts.is_empty();
+                if quiet && self.prompts.knows(self.screen.cursor_line()) {
+                    self.send(now, None, effects);
+                    return true;
+                }
+                late && self.fail("no prompt that the run knows stands last on the screen: nothing is typed", effects)
             }
             State::Sleeping { until } => {
                 let over = now >= *until;
@@ -240,6 +293,10 @@ impl Run {
                 }
                 let answered = !self.screen.since_sent().trim().is_empty();
                 let over = late || (answered && quiet);
+                if let Some(refused) = self.broken_guard(true).filter(|_| over) {
+                    self.fail_refused(refused, effects);
+                    return false;
+                }
                 match (over, ends) {
                     (false, _) => return false,
                     (true, true) => self.finish(effects),
@@ -262,29 +319,39 @@ impl Run {
         let found = branches.iter().find_map(|branch| Some((branch, branch.pattern.find_end(unread)?)));
         let taken = |quiet| {
             let (branch, end) = found?;
-            matched(&branch.pattern, end, unread, quiet).then_some(Found { branch, end, place: Place::Unread })
+            let unexpected = !self.commanded && !branch.pattern.is_open_ended() && asks_behind(&unread[end..]);
+            let matches = !unexpected && matched(&branch.pattern, end, unread, quiet);
+            matches.then_some(Found { branch, end, place: Place::Unread })
         };
         let settled = quiet || late;
-        let (at_once, at_last) = (taken(false), if settled { taken(true) } else { None });
+        // Half a line of what a device says to whoever logs in may look like its prompt.
+        let at_once = if self.commanded { taken(false) } else { None };
+        let at_last = if settled { taken(true) } else { None };
         let behind = || if settled { self.found_behind(branches, late) } else { None };
+        let before = || if settled { self.found_before_messages(branches, late) } else { None };
         let contented = |found: Found<'_>| {
             let step = format!("line {}: saw {}", self.line_number(), found.branch.what);
-            (found.place, found.end, found.branch.pattern.is_open_ended(), found.branch.then, step)
+            let last = !matches!(found.place, Place::Unread) || unread[found.end..].trim().is_empty();
+            (found.place, found.end, found.branch.pattern.is_open_ended(), found.branch.then, step, last)
         };
         let is_at_once = at_once.is_some();
-        let contented = at_once.or(at_last).or_else(behind).map(contented);
+        let contented = at_once.or(at_last).or_else(behind).or_else(before).map(contented);
         let what = if self.closed || late { what(branches) } else { String::new() };
         if !is_at_once && self.answer(now, effects) {
             return true;
         }
+        if let Some(refused) = self.broken_guard(true).filter(|_| contented.is_some() || settled) {
+            self.fail_refused(refused, effects);
+            return false;
+        }
         match contented {
-            Some((place, end, open_end, then, step)) => {
+            Some((place, end, open_end, then, step, last)) => {
                 match place {
                     Place::TakenAlong => self.screen.consume_taken_along(end),
                     Place::Unread if open_end => self.screen.consume_all(end),
                     Place::Unread => self.screen.consume(end),
                 }
-                (self.unanswered, self.heard) = (false, true);
+                (self.unanswered, self.heard, self.at_prompt) = (false, true, last);
                 effects.push(Effect::Step(step));
                 // What leads to `fail` is the device's no.
                 let refused =
@@ -303,17 +370,6 @@ impl Run {
             }
             None => false,
         }
-    }
-
-    /// A branch that finds what it waits for in what the wait before took along with an open end: as the last thing
-    /// there, or, once it is late, anywhere.
-    fn found_behind<'a>(&self, branches: &'a [Branch], late: bool) -> Option<Found<'a>> {
-        let text = self.screen.taken_along()?;
-        branches.iter().find_map(|branch| {
-            let end = branch.pattern.find_end(text)?;
-            let settled = late || branch.pattern.is_open_ended();
-            matched(&branch.pattern, end, text, settled).then_some(Found { branch, end, place: Place::TakenAlong })
-        })
     }
 
     fn next_line(&mut self, now: i64, effects: &mut Vec<Effect>) {
@@ -364,7 +420,7 @@ impl Run {
             }
             Command::NoExpect(text) => {
                 self.guards.push((Pattern::glob(self.values.fill(text, None).expose()), text.to_string()));
-                match self.broken_guard() {
+                match self.broken_guard(false) {
                     Some(what) => self.fail_refused(what, effects),
                     None => self.proceed(),
                 }
@@ -375,7 +431,7 @@ impl Run {
                 self.fail(&format!("the template says: {text}"), effects);
                 if let Some(Effect::Finished(Verdict::Failed(failure))) = effects.last_mut() {
                     failure.device_refuses = failure.committed;
-                    failure.judged = true;
+                    failure.judged = failure.typed;
                 }
             }
             Command::End => self.end(now, effects),
@@ -436,12 +492,6 @@ impl Run {
 fn what(branches: &[Branch]) -> String {
     let all: Vec<&str> = branches.iter().map(|branch| branch.what.as_str()).collect();
     all.join(" or ")
-}
-
-/// Whether a match that ends at `end` may be taken now: at once where only white space follows it, else when all is
-/// quiet.
-fn matched(pattern: &Pattern, end: usize, text: &str, quiet: bool) -> bool {
-    if pattern.is_open_ended() { quiet && !text.is_empty() } else { quiet || text[end..].trim().is_empty() }
 }
 
 fn millis(time: std::time::Duration) -> i64 {

@@ -1,10 +1,14 @@
 //! What is sent: lines and standing answers, each once its code is there and, where it is the commit point, that is durable.
 
-use super::{MOST_ANSWERS, Run, SETTLE_MS, State};
+use super::{MOST_ANSWERS, Run, SETTLE_MS, Standing, State};
 use crate::dialogue::echo::{Echo, echo};
 use crate::dialogue::events::{Effect, needs_code, risks};
+use crate::dialogue::known;
 use crate::model::Secret;
-use crate::template::Command;
+use crate::template::{Command, Text};
+
+/// Tags whose values are no secrets, and no answers to a question for one.
+const PLAIN: &[&str] = &["USERNAME", "AUTH_USER", "AUTH_DOMAIN", "IP", "HOSTNAME", "DOMAIN", "SERVER_PATH"];
 
 impl Run {
     /// Gives the standing answer to what is the last thing on the screen, if one is due.
@@ -12,8 +16,13 @@ impl Run {
         if self.answers.is_empty() || self.closed || (self.echo.is_some() && !self.screen.since_sent().is_empty()) {
             return false;
         }
+        if !self.commanded && !self.is_quiet(now) {
+            return false;
+        }
         let last = self.screen.last_line();
-        let due = self.answers.iter().find(|standing| !last.trim().is_empty() && standing.pattern.ends(last));
+        let due = self.answers.iter().find(|standing| {
+            !last.trim().is_empty() && standing.pattern.ends(last) && !self.is_blind(standing, last)
+        });
         let Some((at, shown)) = due.map(|standing| (standing.at, standing.shown.clone())) else { return false };
         if self.answered == MOST_ANSWERS {
             self.fail(&format!("\"{shown}\" was answered {MOST_ANSWERS} times and comes again"), effects);
@@ -27,12 +36,26 @@ impl Run {
         true
     }
 
-    /// Sends the current line; where what must not come could still come, the answer to the one before is heard out first.
+    /// Whether a standing answer would be typed at a question for a secret, without being one or naming the question.
+    fn is_blind(&self, standing: &Standing, last: &str) -> bool {
+        let line = self.template.lines().get(standing.at).map(|line| &line.command);
+        let Some(Command::Answer(_, text)) = line else { return false };
+        is_plain(text) && known::asks_for_secret(last) && !known::names_secret(&standing.shown)
+    }
+
+    /// Sends the current line. Where what must not come could still come, or the new password has no answer yet, the answer
+    /// to the line before is heard out first. A command is not typed at a question for a secret that came instead.
     pub(super) fn send_next(&mut self, now: i64, effects: &mut Vec<Effect>) {
-        if self.guards.is_empty() || self.heard || self.closed {
-            self.send(now, None, effects);
-        } else {
+        let lines = self.template.clone();
+        let is_plain = lines.lines().get(self.at).and_then(|line| line.command.sent()).is_some_and(is_plain);
+        if !self.heard && !self.closed && (!self.guards.is_empty() || self.unanswered && is_plain) {
             self.state = State::Settling { deadline: now + self.read_timeout_ms, ends: false };
+        } else if self.clears && !self.at_prompt {
+            self.state = State::AwaitingKnown { deadline: now + self.read_timeout_ms };
+        } else if is_plain && known::asks_for_secret(last_line(self.screen.unread())) {
+            self.fail("the device asks for a secret where a command would be typed: nothing is typed", effects);
+        } else {
+            self.send(now, None, effects);
         }
     }
 
@@ -74,9 +97,16 @@ impl Run {
         };
         if self.answering.is_none() {
             self.guards.clear();
+            if self.at_prompt && is_line {
+                self.prompts.note(self.screen.cursor_line());
+            }
+            // A key that is pressed, as on "press any key", is no command.
+            self.commanded |= filled.expose().chars().nth(usize::from(!is_line)).is_some();
         }
+        (self.typed, self.at_prompt, self.settled) = (true, false, false);
         self.screen.mark_sent();
-        self.echo = (!filled.expose().trim().is_empty()).then_some(filled);
+        self.echo = (!filled.expose().trim().is_empty()).then(|| filled.clone());
+        self.sent = Some(filled);
         self.last_output = now;
         self.heard = false;
         self.unanswered |= text.has_tag("NEW_PASSWORD");
@@ -92,6 +122,7 @@ impl Run {
                 let until = now + self.read_timeout_ms;
                 if let State::Waiting { deadline, .. }
                 | State::AwaitingPrompt { deadline, .. }
+                | State::AwaitingKnown { deadline }
                 | State::Settling { deadline, .. } = &mut self.state
                 {
                     *deadline = until;
@@ -114,4 +145,14 @@ impl Run {
             Echo::Begun => {}
         }
     }
+}
+
+/// Whether what is typed is no secret, nor holds a value that may be one.
+fn is_plain(text: &Text) -> bool {
+    text.tags().all(|tag| PLAIN.contains(&tag))
+}
+
+/// What stands behind the last line end.
+fn last_line(text: &str) -> &str {
+    &text[text.rfind('\n').map_or(0, |end| end + 1)..]
 }

@@ -54,12 +54,8 @@ pub(super) fn asks_to_choose(line: &str) -> bool {
     };
     let inside = &line[begin + 1..line.len() - 1];
     let mut words = inside.split(['/', '|', ',', ' ', '-']).filter(|word| !word.is_empty());
-    words.clone().count() > 0 && words.all(|word| ["y", "n", "yes", "no", "confirm", "c", "cancel", "a", "all"].contains(&word))
-}
-
-/// Whether a line is a question.
-pub(super) fn asks(line: &str) -> bool {
-    line.trim_end().ends_with([':', '?', '：', '？']) || asks_for_secret(line) || asks_to_choose(line)
+    words.clone().count() > 0
+        && words.all(|word| ["y", "n", "yes", "no", "confirm", "c", "cancel", "a", "all"].contains(&word))
 }
 
 /// Where the messages begin that a device or its system prints whenever it likes, as the last whole lines of a text; `None`
@@ -240,12 +236,21 @@ mod tests {
             prompts.note(typed_at);
             assert!(prompts.knows(typed_at), "{typed_at}");
             assert!(others.iter().all(|other| prompts.knows(other)), "{typed_at}");
-            for no in ["New Password: ", "Change now? [Y/N]:", "Enter new password>", "FGT60 is down #", "core10#", "##", "$"] {
+            for no in
+                ["New Password: ", "Change now? [Y/N]:", "Enter new password>", "FGT60 is down #", "core10#", "##", "$"]
+            {
                 assert!(!prompts.knows(no), "{typed_at}: {no}");
             }
         }
         let mut none = Prompts::default();
-        for line in ["New password: ", "###########", "# Data protection #", "Loading 50%", "Continue? [Y/N]", "Current password>"] {
+        for line in [
+            "New password: ",
+            "###########",
+            "# Data protection #",
+            "Loading 50%",
+            "Continue? [Y/N]",
+            "Current password>",
+        ] {
             none.note(line);
             assert!(none.is_empty(), "{line}");
         }
@@ -283,11 +288,18 @@ mod tests {
 
     #[test]
     fn questions_are_told_from_prompts() {
-        for question in ["New Password: ", "Current password:", "Change now? [Y/N]:", "Overwrite? (yes/no)", "Save [confirm]", "PIN: "] {
-            assert!(asks(question), "{question}");
+        for question in [
+            "New Password: ",
+            "Current password:",
+            "Change now? [Y/N]:",
+            "Overwrite? (yes/no)",
+            "Save [confirm]",
+            "PIN: ",
+        ] {
+            assert!(asks_for_secret(question) || asks_to_choose(question), "{question}");
         }
         for other in ["core1#", "[NE40-aaa]", "admin@web1:~$", "sw(config)#", "[edit]"] {
-            assert!(!asks(other), "{other}");
+            assert!(!asks_for_secret(other) && !asks_to_choose(other), "{other}");
         }
         assert!(asks_for_secret("Enter new password: ") && asks_for_secret("请输入密码："));
         assert!(!asks_for_secret("passwd: password updated successfully"));

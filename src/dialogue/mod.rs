@@ -13,6 +13,8 @@ mod refusal;
 mod runner;
 mod screen;
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;
 mod values;
 

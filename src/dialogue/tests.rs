@@ -7,7 +7,7 @@ use super::*;
 use crate::model::{Masker, Secret};
 use crate::template;
 
-const NEW: &str = "Fresh-pass-1234";
+pub(super) const NEW: &str = "Fresh-pass-1234";
 
 fn values() -> Values {
     let mut values = Values::default();
@@ -18,7 +18,7 @@ fn values() -> Values {
     values
 }
 
-fn run(text: &str) -> Run {
+pub(super) fn run(text: &str) -> Run {
     let (checked, problems) = template::load(Path::new("t"), text);
     let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
     let values = values();
@@ -28,7 +28,7 @@ fn run(text: &str) -> Run {
 }
 
 /// Sent texts, commit points and the verdict, in order.
-fn told(effects: Vec<Effect>) -> Vec<String> {
+pub(super) fn told(effects: Vec<Effect>) -> Vec<String> {
     effects
         .into_iter()
         .filter_map(|effect| match effect {
@@ -123,7 +123,7 @@ fn what_an_open_end_took_along_is_there_for_the_next_wait() {
 }
 
 /// Hands in the ticks that the run asks for until it is over.
-fn run_until_over(run: &mut Run, mut now: i64) -> Vec<String> {
+pub(super) fn run_until_over(run: &mut Run, mut now: i64) -> Vec<String> {
     let mut all = Vec::new();
     while !all.last().is_some_and(|last: &String| last == "ran" || last.starts_with("failed")) {
         now = run.deadline().expect("a run that is not over waits for something").max(now + 1);
@@ -431,10 +431,7 @@ fn choices_nest() {
     run.handle(1, Input::Output(b"a>"));
     assert_eq!(told(run.handle(151, Input::Tick)), [""; 0]);
     run.handle(152, Input::Output(b"c>"));
-    assert_eq!(
-        told(run.handle(302, Input::Tick)),
-        ["send \"c\\n\"", "send \"inner\\n\"", "send \"after\\n\"", "ran"]
-    );
+    assert_eq!(told(run.handle(302, Input::Tick)), ["send \"c\\n\"", "send \"inner\\n\"", "send \"after\\n\"", "ran"]);
 }
 
 #[test]

@@ -189,7 +189,8 @@ impl Run {
     #[must_use]
     pub fn deadline(&self) -> Option<i64> {
         let settled = self.last_output + SETTLE_MS;
-        let bound = |pending: bool, deadline: i64| if pending && !self.settled { settled.min(deadline) } else { deadline };
+        let bound =
+            |pending: bool, deadline: i64| if pending && !self.settled { settled.min(deadline) } else { deadline };
         match &self.state {
             State::Waiting { deadline, branches } => Some(bound(self.may_settle(branches), *deadline)),
             State::Settling { deadline, .. } => Some(bound(!self.screen.since_sent().trim().is_empty(), *deadline)),
@@ -300,7 +301,7 @@ impl Run {
                 match (over, ends) {
                     (false, _) => return false,
                     (true, true) => self.finish(effects),
-                    (true, false) => (self.heard, self.state) = (true, State::Ready),
+                    (true, false) => (self.heard, self.unanswered, self.state) = (true, false, State::Ready),
                 }
                 !ends
             }

@@ -20,9 +20,10 @@ impl Run {
             return false;
         }
         let last = self.screen.last_line();
-        let due = self.answers.iter().find(|standing| {
-            !last.trim().is_empty() && standing.pattern.ends(last) && !self.is_blind(standing, last)
-        });
+        let due = self
+            .answers
+            .iter()
+            .find(|standing| !last.trim().is_empty() && standing.pattern.ends(last) && !self.is_blind(standing, last));
         let Some((at, shown)) = due.map(|standing| (standing.at, standing.shown.clone())) else { return false };
         if self.answered == MOST_ANSWERS {
             self.fail(&format!("\"{shown}\" was answered {MOST_ANSWERS} times and comes again"), effects);
@@ -102,6 +103,10 @@ impl Run {
             }
             // A key that is pressed, as on "press any key", is no command.
             self.commanded |= filled.expose().chars().nth(usize::from(!is_line)).is_some();
+        }
+        if self.clears {
+            // The prompt at which it types is no answer to what it types.
+            self.screen.consume(usize::MAX / 2);
         }
         (self.typed, self.at_prompt, self.settled) = (true, false, false);
         self.screen.mark_sent();

@@ -321,7 +321,7 @@ impl Grid {
             1 => {
                 let rows = self.row.min(self.rows.len());
                 self.rows.iter_mut().take(rows).for_each(|row| row.cells.clear());
-                self.dirty = self.dirty.min(0);
+                self.dirty = 0;
                 self.erase_line(1);
             }
             2 | 3 => {
@@ -498,9 +498,9 @@ impl Grid {
 
     /// Where the cursor's row begins in the text.
     pub(super) fn row_start(&self) -> usize {
-        self.rows.get(self.row).map_or(self.base + self.text.len(), |row| {
-            row.at + row.above.len() + usize::from(row.begin == Begin::Line)
-        })
+        self.rows
+            .get(self.row)
+            .map_or(self.base + self.text.len(), |row| row.at + row.above.len() + usize::from(row.begin == Begin::Line))
     }
 
     /// What stands in the cursor's row before the cursor.

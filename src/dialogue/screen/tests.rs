@@ -11,8 +11,10 @@ const PROCURVE_ENTER: &str = "\x1b[1;0H\x1b[1M\x1b[24;1H\x1b[1L\x1b[24;32H\x1b[2
 
 /// RouterOS at its login (7.16), and what it sends to end a command: the prompt, blanks over what stood behind it, the
 /// prompt again (7.23).
-const ROUTEROS: &str = "\r\x1b[9999B\r\x1b[9999B\x1bZ  \x1b[6n\x1b[H\x1b[9999B\x1b[6n\x1b[H\x1b[9999C\x1b[6n\r\n[admin@MikroTik] > ";
-const ROUTEROS_END: &str = "\r\r\r\r[admin@MikroTik] >                                                              \r[admin@MikroTik] > ";
+const ROUTEROS: &str =
+    "\r\x1b[9999B\r\x1b[9999B\x1bZ  \x1b[6n\x1b[H\x1b[9999B\x1b[6n\x1b[H\x1b[9999C\x1b[6n\r\n[admin@MikroTik] > ";
+const ROUTEROS_END: &str =
+    "\r\r\r\r[admin@MikroTik] >                                                              \r[admin@MikroTik] > ";
 
 /// cmd.exe behind ConPTY: it clears the screen and homes the cursor, and shows blanks as movements.
 const CONPTY: &str = "\x1b[?9001h\x1b[?1004h\x1b[c\x1b[?25l\x1b[2J\x1b[m\x1b[H\x1b]0;C:\\Windows\\system32\\cmd.exe\x07\x1b[?25hMicrosoft Windows [Version 10.0.20348.169]\r\n(c) Microsoft Corporation.\x1b[1CAll rights reserved.\x1b[4;1Hadmin@SRV1 C:\\Users\\admin>";

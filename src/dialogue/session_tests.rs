@@ -183,7 +183,7 @@ fn a_command_is_not_typed_at_a_question_for_a_secret() {
     let said = hears(&mut refused, &mut now, &["\r\nIt is too short.\r\nNew password: "]);
     assert!(said[0].contains("nothing is typed") && said[0].contains("New password:"), "{said:?}");
     let (mut taken, mut now) = start();
-    assert_eq!(hears(&mut taken, &mut now, &["\r\nchanged\r\n$ "]), ["send \"exit\\n\""]);
+    assert_eq!(hears(&mut taken, &mut now, &["\r\nchanged\r\n$ "]), ["send \"exit\\n\"", "ran"]);
     let (mut silent, now) = start();
     assert_eq!(told(silent.handle(now + 5_000, Input::Tick)), ["send \"exit\\n\"", "ran"], "a device may be silent");
 }
@@ -225,6 +225,27 @@ fn a_line_that_is_painted_again_while_it_is_typed_is_its_echo() {
         }
     }
     assert_eq!(hears(&mut run, &mut now, &["\r\nUser name    x\r\nPS C:\\> "]), ["send \"exit\\n\"", "ran"]);
+}
+
+#[test]
+fn a_session_that_the_device_closes_may_be_its_answer() {
+    let text = "exec \"[#NEW_PASSWORD#]\"\nno-expect \"*denied*\"\nchoose\nwhen \"*updated*\"\nexec \"exit\"\nwhen-closed\nend\nend-choose\n";
+    let start = || {
+        let (mut run, _) = begin(text);
+        run.handle(0, Input::Committed);
+        run
+    };
+    let mut closed = start();
+    closed.handle(5, Input::Output(b"\r\nYour session ends now.\r\n"));
+    assert_eq!(told(closed.handle(6, Input::Closed)), ["ran"]);
+    let mut refused = start();
+    assert!(told(refused.handle(5, Input::Output(b"\r\ndenied\r\n")))[0].contains("which must not come"));
+    let mut both = start();
+    both.handle(5, Input::Output(b"\r\nupdated\r\n"));
+    let (mut usual, _) = begin("exec \"[#NEW_PASSWORD#]\"\nexpect \"*updated\"\n");
+    usual.handle(0, Input::Committed);
+    assert!(told(usual.handle(5, Input::Closed))[0].contains("closed the session"), "only where the template says so");
+    assert_eq!(told(both.handle(200, Input::Tick)), ["send \"exit\\n\"", "ran"]);
 }
 
 #[test]

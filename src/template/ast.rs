@@ -260,6 +260,8 @@ pub enum Command {
     When(Text),
     /// `when-regex "RE"`: a branch.
     WhenRegex(Text, RegexFlags),
+    /// `when-closed`: a branch for the end of the session.
+    WhenClosed,
     /// `end-choose`.
     EndChoose,
     /// `answer "GLOB" "TEXT"`: a standing answer.
@@ -383,6 +385,7 @@ impl fmt::Display for Command {
             Self::Choose => f.write_str("choose"),
             Self::When(text) => write!(f, "when {}", Quoted(text)),
             Self::WhenRegex(text, flags) => write!(f, "when-regex {}", Quoted(&with_flags(text, *flags))),
+            Self::WhenClosed => f.write_str("when-closed"),
             Self::EndChoose => f.write_str("end-choose"),
             Self::Answer(pattern, answer) => write!(f, "answer {} {}", Quoted(pattern), Quoted(answer)),
             Self::Read(text) => write!(f, "read {}", Quoted(text)),

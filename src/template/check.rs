@@ -243,8 +243,10 @@ fn jumps(template: &Template, mut tell: impl FnMut(&Line, &str)) -> BTreeMap<usi
                 }
                 open.push((place, Vec::new()));
             }
-            (Command::When(_) | Command::WhenRegex(..), Some((_, branches))) => branches.push(place),
-            (Command::When(_) | Command::WhenRegex(..), None) => {
+            (Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed, Some((_, branches))) => {
+                branches.push(place)
+            }
+            (Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed, None) => {
                 tell(line, "there is no 'choose' before this branch; write 'choose' on the line above");
             }
             (Command::EndChoose, Some((_, branches))) if branches.is_empty() => {

@@ -102,7 +102,7 @@ pub const CODES: &[Code] = &[
         "T010",
         Error,
         "an argument where none belongs",
-        "'end', 'choose' and 'end-choose' stand alone on their lines.",
+        "'end', 'choose', 'when-closed' and 'end-choose' stand alone on their lines.",
         "end now\n",
         "end\n",
     ),

@@ -134,7 +134,10 @@ fn typed(line: &Line) -> Option<&Text> {
 }
 
 fn is_branch(command: &Command) -> bool {
-    matches!(command, Command::When(_) | Command::WhenRegex(..) | Command::Choose | Command::EndChoose)
+    matches!(
+        command,
+        Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed | Command::Choose | Command::EndChoose
+    )
 }
 
 fn sends(line: &Line, tag: &str) -> bool {
@@ -200,7 +203,7 @@ impl Lint<'_> {
                 let line = &self.lines[at];
                 match line.command {
                     // Another branch is another way; what follows the branches follows each of them.
-                    Command::When(_) | Command::WhenRegex(..) => before = None,
+                    Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed => before = None,
                     Command::Sleep(time) if time.as_secs() >= 30 => before = None,
                     _ => {}
                 }

@@ -36,6 +36,7 @@ pub const COMMANDS: &[&str] = &[
     "choose",
     "when",
     "when-regex",
+    "when-closed",
     "end-choose",
     "answer",
     "end",
@@ -119,6 +120,7 @@ fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, S
     let bare = match name {
         "end" => Some(Command::End),
         "choose" => Some(Command::Choose),
+        "when-closed" => Some(Command::WhenClosed),
         "end-choose" => Some(Command::EndChoose),
         _ => None,
     };

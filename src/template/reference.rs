@@ -78,6 +78,12 @@ pub const REFERENCE: &[Entry] = &[
     entry(&["choose"], "", "branches begin, see below", "choose"),
     entry(&["when"], "\"GLOB\"", "a branch: what to do where this comes", "when \"*ew password:\""),
     entry(&["when-regex"], "\"RE\"", "a branch, by a regular expression", "when-regex \"/new password: ?$/i\""),
+    entry(
+        &["when-closed"],
+        "",
+        "a branch for where the device closes the session instead, as some do once the password changed; nothing can be sent in it",
+        "when-closed",
+    ),
     entry(&["end-choose"], "", "branches end", "end-choose"),
     entry(&["answer"], "\"GLOB\" \"TEXT\"", "a standing answer, see below", "answer \"*--More--*\" \" \""),
     entry(&["end"], "", "finish", "end"),

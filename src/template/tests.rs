@@ -97,7 +97,7 @@ fn every_command_is_in_the_reference_with_an_example_that_is_right() {
     assert_eq!(named, COMMANDS);
     for Entry { names, example, .. } in REFERENCE {
         let template = match names[0] {
-            "choose" | "when" | "when-regex" | "end-choose" => {
+            "choose" | "when" | "when-regex" | "when-closed" | "end-choose" => {
                 let when = if names[0].starts_with("when") { example } else { "when \"x\"" };
                 format!("choose\n{when}\nend-choose\n")
             }

@@ -57,6 +57,8 @@ enum State {
     /// The first branch that matches is taken; a plain wait has one.
     Waiting {
         branches: Vec<Branch>,
+        /// Where the run goes on once the device closes the session.
+        on_close: Option<usize>,
         deadline: i64,
     },
     AwaitingPrompt {
@@ -192,7 +194,7 @@ impl Run {
         let bound =
             |pending: bool, deadline: i64| if pending && !self.settled { settled.min(deadline) } else { deadline };
         match &self.state {
-            State::Waiting { deadline, branches } => Some(bound(self.may_settle(branches), *deadline)),
+            State::Waiting { deadline, branches, .. } => Some(bound(self.may_settle(branches), *deadline)),
             State::Settling { deadline, .. } => Some(bound(!self.screen.since_sent().trim().is_empty(), *deadline)),
             State::AwaitingPrompt { deadline, .. } | State::AwaitingKnown { deadline } => {
                 Some(bound(!self.screen.since_sent().is_empty() || self.clears, *deadline))
@@ -311,7 +313,8 @@ impl Run {
 
     /// Looks whether what came contents the wait.
     fn look(&mut self, now: i64, quiet: bool, late: bool, effects: &mut Vec<Effect>) -> bool {
-        let State::Waiting { branches, .. } = &self.state else { return false };
+        let State::Waiting { branches, on_close, .. } = &self.state else { return false };
+        let on_close = *on_close;
         if self.echo.is_some() && !self.screen.since_sent().is_empty() && !quiet && !late {
             return false;
         }
@@ -353,15 +356,15 @@ impl Run {
                     Place::Unread => self.screen.consume(end),
                 }
                 (self.unanswered, self.heard, self.at_prompt) = (false, true, last);
-                effects.push(Effect::Step(step));
-                // What leads to `fail` is the device's no.
-                let refused =
-                    matches!(self.template.lines().get(then).map(|line| &line.command), Some(Command::Fail(_)));
-                if !refused {
-                    effects.push(Effect::Accepted);
-                }
-                self.go_to(then);
-                true
+                self.take(then, step, effects)
+            }
+            None if self.closed && on_close.is_some() => {
+                (self.unanswered, self.heard) = (false, true);
+                self.take(
+                    on_close.unwrap_or(self.at),
+                    format!("line {}: the device closed the session", self.line_number()),
+                    effects,
+                )
             }
             None if self.closed => {
                 self.fail(&format!("the device closed the session while {what} was awaited"), effects)
@@ -371,6 +374,18 @@ impl Run {
             }
             None => false,
         }
+    }
+
+    /// Goes on where a wait leads. Always `true`.
+    fn take(&mut self, then: usize, step: String, effects: &mut Vec<Effect>) -> bool {
+        effects.push(Effect::Step(step));
+        // What leads to `fail` is the device's no.
+        let refused = matches!(self.template.lines().get(then).map(|line| &line.command), Some(Command::Fail(_)));
+        if !refused {
+            effects.push(Effect::Accepted);
+        }
+        self.go_to(then);
+        true
     }
 
     fn next_line(&mut self, now: i64, effects: &mut Vec<Effect>) {
@@ -409,7 +424,7 @@ impl Run {
             },
             Command::Choose => self.choose(now, effects),
             // The branch before this one is done.
-            Command::When(_) | Command::WhenRegex(..) => match template.jump(self.at) {
+            Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed => match template.jump(self.at) {
                 Some(Jump::End(at)) => self.go_to(*at),
                 _ => self.proceed(),
             },
@@ -456,7 +471,8 @@ impl Run {
 
     fn wait(&mut self, now: i64, pattern: Pattern, shown: &Text) {
         let branch = Branch { pattern, what: format!("\"{shown}\""), then: self.at + 1 };
-        self.state = State::Waiting { branches: vec![branch], deadline: now + self.read_timeout_ms };
+        let deadline = now + self.read_timeout_ms;
+        self.state = State::Waiting { branches: vec![branch], on_close: None, deadline };
     }
 
     /// The pattern of the `expect-regex`, `when` or `when-regex` at a place.
@@ -474,15 +490,21 @@ impl Run {
     fn choose(&mut self, now: i64, effects: &mut Vec<Effect>) {
         let template = self.template.clone();
         let Some(Jump::Branches(places)) = template.jump(self.at) else { return self.proceed() };
+        let closes =
+            |at: &usize| matches!(template.lines().get(*at).map(|line| &line.command), Some(Command::WhenClosed));
+        let on_close = places.iter().copied().find(closes).map(|at| at + 1);
         let branches: Option<Vec<Branch>> = places
             .iter()
+            .filter(|at| !closes(at))
             .map(|&at| {
                 let what = template.lines().get(at)?.command.texts().first().map(|text| format!("\"{text}\""))?;
                 Some(Branch { pattern: self.pattern(at)?, what, then: at + 1 })
             })
             .collect();
         match branches {
-            Some(branches) => self.state = State::Waiting { branches, deadline: now + self.read_timeout_ms },
+            Some(branches) => {
+                self.state = State::Waiting { branches, on_close, deadline: now + self.read_timeout_ms };
+            }
             None => {
                 self.fail("a regular expression is too large with its tags replaced", effects);
             }
@@ -492,7 +514,7 @@ impl Run {
 
 fn what(branches: &[Branch]) -> String {
     let all: Vec<&str> = branches.iter().map(|branch| branch.what.as_str()).collect();
-    all.join(" or ")
+    if all.is_empty() { "the end of the session".into() } else { all.join(" or ") }
 }
 
 fn millis(time: std::time::Duration) -> i64 {

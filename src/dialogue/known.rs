@@ -35,7 +35,7 @@ pub(super) fn asks_for_secret(line: &str) -> bool {
     let line = line.trim();
     let line = line[floor(line, line.len().saturating_sub(200))..].to_lowercase();
     let asks = line.ends_with([':', '?', '>', '：', '？', '=']) || SECRETS.iter().any(|word| line.ends_with(word));
-    asks && names_secret(&line)
+    asks && names_secret(&line) && !asks_to_choose(&line)
 }
 
 /// Whether a text speaks of a password, a code or the like.
@@ -303,5 +303,6 @@ mod tests {
         }
         assert!(asks_for_secret("Enter new password: ") && asks_for_secret("请输入密码："));
         assert!(!asks_for_secret("passwd: password updated successfully"));
+        assert!(!asks_for_secret("The password needs to be changed. Change now? [Y/N]:"));
     }
 }

@@ -193,6 +193,9 @@ fn a_standing_answer_that_does_not_name_a_secret_is_not_given_to_a_question_for_
     let (mut run, mut now) = begin("answer \"*:\" \"y\"\nexec \"x\"\nexpect \"*done\"\n");
     assert_eq!(hears(&mut run, &mut now, &["x\r\nNew password: "]), [""; 0]);
     assert_eq!(hears(&mut run, &mut now, &["\r\nOverwrite the file:"]), ["send \"y\\n\""]);
+    let (mut choice, mut now) = begin("answer \"*Change now? [Y/N]:\" \"N\"\nexpect \"*>\"\nexec \"x\"\n");
+    let question = "The password needs to be changed. Change now? [Y/N]: ";
+    assert_eq!(hears(&mut choice, &mut now, &[question]), ["send \"N\\n\""]);
     let (mut named, mut now) = begin("answer \"*assword:\" \"\"\nexec \"x\"\nexpect \"*done\"\n");
     assert_eq!(hears(&mut named, &mut now, &["x\r\nEmpty password: "]), ["send \"\\n\""]);
 }

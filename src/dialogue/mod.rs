@@ -23,5 +23,5 @@ pub use login::{Answer, LoginDialogue, LoginFormat, PromptError, shown_prompt};
 pub use pattern::Pattern;
 pub use refusal::device_refuses;
 pub use runner::Run;
-pub use screen::{COLUMNS, ROWS, Screen};
+pub use screen::{Screen, TERMINAL_COLUMNS, TERMINAL_ROWS};
 pub use values::{MissingTag, Values};

@@ -21,6 +21,10 @@ fn begin(text: &str) -> (Run, i64) {
     (run, 0)
 }
 
+fn model_secret(text: &str) -> crate::model::Secret {
+    crate::model::Secret::new(text.into())
+}
+
 /// The verdict of a run that fails.
 fn failure(effects: Vec<Effect>) -> RunFailure {
     match effects.into_iter().last() {
@@ -186,6 +190,34 @@ fn a_command_is_not_typed_at_a_question_for_a_secret() {
     assert_eq!(hears(&mut taken, &mut now, &["\r\nchanged\r\n$ "]), ["send \"exit\\n\"", "ran"]);
     let (mut silent, now) = start();
     assert_eq!(told(silent.handle(now + 5_000, Input::Tick)), ["send \"exit\\n\"", "ran"], "a device may be silent");
+}
+
+#[test]
+fn a_command_is_not_typed_at_a_choice_that_came_instead() {
+    let text = "exec \"[#NEW_PASSWORD#]\"\nexpect \"*set\"\nexec \"quit\"\nexpect \"*bye\"\n";
+    for (question, typed) in [("\r\nSave? [Y/N]", false), ("\r\nSave or quit (save/quit)?", true), ("\r\nsw# ", true)] {
+        let (mut run, mut now) = begin(text);
+        run.handle(0, Input::Committed);
+        let said = hears(&mut run, &mut now, &[&format!("\r\nthe password is set{question}")]);
+        assert_eq!(said == ["send \"quit\\n\""], typed, "{question}: {said:?}");
+    }
+}
+
+#[test]
+fn what_was_made_ready_is_not_typed_where_the_question_is_gone() {
+    let text = "exec \"su\"\nexpect \"*code:\"\nexec \"[#TOTP_TOKEN#]\"\nexpect \"*word:\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n";
+    let code = || Input::Code(model_secret("123456"));
+    let (mut gone, mut now) = begin(text);
+    assert_eq!(hears(&mut gone, &mut now, &["su\r\nVerification code: "]), ["code"]);
+    gone.handle(now + 20_000, Input::Output(b"\r\nLogin timed out.\r\n$ "));
+    assert!(told(gone.handle(now + 20_001, code()))[0].contains("nothing is typed"));
+    let (mut there, mut now) = begin(text);
+    hears(&mut there, &mut now, &["su\r\nVerification code: "]);
+    assert_eq!(told(there.handle(now + 20_000, code())), ["send \"123456\\n\""]);
+    assert_eq!(hears(&mut there, &mut now, &["\r\nPassword: "]), ["commit"]);
+    there.handle(now + 1, Input::Output(b"\r\n$ "));
+    let failure = failure(there.handle(now + 2, Input::Committed));
+    assert!(failure.committed && failure.message.contains("nothing is typed"), "{failure:?}");
 }
 
 #[test]

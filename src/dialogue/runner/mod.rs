@@ -119,6 +119,8 @@ pub struct Run {
     prompts: Prompts,
     /// What was sent last.
     sent: Option<Secret>,
+    /// What stood last on the screen when a code was asked for, or the commit point, for what is to be typed there.
+    asked: Option<String>,
     /// All that could be done once the output was quiet is done.
     settled: bool,
     closed: bool,
@@ -154,6 +156,7 @@ impl Run {
             clears: false,
             prompts: Prompts::default(),
             sent: None,
+            asked: None,
             settled: false,
             closed: false,
             last_output: 0,
@@ -276,7 +279,9 @@ impl Run {
             }
             State::AwaitingKnown { deadline } => {
                 let late = self.closed || now >= *deadline || self.prompts.is_empty();
-                if quiet && self.prompts.knows(self.screen.cursor_line()) {
+                let known = self.prompts.knows(self.screen.cursor_line())
+                    || self.before_messages(self.screen.since_sent(), false).is_some();
+                if quiet && known {
                     self.send(now, None, effects);
                     return true;
                 }

@@ -47,14 +47,16 @@ impl Run {
     /// Sends the current line. Where what must not come could still come, or the new password has no answer yet, the answer
     /// to the line before is heard out first. A command is not typed at a question for a secret that came instead.
     pub(super) fn send_next(&mut self, now: i64, effects: &mut Vec<Effect>) {
-        let lines = self.template.clone();
-        let is_plain = lines.lines().get(self.at).and_then(|line| line.command.sent()).is_some_and(is_plain);
+        let template = self.template.clone();
+        let text = template.lines().get(self.at).and_then(|line| line.command.sent());
+        let plain = text.filter(|text| is_plain(text)).map(|text| self.values.fill(text, None));
+        let is_plain = plain.is_some();
         if !self.heard && !self.closed && (!self.guards.is_empty() || self.unanswered && is_plain) {
             self.state = State::Settling { deadline: now + self.read_timeout_ms, ends: false };
         } else if self.clears && !self.at_prompt {
             self.state = State::AwaitingKnown { deadline: now + self.read_timeout_ms };
-        } else if is_plain && known::asks_for_secret(last_line(self.screen.unread())) {
-            self.fail("the device asks for a secret where a command would be typed: nothing is typed", effects);
+        } else if plain.is_some_and(|text| is_no_answer(text.expose(), last_line(self.screen.unread()))) {
+            self.fail("the device asks something else where a command would be typed: nothing is typed", effects);
         } else {
             self.send(now, None, effects);
         }
@@ -74,13 +76,18 @@ impl Run {
             self.fail("the device closed the session", effects);
             return;
         }
+        if self.asked.take().is_some_and(|asked| !self.screen.cursor_line().trim_end().ends_with(&asked)) {
+            self.fail("the device did not wait for what was made ready: nothing is typed", effects);
+            return;
+        }
+        let asked = self.at_prompt.then(|| self.screen.cursor_line().trim().to_owned());
         if let Some(whose) = needs_code(text).filter(|_| code.is_none()) {
-            self.state = State::AwaitingCode;
+            (self.state, self.asked) = (State::AwaitingCode, asked);
             effects.push(Effect::NeedCode(whose));
             return;
         }
         if text.has_tag("NEW_PASSWORD") && !self.committed && !self.proves {
-            self.state = State::AwaitingCommit { code };
+            (self.state, self.asked) = (State::AwaitingCommit { code }, asked);
             effects.push(Effect::CommitPoint);
             return;
         }
@@ -155,6 +162,14 @@ impl Run {
 /// Whether what is typed is no secret, nor holds a value that may be one.
 fn is_plain(text: &Text) -> bool {
     text.tags().all(|tag| PLAIN.contains(&tag))
+}
+
+/// Whether a line that is no secret would be typed at a question that no wait has matched: one for a secret, or a choice
+/// that has no such answer.
+fn is_no_answer(text: &str, last: &str) -> bool {
+    let text = text.trim().to_lowercase();
+    known::asks_for_secret(last)
+        || known::asks_to_choose(last) && text.len() > 3 && !last.to_lowercase().contains(&text)
 }
 
 /// What stands behind the last line end.

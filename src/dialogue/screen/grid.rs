@@ -7,10 +7,8 @@ use std::collections::VecDeque;
 
 use super::LIMIT;
 
-/// Rows of the terminal: many, so that pagers seldom stop.
-pub const ROWS: usize = 200;
-/// Columns of the terminal: wide enough that few lines wrap.
-pub const COLUMNS: usize = 500;
+pub(super) const ROWS: usize = super::TERMINAL_ROWS as usize;
+pub(super) const COLUMNS: usize = super::TERMINAL_COLUMNS as usize;
 
 /// A cell that belongs to the wide character or the tab before it.
 const REST: char = '\0';

@@ -8,7 +8,12 @@ mod tests;
 use vte::Parser;
 
 use control::Terminal;
-pub use grid::{COLUMNS, ROWS};
+use grid::COLUMNS;
+
+/// Rows of the terminal: many, so that pagers seldom stop.
+pub const TERMINAL_ROWS: u16 = 200;
+/// Columns of the terminal: wide enough that few lines wrap.
+pub const TERMINAL_COLUMNS: u16 = 500;
 
 /// More text than this is cut at its front, whatever a device sends.
 pub const LIMIT: usize = 256 * 1024;

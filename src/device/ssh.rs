@@ -23,13 +23,9 @@ use super::words::{Ended, Words};
 use super::{Login, Transport, Watcher};
 use crate::clock::{Clock, Waiting};
 use crate::config::Device;
+use crate::dialogue::{TERMINAL_COLUMNS, TERMINAL_ROWS};
 use crate::model::Secret;
 use crate::vault::HostKeyRow;
-
-/// Columns of the terminal: wide enough that no line wraps.
-const COLUMNS: u32 = 500;
-/// Rows: many, so that pagers seldom stop.
-const ROWS: u32 = 200;
 
 /// The library passes over `SSH_MSG_USERAUTH_PASSWD_CHANGEREQ` (RFC 4252, section 8) and waits on: that a device sent
 /// something and has been quiet for so long tells of it.
@@ -332,7 +328,7 @@ impl Link for SshLink {
         Box::pin(async move {
             let opening = async {
                 let channel = self.handle.channel_open_session().await?;
-                channel.request_pty(false, "vt100", COLUMNS, ROWS, 0, 0, &[]).await?;
+                channel.request_pty(false, "vt100", TERMINAL_COLUMNS.into(), TERMINAL_ROWS.into(), 0, 0, &[]).await?;
                 channel.request_shell(false).await?;
                 Ok::<_, russh::Error>(channel)
             };

@@ -15,6 +15,10 @@ struct Service {
     lies: bool,
     /// It answers a proof with something that means nothing.
     confused: bool,
+    /// It prints this in place of its first prompt.
+    greets: Option<&'static str>,
+    /// It hangs up behind that.
+    full: bool,
     lines: Vec<String>,
 }
 
@@ -24,7 +28,9 @@ const PROMPT: &[u8] = b"dev$ ";
 
 impl Shell for ServiceShell {
     fn start(&mut self) -> Reply {
-        Reply::Print(PROMPT.to_vec())
+        let service = self.0.lock().unwrap();
+        let first = service.greets.map_or(PROMPT, str::as_bytes).to_vec();
+        if service.full { Reply::Close(first) } else { Reply::Print(first) }
     }
 
     fn line(&mut self, line: &str, _state: &mut State) -> Reply {
@@ -114,6 +120,47 @@ fn a_proof_that_meets_something_else_decides_nothing() {
     let (value, exit) = scripted.place.json(&["verify", "dev/svc"]);
     assert_eq!(exit, 0, "{value}");
     assert_eq!(scripted.place.password("dev/svc"), service.lock().unwrap().password);
+    daemon.stop();
+}
+
+#[test]
+fn nothing_is_typed_at_a_question_that_the_template_does_not_expect() {
+    let (scripted, service) = serviced(TEMPLATE);
+    service.lock().unwrap().greets = Some("You must change your password now.\r\nNew password: ");
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let (outcome, detail, exit) = scripted.place.rotate("dev/svc");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("New password:"), "the question is shown: {detail}");
+    assert_eq!(service.lock().unwrap().lines, [""; 0], "clearing up types nothing either");
+    daemon.stop();
+}
+
+#[test]
+fn a_device_without_room_for_a_session_is_told_and_judges_nothing() {
+    let (scripted, service) = serviced(TEMPLATE);
+    service.lock().unwrap().greets = Some("Too many sessions. Try again later.\r\n");
+    service.lock().unwrap().full = true;
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let (outcome, detail, exit) = scripted.place.rotate("dev/svc");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("not let in for now") && detail.contains("Too many sessions"), "{detail}");
+    let (value, exit) = scripted.place.json(&["verify", "dev/svc"]);
+    assert_ne!(exit, 0, "{value}");
+    assert_eq!(scripted.place.state("dev/svc"), "idle", "no password was tried: {value}");
+    daemon.stop();
+}
+
+#[test]
+fn a_question_to_the_terminal_is_answered() {
+    let (scripted, service) = serviced(TEMPLATE);
+    service.lock().unwrap().greets = Some("\x1b[6ndev$ ");
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let (_, detail, _) = scripted.place.rotate("dev/svc");
+    let first = service.lock().unwrap().lines.first().cloned();
+    assert_eq!(first.as_deref(), Some("\x1b[1;1Rprepare"), "{detail}");
     daemon.stop();
 }
 

@@ -176,6 +176,9 @@ impl Run {
         std::mem::swap(&mut self.screen, &mut other.screen);
         std::mem::swap(&mut self.prompts, &mut other.prompts);
         std::mem::swap(&mut self.masker, &mut other.masker);
+        if other.at_prompt {
+            self.prompts.note(self.screen.cursor_line());
+        }
         (self.last_output, self.closed) = (other.last_output, other.closed);
         (self.clears, self.commanded) = (true, true);
     }

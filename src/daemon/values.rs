@@ -48,10 +48,13 @@ impl Stored {
         Ok((stored, of_login))
     }
 
-    /// A masker that knows the passwords among the values and this account's secret fields.
+    /// A masker that knows the passwords among the values, and this account's password and secret fields.
     pub(super) fn masker(&self, values: &Values) -> Masker {
         let fields: Vec<String> = self.fields.iter().map(|(name, _)| name.clone()).collect();
-        values.masker(&fields)
+        let mut masker = values.masker(&fields);
+        let own = self.password.iter().chain(self.fields.iter().map(|(_, value)| value));
+        own.for_each(|secret| masker.add(secret));
+        masker
     }
 }
 
@@ -166,6 +169,7 @@ impl Core {
         if let Some(new) = new {
             values.set("NEW_PASSWORD", new.clone());
         }
+        let masker = stored.masker(&values);
         Login {
             account: account.name.clone(),
             budget: account.policy.lockout(),
@@ -176,6 +180,7 @@ impl Core {
             format: account.device.login_format,
             prompts,
             values,
+            masker,
             prove,
             probe: false,
             leads_on: false,

@@ -14,8 +14,8 @@ use super::wire::{Ask, Link, Methods, Reply};
 use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
 use crate::config::Device;
-use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, PromptError, shown_prompt};
-use crate::model::{Moment, Secret};
+use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, PromptError};
+use crate::model::{Masker, Moment, Secret};
 use crate::template::Text;
 use crate::totp::Seed;
 use crate::vault::Ledger;
@@ -46,6 +46,8 @@ struct Exchange<'a, W: Watcher> {
     on: &'a Transport,
     clock: &'a Clock,
     watcher: &'a W,
+    /// Knows every secret of this login, its codes too.
+    masker: Masker,
     /// Held until the login has its code.
     turn: Option<Turn>,
     /// Taken before the first secret leaves.
@@ -123,6 +125,7 @@ pub(super) async fn log_in<W: Watcher>(
         on,
         clock,
         watcher,
+        masker: masker_of(login),
         turn,
         risk: None,
         password_sent: false,
@@ -180,7 +183,19 @@ pub(super) async fn log_in<W: Watcher>(
     })
 }
 
+/// A masker that knows every secret with which a login may answer.
+fn masker_of(login: &Login) -> Masker {
+    let mut masker = login.masker.clone();
+    [&login.password, &login.new_password].into_iter().flatten().for_each(|secret| masker.add(secret));
+    masker
+}
+
 impl<W: Watcher> Exchange<'_, W> {
+    /// What the device says, as it may be shown: `most` characters of it at the most, masked before it is cut.
+    fn shown(&self, text: &str, most: usize) -> String {
+        self.masker.shown(text, most)
+    }
+
     async fn run(&mut self) -> Result<(), DeviceError> {
         let mut open = match self.ask(Ask::None).await? {
             Reply::In => return Ok(()),
@@ -230,7 +245,7 @@ impl<W: Watcher> Exchange<'_, W> {
     /// A new password is demanded of a login that has none to give. Only of one whose password the device had does that tell
     /// that it was right.
     fn new_demanded(&self, prompt: &str) -> DeviceError {
-        let unknown = || PromptError::Unknown(shown_prompt(prompt, 200));
+        let unknown = || PromptError::Unknown(self.shown(prompt, 200));
         if self.password_taken { PromptError::NewDemanded } else { unknown() }.into()
     }
 
@@ -262,8 +277,10 @@ impl<W: Watcher> Exchange<'_, W> {
                 self.password_taken = self.password_sent;
                 Ok(reply)
             }
-            Some(Err(why)) if secret => Err(DeviceError::HungUp { account: self.login.account.to_string(), why }),
-            Some(Err(why)) => Err(self.broken(&why)),
+            Some(Err(why)) if secret => {
+                Err(DeviceError::HungUp { account: self.login.account.to_string(), why: self.shown(&why, 300) })
+            }
+            Some(Err(why)) => Err(self.broken(&self.shown(&why, 300))),
             None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
         }
     }
@@ -305,6 +322,8 @@ impl<W: Watcher> Exchange<'_, W> {
         let seed = self.seed()?;
         let waiting = |what: WaitsFor| self.watcher.step(what.to_string());
         let issued = self.on.codes.issue(seed, &self.aim, None, waiting).await?;
+        self.watcher.leaves(&issued.code);
+        self.masker.add(&issued.code);
         // Whoever waits for this one's turn to end may begin.
         self.turn = None;
         self.sent = Some(issued.sent);
@@ -373,6 +392,7 @@ impl<W: Watcher> Exchange<'_, W> {
                 let answer = dialogue.answer(prompt, &context).map_err(|error| match error {
                     PromptError::AskedAgain => self.asked_again(),
                     PromptError::NewDemanded => self.new_demanded(prompt),
+                    PromptError::Unknown(_) => PromptError::Unknown(self.shown(prompt, 200)).into(),
                     error => error.into(),
                 })?;
                 answers.push(self.answer(prompt, answer).await?);
@@ -408,7 +428,7 @@ impl<W: Watcher> Exchange<'_, W> {
             Answer::Empty => (Secret::new(String::new()), "an empty line"),
             Answer::Template(index) => (self.templates_answer(prompt, index).await?, "what the template says"),
         };
-        self.watcher.step(format!("login: answered «{}» with {what}", shown_prompt(prompt, 80)));
+        self.watcher.step(format!("login: answered «{}» with {what}", self.shown(prompt, 80)));
         Ok(secret)
     }
 
@@ -424,7 +444,7 @@ impl<W: Watcher> Exchange<'_, W> {
             self.seed()?;
         }
         if let Some(missing) = self.login.values.missing(&text) {
-            let why = format!("the template's login-prompt answers «{}», and {missing}", shown_prompt(prompt, 80));
+            let why = format!("the template's login-prompt answers «{}», and {missing}", self.shown(prompt, 80));
             return Err(DeviceError::Incapable { account: self.login.account.to_string(), why });
         }
         let is_secret = asks_for_code || text.tags().any(|tag| tag.ends_with("PASSWORD"));

@@ -142,6 +142,7 @@ impl Place {
             format: LoginFormat::Separate,
             prompts: Vec::new(),
             values: Values::default(),
+            masker: Masker::default(),
             prove: false,
             probe: false,
             leads_on: false,

@@ -18,7 +18,7 @@ mod words;
 use crate::dialogue::{LoginFormat, Values};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, Masker, Secret};
 use crate::policy::{Breaker, Limit};
 use crate::template::Text;
 use crate::totp::Seed;
@@ -62,6 +62,9 @@ pub trait Watcher: Send + Sync {
     /// Something happened, in words without a secret.
     fn step(&self, text: String);
 
+    /// A secret that the device may show again is about to leave: from now on it is masked in whatever is told.
+    fn leaves(&self, _secret: &Secret) {}
+
     /// The new password is about to be sent. Returns once that is durable.
     ///
     /// # Errors
@@ -90,6 +93,8 @@ pub struct Login {
     pub prompts: Vec<(Text, Text)>,
     /// Values for the tags in them.
     pub values: Values,
+    /// Knows every secret that the account has, for what the device says.
+    pub masker: Masker,
     /// Whether the login must have asked for the password, since it is to prove it.
     pub prove: bool,
     /// Whether codes of another time step are tried, since the device's clock may be off. A login that proves nothing does

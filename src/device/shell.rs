@@ -208,9 +208,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// More than this in answer to one line ends a conversation, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
 
-/// Puts the answer so far on record, masked line by line, and returns it.
+/// Puts the answer so far on record, masked, and returns it.
 fn tell(said: &std::sync::Mutex<Vec<Said>>, answer: &str, masker: &Masker, at_ms: i64) -> String {
-    let text = answer.split('\n').map(|line| masker.mask(line)).collect::<Vec<_>>().join("\n");
+    let text = masker.lines(answer);
     let mut said = said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match said.last_mut() {
         Some(Said::Printed { text: known, .. }) => known.clone_from(&text),
@@ -331,5 +331,7 @@ async fn code<W: Watcher>(whose: Whose, session: &Session, context: &RunContext<
     };
     let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
     let waiting = |what: WaitsFor| context.watcher.step(what.to_string());
-    Ok(context.on.codes.issue(seed, &aim(session), None, waiting).await?)
+    let issued = context.on.codes.issue(seed, &aim(session), None, waiting).await?;
+    context.watcher.leaves(&issued.code);
+    Ok(issued)
 }

@@ -3,15 +3,18 @@
 //! Nothing here does I/O or asks a clock, and nothing here uses another module of rotord.
 
 mod diagnostic;
+mod grams;
+mod masker;
 mod moment;
 mod names;
 mod outcome;
 mod secret;
 
 pub use diagnostic::{Problem, Severity, nearest, numbered_lines};
+pub use masker::Masker;
 pub use moment::{BootId, Moment, rfc3339};
 pub use names::{
     AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, percent_encode, shown_account,
 };
 pub use outcome::{AccountState, Actor, Outcome, Step, Trigger};
-pub use secret::{Candidate, Masker, Secret};
+pub use secret::{Candidate, Secret};

@@ -1,13 +1,11 @@
 //! Texts that must never be shown: wiped when dropped, and without a way to print them by accident.
+//! What replaces them in other texts is in `masker`.
 
 use std::fmt;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
-
-/// What stands in a record where a secret stood.
-const MASK: &str = "********";
 
 /// A password, a code, a key, or a secret field. Neither `Debug` nor `Display` shows it. Its clones share one text in
 /// memory, which is wiped with the last of them.
@@ -70,67 +68,6 @@ impl Candidate {
     }
 }
 
-/// Replaces known secrets in a text before it is recorded, and drops what could steer a terminal.
-#[derive(Debug, Default, Clone)]
-pub struct Masker {
-    /// Each with a byte of it that few texts have: most need not be searched for it.
-    secrets: Vec<(Secret, u8)>,
-}
-
-impl Masker {
-    /// Adds a secret to look for. Texts under four bytes are left out: they would mask half of any dialogue.
-    pub fn add(&mut self, secret: &Secret) {
-        let text = secret.expose();
-        if text.len() >= 4 && !self.secrets.iter().any(|(known, _)| known.expose() == text) {
-            let place = self.secrets.partition_point(|(known, _)| known.expose().len() >= text.len());
-            let rare = text.bytes().max_by_key(|byte| rarity(*byte)).unwrap_or_default();
-            self.secrets.insert(place, (secret.clone(), rare));
-        }
-    }
-
-    /// The text with every known secret replaced and control characters escaped.
-    #[must_use]
-    pub fn mask(&self, text: impl Into<String>) -> String {
-        let mut masked = text.into();
-        for (secret, rare) in &self.secrets {
-            if masked.as_bytes().contains(rare) && masked.contains(secret.expose()) {
-                let replaced = masked.replace(secret.expose(), MASK);
-                masked.zeroize();
-                masked = replaced;
-            }
-        }
-        // Nearly every text is plain, and that is seen quickly: without a way out of the loop, many bytes at a time.
-        let is_plain = masked.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
-        if is_plain || !masked.contains(steers) {
-            return masked;
-        }
-        let mut shown = String::with_capacity(masked.len() + 16);
-        for c in masked.chars() {
-            if steers(c) {
-                shown.extend(c.escape_default());
-            } else {
-                shown.push(c);
-            }
-        }
-        shown
-    }
-}
-
-/// How seldom a byte stands in what is said of an attempt, by its class.
-fn rarity(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'z' | b' ' | b'#' | b'[' | b']' | b'"' | b'_' => 0,
-        b'0'..=b'9' | b'.' | b',' | b':' | b'/' | b'-' => 1,
-        b'A'..=b'Z' => 2,
-        _ => 3,
-    }
-}
-
-/// Whether a character could steer a terminal or a log's reader: control characters and direction overrides.
-fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,26 +76,5 @@ mod tests {
     fn a_secret_does_not_show_itself() {
         let secret = Candidate::new(Secret::new("hunter2hunter2".into()));
         assert!(!format!("{secret:?}").contains("hunter2"));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_mask_leaves_no_secret_in_a_text(
-            secrets in proptest::collection::vec("[a-d]{4,6}", 1..4),
-            text in "[a-e]{0,40}",
-        ) {
-            let mut masker = Masker::default();
-            secrets.iter().for_each(|secret| masker.add(&Secret::new(secret.clone())));
-            let masked = masker.mask(text);
-            proptest::prop_assert!(!secrets.iter().any(|secret| masked.contains(secret)), "{}", masked);
-        }
-    }
-
-    #[test]
-    fn a_mask_replaces_the_longer_secret_first_and_escapes_controls() {
-        let mut masker = Masker::default();
-        masker.add(&Secret::new("abcd".into()));
-        masker.add(&Secret::new("abcdef".into()));
-        assert_eq!(masker.mask("x abcdef\u{1b}[2J abcd"), "x ********\\u{1b}[2J ********");
     }
 }

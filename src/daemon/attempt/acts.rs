@@ -201,8 +201,9 @@ impl Attempt {
         let mut hops = self.core.jumps(&self.config, device, login.account.user()).await?;
         hops.push(Hop { device: device.clone(), host_keys, login });
         let mut masker = lock(&self.masker);
-        for password in hops.iter().flat_map(|hop| [&hop.login.password, &hop.login.new_password]).flatten() {
-            masker.add(password);
+        for login in hops.iter().map(|hop| &hop.login) {
+            masker.add_all(&login.masker);
+            [&login.password, &login.new_password].into_iter().flatten().for_each(|password| masker.add(password));
         }
         drop(masker);
         Ok(hops)
@@ -295,7 +296,7 @@ impl Attempt {
 
     pub(super) async fn carry_template(&self) -> Result<Verdict, DeviceError> {
         let (values, stored, login_stored) = self.values().await?;
-        let masker = stored.masker(&values);
+        let masker = self.masker_of(&values, &stored, &login_stored);
         let session = self.session.lock().await;
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));
@@ -335,7 +336,7 @@ impl Attempt {
             values.set("NEW_PASSWORD", password.clone());
             values.set("CURRENT_PASSWORD", password);
         }
-        let masker = stored.masker(&values);
+        let masker = self.masker_of(&values, &stored, &login_stored);
         let run = Run::new(verify.clone(), values, masker).proving();
         run_template(session, run, self.run_context(&stored, &login_stored, None)).await
     }
@@ -501,7 +502,7 @@ impl Attempt {
         if !error.is_host_key() {
             return;
         }
-        let draft = self.draft("host_key.mismatch").detail(error.to_string());
+        let draft = self.draft("host_key.mismatch").detail(self.masked(error.to_string()));
         if let Err(error) = self.core.audit(draft).await {
             tracing::error!(account = %self.account.name, %error, "a host key mismatch is not on record");
         }

@@ -170,7 +170,7 @@ const LATEST_TURN_MS: i64 = 3_900_000;
 
 impl Watcher for Attempt {
     fn step(&self, text: String) {
-        let text = lock(&self.masker).mask(text);
+        let text = self.masked(text);
         let step = Step { at: self.core.clock.now().wall_ms, text };
         tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
         if self.core.progress.receiver_count() > 0 {
@@ -178,6 +178,10 @@ impl Watcher for Attempt {
             drop(self.core.progress.send(progress));
         }
         lock(&self.steps).push(step);
+    }
+
+    fn leaves(&self, secret: &Secret) {
+        lock(&self.masker).add(secret);
     }
 
     async fn commit_point(&self) -> Result<(), DeviceError> {
@@ -340,7 +344,7 @@ impl Attempt {
     }
 
     fn say(&self, detail: impl Into<String>) {
-        let detail = lock(&self.masker).mask(detail);
+        let detail = self.masked(detail);
         self.step(detail.clone());
         *lock(&self.detail) = detail;
     }
@@ -363,6 +367,19 @@ impl Attempt {
     fn unclean(&self) -> Option<String> {
         let flaws = lock(&self.flaws);
         (!flaws.is_empty()).then(|| format!("changed and proved; {}", flaws.join("; ")))
+    }
+
+    /// A text without any secret of this attempt, as it may go on record.
+    pub(super) fn masked(&self, text: impl Into<String>) -> String {
+        lock(&self.masker).mask(text)
+    }
+
+    /// A masker of all that this attempt may send and has sent. The attempt's own knows the same from now on.
+    fn masker_of(&self, values: &Values, stored: &Stored, login: &Stored) -> Masker {
+        let mut all = lock(&self.masker);
+        all.add_all(&stored.masker(values));
+        all.add_all(&login.masker(&Values::default()));
+        all.clone()
     }
 
     fn set_candidate(&self, candidate: Option<Candidate>) {

@@ -182,7 +182,7 @@ impl Attempt {
     /// The person's part in place of a template's.
     pub(super) async fn carry_person(&self, person: &mut Person) -> Result<Verdict, DeviceError> {
         let (values, stored, login_stored) = self.values().await?;
-        let masker = stored.masker(&values);
+        let masker = self.masker_of(&values, &stored, &login_stored);
         let session = self.session.lock().await;
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));

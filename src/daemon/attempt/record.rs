@@ -116,6 +116,7 @@ impl Attempt {
         if keep {
             return self.end(Outcome::Refused, why, "rotation.refused").await;
         }
+        let why = self.masked(why);
         // Whoever works on the account owns its row; the refusal is on record in the audit log alone.
         let draft = Draft { outcome: Some(Outcome::Refused), ..self.draft("rotation.refused").detail(why.clone()) };
         if let Err(error) = self.core.audit(draft).await {
@@ -126,7 +127,8 @@ impl Attempt {
 
     /// Ends an attempt that never began.
     pub(super) async fn end(&self, outcome: Outcome, detail: String, event: &'static str) -> RotationResult {
-        *lock(&self.detail) = detail.clone();
+        let detail = self.masked(detail);
+        lock(&self.detail).clone_from(&detail);
         self.close(outcome, detail, Some(event)).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::core::Core;
 use super::super::limits::Work;
-use super::{Attempt, Request, RotationResult, lock, unknown_account};
+use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::dialogue::Verdict;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
 use crate::rotation::Phase;
@@ -79,15 +79,15 @@ impl Attempt {
             Ok(session) => *self.session.lock().await = Some(session),
             Err(error) => {
                 self.note_impostor(&error).await;
-                return Err(error.to_string());
+                return Err(self.masked(error.to_string()));
             }
         }
         let verdict = self.carry_template().await;
         self.hang_up().await;
         match verdict {
             Ok(Verdict::Ran { .. }) => Ok(()),
-            Ok(Verdict::Failed(failure)) => Err(lock(&self.masker).mask(&failure.message)),
-            Err(error) => Err(error.to_string()),
+            Ok(Verdict::Failed(failure)) => Err(self.masked(failure.message)),
+            Err(error) => Err(self.masked(error.to_string())),
         }
     }
 }

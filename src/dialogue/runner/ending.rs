@@ -54,11 +54,7 @@ impl Run {
 
     /// The last three lines seen, masked, on one line.
     pub(super) fn last_lines(&self) -> String {
-        let lines: Vec<&str> = self.screen.all().lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
-        let masked = self.masker.mask(&tail);
-        let skip = masked.chars().count().saturating_sub(300);
-        let short: String = masked.chars().skip(skip).collect();
+        let short = self.masker.shown_end(self.screen.all(), 3, 300);
         if short.is_empty() { "nothing".into() } else { format!("«{short}»") }
     }
 }

@@ -274,11 +274,11 @@ impl Run {
                     self.send(now, None, effects);
                     return true;
                 }
-                let message = format!("the prompt \"{}\" did not come", self.masker.mask(prompt));
+                let message = late.then(|| format!("the prompt \"{prompt}\" did not come"));
                 if self.answer(now, effects) {
                     return true;
                 }
-                if late { self.fail(&message, effects) } else { false }
+                message.is_some_and(|message| self.fail(&message, effects))
             }
             State::AwaitingKnown { deadline } => {
                 let late = self.closed || now >= *deadline || self.prompts.is_empty();

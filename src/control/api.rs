@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
+use super::json::Json;
 use super::types::{
     AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody, ExplainBody,
     HistoryBody, NextBody, RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody,

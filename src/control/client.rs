@@ -106,7 +106,7 @@ impl Client {
     async fn read<T: DeserializeOwned>(response: hyper::Response<hyper::body::Incoming>) -> Result<T, ClientError> {
         let bytes =
             response.into_body().collect().await.map_err(|error| ClientError::Broken(error.to_string()))?.to_bytes();
-        serde_json::from_slice(&bytes).map_err(|error| ClientError::Broken(error.to_string()))
+        super::json::parse(&bytes).map_err(ClientError::Broken)
     }
 
     /// Asks for something.

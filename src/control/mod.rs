@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod client;
+mod json;
 mod pieces;
 mod secrets;
 mod server;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +9,7 @@ use russh::keys::PrivateKey;
 
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
+use super::json::Json;
 use super::pieces::{Pieces, Pour};
 use super::types::{
     BackupBody, DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText,

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
+use super::json::Json;
 use super::pieces::Pieces;
 use super::types::{
     AckBody, DoneBody, ErrorBody, HostKeyBody, ProgressBody, RecordBody, RehearseBody, ResolveBody, ResultBody,

@@ -149,7 +149,9 @@ impl Core {
         let device =
             config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;
         let jumps = self.jumps(&config, device, "").await.map_err(|error| error.to_string())?;
-        fetch_host_key(device, &jumps, &self.transport, &Silent).await.map_err(|error| error.to_string())
+        let mut masker = Masker::default();
+        jumps.iter().for_each(|hop| masker.add_all(&hop.login.masker));
+        fetch_host_key(device, &jumps, &self.transport, &Silent).await.map_err(|error| masker.mask(error.to_string()))
     }
 
     /// The login of an account, with what is stored of it.
@@ -169,7 +171,8 @@ impl Core {
         if let Some(new) = new {
             values.set("NEW_PASSWORD", new.clone());
         }
-        let masker = stored.masker(&values);
+        let mut masker = stored.masker(&values);
+        [account.name.user(), account.device.name.as_str()].into_iter().for_each(|name| masker.leave(name));
         Login {
             account: account.name.clone(),
             budget: account.policy.lockout(),
@@ -230,7 +233,7 @@ pub(super) fn base_values(account: &Account, login: &Account, stored: &Stored, l
         set("DOMAIN".into(), domain);
     }
     for (tag, value) in &stored.fields {
-        values.set(tag.clone(), value.clone());
+        values.set_secret(tag.clone(), value.clone());
     }
     if let Some(password) = &stored.password {
         values.set("CURRENT_PASSWORD", password.clone());

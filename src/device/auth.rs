@@ -201,7 +201,7 @@ impl<W: Watcher> Exchange<'_, W> {
             Reply::In => return Ok(()),
             Reply::Failure { methods, .. } => methods,
             Reply::Prompts { .. } => return Err(self.broken("it asked before it was asked")),
-            Reply::Unread(why) => return Err(self.unread(why)),
+            Reply::Unread(why) => return Err(self.unread(&why)),
         };
         // A key that suffices alone proves no password.
         let asks = open.interactive || open.password;
@@ -293,12 +293,12 @@ impl<W: Watcher> Exchange<'_, W> {
             Reply::Failure { methods, .. } if key => Ok(Progress::KeyRefused(methods)),
             Reply::Failure { .. } => Err(self.refused("password or code")),
             Reply::Prompts { .. } => Err(self.broken("it asked where it should have judged")),
-            Reply::Unread(why) => Err(self.unread(why)),
+            Reply::Unread(why) => Err(self.unread(&why)),
         }
     }
 
-    fn unread(&self, why: String) -> DeviceError {
-        DeviceError::Incapable { account: self.login.account.to_string(), why }
+    fn unread(&self, why: &str) -> DeviceError {
+        DeviceError::Incapable { account: self.login.account.to_string(), why: self.shown(why, 600) }
     }
 
     fn need_password(&self) -> Result<Secret, DeviceError> {

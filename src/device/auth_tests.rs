@@ -350,3 +350,73 @@ async fn what_a_template_answers_must_have_a_value_and_only_the_password_itself_
     let (end, _) = ends(&place, said()).await;
     assert!(end.is_ok(), "{end:?}");
 }
+
+/// Keeps what it is told, and the secrets that leave.
+#[derive(Default)]
+struct Hears(Mutex<(Vec<String>, Vec<Secret>)>);
+
+impl Watcher for Hears {
+    fn step(&self, text: String) {
+        self.0.lock().unwrap().0.push(text);
+    }
+
+    fn leaves(&self, secret: &Secret) {
+        self.0.lock().unwrap().1.push(secret.clone());
+    }
+
+    async fn commit_point(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// A device whose second prompt says this of the password that it was given, and whose third of the code.
+fn repeats(say: impl Fn(&str) -> String + Send + Sync + 'static) -> impl Link {
+    let mut rounds = 0;
+    Fake(move |ask| -> Waiting<'static, _> {
+        rounds += 1;
+        let given = match &ask {
+            Ask::Answers(answers) => answers.first().map_or("", Secret::expose).to_owned(),
+            _ => String::new(),
+        };
+        let reply = match rounds {
+            1 => refused(Methods { interactive: true, ..Methods::default() }),
+            2 => asks("Password: "),
+            3 => asks(&format!("{} Verification code: ", say(&given))),
+            _ => asks(&format!("{} which colour? ", say(&given))),
+        };
+        Box::pin(async move { Ok(reply) })
+    })
+}
+
+#[tokio::test]
+async fn a_prompt_that_repeats_a_secret_in_pieces_is_quoted_without_it() {
+    let mut place = Place::new();
+    let password = "Corr3ct-Horse-Battery-Staple";
+    place.login.password = Some(Secret::new(password.into()));
+    let ways: [fn(&str) -> String; 6] = [
+        |given| given.to_owned(),
+        |given| format!("{}{given}", "x".repeat(81 - given.len())),
+        |given| format!("{}{given}", "y".repeat(201 - given.len())),
+        |given| given.chars().map(|c| format!("{c}\r")).collect(),
+        |given| format!("{} {}", &given[..3], &given[3..]),
+        |given| format!("{}\u{8}\u{8}{}", &given[..5], &given[3..]).to_uppercase(),
+    ];
+    for way in ways {
+        let (mut link, hears) = (repeats(way), Hears::default());
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &hears).await;
+        place.time.0.fetch_add(7_200_000, Ordering::SeqCst);
+        let (mut told, secrets) = hears.0.into_inner().unwrap();
+        assert_eq!(secrets.len(), 1, "the watcher knows the code: {told:?}");
+        told.push(end.map(|_| ()).unwrap_err().to_string());
+        assert!(told.len() >= 2 && told.iter().any(|text| text.contains("nothing answers it")), "{told:?}");
+        for secret in [password, secrets[0].expose()] {
+            for text in &told {
+                let (text, joined) = (text.to_lowercase(), text.to_lowercase().replace(' ', ""));
+                for at in 0..=secret.len() - 6 {
+                    let piece = secret[at..at + 6].to_lowercase();
+                    assert!(!text.contains(&piece) && !joined.contains(&piece), "{text}");
+                }
+            }
+        }
+    }
+}

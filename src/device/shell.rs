@@ -15,7 +15,7 @@ use crate::dialogue::{Effect, Input, Refused, Run, Screen, Values, Verdict, Whos
 use crate::model::{AccountName, Masker, Secret};
 use crate::policy::Limit;
 use crate::recording::Said;
-use crate::template::tagged_text;
+use crate::template::{Piece, Text, tagged_text};
 use crate::totp::Seed;
 
 /// The bound on opening the shell and on each write.
@@ -220,6 +220,30 @@ fn tell(said: &std::sync::Mutex<Vec<Said>>, answer: &str, masker: &Masker, at_ms
     text
 }
 
+/// What is new of an answer that a person sees as it grows. What was shown of it and is masked by now cannot be taken back.
+fn news<'a>(shown: &str, text: &'a str) -> &'a str {
+    let same = shown.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
+    let same = (0..=same).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[same..]
+}
+
+/// The tag that stands in records for a secret that a person typed and the vault does not have.
+const TYPED_SECRET: &str = "SECRET";
+
+/// Whether a device asks for something that it does not show.
+fn asks_for_secret(answer: &str) -> bool {
+    const WORDINGS: [&str; 9] =
+        ["passw", "passphrase", "passcode", "secret", "kennwort", "mot de passe", "contrase", "senha", "wachtwoord"];
+    let question = answer.rsplit('\n').next().unwrap_or_default().trim_end().to_lowercase();
+    question.ends_with([':', '?', '>']) && WORDINGS.iter().any(|wording| question.contains(wording))
+}
+
+/// What stands in records for a line that a person typed.
+fn recorded(text: &Text, line: &str, answer: &str) -> Text {
+    let is_secret = text.tags().next().is_none() && !line.trim().is_empty() && asks_for_secret(answer);
+    if is_secret { Text { pieces: vec![Piece::Tag(TYPED_SECRET.into(), None)] } } else { text.clone() }
+}
+
 /// Opens a shell for a person. What is sent and printed is gathered in `said`. The commit point is where the person
 /// first sends the new password, and is made durable before, as in any run.
 ///
@@ -238,7 +262,7 @@ pub async fn converse<W: Watcher>(
     let start = clock.now().since_boot_ms;
     let mut screen = Screen::default();
     // What came since the last line was sent. A secret may come back in pieces, so it is masked as a whole.
-    let (mut answer, mut shown) = (String::new(), 0);
+    let (mut answer, mut shown) = (String::new(), String::new());
     let mut pending = false;
     let mut committed = false;
     let mut risk: Option<Risk> = None;
@@ -248,7 +272,7 @@ pub async fn converse<W: Watcher>(
             output = shell.output() => {
                 let Some(bytes) = output else {
                     let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
-                    drop(person.shown.send(text.get(shown..).unwrap_or_default().to_owned()));
+                    drop(person.shown.send(news(&shown, &text).to_owned()));
                     return Ok(Verdict::Ran { committed });
                 };
                 screen.feed(&bytes);
@@ -266,8 +290,8 @@ pub async fn converse<W: Watcher>(
             () = clock.sleep(SETTLE), if pending => {
                 pending = false;
                 let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
-                let more = text.get(shown..).unwrap_or_default().to_owned();
-                shown = text.len();
+                let more = news(&shown, &text).to_owned();
+                shown = text;
                 if !more.is_empty() && person.shown.send(more).is_err() {
                     return Ok(Verdict::Ran { committed });
                 }
@@ -305,10 +329,16 @@ pub async fn converse<W: Watcher>(
                     committed = true;
                 }
                 let filled = Secret::new(format!("{}\n", values.fill(&text, one_time.as_ref()).expose()));
-                context.watcher.step(format!("sent \"{text}\""));
+                let record = recorded(&text, &line, &answer);
+                if record != text {
+                    let typed = Secret::new(line);
+                    context.watcher.leaves(&typed);
+                    masker.add(&typed);
+                }
+                context.watcher.step(format!("sent \"{record}\""));
                 tell(said, &answer, &masker, clock.now().since_boot_ms - start);
-                said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Said::Sent(text));
-                (answer, shown, pending) = (String::new(), 0, false);
+                said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Said::Sent(record));
+                (answer, shown, pending) = (String::new(), String::new(), false);
                 let _ = clock.within(STEP_TIME, shell.send(filled)).await;
             }
             () = clock.sleep(PATIENCE), if !pending => {
@@ -334,4 +364,30 @@ async fn code<W: Watcher>(whose: Whose, session: &Session, context: &RunContext<
     let issued = context.on.codes.issue(seed, &aim(session), None, waiting).await?;
     context.watcher.leaves(&issued.code);
     Ok(issued)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_what_is_new_and_no_more_of_a_secret_than_was_shown() {
+        assert_eq!(news("", "login"), "login");
+        assert_eq!(news("login", "login: "), ": ");
+        assert_eq!(news("set q8Zk-", "set ******** ok"), "******** ok");
+        assert_eq!(news("grün", "grüßt"), "ßt");
+        assert_eq!(news("longer than", "long"), "");
+    }
+
+    #[test]
+    fn what_a_person_types_where_a_secret_is_asked_for_is_not_recorded() {
+        let typed = |line: &str, answer: &str| {
+            recorded(&tagged_text(line).unwrap_or_else(|why| panic!("{why}")), line, answer).to_string()
+        };
+        assert_eq!(typed("En4ble-Needle", "r1>enable\nPassword: "), "[#SECRET#]");
+        assert_eq!(typed("En4ble-Needle", "Kennwort:"), "[#SECRET#]");
+        assert_eq!(typed("[#NEW_PASSWORD#]", "New password: "), "[#NEW_PASSWORD#]");
+        assert_eq!(typed("show version", "password set\nr1# "), "show version");
+        assert_eq!(typed("y", "Change the password now [y/n]"), "y");
+    }
 }

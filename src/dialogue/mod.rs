@@ -7,6 +7,8 @@ mod echo;
 mod events;
 mod known;
 mod login;
+#[cfg(test)]
+mod masking_tests;
 mod pattern;
 mod prompts;
 mod refusal;

@@ -1,7 +1,7 @@
 //! The values of a template's tags for one run.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
 
@@ -27,6 +27,8 @@ const CODES: &[&str] = &["TOTP_TOKEN", "AUTH_TOTP_TOKEN"];
 #[derive(Debug, Clone, Default)]
 pub struct Values {
     values: BTreeMap<Cow<'static, str>, Secret>,
+    /// Tags with a secret value, besides those of passwords.
+    secret: BTreeSet<Cow<'static, str>>,
     codes: Vec<&'static str>,
 }
 
@@ -34,6 +36,17 @@ impl Values {
     /// Sets a tag.
     pub fn set(&mut self, tag: impl Into<Cow<'static, str>>, value: Secret) {
         self.values.insert(tag.into(), value);
+    }
+
+    /// Sets a tag whose value is a secret; that of a password always is.
+    pub fn set_secret(&mut self, tag: impl Into<Cow<'static, str>>, value: Secret) {
+        let tag = tag.into();
+        self.secret.insert(tag.clone());
+        self.set(tag, value);
+    }
+
+    fn is_secret(&self, tag: &str) -> bool {
+        tag.contains("PASSWORD") || self.secret.contains(tag)
     }
 
     /// Says that codes can be made for `TOTP_TOKEN` or `AUTH_TOTP_TOKEN`.
@@ -80,10 +93,10 @@ impl Values {
         self.values.get(tag)
     }
 
-    /// A text that a person typed, with the passwords that stand in it turned to their tags.
+    /// A text that a person typed, with the secrets that stand in it turned to their tags.
     #[must_use]
     pub fn unfill(&self, text: &str) -> String {
-        let secrets = self.values.iter().filter(|(tag, value)| tag.contains("PASSWORD") && value.expose().len() >= 4);
+        let secrets = self.values.iter().filter(|(tag, value)| self.is_secret(tag) && value.expose().len() >= 4);
         let mut text = text.to_owned();
         let mut by_length: Vec<_> = secrets.collect();
         // Where two tags have the same value, the account's own password is meant.
@@ -130,17 +143,20 @@ impl Values {
         filled
     }
 
-    /// A masker that knows every password among the values and every value marked secret.
+    /// A masker that knows every password among the values and every value that is a secret, also as filters send them. What is
+    /// no secret may be shown, even where a password has it in it.
     #[must_use]
     pub fn masker(&self, secret_fields: &[String]) -> Masker {
         let mut masker = Masker::default();
         for (tag, value) in &self.values {
-            if tag.contains("PASSWORD") || secret_fields.iter().any(|field| field == tag) {
-                masker.add(value);
-                // As a filter sends it, it may come back in an echo.
-                for filter in Filter::ALL.into_iter().filter(|filter| filter.changes(value.expose())) {
-                    masker.add(&Secret::new(filter.escape(value.expose())));
-                }
+            if !self.is_secret(tag) && !secret_fields.iter().any(|field| field == tag) {
+                masker.leave(value.expose());
+                continue;
+            }
+            masker.add(value);
+            // As a filter sends it, it may come back in an echo.
+            for filter in Filter::ALL.into_iter().filter(|filter| filter.changes(value.expose())) {
+                masker.add_quoted(&Secret::new(filter.escape(value.expose())));
             }
         }
         masker

@@ -90,7 +90,8 @@ impl Grams {
         self.slots.get(self.slot(key)).is_some_and(|known| *known == key)
     }
 
-    /// Whether any gram stands in a text. Where none does, no piece of a secret does.
+    /// Whether a gram may stand in a text. Where it says no, no piece of a secret does: that would have three grams in a row, and
+    /// every other one is looked up.
     pub(super) fn touch(&self, text: &str) -> bool {
         if self.used == 0 {
             return false;
@@ -98,11 +99,15 @@ impl Grams {
         let (mut all, mut plain) = (Roll::default(), Roll::default());
         let mut hit = false;
         read(text, |c| {
-            let whole = all.push(c.code);
-            let letters = if c.plain { plain.push(c.code).filter(|key| whole != Some(*key)) } else { None };
-            hit |= whole.is_some_and(|key| self.has(key)) || letters.is_some_and(|key| self.has(key));
+            let looked_up = all.push(c.code).filter(|_| all.seen % 2 == 0);
+            hit |= looked_up.is_some_and(|key| self.has(key));
+            if c.plain {
+                // Where letters and digits alone came last, both readings are the same.
+                let other = plain.push(c.code).filter(|key| plain.seen % 2 == 0 && looked_up != Some(*key));
+                hit |= other.is_some_and(|key| self.has(key));
+            }
         });
-        hit || text.bytes().any(|byte| matches!(byte, 0x08 | 0x1b))
+        hit || [0x08, 0x1b].iter().any(|byte| text.as_bytes().contains(byte))
     }
 
     /// Whether all grams of a text are among these.

@@ -40,6 +40,10 @@ pub struct Masker {
     secrets: Vec<Known>,
     /// Made when the first text is masked: most maskers never see one.
     grams: OnceLock<Grams>,
+    /// Names that are no secrets.
+    public: Vec<Box<str>>,
+    /// [`COMMON`] and these, made when the first piece is met.
+    common: OnceLock<Grams>,
 }
 
 #[derive(Clone)]
@@ -49,27 +53,47 @@ struct Known {
     rare: u8,
     /// It is looked for as a whole only.
     is_short: bool,
+    /// It is a secret as a template quotes it, and is quoted no further.
+    is_quoted: bool,
 }
 
 impl Masker {
     /// Adds a secret to look for. Texts under four bytes are left out: they would mask half of any dialogue.
     pub fn add(&mut self, secret: &Secret) {
+        self.take(secret, false);
+    }
+
+    /// Adds a secret as it stands in quotes, for instance in those of a shell.
+    pub fn add_quoted(&mut self, secret: &Secret) {
+        self.take(secret, true);
+    }
+
+    fn take(&mut self, secret: &Secret, is_quoted: bool) {
         let text = secret.expose();
         if text.len() < LEAST || self.secrets.iter().any(|known| known.secret.expose() == text) {
             return;
         }
         let rare = text.bytes().max_by_key(|byte| rarity(*byte)).unwrap_or_default();
         let is_short = text.chars().filter(|c| !c.is_whitespace() && !is_unseen(*c)).count() < SHORT;
-        let known = Known { secret: secret.clone(), rare, is_short };
+        let known = Known { secret: secret.clone(), rare, is_short, is_quoted };
         if let Some(grams) = self.grams.get_mut() {
             known.add_to(grams);
         }
         self.secrets.push(known);
     }
 
-    /// Adds all secrets that another masker knows.
+    /// Says that a name is no secret: a user's, or a device's. Alone it is no piece of a password that has it in it.
+    pub fn leave(&mut self, name: &str) {
+        if name.len() >= LEAST && !self.public.iter().any(|known| **known == *name) {
+            self.public.push(name.into());
+            self.common = OnceLock::new();
+        }
+    }
+
+    /// Adds all that another masker knows.
     pub fn add_all(&mut self, other: &Self) {
-        other.secrets.iter().for_each(|known| self.add(&known.secret));
+        other.secrets.iter().for_each(|known| self.take(&known.secret, known.is_quoted));
+        other.public.iter().for_each(|name| self.leave(name));
     }
 
     /// The text with every known secret replaced and control characters escaped.
@@ -133,9 +157,9 @@ impl Masker {
         }
         let grams = self.grams();
         let touched = grams.touch(&text);
-        let mut found = if touched { grams.pieces(&text, &COMMON_GRAMS) } else { Vec::new() };
+        let mut found = if touched { grams.pieces(&text, self.common()) } else { Vec::new() };
         for known in &self.secrets {
-            let sought = known.is_short || touched && COMMON_GRAMS.cover(known.secret.expose());
+            let sought = known.is_short || touched && self.common().cover(known.secret.expose());
             if sought && text.as_bytes().contains(&known.rare) {
                 find_whole(&text, known.secret.expose(), &mut found);
             }
@@ -155,6 +179,17 @@ impl Masker {
             grams
         })
     }
+
+    fn common(&self) -> &Grams {
+        if self.public.is_empty() {
+            return &COMMON_GRAMS;
+        }
+        self.common.get_or_init(|| {
+            let mut common = COMMON_GRAMS.clone();
+            self.public.iter().for_each(|name| common.take(name));
+            common
+        })
+    }
 }
 
 impl fmt::Debug for Masker {
@@ -170,6 +205,9 @@ impl Known {
             return;
         }
         grams.take(text);
+        if self.is_quoted {
+            return;
+        }
         // As a shell, JSON or a log quotes it.
         if text.contains(['"', '\\']) {
             grams.take(&Zeroizing::new(text.replace('\\', "\\\\").replace('"', "\\\"")));

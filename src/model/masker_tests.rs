@@ -196,6 +196,15 @@ fn common_words_and_short_secrets_are_masked_as_a_whole_only() {
 }
 
 #[test]
+fn a_name_that_is_no_secret_is_no_piece_of_a_password_that_has_it_in_it() {
+    let mut masker = masker(&["core-router-7-Xk2", "core-router-7"]);
+    assert_eq!(masker.mask("core-router refuses CORE-ROUTER-7-XK"), "******** refuses ********");
+    masker.leave("core-router-7");
+    assert_eq!(masker.mask("core-router refuses CORE-ROUTER-7-XK"), "core-router refuses ********");
+    assert_eq!(masker.mask("a password that is a name: core-router-7"), "a password that is a name: ********");
+}
+
+#[test]
 fn what_is_added_later_is_known_and_copies_know_what_their_original_knows() {
     let mut masker = masker(&["q8Zk-rT4w_Xm2P"]);
     assert_eq!(masker.mask("Lw9!vB3c?Hn"), "Lw9!vB3c?Hn");

@@ -59,7 +59,7 @@ impl Attempt {
             Persist::Prepared | Persist::Mending => {
                 let ran = format!("template {} sha256:{}", self.account.device.template, self.template.sha256());
                 let detail = self.request.reason.iter().cloned().chain([ran]).collect::<Vec<_>>().join("; ");
-                drafts.push(self.draft("rotation.start").detail(detail));
+                drafts.push(self.draft("rotation.start").detail(self.masked(detail)));
             }
             Persist::Sent => drafts.push(self.draft("rotation.sent")),
             Persist::Promote => {

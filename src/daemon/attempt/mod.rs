@@ -374,12 +374,18 @@ impl Attempt {
         lock(&self.masker).mask(text)
     }
 
-    /// A masker of all that this attempt may send and has sent. The attempt's own knows the same from now on.
-    fn masker_of(&self, values: &Values, stored: &Stored, login: &Stored) -> Masker {
+    /// Takes note of the secrets that this attempt may send.
+    fn learn(&self, values: &Values, stored: &Stored, login: &Stored) {
         let mut all = lock(&self.masker);
         all.add_all(&stored.masker(values));
         all.add_all(&login.masker(&Values::default()));
-        all.clone()
+        [self.account.device.name.as_str(), self.login.name.user()].into_iter().for_each(|name| all.leave(name));
+    }
+
+    /// A masker of all that this attempt may send and has sent.
+    fn masker_of(&self, values: &Values, stored: &Stored, login: &Stored) -> Masker {
+        self.learn(values, stored, login);
+        lock(&self.masker).clone()
     }
 
     fn set_candidate(&self, candidate: Option<Candidate>) {
@@ -561,7 +567,9 @@ impl Attempt {
             .generate(self.account.name.user(), &former, &mut fill)
             .map_err(|error| error.to_string())?;
         self.set_candidate(Some(candidate));
-        self.values_of(&stored, &login_stored).check(&self.template).map_err(|error| error.to_string())
+        let values = self.values_of(&stored, &login_stored);
+        self.learn(&values, &stored, &login_stored);
+        values.check(&self.template).map_err(|error| error.to_string())
     }
 
     async fn values(&self) -> Result<(Values, Stored, Stored), DeviceError> {

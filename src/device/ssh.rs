@@ -142,11 +142,25 @@ async fn begin<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = Arc::new(ssh_config(offer(device), host_keys.has_authorities()));
+    let config = ssh_config(offer(device), host_keys.has_authorities());
+    connected(config, device, host_keys, shown, words, stream).await
+}
+
+async fn connected<S>(
+    config: client::Config,
+    device: &Device,
+    host_keys: HostKeys,
+    shown: &Shown,
+    words: &Words,
+    stream: S,
+) -> Result<Connected, russh::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let traffic = Traffic::default();
     let (client, is_over) = Client::new(host_keys, &device.host, shown.clone(), words.clone(), traffic.clone());
     let stream = Greeting::new(stream, words.clone(), traffic.clone());
-    let handle = client::connect_stream(config, stream, client).await?;
+    let handle = client::connect_stream(Arc::new(config), stream, client).await?;
     Ok(Connected { handle, is_over, traffic })
 }
 

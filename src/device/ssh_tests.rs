@@ -1,15 +1,20 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use russh::keys::{Algorithm, PrivateKey, key::safe_rng};
-use russh::{Preferred, cipher, kex, server};
-use tokio::io::AsyncWriteExt;
+use russh::{ChannelId, Preferred, cipher, kex, server};
+use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::dialogue::LoginFormat;
-use crate::model::DeviceName;
+use crate::device::{Codes, Risks, RunContext, run_template};
+use crate::dialogue::{LoginFormat, Run, Values, Verdict};
+use crate::model::{AccountName, DeviceName, Masker};
+use crate::policy::Limit;
+use crate::vault::{Vault, VaultKey};
 
 fn device(address: SocketAddr) -> Arc<Device> {
     Arc::new(Device {
@@ -41,6 +46,8 @@ async fn loopback() -> (TcpListener, SocketAddr) {
 enum Play {
     Take,
     Disconnect,
+    /// Lets in, and disconnects once a shell is there.
+    Leave,
     NoMethods,
 }
 
@@ -68,7 +75,7 @@ impl server::Handler for Playing {
 
     async fn auth_password(&mut self, _: &str, _: &str) -> Result<server::Auth, Self::Error> {
         match self.player.play {
-            Play::Take => Ok(server::Auth::Accept),
+            Play::Take | Play::Leave => Ok(server::Auth::Accept),
             Play::NoMethods => {
                 Ok(server::Auth::Reject { proceed_with_methods: Some(MethodSet::empty()), partial_success: false })
             }
@@ -81,6 +88,13 @@ impl server::Handler for Playing {
                 Ok(server::Auth::reject())
             }
         }
+    }
+
+    async fn shell_request(&mut self, _: ChannelId, session: &mut server::Session) -> Result<(), Self::Error> {
+        if self.player.play == Play::Leave {
+            session.disconnect(Disconnect::ByApplication, "Going down for maintenance", "")?;
+        }
+        Ok(())
     }
 
     async fn channel_open_session(
@@ -236,4 +250,121 @@ async fn algorithms_of_old_reach_a_device_of_old() {
         let opened = Ssh.open(&old, &keys, None).await;
         assert!(opened.is_ok(), "{exchange:?} {kind}: {}", opened.err().unwrap());
     }
+}
+
+struct Silent;
+
+impl Watcher for Silent {
+    fn step(&self, _: String) {}
+
+    async fn commit_point(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_the_device_ends_tells_its_reason() {
+    let (address, keys, _told) = serve(Play::Leave, |_| {}).await;
+    let (mut link, _) = open(address, &keys).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(matches!(link.ask("root", password()).await, Ok(Reply::In)));
+    let folder = tempfile::tempdir().unwrap();
+    let key = VaultKey::create(&folder.path().join("key")).unwrap();
+    let vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+    let clock = Clock::new();
+    let on = Transport {
+        wire: Arc::new(Ssh),
+        codes: Codes::new(vault.clone(), clock.clone()),
+        risks: Risks::new(vault, clock),
+        breaker: Arc::default(),
+    };
+    let device = device(address);
+    let session =
+        Session { link, jumps: Vec::new(), device, changed_at_login: false, password_taken: true, by: By::Known };
+    let (template, problems) = crate::template::load(std::path::Path::new("t"), "expect \"$\"\nend\n");
+    let run =
+        Run::new(Arc::new(template.unwrap_or_else(|| panic!("{problems:?}"))), Values::default(), Masker::default());
+    let account = AccountName::parse("web1/root").unwrap();
+    let whose = (&account, Limit { count: 3, window_ms: 3_600_000 });
+    let context = RunContext {
+        on: &on,
+        account: whose,
+        login: whose,
+        seed: None,
+        login_seed: None,
+        watcher: &Silent,
+        abort: None,
+    };
+    let told = match run_template(&session, run, context).await {
+        Ok(Verdict::Failed(failure)) => failure.message,
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it ran"),
+    };
+    let reason = "it hung up: Going down for maintenance (disconnect reason 11, by application)";
+    assert!(told.ends_with(reason), "{told}");
+}
+
+/// A server's stream that says `SSH_MSG_USERAUTH_PASSWD_CHANGEREQ` (60) where it says `SSH_MSG_USERAUTH_FAILURE` (51). Nothing
+/// is encrypted on it.
+struct Demanding(tokio::io::DuplexStream);
+
+impl AsyncRead for Demanding {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Demanding {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let mut bytes = bytes.to_vec();
+        if let Some(kind @ 51) = bytes.get_mut(5) {
+            *kind = 60;
+        }
+        Pin::new(&mut self.0).poll_write(cx, &bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_demanded_by_the_method_password_is_noticed_and_is_no_refusal() {
+    let plain = Preferred {
+        cipher: [cipher::NONE].to_vec().into(),
+        mac: [russh::mac::NONE].to_vec().into(),
+        ..Preferred::DEFAULT
+    };
+    let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+    let keys = HostKeys { fingerprints: vec![key.fingerprint(HashAlg::Sha256).to_string()], ..HostKeys::default() };
+    let config = server::Config {
+        keys: vec![key],
+        preferred: plain.clone(),
+        auth_rejection_time: Duration::ZERO,
+        ..server::Config::default()
+    };
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let player = Player {
+        play: Play::NoMethods,
+        refused: mpsc::unbounded_channel().0,
+        before: "",
+        preferred: plain.clone(),
+        kind: Algorithm::Ed25519,
+    };
+    tokio::spawn(async move {
+        let playing = Playing { player, handle: Arc::default() };
+        let session = server::run_stream(Arc::new(config), Demanding(theirs), playing).await.unwrap();
+        drop(session.await);
+    });
+    let (shown, words) = (Shown::default(), Words::default());
+    let device = device(([127, 0, 0, 1], 22).into());
+    let config = client::Config { preferred: plain, ..ssh_config(Offer::Modern, false) };
+    let Connected { handle, is_over, traffic } =
+        connected(config, &device, keys, &shown, &words, ours).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut link = SshLink { handle, is_over, traffic, words, legacy: false };
+    let reply = link.ask("root", password()).await;
+    assert!(matches!(&reply, Ok(Reply::Unread(why)) if why.contains("expired")), "{reply:?}");
 }

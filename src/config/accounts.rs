@@ -11,7 +11,7 @@ use super::table::{At, Table};
 use super::{Account, Library};
 use crate::model::{AccountName, DeviceName};
 use crate::policy::{PasswordRules, Policy};
-use crate::template::PasswordLimits;
+use crate::template::{Changes, Checked, PasswordLimits};
 
 pub(super) type Accounts<'a> = BTreeMap<AccountName, (Arc<Account>, Vec<(AccountName, Reference<'a>)>)>;
 
@@ -84,6 +84,7 @@ pub(super) fn accounts<'a>(
         accounts.insert(name, (Arc::new(account), references));
     }
     for (account, references) in accounts.values() {
+        let account = account.as_ref();
         for (target, reference) in references {
             if !accounts.contains_key(target) {
                 reference.unknown("account", target.as_str(), accounts.keys().map(AccountName::as_str));
@@ -98,10 +99,61 @@ pub(super) fn accounts<'a>(
                 );
             } else if reference.key == "after" && in_cycle(&account.name, |name| accounts.get(name)?.0.after.clone()) {
                 reference.report.error(reference.span.clone(), "C005", "'after' goes round in a circle");
+            } else if *target != account.name {
+                check_who_is_changed(account, target, reference, library);
             }
         }
     }
     accounts
+}
+
+/// Tells where the template would change the password of the account that logs in for this one.
+fn check_who_is_changed(account: &Account, login: &AccountName, reference: &Reference<'_>, library: &Library) {
+    let template = match reference.key {
+        "login_as" => &account.template,
+        "reconcile_as" => account.template.reconcile().unwrap_or(&account.template),
+        _ => return,
+    };
+    let (name, key) = (&account.device.template, reference.key);
+    match template.changes() {
+        Changes::Named | Changes::Other => {}
+        Changes::LoginAccount => {
+            let message = format!(
+                "template '{name}' changes the password of the account that logs in: with {key} = \"{login}\" it would change {login} and not {}; {}",
+                account.name,
+                template_that_names(&account.device.template, template, library)
+            );
+            reference.report.error(reference.span.clone(), "C014", message);
+        }
+        Changes::Unclear => {
+            let message = format!(
+                "template '{name}' sends no [#USERNAME#], so it cannot be told whether {key} = \"{login}\" changes {} or {login}; say it in the template: info changes \"named\" (a field names the account), \"other\" (an enable secret, or a fixed account) or \"self\"",
+                account.name
+            );
+            reference.report.warning(reference.span.clone(), "C015", message);
+        }
+    }
+}
+
+/// What to do about a template that changes the login account: another one for the same kind of device, if there is one.
+fn template_that_names(name: &str, template: &Checked, library: &Library) -> String {
+    let stem = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+    let family = |name: &str| stem(name).split('-').next().unwrap_or_default().to_owned();
+    let fits = |other: &str, found: &Checked| match (template.info("vendor"), found.info("vendor")) {
+        (Some(here), Some(there)) => here.eq_ignore_ascii_case(there),
+        _ => family(other) == family(name),
+    };
+    let fitting: Vec<String> = library
+        .iter()
+        .filter_map(|(other, entry)| Some((other, entry.template.as_ref()?)))
+        .filter(|(other, found)| found.changes() == Changes::Named && fits(other, found))
+        .map(|(other, _)| format!("'{}'", stem(other)))
+        .collect();
+    if fitting.is_empty() {
+        "use a template that names the account with [#USERNAME#]; if this one changes something else, such as an enable secret, say so in it: info changes \"other\"".into()
+    } else {
+        format!("use a template that names the account: {}", fitting.join(", "))
+    }
 }
 
 /// What of a policy's passwords a device does not take.

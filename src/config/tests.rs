@@ -7,7 +7,11 @@ use super::*;
 fn load(files: &[(&str, &str)]) -> (Option<Config>, String) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("templates")).unwrap();
-    fs::write(folder.path().join("templates/t.template"), "exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\n").unwrap();
+    fs::write(
+        folder.path().join("templates/t.template"),
+        "exec \"set [#USERNAME#] [#NEW_PASSWORD#]\"\nexpect \"ok\"\n",
+    )
+    .unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -141,6 +145,82 @@ fn an_account_does_not_mend_itself_and_escrow_needs_a_key() {
     assert!(told.contains("private half") && !told.contains("1QQQ\n"), "{told}");
     let told = problems("[job.j]\nschedule = \"@daily\"\naccounts = [\"*\"]\naction = \"look\"\n");
     assert!(told.contains("rotate, verify"), "{told}");
+}
+
+/// The problems of a device with this template in a library of the shipped ones, and accounts `d/root` and `d/app`, the
+/// second of which has a line more.
+fn with_shipped(template: &str, line: &str, own: &str) -> String {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let config = format!(
+        "[daemon]\ntemplate_dirs = [\"templates\", \"{}\"]\n[policy.default]\nlength = 12\nsymbols = 0\n[device.d]\naddress = \"127.0.0.1\"\ntemplate = \"{template}\"\n[account.\"d/root\"]\n[account.\"d/app\"]\n{line}\n",
+        shipped.display()
+    );
+    load(&[("rotord.toml", &config), ("templates/own.template", own)]).1
+}
+
+#[test]
+fn a_template_that_changes_whoever_logs_in_is_none_for_another_login_account() {
+    for template in ["linux-passwd", "macos-passwd", "freebsd-passwd", "qnap-qts", "openssh-expired-password"] {
+        let told = with_shipped(template, "login_as = \"d/root\"", "");
+        let expected = format!(
+            "error: template '{template}' changes the password of the account that logs in: with login_as = \"d/root\" it would change d/root and not d/app; use a template"
+        );
+        assert!(told.contains(&expected) && told.contains("[C014]"), "{told}");
+    }
+    let told = with_shipped("linux-passwd", "login_as = \"d/root\"", "");
+    assert!(told.contains("'linux-passwd-as-root', 'linux-su-passwd', 'linux-sudo-passwd'"), "{told}");
+    let told = with_shipped("macos-passwd", "reconcile_as = \"d/root\"", "");
+    assert!(told.contains("with reconcile_as = \"d/root\" it would change d/root"), "{told}");
+    for (template, line) in [
+        ("linux-passwd", ""),
+        ("linux-passwd", "login_as = \"d/app\""),
+        // Its section reconcile names the account.
+        ("linux-passwd", "reconcile_as = \"d/root\""),
+        ("linux-passwd-as-root", "login_as = \"d/root\"\nreconcile_as = \"d/root\""),
+        ("linux-sudo-passwd", "login_as = \"d/root\""),
+        ("cisco-ios-enable", "login_as = \"d/root\""),
+        ("kadmin", "login_as = \"d/root\""),
+    ] {
+        assert_eq!(with_shipped(template, line, ""), "", "{template} {line}");
+    }
+}
+
+#[test]
+fn who_is_changed_is_seen_in_every_way_in_which_a_template_may_name_an_account() {
+    let end = "exec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n";
+    let verify = "section verify\nexec \"try [#NEW_PASSWORD#]\"\nexpect \"*ok\"\n";
+    let branch = "choose\nwhen \"*$\"\nexec \"passwd\"\nwhen \"*#\"\nexec \"passwd [#USERNAME:sh#]\"\nend-choose\n";
+    for (own, code) in [
+        (format!("exec \"passwd\"\n{end}"), "C014"),
+        (format!("exec \"passwd [#AUTH_USER#]\"\n{end}"), "C014"),
+        (format!("exec \"/usr/bin/passwd\"\n{end}{verify}"), "C014"),
+        (format!("info changes \"self\"\nexec \"set\"\n{end}{verify}"), "C014"),
+        // Naming it elsewhere names nobody in the change.
+        (format!("exec \"passwd\"\n{end}section abort\nexec \"unlock [#USERNAME#]\"\n"), "C014"),
+        (format!("exec \"passwd\"\n{end}section verify\nexec \"su [#USERNAME#]\"\nexpect \"*ok\"\n"), "C014"),
+        (format!("exec \"enable\"\nexec \"[#ENABLE_SENHA#]\"\nexec \"password\"\n{end}"), "C014"),
+        (format!("exec \"set [#SERVER_PATH#]\"\n{end}"), "C015"),
+        (format!("answer \"*user to change:\" \"[#USERNAME#]\"\nexec \"set\"\n{end}"), "C015"),
+        (format!("exec \"set\"\n{end}{verify}"), "C015"),
+        (branch.to_owned() + end, ""),
+        (format!("write \"passwd [#USERNAME#]\"\n{end}"), ""),
+        (format!("info changes \"named\"\nexec \"set [#SERVER_PATH#]\"\n{end}"), ""),
+        (format!("info changes \"other\"\nexec \"enable secret\"\n{end}"), ""),
+    ] {
+        let told = with_shipped("own", "login_as = \"d/root\"", &own);
+        let codes: Vec<&str> = ["C014", "C015"].into_iter().filter(|code| told.contains(code)).collect();
+        assert_eq!(codes.join(" "), code, "{own}\n{told}");
+    }
+}
+
+#[test]
+fn every_shipped_template_shows_or_says_whose_password_it_changes() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    for file in template_files(&shipped) {
+        let (checked, problems) = load_file(&file);
+        let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
+        assert_ne!(checked.changes(), crate::template::Changes::Unclear, "{}", file.display());
+    }
 }
 
 /// A config of one section of each kind, with some lines more in one of them.

@@ -9,6 +9,7 @@ use regex::Regex;
 use sha2::Digest;
 
 use super::ast::{Command, Line, Section, Template, Text};
+use super::changes::{Changes, changes};
 use super::lint::lint;
 use crate::model::{Problem, Severity};
 
@@ -40,6 +41,7 @@ pub struct Checked {
     expressions: BTreeMap<usize, Arc<Regex>>,
     jumps: BTreeMap<usize, Jump>,
     commit_line: Option<usize>,
+    changes: Changes,
     connect_timeout: Option<Duration>,
     sections: BTreeMap<Section, Arc<Checked>>,
     sha256: String,
@@ -89,6 +91,12 @@ impl Checked {
     #[must_use]
     pub fn commit_line(&self) -> Option<usize> {
         self.commit_line
+    }
+
+    /// Whose password it changes.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.changes
     }
 
     /// SHA-256 of the file that it was read from, in hexadecimal digits.
@@ -226,8 +234,9 @@ fn check_section(
         _ => None,
     });
     let expressions = expressions.collect();
+    let changes = changes(section, &template, has_verify);
     let (sections, sha256) = (BTreeMap::new(), sha256.to_owned());
-    (Checked { template, expressions, jumps, commit_line, connect_timeout, sections, sha256 }, problems)
+    (Checked { template, expressions, jumps, commit_line, changes, connect_timeout, sections, sha256 }, problems)
 }
 
 /// Pairs every `choose` with its branches and its end; what does not pair is told.

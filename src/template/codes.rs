@@ -127,7 +127,7 @@ pub const CODES: &[Code] = &[
         "T014",
         Error,
         "an 'info' line that says nothing",
-        "A key has letters, digits, '-' and '_'. password-max-length and password-min-length are numbers, password-symbols is a list of symbols.",
+        "A key has letters, digits, '-' and '_'. password-max-length and password-min-length are numbers, password-symbols is a list of symbols, changes is self, named or other.",
         "info password-max-length \"many\"\n",
         "info password-max-length \"64\"\n",
     ),
@@ -282,6 +282,14 @@ pub const CODES: &[Code] = &[
         "In a regular expression, '$' is the end of what was printed. With more behind it, the expression matches nothing that a device prints. A dollar is '\\$', or '[$]'.",
         "exec \"[#NEW_PASSWORD#]\"\nexpect-regex \"$ \"\n",
         "exec \"[#NEW_PASSWORD#]\"\nexpect-regex \"\\$ $\"\n",
+    ),
+    code(
+        "T117",
+        Warning,
+        "a wrong statement of who is changed",
+        "'info changes' says whose password the template changes: self is the account that logs in, named the one that [#USERNAME#] or a field names, other an enable secret or a fixed account. The lines show something else.",
+        "info changes \"named\"\nexec \"passwd\"\nexpect \"*ew password:\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n",
+        "info changes \"named\"\nexec \"passwd [#USERNAME#]\"\nexpect \"*ew password:\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n",
     ),
 ];
 

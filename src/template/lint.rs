@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::ast::{Command, Filter, Line, Piece, Section, Template, Text};
+use super::changes::{Changes, shown, stated};
 
 /// A doubtful place, a warning.
 pub(super) struct Found {
@@ -70,6 +71,9 @@ pub(super) fn lint(section: Section, template: &Template, has_verify: bool) -> V
         lint.change();
         lint.codes();
         lint.proof(has_verify);
+    }
+    if section == Section::Change {
+        lint.statement(stated(template), has_verify);
     }
     lint.waits();
     lint.dead_ends();
@@ -353,6 +357,23 @@ impl Lint<'_> {
         }
     }
 
+    /// T117: an `info changes` that the lines contradict.
+    fn statement(&mut self, stated: Option<Changes>, has_verify: bool) {
+        let Some(stated) = stated else { return };
+        let says = |line: &Line| matches!(&line.command, Command::Info(key, _) if key == "changes");
+        let Some(at) = self.lines.iter().position(says) else { return };
+        let message = match (stated, shown(self.lines, has_verify)) {
+            (Changes::Named, Changes::LoginAccount) => {
+                "this says that another account is named, and no line names one: send [#USERNAME#], or a field that holds the name"
+            }
+            (Changes::LoginAccount, Changes::Named) => {
+                "this says that the login account is changed, and a line sends [#USERNAME#]: write 'info changes \"named\"', or leave this line away"
+            }
+            _ => return,
+        };
+        self.warn(at, "T117", message);
+    }
+
     /// T114: what looks like a tag, and is none.
     fn spelling(&mut self) {
         let broken = |piece: &Piece| matches!(piece, Piece::Literal(literal) if half_tag(literal));
@@ -420,7 +441,7 @@ fn reader(text: &Text) -> Option<Reader> {
 }
 
 /// The first word of a command that is no assignment, without its folder.
-fn program(command: &str) -> Option<&str> {
+pub(super) fn program(command: &str) -> Option<&str> {
     let mut words = command.split(|c: char| c.is_whitespace() || "|;&(".contains(c));
     let word = words.find(|word| !word.is_empty() && !word.contains('='))?;
     word.rsplit('/').next()

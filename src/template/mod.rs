@@ -4,6 +4,7 @@
 //! A [`Checked`] template is the only kind that the dialogue runs, so that what would fail on line 40 fails at load.
 
 mod ast;
+mod changes;
 mod check;
 mod codes;
 mod fix;
@@ -14,6 +15,7 @@ mod reference;
 mod tests;
 
 pub use ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
+pub use changes::Changes;
 pub use check::{Checked, Jump, PasswordLimits, check};
 pub use codes::{CODES, Code};
 pub use fix::fix;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
+use super::changes::statement;
 use super::fix::corrected;
 use super::reference::Entry;
 use crate::model::{Problem, Severity, nearest, numbered_lines};
@@ -265,6 +266,9 @@ fn info(argument: Argument<'_>) -> Result<Command, Slip> {
     let is_number = |value: &str| value.parse::<usize>().is_ok_and(|number| (1..=1024).contains(&number));
     if ["password-max-length", "password-min-length"].contains(&key) && !is_number(&value) {
         return Err(argument.slip("T014", format!("'{key}' is a number of characters, from 1 to 1024")));
+    }
+    if key == "changes" && statement(&value).is_none() {
+        return Err(argument.slip("T014", "'changes' is \"self\", \"named\" or \"other\""));
     }
     if let Some(bad) = value.chars().find(|c| key == "password-symbols" && !c.is_ascii_punctuation()) {
         return Err(argument

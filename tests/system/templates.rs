@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use rotord::template::Changes;
+
 use crate::lab::{Lab, Place, documented, feed, free_port, in_quotes, ssh_in, symbols};
 
 fn ctl(args: &[&str]) -> Output {
@@ -163,7 +165,7 @@ fn a_run_against_a_recording_tells_what_each_wait_saw() {
 
 #[test]
 fn the_table_of_templates_is_true() {
-    let mut table = "| template | vendor | product | tested by | symbols that it carries | length |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
+    let mut table = "| template | vendor | product | tested by | changes | symbols that it carries | length |\n| --- | --- | --- | --- | --- | --- | --- |\n".to_owned();
     for file in files(&root().join("templates"), "template") {
         let (checked, problems) = rotord::config::load_file(&file);
         let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
@@ -171,6 +173,13 @@ fn the_table_of_templates_is_true() {
         let info = |key| checked.info(key).unwrap_or_default().replace('|', "\\|");
         let tested = checked.info("tested").unwrap_or_default();
         let how = if tested.starts_with("Debian") { format!("real program: {tested}") } else { "recording".to_owned() };
+        let whom = match (checked.changes(), checked.reconcile()) {
+            (Changes::LoginAccount, None) => "the login account",
+            (Changes::LoginAccount, Some(_)) => "the login account; through `reconcile_as`, the named one",
+            (Changes::Named, _) => "the named account",
+            (Changes::Other, _) => "what it says itself",
+            (Changes::Unclear, _) => panic!("{name}: whom does it change?"),
+        };
         let limits = checked.password_limits();
         let symbols = limits.symbols.map_or("all".to_owned(), |symbols| format!("`{}`", symbols.replace('|', "\\|")));
         let length = match (limits.min_length, limits.max_length) {
@@ -179,7 +188,7 @@ fn the_table_of_templates_is_true() {
             (Some(least), most) => format!("{least} to {}", most.map_or(String::new(), |most| most.to_string())),
         };
         table.push_str(&format!(
-            "| `{name}` | {} | {} | {how} | {symbols} | {length} |\n",
+            "| `{name}` | {} | {} | {how} | {whom} | {symbols} | {length} |\n",
             info("vendor"),
             info("product")
         ));

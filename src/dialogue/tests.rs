@@ -424,6 +424,50 @@ fn a_choice_takes_the_first_branch_that_matches_and_goes_on_behind_its_end() {
 }
 
 #[test]
+fn a_guard_may_say_where_on_the_line_its_words_stand() {
+    let text = "exec \"user [#NEW_PASSWORD#]\"\nno-expect-regex \"/^(% |ERROR:)/m\"\nexpect \"*(config)#\"\n";
+    for (answer, fails) in [
+        ("\r\nsw-100% (config)#", false),
+        ("\r\n*Jun 22 08:49:07.437: %AAA-6-USERNAME_CONFIGURATION: user configured\r\nsw1(config)#", false),
+        ("\r\nERROR: Can not have both a user password and a user secret.\r\nsw1(config)#", true),
+        ("\r\n% Password length must be at least 10 characters\r\nsw1(config)#", true),
+    ] {
+        let mut run = run(text);
+        run.handle(0, Input::Start);
+        run.handle(1, Input::Committed);
+        let mut said = told(run.handle(2, Input::Output(format!("user {NEW}{answer}").as_bytes())));
+        said.extend(told(run.handle(6_000, Input::Tick)));
+        assert_eq!(said.iter().any(|said| said.contains("which must not come")), fails, "{answer}: {said:?}");
+        assert_eq!(said.iter().any(|said| said == "ran"), !fails, "{answer}: {said:?}");
+    }
+}
+
+#[test]
+fn a_session_that_its_own_change_closes_is_a_branch_and_one_that_closes_before_is_not() {
+    let text = "choose\nwhen \"*#\"\nwhen-closed\nend-choose\nexec \"set [#NEW_PASSWORD#]\"\nchoose\nwhen \"*refused\"\nfail \"no\"\nwhen \"*#\"\nexec \"exit\"\nwhen-closed\nend-choose\nend\n";
+    let mut early = run(text);
+    early.handle(0, Input::Start);
+    let said = told(early.handle(1, Input::Closed));
+    assert!(said[0].contains("closed the session"), "{said:?}");
+    let begun = || {
+        let mut run = run(text);
+        run.handle(0, Input::Start);
+        assert_eq!(told(run.handle(1, Input::Output(b"fw #"))), ["commit"]);
+        run.handle(2, Input::Committed);
+        run
+    };
+    assert_eq!(told(begun().handle(3, Input::Closed)), ["ran"]);
+    let mut stays = begun();
+    assert_eq!(told(stays.handle(3, Input::Output(b"\r\nfw #"))), ["send \"exit\\n\"", "ran"]);
+    let mut refused = begun();
+    refused.handle(3, Input::Output(b"\r\nrefused"));
+    let said = told(refused.handle(4, Input::Closed));
+    assert!(said.is_empty() || said[0].contains("the template says: no"), "{said:?}");
+    let mut silent = begun();
+    assert!(told(silent.handle(6_000, Input::Tick))[0].contains("did not come"));
+}
+
+#[test]
 fn choices_nest() {
     let text = "choose\nwhen \"a>\"\nchoose\nwhen \"b>\"\nexec \"b\"\nwhen \"c>\"\nexec \"c\"\nend-choose\nexec \"inner\"\nwhen \"z>\"\nexec \"z\"\nend-choose\nexec \"after\"\n";
     let mut run = run(text);

@@ -246,6 +246,8 @@ pub enum Command {
     Read(Text),
     /// `no-expect "GLOB"`.
     NoExpect(Text),
+    /// `no-expect-regex "RE"`.
+    NoExpectRegex(Text, RegexFlags),
     /// `sleep SECONDS`.
     Sleep(Duration),
     /// `login-prompt "GLOB" "TEXT"`.
@@ -260,7 +262,7 @@ pub enum Command {
     When(Text),
     /// `when-regex "RE"`: a branch.
     WhenRegex(Text, RegexFlags),
-    /// `when-closed`: a branch for the end of the session.
+    /// `when-closed`: a branch for a device that closes the session because the password changed.
     WhenClosed,
     /// `end-choose`.
     EndChoose,
@@ -331,6 +333,12 @@ impl Command {
         )
     }
 
+    /// Whether the command begins a branch of a `choose`.
+    #[must_use]
+    pub fn begins_branch(&self) -> bool {
+        matches!(self, Self::When(_) | Self::WhenRegex(..) | Self::WhenClosed)
+    }
+
     /// Every text of the command in which tags are replaced.
     #[must_use]
     pub fn texts(&self) -> Vec<&Text> {
@@ -342,6 +350,7 @@ impl Command {
             | Self::ExpectRegex(text, _)
             | Self::Read(text)
             | Self::NoExpect(text)
+            | Self::NoExpectRegex(text, _)
             | Self::When(text)
             | Self::WhenRegex(text, _)
             | Self::Fail(text) => vec![text],
@@ -390,6 +399,9 @@ impl fmt::Display for Command {
             Self::Answer(pattern, answer) => write!(f, "answer {} {}", Quoted(pattern), Quoted(answer)),
             Self::Read(text) => write!(f, "read {}", Quoted(text)),
             Self::NoExpect(text) => write!(f, "no-expect {}", Quoted(text)),
+            Self::NoExpectRegex(text, flags) => {
+                write!(f, "no-expect-regex {}", Quoted(&with_flags(text, *flags)))
+            }
             Self::Sleep(time) => write!(f, "sleep {}", time.as_secs_f64()),
             Self::LoginPrompt(pattern, answer) => {
                 write!(f, "login-prompt {} {}", Quoted(pattern), Quoted(answer))

@@ -228,7 +228,9 @@ fn check_section(
         _ => None,
     });
     let expressions = template.lines.iter().enumerate().filter_map(|(place, line)| match &line.command {
-        Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags) if text.tags().next().is_none() => {
+        Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags) | Command::NoExpectRegex(text, flags)
+            if text.tags().next().is_none() =>
+        {
             Some((place, flags.compile_shared(&text.to_string()).ok()?))
         }
         _ => None,
@@ -252,10 +254,8 @@ fn jumps(template: &Template, mut tell: impl FnMut(&Line, &str)) -> BTreeMap<usi
                 }
                 open.push((place, Vec::new()));
             }
-            (Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed, Some((_, branches))) => {
-                branches.push(place)
-            }
-            (Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed, None) => {
+            (command, Some((_, branches))) if command.begins_branch() => branches.push(place),
+            (command, None) if command.begins_branch() => {
                 tell(line, "there is no 'choose' before this branch; write 'choose' on the line above");
             }
             (Command::EndChoose, Some((_, branches))) if branches.is_empty() => {

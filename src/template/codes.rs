@@ -291,6 +291,22 @@ pub const CODES: &[Code] = &[
         "info changes \"named\"\nexec \"passwd\"\nexpect \"*ew password:\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n",
         "info changes \"named\"\nexec \"passwd [#USERNAME#]\"\nexpect \"*ew password:\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n",
     ),
+    code(
+        "T118",
+        Warning,
+        "a guard of one word",
+        "A guard such as *fail* or *rror* is satisfied by a host that is named fw-failover-1, by a log line in between, or by a message that is no refusal; and *rror* misses ERROR. Write the words of the device, or say that they begin the line.",
+        "exec \"set [#NEW_PASSWORD#]\"\nno-expect \"*fail*\"\nexpect \"*#\"\n",
+        "exec \"set [#NEW_PASSWORD#]\"\nno-expect-regex \"/^Command fail/m\"\nexpect \"*#\"\n",
+    ),
+    code(
+        "T119",
+        Warning,
+        "a closed session before the new password",
+        "'when-closed' accepts that a device logs an account out as its password changes. Before the new password was sent, a closed session means that nothing was changed.",
+        "choose\nwhen \"*word:\"\nwhen-closed\nend-choose\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n",
+        "expect \"*word:\"\nexec \"[#NEW_PASSWORD#]\"\nchoose\nwhen \"*ok\"\nwhen-closed\nend-choose\n",
+    ),
 ];
 
 impl Code {

@@ -77,6 +77,8 @@ pub(super) fn lint(section: Section, template: &Template, has_verify: bool) -> V
     }
     lint.waits();
     lint.dead_ends();
+    lint.bare_guards();
+    lint.early_closing(section);
     lint.sleeps();
     lint.quoting();
     lint.spelling();
@@ -105,7 +107,12 @@ fn end_of_run(lines: &[Line]) -> usize {
 fn is_wait(command: &Command) -> bool {
     matches!(
         command,
-        Command::Expect(_) | Command::ExpectRegex(..) | Command::Read(_) | Command::NoExpect(_) | Command::Choose
+        Command::Expect(_)
+            | Command::ExpectRegex(..)
+            | Command::Read(_)
+            | Command::NoExpect(_)
+            | Command::NoExpectRegex(..)
+            | Command::Choose
     )
 }
 
@@ -138,10 +145,7 @@ fn typed(line: &Line) -> Option<&Text> {
 }
 
 fn is_branch(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed | Command::Choose | Command::EndChoose
-    )
+    command.begins_branch() || matches!(command, Command::Choose | Command::EndChoose)
 }
 
 fn sends(line: &Line, tag: &str) -> bool {
@@ -205,9 +209,9 @@ impl Lint<'_> {
             let mut before: Option<usize> = None;
             for at in 0..self.lines.len() {
                 let line = &self.lines[at];
-                match line.command {
+                match &line.command {
                     // Another branch is another way; what follows the branches follows each of them.
-                    Command::When(_) | Command::WhenRegex(..) | Command::WhenClosed => before = None,
+                    command if command.begins_branch() => before = None,
                     Command::Sleep(time) if time.as_secs() >= 30 => before = None,
                     _ => {}
                 }
@@ -274,13 +278,45 @@ impl Lint<'_> {
     /// T116: expressions that want something behind the end of what was printed.
     fn dead_ends(&mut self) {
         for at in 0..self.lines.len() {
-            let (Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags)) = &self.lines[at].command else {
+            let (Command::ExpectRegex(text, flags)
+            | Command::WhenRegex(text, flags)
+            | Command::NoExpectRegex(text, flags)) = &self.lines[at].command
+            else {
                 continue;
             };
             if !flags.multi_line && wants_more_behind_the_end(&text.to_string()) {
                 let message = "an unescaped '$' is the end of what was printed, and nothing comes behind it; write '\\$' for a dollar";
                 self.warn(at, "T116", message);
             }
+        }
+    }
+
+    /// T118: a guard of one word, which a host's name in the prompt or a log line satisfies too.
+    fn bare_guards(&mut self) {
+        for at in 0..self.lines.len() {
+            let Command::NoExpect(text) = &self.lines[at].command else { continue };
+            let pattern = text.to_string();
+            let inside = pattern.trim_matches('*');
+            if pattern.len() > inside.len() && is_one_word(inside) {
+                let expression = if inside == "%" { "% ".to_owned() } else { format!("\\W*{}", whole_word(inside)) };
+                let message = format!(
+                    "a host's name in the prompt or a log line may hold this word; write more of what the device says, or where it stands on the line: no-expect-regex \"/^{expression}/im\""
+                );
+                self.warn(at, "T118", message);
+            }
+        }
+    }
+
+    /// T119: a session that closes before the new password was sent has changed nothing.
+    fn early_closing(&mut self, section: Section) {
+        if section == Section::Verify {
+            return;
+        }
+        let commit = self.lines.iter().position(|line| sends(line, "NEW_PASSWORD")).unwrap_or(self.lines.len());
+        let early = self.lines[..commit].iter().position(|line| line.command == Command::WhenClosed);
+        if let Some(at) = early {
+            let message = "this branch is never taken: the new password was not sent yet, and a session that closes before it ends the run as failed";
+            self.warn(at, "T119", message);
         }
     }
 
@@ -385,6 +421,35 @@ impl Lint<'_> {
             }
         }
     }
+}
+
+/// Words of refusals, which templates often write without their first letter.
+const REFUSING_WORDS: &[&str] = &[
+    "error",
+    "failed",
+    "fail",
+    "failure",
+    "invalid",
+    "incorrect",
+    "insufficient",
+    "denied",
+    "cannot",
+    "wrong",
+    "rejected",
+    "mismatch",
+    "unknown",
+];
+
+/// Whether this is one word, or a sign that begins messages.
+fn is_one_word(text: &str) -> bool {
+    text == "%" || (!text.is_empty() && text.chars().all(char::is_alphabetic))
+}
+
+/// The word that was meant, in lower case.
+fn whole_word(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let known = REFUSING_WORDS.iter().find(|word| word.ends_with(&lower) && word.len() - lower.len() <= 1);
+    known.map_or(lower, |word| (*word).to_owned())
 }
 
 /// `[NEW_PASSWORD#]`, `[#NEW_PASSWORD]` and the like.

@@ -29,6 +29,7 @@ pub const COMMANDS: &[&str] = &[
     "no-expect",
     "noexpect",
     "not-expect",
+    "no-expect-regex",
     "sleep",
     "login-prompt",
     "info",
@@ -170,6 +171,9 @@ fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Re
             _ => Err(argument.slip("T006", "the new-line mode is unix (LF), windows (CR LF) or mac (CR)")),
         },
         "expect-regex" => expression(&value, argument, slips).map(|(text, flags)| Command::ExpectRegex(text, flags)),
+        "no-expect-regex" => {
+            expression(&value, argument, slips).map(|(text, flags)| Command::NoExpectRegex(text, flags))
+        }
         "when-regex" => expression(&value, argument, slips).map(|(text, flags)| Command::WhenRegex(text, flags)),
         _ => {
             let text = tagged(&value, argument, slips)?;

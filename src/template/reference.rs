@@ -55,6 +55,12 @@ pub const REFERENCE: &[Entry] = &[
         "fail if it is seen in the answer to the last line sent",
         "no-expect \"*denied*\"",
     ),
+    entry(
+        &["no-expect-regex"],
+        "\"RE\"",
+        "the same by a regular expression; with the flag `m`, `^` is where a line of the answer begins",
+        "no-expect-regex \"/^(% |ERROR:)/m\"",
+    ),
     entry(&["sleep"], "SECONDS", "wait, whatever comes", "sleep 1.5"),
     entry(
         &["login-prompt"],
@@ -81,7 +87,7 @@ pub const REFERENCE: &[Entry] = &[
     entry(
         &["when-closed"],
         "",
-        "a branch for where the device closes the session instead, as some do once the password changed; nothing can be sent in it",
+        "a branch: the device closes the session after the new password was sent",
         "when-closed",
     ),
     entry(&["end-choose"], "", "branches end", "end-choose"),

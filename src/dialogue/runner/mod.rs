@@ -322,7 +322,8 @@ impl Run {
     /// Looks whether what came contents the wait.
     fn look(&mut self, now: i64, quiet: bool, late: bool, effects: &mut Vec<Effect>) -> bool {
         let State::Waiting { branches, on_close, .. } = &self.state else { return false };
-        let on_close = *on_close;
+        // A session that closes before the new password was sent changed nothing.
+        let on_close = on_close.filter(|_| self.committed || self.proves);
         if self.echo.is_some() && !self.screen.since_sent().is_empty() && !quiet && !late {
             return false;
         }
@@ -442,13 +443,18 @@ impl Run {
                 self.answers.push(Standing { pattern, shown, at: self.at });
                 self.proceed();
             }
-            Command::NoExpect(text) => {
-                self.guards.push((Pattern::glob(self.values.fill(text, None).expose()), text.to_string()));
-                match self.broken_guard(false) {
-                    Some(what) => self.fail_refused(what, effects),
-                    None => self.proceed(),
+            Command::NoExpect(text) | Command::NoExpectRegex(text, _) => match self.pattern(self.at) {
+                Some(pattern) => {
+                    self.guards.push((pattern, text.to_string()));
+                    match self.broken_guard(false) {
+                        Some(what) => self.fail_refused(what, effects),
+                        None => self.proceed(),
+                    }
                 }
-            }
+                None => {
+                    self.fail("the regular expression is too large with its tags replaced", effects);
+                }
+            },
             Command::Sleep(time) => self.state = State::Sleeping { until: now + millis(*time) },
             Command::Fail(text) => {
                 let text = self.values.fill(text, None).expose().to_owned();
@@ -487,10 +493,13 @@ impl Run {
     fn pattern(&self, at: usize) -> Option<Pattern> {
         match &self.template.lines().get(at)?.command {
             Command::When(text) => Some(Pattern::glob(self.values.fill(text, None).expose())),
-            Command::ExpectRegex(text, flags) | Command::WhenRegex(text, flags) => match self.template.expression(at) {
+            Command::ExpectRegex(text, flags)
+            | Command::WhenRegex(text, flags)
+            | Command::NoExpectRegex(text, flags) => match self.template.expression(at) {
                 Some(compiled) => Some(Pattern::Regex(compiled.clone())),
                 None => Pattern::regex(self.values.fill_regex(text).expose(), *flags).ok(),
             },
+            Command::NoExpect(text) => Some(Pattern::glob(self.values.fill(text, None).expose())),
             _ => None,
         }
     }

@@ -45,7 +45,7 @@ fn fortinet_fortios() {
 #[test]
 fn juniper_junos() {
     let turns = [
-        ("configure", "\r\nEntering configuration mode\r\n\r\n[edit]\r\nadmin@mx# "),
+        ("configure private", "\r\nEntering configuration mode\r\n\r\n[edit]\r\nadmin@mx# "),
         ("set system login user admin authentication plain-text-password", "\r\nNew password:"),
         ("{new}", "\r\nRetype new password:"),
         ("{new}", "\r\n\r\n[edit]\r\nadmin@mx# "),

@@ -71,6 +71,14 @@ pub(super) fn accounts<'a>(
         for message in beyond_limits(&policy.password, template.password_limits(), &device.template) {
             report.error(policy_at.clone(), "C011", message);
         }
+        let counts = template.password_limits().significant;
+        if let Some(counts) = counts.filter(|counts| policy.password.length > *counts) {
+            let message = format!(
+                "devices of template '{}' may compare the first {counts} characters of a password only (classic crypt), and the policy's length is {}; set a longer hash in the device's own configuration, or know that the rest does not count",
+                device.template, policy.password.length
+            );
+            report.warning(policy_at.clone(), "C016", message);
+        }
         let account = Account {
             name: name.clone(),
             policy,

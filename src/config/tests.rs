@@ -214,6 +214,14 @@ fn who_is_changed_is_seen_in_every_way_in_which_a_template_may_name_an_account()
 }
 
 #[test]
+fn a_policy_longer_than_what_counts_on_the_device_is_warned_of() {
+    let own = "info password-significant \"8\"\nexec \"set [#USERNAME#] [#NEW_PASSWORD#]\"\nexpect \"*ok\"\n";
+    let told = with_shipped("own", "", own);
+    assert!(told.contains("warning") && told.contains("first 8 characters") && told.contains("[C016]"), "{told}");
+    assert_eq!(with_shipped("own", "", &own.replace("\"8\"", "\"12\"")), "");
+}
+
+#[test]
 fn every_shipped_template_shows_or_says_whose_password_it_changes() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
     for file in template_files(&shipped) {

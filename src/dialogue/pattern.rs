@@ -75,6 +75,16 @@ impl Pattern {
         matches!(self, Self::Glob { open_end: true, .. })
     }
 
+    /// The line in which an expression first matches, since an expression itself tells an operator little.
+    #[must_use]
+    pub fn line_of_match<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let Self::Regex(regex) = self else { return None };
+        let at = regex.find(text)?.end().saturating_sub(1);
+        let at = (0..=at).rev().find(|at| text.is_char_boundary(*at))?;
+        let from = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        text[from..].lines().next().map(str::trim)
+    }
+
     /// Whether it occurs in the text at all.
     #[must_use]
     pub fn occurs_in(&self, text: &str) -> bool {

@@ -443,6 +443,40 @@ fn a_guard_may_say_where_on_the_line_its_words_stand() {
 }
 
 #[test]
+fn ios_saves_where_a_log_line_comes_behind_the_prompt_that_it_does_not_show_again() {
+    let mut run = run(include_str!("../../templates/cisco/cisco-ios.template"));
+    run.handle(0, Input::Start);
+    let mut now = 0;
+    let mut turn = |output: String| {
+        now += 10;
+        let mut said = told(run.handle(now, Input::Output(output.as_bytes())));
+        now += 200;
+        said.extend(told(run.handle(now, Input::Tick)));
+        if said == ["commit"] {
+            said = told(run.handle(now, Input::Committed));
+        }
+        said
+    };
+    assert_eq!(turn("\r\nsw1#".into()), ["send \"terminal length 0\\n\""]);
+    assert_eq!(turn("terminal length 0\r\nsw1#".into()), ["send \"configure terminal\\n\""]);
+    let secret = format!("username admin secret {NEW}");
+    assert_eq!(turn("configure terminal\r\nsw1(config)#".into()), [format!("send \"{secret}\\n\"")]);
+    assert_eq!(turn(format!("{secret}\r\nsw1(config)#")), ["send \"end\\n\""]);
+    let log = "end\r\nsw1#\r\n*Nov 22 10:41:27.253: %SYS-5-CONFIG_I: Configured from console by admin on vty0\r\n";
+    assert_eq!(turn(log.into()), ["send \"write memory\\n\""]);
+}
+
+#[test]
+fn a_guard_by_expression_tells_the_line_that_it_met() {
+    let mut run = run("exec \"set [#NEW_PASSWORD#]\"\nno-expect-regex \"/^ERROR:/m\"\nexpect \"*#\"\n");
+    run.handle(0, Input::Start);
+    run.handle(1, Input::Committed);
+    let answer = format!("set {NEW}\r\nhm\r\nERROR: Can not have both.\r\nsw1#");
+    let said = told(run.handle(2, Input::Output(answer.as_bytes())));
+    assert!(said[0].contains("the device answered \"ERROR: Can not have both.\", which must not come"), "{said:?}");
+}
+
+#[test]
 fn a_session_that_its_own_change_closes_is_a_branch_and_one_that_closes_before_is_not() {
     let text = "choose\nwhen \"*#\"\nwhen-closed\nend-choose\nexec \"set [#NEW_PASSWORD#]\"\nchoose\nwhen \"*refused\"\nfail \"no\"\nwhen \"*#\"\nexec \"exit\"\nwhen-closed\nend-choose\nend\n";
     let mut early = run(text);

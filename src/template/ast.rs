@@ -30,14 +30,17 @@ pub enum Filter {
     Url,
     /// `xml`: the five predefined entities (XML 1.0, section 4.6).
     Xml,
+    /// `name`: a user's name without the options of the login that follow a `+`, as in `admin+ct80w` (RouterOS manual,
+    /// Console, login options: `login_name ::= user_name [ '+' parameters ]`). It quotes nothing.
+    Name,
 }
 
 impl Filter {
-    /// All of them.
+    /// All that quote a value.
     pub const ALL: [Self; 5] = [Self::Sh, Self::Sql, Self::Tcl, Self::Url, Self::Xml];
 
     /// The names that stand behind the colon.
-    pub const NAMES: &[&str] = &["sh", "sql", "tcl", "url", "xml"];
+    pub const NAMES: &[&str] = &["sh", "sql", "tcl", "url", "xml", "name"];
 
     /// The filter of a name.
     #[must_use]
@@ -48,6 +51,7 @@ impl Filter {
             "tcl" => Some(Self::Tcl),
             "url" => Some(Self::Url),
             "xml" => Some(Self::Xml),
+            "name" => Some(Self::Name),
             _ => None,
         }
     }
@@ -61,6 +65,7 @@ impl Filter {
             Self::Tcl => "tcl",
             Self::Url => "url",
             Self::Xml => "xml",
+            Self::Name => "name",
         }
     }
 
@@ -71,7 +76,7 @@ impl Filter {
         match self {
             Self::Sh | Self::Sql => format!("'{inside}'"),
             Self::Tcl => format!("\"{inside}\""),
-            Self::Url | Self::Xml => inside,
+            Self::Url | Self::Xml | Self::Name => inside,
         }
     }
 
@@ -83,6 +88,7 @@ impl Filter {
             Self::Tcl => b"$[]{}\"\\;".contains(&byte),
             Self::Url => !is_unreserved(byte),
             Self::Xml => b"&<>\"'".contains(&byte),
+            Self::Name => byte == b'+',
         })
     }
 
@@ -96,6 +102,7 @@ impl Filter {
                 value.chars().flat_map(|c| "$[]{}\"\\;".contains(c).then_some('\\').into_iter().chain([c])).collect()
             }
             Self::Url => percent_encode(value),
+            Self::Name => value.split('+').next().unwrap_or_default().to_owned(),
             Self::Xml => value.chars().fold(String::new(), |mut out, c| {
                 match c {
                     '&' => out.push_str("&amp;"),

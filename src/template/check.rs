@@ -22,7 +22,7 @@ pub enum Jump {
     End(usize),
 }
 
-/// What `info password-symbols`, `password-max-length` and `password-min-length` say.
+/// What `info password-symbols`, `password-max-length`, `password-min-length` and `password-significant` say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordLimits<'a> {
     /// The symbols that the device takes.
@@ -31,6 +31,8 @@ pub struct PasswordLimits<'a> {
     pub max_length: Option<usize>,
     /// Characters at the least.
     pub min_length: Option<usize>,
+    /// Characters that count, where the device may ignore those behind them.
+    pub significant: Option<usize>,
 }
 
 /// A template that passed its checks.
@@ -113,6 +115,7 @@ impl Checked {
             symbols: self.info("password-symbols"),
             max_length: number("password-max-length"),
             min_length: number("password-min-length"),
+            significant: number("password-significant"),
         }
     }
 

@@ -268,7 +268,7 @@ fn info(argument: Argument<'_>) -> Result<Command, Slip> {
     let at = argument.at + argument.text.len() - rest.len();
     let value = unquote(Argument { text: rest, at })?;
     let is_number = |value: &str| value.parse::<usize>().is_ok_and(|number| (1..=1024).contains(&number));
-    if ["password-max-length", "password-min-length"].contains(&key) && !is_number(&value) {
+    if ["password-max-length", "password-min-length", "password-significant"].contains(&key) && !is_number(&value) {
         return Err(argument.slip("T014", format!("'{key}' is a number of characters, from 1 to 1024")));
     }
     if key == "changes" && statement(&value).is_none() {

@@ -214,6 +214,13 @@ fn any_line() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn a_user_name_is_sent_without_the_options_of_its_login() {
+    for (login, name) in [("admin+ct80w", "admin"), ("admin", "admin"), ("a.b+cet1024w", "a.b")] {
+        assert_eq!(Filter::parse("name").unwrap().quote(login), name);
+    }
+}
+
 proptest! {
     #[test]
     fn a_filter_tells_whether_it_changes_a_value(value in "[ -~ä]{0,12}") {

@@ -62,7 +62,8 @@ impl Run {
             return None;
         }
         let answer = self.answer_without_prompts(text, with_last);
-        self.guards.iter().find(|(pattern, _)| pattern.occurs_in(&answer)).map(|(_, what)| what.clone())
+        let (pattern, what) = self.guards.iter().find(|(pattern, _)| pattern.occurs_in(&answer))?;
+        Some(pattern.line_of_match(&answer).map_or_else(|| what.clone(), str::to_owned))
     }
 
     /// The lines of an answer without prompts, what was typed behind them, and the names of hosts and users.

@@ -211,6 +211,7 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
     let folders = if folders.is_empty() { paths } else { folders };
     let library = Library::read(folders, &mut Vec::new());
     let mut results = Vec::new();
+    let (mut seen, mut lines) = (0, 0);
     for file in &files {
         let recording = read_recording(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -220,6 +221,8 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
         for scene in &recording.scenes {
             let played = recording::play(&template, scene);
             results.push((file.clone(), name.clone(), scene.title.clone(), played.problem));
+            seen += scene.evidence.seen;
+            lines += scene.evidence.lines;
         }
     }
     let failed = results.iter().filter(|(.., problem)| problem.is_some()).count();
@@ -228,7 +231,7 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
             .iter()
             .map(|(file, template, scene, problem)| json!({ "file": file, "template": template, "scene": scene, "ok": problem.is_none(), "problem": problem }))
             .collect();
-        say!("{}", json!({ "results": all, "failed": failed }));
+        say!("{}", json!({ "results": all, "failed": failed, "device_lines": lines, "seen_lines": seen }));
     } else {
         for (file, _, scene, problem) in &results {
             if let Some(problem) = problem {
@@ -236,6 +239,9 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
             }
         }
         say!("{} scenes of {} recordings: {failed} failed", results.len(), files.len());
+        if seen > 0 {
+            say!("{seen} of {lines} lines of devices were seen, the others are assumed");
+        }
     }
     Ok(if failed == 0 { 0 } else { 1 })
 }

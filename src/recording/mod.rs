@@ -89,6 +89,22 @@ pub struct Scene {
     pub values: Vec<(String, String)>,
     /// What happens, each with its line in the file.
     pub turns: Vec<(usize, Turn)>,
+    /// Where the device's lines are from.
+    pub evidence: Evidence,
+}
+
+/// How many of the lines that a device prints were seen, in a transcript or in the source text of what prints them; the
+/// others are assumed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Lines that were seen.
+    pub seen: usize,
+    /// Lines that the device prints.
+    pub lines: usize,
+    /// Where they were seen, in order.
+    pub sources: Vec<String>,
+    /// The lines that follow were seen.
+    now: bool,
 }
 
 /// A file of recorded sessions.
@@ -100,7 +116,8 @@ pub struct Recording {
     pub scenes: Vec<Scene>,
 }
 
-const DIRECTIVES: [&str; 7] = ["template", "scene", "section", "outcome", "set", "silence", "close"];
+const DIRECTIVES: [&str; 9] =
+    ["template", "scene", "section", "outcome", "set", "silence", "close", "seen", "assumed"];
 
 /// Reads a recording: what could be read, and every problem.
 #[must_use]
@@ -152,7 +169,12 @@ fn take(recording: &mut Recording, number: usize, line: &str) -> Result<(), Slip
             return Err(("R003", message.into()));
         }
     };
-    scene(recording)?.turns.push((number, turn));
+    let scene = scene(recording)?;
+    if matches!(turn, Turn::Prints(_)) {
+        scene.evidence.lines += 1;
+        scene.evidence.seen += usize::from(scene.evidence.now);
+    }
+    scene.turns.push((number, turn));
     Ok(())
 }
 
@@ -174,6 +196,7 @@ fn directive(recording: &mut Recording, number: usize, text: &str) -> Result<(),
             ending: Ending::Ran,
             values: Vec::new(),
             turns: Vec::new(),
+            evidence: Evidence::default(),
         }),
         "section" => {
             let section = Section::parse(value)
@@ -198,6 +221,15 @@ fn directive(recording: &mut Recording, number: usize, text: &str) -> Result<(),
             #[allow(clippy::cast_possible_truncation)] // At most 3,600,000.
             scene(recording)?.turns.push((number, Turn::Silence((seconds * 1000.0) as i64)));
         }
+        "seen" if value.is_empty() => {
+            return Err(("R004", "say where the lines that follow were seen: @ seen SOURCE".into()));
+        }
+        "seen" => {
+            let evidence = &mut scene(recording)?.evidence;
+            evidence.now = true;
+            evidence.sources.push(value.to_owned());
+        }
+        "assumed" => scene(recording)?.evidence.now = false,
         "close" => scene(recording)?.turns.push((number, Turn::Closes)),
         other => {
             let hint = nearest(other, DIRECTIVES).map_or_else(

@@ -55,6 +55,18 @@ fn the_trace_tells_what_each_wait_saw() {
 }
 
 #[test]
+fn lines_that_were_seen_are_told_from_those_that_are_assumed() {
+    let text = "@ scene x\n? a$ |\n> b\n@ seen a manual, page 7\n< c\n? d: |\n* e\n@ assumed\n< f\n@ scene y\n< g\n";
+    let (recording, problems) = parse(Path::new("r"), text);
+    assert!(problems.is_empty(), "{problems:?}");
+    let evidence = &recording.scenes[0].evidence;
+    assert_eq!((evidence.seen, evidence.lines, evidence.sources.as_slice()), (2, 4, &["a manual, page 7".to_owned()][..]));
+    let evidence = &recording.scenes[1].evidence;
+    assert_eq!((evidence.seen, evidence.lines), (0, 1), "a scene begins without evidence");
+    assert!(parse(Path::new("r"), "@ scene x\n@ seen\n").1[0].message.contains("@ seen SOURCE"));
+}
+
+#[test]
 fn mistakes_in_a_recording_are_told_at_their_line() {
     let text =
         "> early\n@ scene x\nhello\n@ outcom ran\n@ outcome fine\n@ section nowhere\n@ silence long\n> [#X:nope#]\n";

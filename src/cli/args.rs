@@ -285,7 +285,11 @@ pub(super) enum TemplateCommand {
         name: String,
     },
     /// The templates that the daemon found.
-    List,
+    List {
+        /// Only those whose name, vendor or product has all of these words.
+        #[arg(long, num_args = 1.., value_name = "WORD")]
+        search: Vec<String>,
+    },
     /// A template's text.
     Show { name: String },
 }

@@ -89,7 +89,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             }
             TemplateCommand::Test { paths, templates } => templates::test(&paths, &templates, json),
             TemplateCommand::New { name } => templates::new(&name),
-            TemplateCommand::List => list_templates(&client, json).await,
+            TemplateCommand::List { search } => list_templates(&client, &search, json).await,
             TemplateCommand::Show { name } => template(&client, &name, json).await,
         },
         Command::Audit { command } => audit::run(&client, command, json).await,
@@ -462,8 +462,9 @@ async fn rehearse(
     Ok(exit)
 }
 
-async fn list_templates(client: &Client, json: bool) -> Result<u8, Failure> {
-    let body: TemplatesBody = client.get("/v1/templates", &[]).await?;
+async fn list_templates(client: &Client, words: &[String], json: bool) -> Result<u8, Failure> {
+    let mut body: TemplatesBody = client.get("/v1/templates", &[]).await?;
+    body.templates.retain(|template| templates::has_words(template, words));
     if json {
         return print(&body);
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Failure;
 use super::output::{safe, say};
 use crate::config::{Library, files_below, load_file, template_files};
+use crate::control::TemplateBody;
 use crate::model::{Problem, Severity, folder_of};
 use crate::recording::{self, Played, Scene};
 use crate::template::{self, CODES, Checked, Code, Entry};
@@ -246,6 +247,12 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
     Ok(if failed == 0 { 0 } else { 1 })
 }
 
+/// Whether a template's name, vendor and product have all of the words, in either case.
+pub(super) fn has_words(template: &TemplateBody, words: &[String]) -> bool {
+    let text = format!("{} {}", template.name, template.about).to_lowercase();
+    words.iter().all(|word| text.contains(&word.to_lowercase()))
+}
+
 /// The files of a template to be and of its recording.
 pub(super) struct NewFiles {
     template: PathBuf,
@@ -355,4 +362,23 @@ fn draft(q: &Questions) -> (String, String) {
         q.vendor, q.product, q.refused
     );
     (template, recording)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_found_by_words_of_its_name_vendor_and_product() {
+        let template = TemplateBody {
+            name: "cisco/cisco-ios-enable".into(),
+            file: String::new(),
+            about: "Cisco IOS 15.x (unproven: no device was at hand)".into(),
+            sound: true,
+        };
+        let has =
+            |words: &[&str]| has_words(&template, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert!(has(&[]) && has(&["IOS", "Enable"]) && has(&["unproven"]));
+        assert!(!has(&["ios", "junos"]));
+    }
 }

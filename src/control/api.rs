@@ -182,7 +182,13 @@ pub(super) async fn templates(
     let config = core.config();
     let about = |entry: &crate::config::LibraryEntry| {
         let info = |key| entry.template.as_ref().and_then(|template| template.info(key)).unwrap_or_default().to_owned();
-        format!("{} {}", info("vendor"), info("product")).trim().to_owned()
+        // Nobody has seen it on a device yet.
+        let unproven = if ["a recording", "a scripted device"].iter().any(|how| info("tested").starts_with(how)) {
+            " (unproven: no device was at hand)"
+        } else {
+            ""
+        };
+        format!("{} {}{unproven}", info("vendor"), info("product")).trim().to_owned()
     };
     let templates = config
         .library

@@ -116,8 +116,7 @@ pub struct Recording {
     pub scenes: Vec<Scene>,
 }
 
-const DIRECTIVES: [&str; 9] =
-    ["template", "scene", "section", "outcome", "set", "silence", "close", "seen", "assumed"];
+const DIRECTIVES: [&str; 9] = ["template", "scene", "section", "outcome", "set", "silence", "close", "seen", "assumed"];
 
 /// Reads a recording: what could be read, and every problem.
 #[must_use]

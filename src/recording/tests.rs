@@ -60,7 +60,10 @@ fn lines_that_were_seen_are_told_from_those_that_are_assumed() {
     let (recording, problems) = parse(Path::new("r"), text);
     assert!(problems.is_empty(), "{problems:?}");
     let evidence = &recording.scenes[0].evidence;
-    assert_eq!((evidence.seen, evidence.lines, evidence.sources.as_slice()), (2, 4, &["a manual, page 7".to_owned()][..]));
+    assert_eq!(
+        (evidence.seen, evidence.lines, evidence.sources.as_slice()),
+        (2, 4, &["a manual, page 7".to_owned()][..])
+    );
     let evidence = &recording.scenes[1].evidence;
     assert_eq!((evidence.seen, evidence.lines), (0, 1), "a scene begins without evidence");
     assert!(parse(Path::new("r"), "@ scene x\n@ seen\n").1[0].message.contains("@ seen SOURCE"));

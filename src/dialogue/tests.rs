@@ -486,19 +486,20 @@ fn a_session_that_its_own_change_closes_is_a_branch_and_one_that_closes_before_i
     let begun = || {
         let mut run = run(text);
         run.handle(0, Input::Start);
-        assert_eq!(told(run.handle(1, Input::Output(b"fw #"))), ["commit"]);
-        run.handle(2, Input::Committed);
+        run.handle(1, Input::Output(b"fw #"));
+        assert_eq!(told(run.handle(200, Input::Tick)), ["commit"]);
+        run.handle(201, Input::Committed);
         run
     };
-    assert_eq!(told(begun().handle(3, Input::Closed)), ["ran"]);
+    assert_eq!(told(begun().handle(202, Input::Closed)), ["ran"]);
     let mut stays = begun();
-    assert_eq!(told(stays.handle(3, Input::Output(b"\r\nfw #"))), ["send \"exit\\n\"", "ran"]);
+    assert_eq!(told(stays.handle(202, Input::Output(b"\r\nfw #"))), ["send \"exit\\n\"", "ran"]);
     let mut refused = begun();
-    refused.handle(3, Input::Output(b"\r\nrefused"));
-    let said = told(refused.handle(4, Input::Closed));
+    refused.handle(202, Input::Output(b"\r\nrefused"));
+    let said = told(refused.handle(203, Input::Closed));
     assert!(said.is_empty() || said[0].contains("the template says: no"), "{said:?}");
     let mut silent = begun();
-    assert!(told(silent.handle(6_000, Input::Tick))[0].contains("did not come"));
+    assert!(told(silent.handle(9_000, Input::Tick))[0].contains("did not come"));
 }
 
 #[test]

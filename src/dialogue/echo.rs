@@ -32,9 +32,15 @@ fn echo_behind_prompt(text: &str, sent: &str) -> Echo {
     let mut at = 0;
     for line in text.split_inclusive('\n').take(20) {
         at += line.len();
-        if sent.len() >= 3 && line.ends_with('\n') && line.trim_end().ends_with(sent) {
+        if sent.len() >= 3 && line.ends_with('\n') && (line.trim_end().ends_with(sent) || is_scrolled(line, sent)) {
             return Echo::Whole(at - 1);
         }
     }
     Echo::None
+}
+
+/// Whether a line shows the end of what was sent behind a mark: IOS scrolls a line that is longer than its width to the left
+/// behind a `$` (Cisco IOS Configuration Fundamentals, "Scrolling Down a Line"), readline behind a `<`.
+fn is_scrolled(line: &str, sent: &str) -> bool {
+    line.trim_end().split_once(['$', '<']).is_some_and(|(_, rest)| rest.len() >= 8 && sent.ends_with(rest))
 }

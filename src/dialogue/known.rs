@@ -58,20 +58,26 @@ pub(super) fn asks_to_choose(line: &str) -> bool {
         && words.all(|word| ["y", "n", "yes", "no", "confirm", "c", "cancel", "a", "all"].contains(&word))
 }
 
+/// Lines of text behind a heading of wall(1) or syslogd at the most.
+const MOST_LINES: usize = 8;
+
 /// Where the messages begin that a device or its system prints whenever it likes, as the last whole lines of a text; `None`
 /// where the text ends otherwise.
 pub(super) fn before_messages(text: &str) -> Option<usize> {
     let whole = text.trim_end_matches([' ', '\t']);
     let mut end = whole.ends_with('\n').then_some(whole.len())?;
     let mut begin = None;
+    let mut others = 0;
     loop {
-        let line_end = end - 1;
-        let start = text[..line_end].rfind('\n').map_or(0, |at| at + 1);
-        let line = text[start..line_end].trim();
-        match line {
-            "" => {}
-            _ if is_message(line) => begin = Some(start),
-            _ => return begin,
+        let start = text[..end - 1].rfind('\n').map_or(0, |at| at + 1);
+        let line = text[start..end - 1].trim();
+        if is_heading(line) || others == 0 && is_message(line) {
+            (begin, others) = (Some(start), 0);
+        } else if !line.is_empty() {
+            others += 1;
+            if begin.is_some() || others > MOST_LINES {
+                return begin;
+            }
         }
         if start == 0 {
             return begin;
@@ -80,17 +86,30 @@ pub(super) fn before_messages(text: &str) -> Option<usize> {
     }
 }
 
+/// Where a text begins behind such messages.
+pub(super) fn behind_messages(text: &str) -> usize {
+    let lines = text.split_inclusive('\n').take_while(|line| line.ends_with('\n'));
+    let ends = lines.scan(0, |at, line| {
+        *at += line.len();
+        Some((*at, line.trim()))
+    });
+    let messages = ends.take_while(|(_, line)| line.is_empty() || is_message(line));
+    messages.filter(|(_, line)| !line.is_empty()).last().map_or(0, |(end, _)| end)
+}
+
 /// Cisco's `%FACILITY-SEVERITY-MNEMONIC:` and its like (Cisco IOS System Message Guide; NX-OS, IOS XR and Arista EOS too),
 /// Huawei's `%%01MODULE/SEVERITY/MNEMONIC`, Comware's `%Nov 22 10:41:27:253 2019 H3C SHELL/5/LOGIN:`, syslogd's and wall(1)'s
 /// headings, the kernel's `[ 1234.567890]`, and whatever begins with a time of day, as RouterOS, ArubaOS-Switch and EXOS
 /// write it.
 fn is_message(line: &str) -> bool {
     let head = &line[..floor(line, 48)];
-    line.starts_with("Message from syslogd@")
-        || line.starts_with("Broadcast message from")
-        || has_mnemonic(line)
-        || has_time(head)
-        || kernel_time(line)
+    is_heading(line) || has_mnemonic(line) || has_time(head) || kernel_time(line)
+}
+
+/// Of wall(1), as Linux and Junos have it, and of syslogd: text follows.
+fn is_heading(line: &str) -> bool {
+    let begins = |with: &str| line.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+    begins("Message from syslogd@") || begins("Broadcast message from ")
 }
 
 fn has_mnemonic(line: &str) -> bool {
@@ -121,10 +140,10 @@ pub(super) struct Prompts(Vec<String>);
 const MOST: usize = 40;
 
 impl Prompts {
-    /// Remembers a line at which one is typed, where it has the form of a prompt.
+    /// Remembers a line at which one is typed, where it ends as a prompt does.
     pub(super) fn note(&mut self, line: &str) {
         let line = line.trim();
-        if self.0.len() < MOST && has_prompt_form(line) && !self.0.iter().any(|known| known == line) {
+        if self.0.len() < MOST && ends_as_prompt(line) && !self.0.iter().any(|known| known == line) {
             self.0.push(line.to_owned());
         }
     }
@@ -139,9 +158,9 @@ impl Prompts {
         let line = line.trim();
         let known = |known: &String| {
             let host = host(known);
-            known == line || !host.is_empty() && mode_behind(line, host).is_some_and(is_mode)
+            known == line || !host.is_empty() && has_prompt_form(known) && mode_behind(line, host).is_some_and(is_mode)
         };
-        !asks_for_secret(line) && !asks_to_choose(line) && line.ends_with(ENDS) && self.0.iter().any(known)
+        ends_as_prompt(line) && self.0.iter().any(known)
     }
 
     /// What stands behind the prompt that a line begins with; all of it where it begins with none.
@@ -162,12 +181,21 @@ pub(super) fn has_prompt_form(line: &str) -> bool {
     let line = line.trim();
     let host = host(line);
     let rest = if host.is_empty() { Some(line) } else { mode_behind(line, host) };
+    ends_as_prompt(line) && rest.is_some_and(is_mode)
+}
+
+/// Whether a line ends as prompts do, and is no question, and no border of a box.
+fn ends_as_prompt(line: &str) -> bool {
     line.len() <= 200
         && line.ends_with(ENDS)
         && !asks_for_secret(line)
         && !asks_to_choose(line)
-        && rest.is_some_and(is_mode)
-        && (!host.is_empty() || line.chars().count() <= 3)
+        && (line.contains(char::is_alphanumeric) || line.chars().count() <= 3)
+}
+
+/// Whether a line ends as prompts do, and yet looks like none: it may be a part of a banner.
+pub(super) fn is_doubtful(line: &str) -> bool {
+    line.trim_end().ends_with(ENDS) && !has_prompt_form(line)
 }
 
 /// Whether a line looks like a prompt that names its host: not a border of a box.
@@ -198,7 +226,7 @@ fn mode_behind<'a>(line: &'a str, host: &str) -> Option<&'a str> {
 fn is_mode(text: &str) -> bool {
     let mut depth = 0_i32;
     let mut blank = false;
-    for c in text.trim_end().chars() {
+    for (at, c) in text.trim_end().char_indices() {
         match c {
             ' ' if depth == 0 => {
                 blank = true;
@@ -206,7 +234,10 @@ fn is_mode(text: &str) -> bool {
             }
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = (depth - 1).max(0),
-            _ if blank && !"/~*".contains(c) && !ENDS.contains(&c) => return false,
+            // A path: /user, ~, C:\Users.
+            _ if blank && !"/~*".contains(c) && !ENDS.contains(&c) && !text[at + c.len_utf8()..].starts_with(":\\") => {
+                return false;
+            }
             _ => {}
         }
         blank = false;
@@ -243,17 +274,19 @@ mod tests {
             }
         }
         let mut none = Prompts::default();
-        for line in [
-            "New password: ",
-            "###########",
-            "# Data protection #",
-            "Loading 50%",
-            "Continue? [Y/N]",
-            "Current password>",
-        ] {
+        for line in ["New password: ", "###########", "Continue? [Y/N]", "Current password>"] {
             none.note(line);
             assert!(none.is_empty(), "{line}");
         }
+        let mut windows = Prompts::default();
+        windows.note("admin@SRV1 C:\\Users\\admin>");
+        assert!(
+            windows.knows("admin@SRV1 C:\\Users\\admin> ")
+                && windows.knows("admin@SRV1 D:\\>")
+                && !windows.knows("admin@SRV1 is down>")
+        );
+        assert!(is_doubtful("# Data protection #") && is_doubtful("#######") && is_doubtful("Loading 50%"));
+        assert!(!is_doubtful("FGT60 (global) # ") && !is_doubtful("$ ") && !is_doubtful("Press any key"));
     }
 
     #[test]
@@ -281,9 +314,13 @@ mod tests {
             let text = format!("core1#\r\n{message}\r\n").replace('\r', "");
             assert_eq!(before_messages(&text), Some(7), "{message}");
         }
+        let wall = "Broadcast message from root@web1 (pts/1) (Fri Nov 22 10:41:27 2019):\n\nThe system goes down.\n\n";
+        assert_eq!(before_messages(&format!("web1#\n{wall}")), Some(6));
         assert_eq!(before_messages("core1#\nBuilding configuration...\n"), None);
         assert_eq!(before_messages("core1#\n*Nov 22 10:41:27.253: %SYS-5-CONFIG_I: x\nNew password: "), None);
         assert_eq!(before_messages(""), None);
+        assert_eq!(behind_messages("\n%SYS-5-CONFIG_I: x\nwrite mem"), 20);
+        assert_eq!(behind_messages("\nwrite mem"), 0);
     }
 
     #[test]

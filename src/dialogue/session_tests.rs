@@ -47,6 +47,8 @@ fn half_a_line_of_a_banner_is_no_prompt() {
     assert_eq!(said, ["send \"a\\n\""]);
     // What comes behind the key is not the answer to a command yet.
     assert_eq!(told(run.handle(now + 10, Input::Output(b"\r\n#######"))), [""; 0]);
+    now += 400;
+    assert_eq!(hears(&mut run, &mut now, &["#"]), [""; 0], "nor is a border that stops for a while");
     assert_eq!(hears(&mut run, &mut now, &["##\r\nwelcome\r\nFGT60 # "]), ["send \"get system status\\n\""]);
 }
 
@@ -115,6 +117,9 @@ fn a_message_behind_a_known_prompt_does_not_lose_it() {
     };
     let (mut run, mut now) = start();
     assert_eq!(hears(&mut run, &mut now, &[&format!("end\r\ncore1#{message}")]), ["send \"write memory\\n\""]);
+    let (mut same, mut now) = start();
+    let told = format!("end\r\ncore1#{}", message.trim_start());
+    assert_eq!(hears(&mut same, &mut now, &[&told]), ["send \"write memory\\n\""], "in the prompt's own line");
     let (mut asked, mut now) = start();
     let question = format!("end\r\ncore1#{message}Overwrite? [Y/N]:");
     assert_eq!(hears(&mut asked, &mut now, &[&question]), [""; 0], "a question behind it is no message");

@@ -67,7 +67,9 @@ fn an_echo_is_not_an_answer() {
 
 #[test]
 fn an_echo_behind_a_late_prompt_or_wrapped_is_skipped_too() {
-    for echo in ["router> show password:\r\n", "show pass\r\nword:\r\n"] {
+    let scrolled = "show pas\x08\x08\x08\x08\x08\x08\x08\x08$w password:\r\n";
+    let message = "\r\n*Nov 22 10:41:27.253: %SYS-5-CONFIG_I: by password:\r\nshow password:\r\n";
+    for echo in ["router> show password:\r\n", "show pass\r\nword:\r\n", scrolled, message] {
         let mut run = run("exec \"show password:\"\nexpect \"*password:\"\nend\n");
         run.handle(0, Input::Start);
         assert_eq!(told(run.handle(1, Input::Output(echo.as_bytes()))), [""; 0], "{echo}");

@@ -2,14 +2,21 @@
 
 use std::borrow::Cow;
 
-use super::{Branch, Found, Place, Run, SETTLE_MS, State};
+use super::{Branch, DOUBTFUL_MS, Found, Place, Run, SETTLE_MS, State};
 use crate::dialogue::known;
 use crate::dialogue::pattern::Pattern;
 
 impl Run {
-    /// Whether the device has said nothing for the settle time, and says nothing any more.
+    /// Whether the device has said nothing for the settle time, or says nothing any more.
     pub(super) fn is_quiet(&self, now: i64) -> bool {
-        now - self.last_output >= SETTLE_MS || self.closed
+        now - self.last_output >= self.settle_ms() || self.closed
+    }
+
+    /// How long the output must be quiet: longer where what a device says to whoever logs in ends as a prompt does, and
+    /// looks like none.
+    pub(super) fn settle_ms(&self) -> i64 {
+        let doubtful = !self.commanded && known::is_doubtful(self.screen.cursor_line());
+        if doubtful { DOUBTFUL_MS } else { SETTLE_MS }
     }
 
     /// Whether there is something to decide once the output is quiet.
@@ -45,7 +52,11 @@ impl Run {
     /// The text without the messages that a device printed behind its prompt without showing that again. The prompt is one
     /// at which the run has typed before; or, once nothing else came in time, one that names a host.
     pub(super) fn before_messages<'t>(&self, text: &'t str, late: bool) -> Option<&'t str> {
-        let text = text[..known::before_messages(text)?].trim_end();
+        let begin = known::before_messages(text)?;
+        let first = text[begin..].lines().next().unwrap_or_default();
+        // The message may begin in the prompt's own line.
+        let prompt = first.len() - self.prompts.behind(first).len();
+        let text = text[..begin + prompt].trim_end();
         let line = &text[text.rfind('\n').map_or(0, |end| end + 1)..];
         let known = self.commanded && self.prompts.knows(line) || late && !self.closed && known::names_host(line);
         known.then_some(text)

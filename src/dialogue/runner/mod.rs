@@ -18,6 +18,8 @@ use hearing::{asks_behind, matched};
 
 /// Output that has been quiet for this long is complete, in milliseconds.
 const SETTLE_MS: i64 = 150;
+/// Before the first command: what ends as a prompt does and looks like none is believed after so long, in milliseconds.
+const DOUBTFUL_MS: i64 = 1_500;
 /// The bound on each wait where the template sets none, in milliseconds.
 const READ_TIMEOUT_MS: i64 = 5_000;
 /// Standing answers given in one run at the most.
@@ -196,7 +198,7 @@ impl Run {
     /// When to hand in [`Input::Tick`], in the caller's milliseconds; `None` where only another input can go on.
     #[must_use]
     pub fn deadline(&self) -> Option<i64> {
-        let settled = self.last_output + SETTLE_MS;
+        let settled = self.last_output + self.settle_ms();
         let bound =
             |pending: bool, deadline: i64| if pending && !self.settled { settled.min(deadline) } else { deadline };
         match &self.state {

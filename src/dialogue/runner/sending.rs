@@ -147,9 +147,11 @@ impl Run {
     pub(super) fn settle_echo(&mut self, now: i64) {
         let Some(line) = &self.echo else { return };
         let text = self.screen.since_sent();
-        match echo(text, line.expose()) {
+        // A message may have come before it.
+        let begin = known::behind_messages(text);
+        match echo(&text[begin..], line.expose()) {
             Echo::Whole(bytes) => {
-                self.screen.skip_echo(bytes);
+                self.screen.skip_echo(begin + bytes);
                 self.echo = None;
             }
             Echo::None => self.echo = None,

@@ -61,6 +61,9 @@ pub(super) fn asks_to_choose(line: &str) -> bool {
 /// Lines of text behind a heading of wall(1) or syslogd at the most.
 const MOST_LINES: usize = 8;
 
+/// Lines of messages at the most.
+const MOST_MESSAGES: usize = 100;
+
 /// Where the messages begin that a device or its system prints whenever it likes, as the last whole lines of a text; `None`
 /// where the text ends otherwise.
 pub(super) fn before_messages(text: &str) -> Option<usize> {
@@ -68,7 +71,8 @@ pub(super) fn before_messages(text: &str) -> Option<usize> {
     let mut end = whole.ends_with('\n').then_some(whole.len())?;
     let mut begin = None;
     let mut others = 0;
-    loop {
+    // More of them are no aside of a device that waits at its prompt, but its output.
+    for _ in 0..MOST_MESSAGES {
         let start = text[..end - 1].rfind('\n').map_or(0, |at| at + 1);
         let line = text[start..end - 1].trim();
         if is_heading(line) || others == 0 && is_message(line) {
@@ -84,6 +88,7 @@ pub(super) fn before_messages(text: &str) -> Option<usize> {
         }
         end = start;
     }
+    None
 }
 
 /// Where a text begins behind such messages.
@@ -318,6 +323,7 @@ mod tests {
         assert_eq!(before_messages(&format!("web1#\n{wall}")), Some(6));
         assert_eq!(before_messages("core1#\nBuilding configuration...\n"), None);
         assert_eq!(before_messages("core1#\n*Nov 22 10:41:27.253: %SYS-5-CONFIG_I: x\nNew password: "), None);
+        assert_eq!(before_messages(&format!("core1#\n{}", "%SYS-5-CONFIG_I: x\n".repeat(200))), None);
         assert_eq!(before_messages(""), None);
         assert_eq!(behind_messages("\n%SYS-5-CONFIG_I: x\nwrite mem"), 20);
         assert_eq!(behind_messages("\nwrite mem"), 0);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use rotord::sim::{Coverage, Plan, run, shrink};
+use rotord::sim::{Coverage, Fault, Habit, Plan, run, shrink};
 
 /// A history is a great many small allocations.
 #[global_allocator]
@@ -38,12 +38,41 @@ struct Args {
     /// Stay silent about what was never reached.
     #[arg(long)]
     partial: bool,
+    /// With what the daemon does not cope with yet.
+    #[arg(long)]
+    pending: bool,
+    /// Faults and habits of devices that are left out, by their names, with commas between.
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+    /// Of the habits of devices have these alone.
+    #[arg(long, value_delimiter = ',', num_args = 0..)]
+    habits: Option<Vec<String>>,
+}
+
+impl Args {
+    /// The history of a seed, without what is left out.
+    fn plan(&self, seed: u64) -> Plan {
+        let left_out = |name: &str| self.without.iter().any(|known| known == name);
+        let kept = |name: &str| self.habits.as_ref().is_none_or(|kept| kept.iter().any(|known| known == name));
+        let mut plan = Plan::of(seed);
+        if self.pending {
+            (plan.without, plan.without_habits) = (0, 0);
+        }
+        for fault in Fault::ALL {
+            plan.without |= if left_out(&format!("{fault:?}")) { fault.bit() } else { 0 };
+        }
+        for habit in Habit::ALL {
+            let name = format!("{habit:?}");
+            plan.without_habits |= if left_out(&name) || !kept(&name) { habit.bit() } else { 0 };
+        }
+        plan
+    }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.tell {
-        let ended = run(Plan { tell: true, ..Plan::of(args.seed) });
+        let ended = run(Plan { tell: true, ..args.plan(args.seed) });
         ended.story.iter().for_each(|line| println!("{line}"));
         println!("{}", ended.violation.as_deref().unwrap_or("no promise was broken"));
         return if ended.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
@@ -62,7 +91,7 @@ fn main() -> ExitCode {
                     if seed >= last {
                         break;
                     }
-                    let ended = run(Plan::of(seed));
+                    let ended = run(args.plan(seed));
                     coverage.add(&ended.coverage);
                     if let Some(violation) = ended.violation {
                         stop.store(!args.all || args.first, Ordering::Relaxed);
@@ -88,7 +117,7 @@ fn main() -> ExitCode {
         if args.all {
             return ExitCode::FAILURE;
         }
-        let ended = shrink(Plan::of(seed));
+        let ended = shrink(args.plan(seed));
         println!("\nA promise is broken in the history of seed {seed}; the smallest one that breaks it too:\n");
         ended.story.iter().for_each(|line| println!("{line}"));
         println!("\n{}\nAgain: --seed {seed} --histories 1", ended.violation.unwrap_or_default());

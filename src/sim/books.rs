@@ -50,6 +50,8 @@ pub(super) struct Book {
     pub(super) changes: Arc<Vec<(String, Moment)>>,
     pub(super) failed: Arc<Vec<Tried>>,
     pub(super) tried: i64,
+    /// How often it was put on record that the device said no.
+    pub(super) noted: usize,
 }
 
 impl Book {
@@ -75,6 +77,7 @@ impl Book {
             changes: Arc::default(),
             failed: Arc::default(),
             tried: 0,
+            noted: 0,
         }
     }
 

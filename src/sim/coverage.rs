@@ -1,9 +1,10 @@
-//! What the histories reached: each transition of the state machine, each fault. What was never reached was not tested.
+//! What the histories reached: each transition of the state machine, each fault, each habit of a device. What was never reached was not tested.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::faults::Fault;
+use super::habits::Habit;
 use crate::rotation::{Doubt, Event, Phase, Rotation, Which};
 
 /// Counters.
@@ -11,6 +12,7 @@ use crate::rotation::{Doubt, Event, Phase, Rotation, Which};
 pub struct Coverage {
     transitions: BTreeMap<(&'static str, &'static str), u64>,
     faults: BTreeMap<Fault, u64>,
+    habits: BTreeMap<Habit, u64>,
     /// Histories.
     pub histories: u64,
     /// Commit points passed.
@@ -110,6 +112,10 @@ impl Coverage {
         *self.faults.entry(fault).or_default() += 1;
     }
 
+    pub(super) fn habit(&mut self, habit: Habit) {
+        *self.habits.entry(habit).or_default() += 1;
+    }
+
     /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
         for (key, count) in &other.transitions {
@@ -117,6 +123,9 @@ impl Coverage {
         }
         for (key, count) in &other.faults {
             *self.faults.entry(*key).or_default() += count;
+        }
+        for (key, count) in &other.habits {
+            *self.habits.entry(*key).or_default() += count;
         }
         self.histories += other.histories;
         self.changes += other.changes;
@@ -126,7 +135,7 @@ impl Coverage {
         self.days += other.days;
     }
 
-    /// Every transition that the machine allows and every fault, with how often it was seen; what cannot happen is left
+    /// Every transition that the machine allows, every fault and every habit, with how often it was seen; what cannot happen is left
     /// out, with the reason in [`cannot_happen`].
     #[must_use]
     pub fn all(&self) -> Vec<(String, u64)> {
@@ -141,8 +150,11 @@ impl Coverage {
                 }
             }
         }
-        for fault in Fault::ALL {
+        for fault in Fault::ALL.into_iter().filter(|fault| fault.bit() & Fault::PENDING == 0) {
             all.push((format!("fault: {fault:?}"), self.faults.get(&fault).copied().unwrap_or(0)));
+        }
+        for habit in Habit::ALL.into_iter().filter(|habit| habit.bit() & Habit::PENDING == 0) {
+            all.push((format!("habit: {habit:?}"), self.habits.get(&habit).copied().unwrap_or(0)));
         }
         all.push(("befallen while logins were held back".into(), self.held));
         all

@@ -17,7 +17,7 @@ fn a_login_account_whose_password_a_session_refuses_is_looked_into_before_others
     let [root, svc] = &accounts;
     // A device alone whose root comes in with a key, and is asked for the password by sudo.
     let fits = |seed: &u64| {
-        let Fleet { config, sites } = fleet(&mut Random::new(*seed, 0));
+        let Fleet { config, sites } = fleet(&mut Random::new(*seed, 0), None);
         let asked = config.accounts.get(svc).is_some_and(|svc| &*svc.device.template == "linux-sudo-passwd");
         let begins = Random::new(*seed, 6).below(4) < 2;
         begins && asked && sites.len() == 1 && sites["d0"].asks == Asks::KeyOrPassword
@@ -65,6 +65,7 @@ fn refusals_from_before_a_login_that_was_taken_give_nobody_up() {
         let mut night = Night::new(|_| {});
         night.until(HOUR / 2);
         let account = night.accounts().remove(0);
+        (0..3).for_each(|_| night.universe.may_say_no(&account));
         let (core, name) = (night.life.core.clone(), account.clone());
         night.universe.on.spawn(Box::pin(async move {
             let now = core.clock.now();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::books::Backup;
 use super::executor::lock;
 use super::faults::Fault;
-use super::fleet::reboot;
+use super::fleet::{Closed, LOCKED_FOR, Says, reboot};
 use super::history::HOUR;
 use super::host::{Rate, SimTime};
 use super::person::Typist;
@@ -103,6 +103,25 @@ pub(super) fn befall(universe: &Arc<Universe>, core: &Arc<Core>, fault: Fault, r
                 let clock = site.clock(now);
                 if let Some(user) = site.users.get_mut(account.user()) {
                     user.code_is_used(clock);
+                }
+            });
+        }
+        Fault::DeviceClosed => {
+            let closed = (universe.now() + random.within(HOUR / 6, 5 * HOUR), Closed::ALL[random.below(3)]);
+            let says = Says::ALL[random.below(3)];
+            universe.site(&device, |site| (site.closed, site.says) = (Some(closed), says));
+        }
+        Fault::DeviceRefuses => {
+            let until = universe.now() + random.within(HOUR / 6, 5 * HOUR);
+            universe.site(&device, |site| site.refuses_until = until);
+        }
+        Fault::AccountLocked => {
+            let until = universe.now() + LOCKED_FOR;
+            let says = Says::ALL[random.below(3)];
+            universe.site(&device, |site| {
+                site.says = says;
+                if let Some(user) = site.users.get_mut(account.user()) {
+                    user.locked_until = until;
                 }
             });
         }
@@ -277,7 +296,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
 /// When what happens: a list of moments in true time, drawn at the start.
 pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64, Fault)> {
     let mut agenda = Vec::new();
-    let kinds: [(Fault, usize); 32] = [
+    let kinds: [(Fault, usize); 35] = [
         (Fault::Crash, 6),
         (Fault::HostReboot, 2),
         (Fault::ClockSet, 2),
@@ -310,6 +329,9 @@ pub(super) fn agenda(random: &mut Random, without: u64, until: i64) -> Vec<(i64,
         (Fault::OperatorBacksUp, 2),
         (Fault::BackupRestored, 1),
         (Fault::VaultRolledBack, 1),
+        (Fault::DeviceClosed, 2),
+        (Fault::DeviceRefuses, 1),
+        (Fault::AccountLocked, 2),
     ];
     for (fault, most) in kinds {
         for _ in 0..random.below(most + 1) {

@@ -90,11 +90,24 @@ pub enum Fault {
     BackupRestored,
     /// The host's disk goes back to what it was at the last backup, as with a snapshot of a virtual machine.
     VaultRolledBack,
+    // What devices do besides, for a while or in one login.
+    /// Somebody logs in with the very code, just before.
+    CodeJustUsed,
+    /// A login wants a choice or a person's consent where it asked for a code before.
+    WantsPerson,
+    /// The new password that a login demanded is refused, in words, up to three times.
+    ChoosyAtLogin,
+    /// A device lets nobody in for a while, and says why.
+    DeviceClosed,
+    /// A device refuses all logins for a while, and says nothing: an AAA server that does not know local users.
+    DeviceRefuses,
+    /// Somebody guesses at a password until the account is locked.
+    AccountLocked,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 49] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -138,11 +151,20 @@ impl Fault {
         Self::OperatorBacksUp,
         Self::BackupRestored,
         Self::VaultRolledBack,
+        Self::CodeJustUsed,
+        Self::WantsPerson,
+        Self::ChoosyAtLogin,
+        Self::DeviceClosed,
+        Self::DeviceRefuses,
+        Self::AccountLocked,
     ];
+
+    /// Those that the daemon does not cope with yet: they strike only where somebody asks for it.
+    pub const PENDING: u64 = Self::WantsPerson.bit() | Self::ChoosyAtLogin.bit() | Self::DeviceClosed.bit();
 
     /// Its bit in a mask.
     #[must_use]
-    pub fn bit(self) -> u64 {
+    pub const fn bit(self) -> u64 {
         1 << (self as u64)
     }
 }

@@ -9,9 +9,10 @@ use super::events::{agenda, befall};
 use super::executor::{Tasks, lock};
 use super::faults::Fault;
 use super::fleet::{SimWire, keys};
+use super::habits::{self, Habit};
 use super::host::SimTime;
 use super::random::Random;
-use super::setting::{Fleet, fleet, rates};
+use super::setting::{Fleet, Oddities, fleet, rates};
 use super::settle::settle;
 use super::universe::{SimCarrier, Universe};
 use crate::clock::Clock;
@@ -27,6 +28,8 @@ pub struct Plan {
     pub seed: u64,
     /// Faults left out, by their bits.
     pub without: u64,
+    /// Habits of devices left out, by their bits.
+    pub without_habits: u64,
     /// Days of faults.
     pub days: i64,
     /// Whether to tell what happens.
@@ -39,7 +42,8 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         Self {
             seed,
-            without: 0,
+            without: Fault::PENDING,
+            without_habits: Habit::PENDING,
             days: if seed.is_multiple_of(4) { 3 } else { 1 + i64::from(seed.is_multiple_of(2)) },
             tell: false,
         }
@@ -100,14 +104,17 @@ pub(super) fn start(universe: &Arc<Universe>) -> Life {
 #[must_use]
 pub fn run(plan: Plan) -> Ended {
     let mut random = Random::new(plan.seed, 0);
-    let Fleet { config, sites } = fleet(&mut random);
+    let mut fleet = fleet(&mut random, Some(Oddities::of(plan.seed, plan.without_habits)));
+    habits::give(&mut fleet, &mut Random::new(plan.seed, 7), plan.without_habits);
+    let Fleet { config, sites } = fleet;
     let mut order = Random::new(plan.seed, 2);
     let rates = rates(&mut Random::new(plan.seed, 3), plan.without);
     let universe = Arc::new(Universe::new(plan.seed, rates, sites, config, plan.tell));
     let until = plan.days * DAY_MS;
     for (name, site) in &*lock(&universe.sites) {
         let (strict, off) = (if site.strict { "strict, " } else { "" }, site.always_off);
-        universe.tell(|| format!("{name}: {:?}, {strict}its clock is {off} ms off", site.asks));
+        universe
+            .tell(|| format!("{name}: {:?}, {strict}its clock is {off} ms off; {}", site.asks, site.habits.names()));
     }
     let agenda = agenda(&mut Random::new(plan.seed, 4), plan.without, until);
     let mut life = start(&universe);

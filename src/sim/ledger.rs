@@ -385,6 +385,7 @@ impl Transitions for Pages<'_> {
         self.update(account, |book| {
             if let Some(tried) = Arc::make_mut(&mut book.failed).iter_mut().find(|tried| tried.id == id) {
                 tried.refused = Some(with_code);
+                book.noted += 1;
             }
         });
         Ok(())

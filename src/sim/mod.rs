@@ -14,9 +14,11 @@ mod events;
 mod executor;
 mod faults;
 mod fleet;
+mod habits;
 mod history;
 mod host;
 mod ledger;
+mod logins;
 #[cfg(test)]
 mod night;
 mod person;
@@ -31,6 +33,7 @@ mod universe;
 
 pub use coverage::{Coverage, cannot_happen};
 pub use faults::Fault;
+pub use habits::Habit;
 pub use history::{Ended, Plan, run};
 pub use random::Random;
 
@@ -41,7 +44,7 @@ pub fn kind_of(violation: &str) -> String {
     violation.split_whitespace().filter(plain).take(12).collect::<Vec<_>>().join(" ")
 }
 
-/// Makes a failing history as small as it gets: faults are left out and days cut off as long as the same promise is
+/// Makes a failing history as small as it gets: faults and habits are left out and days cut off as long as the same promise is
 /// broken. Returns the smallest one, told.
 #[must_use]
 pub fn shrink(plan: Plan) -> Ended {
@@ -54,6 +57,12 @@ pub fn shrink(plan: Plan) -> Ended {
         for fault in Fault::ALL {
             let smaller = Plan { without: best.without | fault.bit(), ..best };
             if smaller.without != best.without && fails(smaller) {
+                best = smaller;
+            }
+        }
+        for habit in Habit::ALL {
+            let smaller = Plan { without_habits: best.without_habits | habit.bit(), ..best };
+            if smaller.without_habits != best.without_habits && fails(smaller) {
                 best = smaller;
             }
         }

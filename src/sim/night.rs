@@ -34,7 +34,7 @@ impl Night {
 
     /// The night of a seed's fleet.
     pub(super) fn of(seed: u64, edit: impl Fn(&mut Job)) -> Self {
-        let Fleet { mut config, mut sites } = fleet(&mut Random::new(seed, 0));
+        let Fleet { mut config, mut sites } = fleet(&mut Random::new(seed, 0), None);
         for account in config.accounts.values_mut() {
             let account = Arc::make_mut(account);
             account.after = None;

@@ -77,6 +77,10 @@ impl Typist {
     fn next(&mut self, seen: &str) -> Option<String> {
         let last = seen.lines().last().unwrap_or_default().trim_end();
         let said = |text: &str| Some(text.to_owned());
+        // A question before any command is none that a person came to answer.
+        if self.at == 0 && !last.ends_with(['$', '#']) {
+            return None;
+        }
         if self.whim == Whim::BlurtsOut && self.typed == 0 && !last.is_empty() {
             return said("[#NEW_PASSWORD#]");
         }

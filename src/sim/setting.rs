@@ -8,9 +8,11 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::faults::Fault;
-use super::fleet::{Asks, OWN_WORDS, PLAIN_WORDS, Refuses, Site, User, keys};
+use super::fleet::{Asks, OWN_WORDS, PLAIN_WORDS, Refuses, Says, Site, User, keys};
+use super::habits::{Habit, Habits};
 use super::host::Rate;
 use super::random::Random;
+use super::shell::Kind;
 use super::universe::Universe;
 use crate::config::{Access, Account, Config, Daemon, Device, Followers, Job, JobAction, KeySource, Library};
 use crate::dialogue::LoginFormat;
@@ -30,6 +32,7 @@ fn template(name: &'static str, own_words: bool) -> Arc<Checked> {
             ("linux-sudo-passwd", include_str!("../../templates/linux/linux-sudo-passwd.template")),
             ("login-only", "expect-regex \"/[$#>%] ?$/\"\nexec \"exit\"\nend\n"),
             ("cisco-ios", include_str!("../../templates/cisco/cisco-ios.template")),
+            ("cisco-wlc", include_str!("../../templates/cisco/cisco-wlc.template")),
             ("cisco-ios-enable", include_str!("../../templates/cisco/cisco-ios-enable.template")),
         ];
         let both = texts.into_iter().flat_map(|text| [false, true].map(|own_words| (text, own_words)));
@@ -56,6 +59,41 @@ const LARGE: usize = 200;
 /// The account of a router that nobody logs in with: a login account goes to and fro with it.
 pub(super) const ENABLE: &str = "enable";
 
+/// Names of users that are words of a login too.
+const ODD_USERS: [(&str, &str); 2] = [("svc", "new-otp-1"), ("ada", "confirm-code")];
+
+/// What is odd about a fleet; drawn apart, so that the fleets without are the same.
+pub(super) struct Oddities {
+    random: Random,
+    /// Habits left out, by their bits.
+    without: u64,
+}
+
+impl Oddities {
+    pub(super) fn of(seed: u64, without: u64) -> Self {
+        Self { random: Random::new(seed, 8), without }
+    }
+
+    fn has(&mut self, habit: Habit, one_in: usize) -> bool {
+        self.random.one_in(one_in) && self.without & habit.bit() == 0
+    }
+
+    /// A controller lets anybody in, and asks for user and password in the session.
+    fn kind(&mut self, kind: &'static str) -> &'static str {
+        if self.has(Habit::AsksInSession, 12) { "cisco-wlc" } else { kind }
+    }
+
+    fn rename(&mut self, users: &mut [String]) {
+        if self.has(Habit::OddUserName, 6) {
+            for user in users {
+                if let Some((_, odd)) = ODD_USERS.iter().find(|(plain, _)| plain == user) {
+                    (*odd).clone_into(user);
+                }
+            }
+        }
+    }
+}
+
 /// The users of a device, in a large fleet some more.
 fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {
     let few: &[&str] = match kind {
@@ -71,7 +109,7 @@ fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {
 }
 
 /// A fleet of one to three devices with two to five accounts, or a large one.
-pub(super) fn fleet(random: &mut Random) -> Fleet {
+pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
     let policy = Arc::new(Policy {
         password: PasswordRules { length: 16, ..PasswordRules::default() },
         max_changes_per_day: if random.one_in(4) { 1 } else { 2 },
@@ -117,19 +155,24 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             8 => "login-only",
             _ => "cisco-ios",
         };
+        let kind = odd.as_mut().map_or(kind, |odd| odd.kind(kind));
         let jump = match gates.len() {
             0 => None,
             all => random.one_in(2).then(|| gates[random.below(all)].device()),
         };
         // Whoever is behind another one may have others behind it.
-        let leads_on = gated && kind != "login-only" && (number == 0 || random.one_in(2));
+        let leads_on = gated && !matches!(kind, "login-only" | "cisco-wlc") && (number == 0 || random.one_in(2));
         let gate = Universe::account(&name, "root").filter(|_| leads_on);
         gates.extend(gate.clone());
         let asks = Asks::ALL[random.below(Asks::ALL.len())];
         let needs_code = matches!(kind, "linux-sudo-passwd" | "login-only");
         // Who comes in with a key alone is asked for no new password.
         let unfit = (needs_code && asks == Asks::PasswordOnly) || (kind == "login-only" && asks == Asks::KeyOrPassword);
-        let asks = if unfit { Asks::PasswordThenCode } else { asks };
+        let asks = match kind {
+            "cisco-wlc" => Asks::InSession,
+            _ if unfit => Asks::PasswordThenCode,
+            _ => asks,
+        };
         let Ok(device_name) = DeviceName::parse(&name) else { continue };
         let device = Arc::new(Device {
             name: device_name.clone(),
@@ -160,7 +203,11 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             strict,
             users: BTreeMap::new(),
             saved: BTreeMap::new(),
-            saves_by_command: kind == "cisco-ios",
+            shell: match kind {
+                "cisco-ios" => Kind::Router,
+                "cisco-wlc" => Kind::Controller,
+                _ => Kind::Linux,
+            },
             only_at_login: kind == "login-only",
             skew: always_off,
             always_off,
@@ -171,11 +218,19 @@ pub(super) fn fleet(random: &mut Random) -> Fleet {
             impostor_until: 0,
             sessions: 0,
             most_sessions: 0,
+            habits: Habits::default(),
+            variant: 0,
+            host: "web1",
+            closed: None,
+            says: Says::InBanner,
+            refuses_until: 0,
         };
-        for user in &users(kind, large, random) {
+        let mut users = users(kind, large, random);
+        odd.iter_mut().for_each(|odd| odd.rename(&mut users));
+        for user in &users {
             let own_seed = shared.clone().unwrap_or_else(|| seed(random));
             let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
-            let seed = (asks != Asks::PasswordOnly && user != ENABLE).then_some(own_seed);
+            let seed = (asks.has_code() && user != ENABLE).then_some(own_seed);
             let key = (asks.has_key() && user != ENABLE).then(|| random.below(keys().len()));
             site.users.insert(user.clone(), User::new(password, seed, key));
             let by_root = user != "root" && !matches!(kind, "linux-passwd" | "login-only");

@@ -12,8 +12,10 @@ use super::coverage::Coverage;
 use super::executor::{Loop, Tasks, lock};
 use super::faults::Fault;
 use super::fleet::Site;
-use super::host::{Host, Rate};
+use super::habits::Habit;
+use super::host::Host;
 use super::ledger::Pages;
+use super::logins::Refusals;
 use super::random::{Draws, Random};
 use crate::config::{Account, Config, Device};
 use crate::daemon::{Progress, way_to};
@@ -39,6 +41,7 @@ pub(super) struct Universe {
     /// Actions left until the daemon is killed; negative for none to come.
     crash_in: AtomicI64,
     pub(super) memory: Mutex<Memory>,
+    pub(super) refusals: Mutex<Refusals>,
     pub(super) violation: Mutex<Option<String>>,
     /// Whether a story is told at all.
     tells: bool,
@@ -76,6 +79,7 @@ impl Universe {
             directory_down_until: AtomicI64::new(-1),
             crash_in: AtomicI64::new(-1),
             memory: Mutex::default(),
+            refusals: Mutex::default(),
             violation: Mutex::default(),
             tells: tell,
             story: Mutex::new(tell.then(Vec::new)),
@@ -152,6 +156,10 @@ impl Universe {
         lock(&self.coverage).fault(fault);
     }
 
+    pub(super) fn showed(&self, habit: Habit) {
+        lock(&self.coverage).habit(habit);
+    }
+
     /// Whether nothing fails any more.
     pub(super) fn is_calm(&self) -> bool {
         self.calm.load(Ordering::Relaxed)
@@ -163,13 +171,7 @@ impl Universe {
         self.audit_fails_until.store(-1, Ordering::Relaxed);
         self.directory_down_until.store(-1, Ordering::Relaxed);
         self.crash_in.store(-1, Ordering::Relaxed);
-        for site in lock(&self.sites).values_mut() {
-            site.skew = site.always_off;
-            site.drift = Rate::default();
-            site.users.values_mut().for_each(|user| (user.expired, user.key_is_lost) = (false, false));
-            site.down_until = 0;
-            site.impostor_until = 0;
-        }
+        lock(&self.sites).values_mut().for_each(Site::calms_down);
     }
 
     /// An action of the daemon: it may be its last.
@@ -272,6 +274,7 @@ impl Universe {
                     self.tell(|| format!("{account}: {before:?} -> {after:?}"));
                 }
                 self.check_known(account);
+                self.check_noted(account);
                 let doubted = matches!(before, Some(Phase::Sent | Phase::Verifying | Phase::Uncertain(_)));
                 if doubted && *after == Phase::Idle {
                     self.check_proved(account);

@@ -12,8 +12,10 @@
 //! | [`policy`] | passwords to generate, the cap, the lockout budget (pure) |
 //! | [`schedule`] | crontab, windows, spread, zones (pure) |
 //! | [`rotation`] | the state machine (pure) |
+//! | [`known_hosts`] | the lines of an OpenSSH `known_hosts` file (pure) |
 //! | [`sealed`] | sealing under a passphrase or to a recovery key, in age's format |
 //! | [`clock`] | the system's clocks, read in one place |
+//! | [`files`] | reading plain files only, in bounded time; who could change them |
 //! | [`config`] | TOML to checked values, every problem at its place |
 //! | [`audit`] | events, the hash chain, the log's files |
 //! | [`vault`] | the durable store: SQLite, sealing, keys |
@@ -35,8 +37,10 @@ pub mod demo;
 pub mod device;
 pub mod dialogue;
 pub mod entry;
+pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod known_hosts;
 pub mod model;
 pub mod policy;
 pub mod recording;

@@ -95,9 +95,14 @@ pub(super) enum Command {
         command: SshKeyCommand,
     },
     /// Store many secrets at once from CSV with the header account,password,totp.
+    ///
+    /// A password that rotord has replaced since is left out and named, and so is one whose account is between two.
     Import {
         /// The file, or - for stdin.
         file: PathBuf,
+        /// Store those too.
+        #[arg(long)]
+        overwrite: bool,
     },
     /// Fetch a device's host key and store it after a yes.
     Trust {

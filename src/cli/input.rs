@@ -1,23 +1,42 @@
 //! Secrets from a prompt without echo, or from stdin; never from the command line.
 
+use std::collections::HashSet;
+use std::fs::File;
 use std::io::{IsTerminal, Read};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::records::{Record, records};
+use crate::control::private_key::{plain, read, unlock};
 use crate::control::{ImportRow, SecretText};
+use crate::files;
 use crate::model::{Secret, shown_account};
 
 /// More than this from stdin is no secret.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
+/// All of stdin as text, without a byte-order mark at its head.
 pub(super) fn read_stdin() -> Result<Zeroizing<String>, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    std::io::stdin()
-        .take(MOST_BYTES)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::usage(format!("stdin: {error}")))?;
-    Ok(text)
+    read_text(std::io::stdin(), "stdin")
+}
+
+/// A file's text, which may come through a pipe, without a byte-order mark at its head.
+pub(super) fn read_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let name = file.display().to_string();
+    read_text(File::open(file).map_err(|error| Failure::usage(format!("{name}: {error}")))?, &name)
+}
+
+fn read_text(source: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {
+    let fail = |why: String| Failure::usage(format!("{name}: {why}"));
+    let mut bytes = Zeroizing::new(Vec::new());
+    source.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| fail(error.to_string()))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MOST_BYTES {
+        return Err(fail(format!("more than {MOST_BYTES} bytes")));
+    }
+    let text = Zeroizing::new(files::text_of(std::mem::take(&mut *bytes)).map_err(|error| fail(error.to_string()))?);
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), |text| Zeroizing::new(text.to_owned())))
 }
 
 /// One secret line: asked for twice on a terminal where it cannot be seen to be right.
@@ -44,85 +63,109 @@ pub(super) fn secret(prompt: &str, twice: bool) -> Result<SecretText, Failure> {
 
 /// A private key from stdin, its passphrase removed.
 pub(super) fn private_key() -> Result<SecretText, Failure> {
-    use russh::keys::PrivateKey;
     let text = read_stdin()?;
-    let wrong = || {
-        Failure::usage("stdin holds no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one")
-    };
-    let key = PrivateKey::from_openssh(text.as_bytes()).map_err(|_| wrong())?;
-    if !key.is_encrypted() {
-        return Ok(SecretText(Secret::new(text.trim_end().to_owned() + "\n")));
+    if let Some(key) = read(&text).map_err(Failure::usage)? {
+        return Ok(SecretText(plain(&key).map_err(Failure::usage)?));
     }
     // Stdin is the key, so the passphrase comes from the terminal itself.
     let passphrase = Zeroizing::new(rpassword::prompt_password("Passphrase of the key: ").map_err(|error| {
         Failure::usage(format!("the key is under a passphrase, and no terminal is there to ask for it: {error}"))
     })?);
-    let key = key.decrypt(passphrase.as_bytes()).map_err(|_| Failure::usage("the passphrase is wrong"))?;
-    let plain = key.to_openssh(Default::default()).map_err(|_| wrong())?;
-    Ok(SecretText(Secret::new(plain.to_string())))
+    let key = unlock(&text, &passphrase).map_err(Failure::usage)?;
+    Ok(SecretText(plain(&key).map_err(Failure::usage)?))
+}
+
+/// The columns of an import, by their places in the header.
+struct Columns {
+    account: usize,
+    password: Option<usize>,
+    totp: Option<usize>,
+    count: usize,
+}
+
+impl Columns {
+    /// What stands in the header is not repeated: in a file without one it may be a secret.
+    fn of(header: &Record) -> Result<Self, Failure> {
+        const NAMES: [&str; 3] = ["account", "password", "totp"];
+        let wrong = |why: String| Failure::usage(format!("line {}: {why}", header.line));
+        let names: Vec<String> = header.fields.iter().map(|field| field.trim().to_ascii_lowercase()).collect();
+        let [account, password, totp] = NAMES.map(|name| names.iter().position(|given| given == name));
+        let parted = [';', '\t', '|']
+            .into_iter()
+            .find(|part| names.len() == 1 && names[0].split(*part).any(|name| NAMES.contains(&name.trim())));
+        if let Some(part) = parted {
+            let part = if part == '\t' { "a tab".to_owned() } else { format!("'{part}'") };
+            return Err(wrong(format!("the columns are parted by {part}; save the table as CSV with commas")));
+        }
+        let account = account.ok_or_else(|| wrong("the header must be account,password,totp".into()))?;
+        if let Some(other) = names.iter().position(|name| !NAMES.contains(&name.as_str())) {
+            return Err(wrong(format!(
+                "column {} has an unknown name; the header is account,password,totp",
+                other + 1
+            )));
+        }
+        if names.len() != [Some(account), password, totp].iter().flatten().count() {
+            return Err(wrong("a column stands in the header twice".into()));
+        }
+        Ok(Self { account, password, totp, count: names.len() })
+    }
 }
 
 /// Reads a CSV of secrets; every slip is told with its line, and no value.
 pub(crate) fn import_rows(text: &str) -> Result<Vec<ImportRow>, Failure> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::Headers)
-        .flexible(true)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let headers = reader.headers().map_err(|error| Failure::usage(error.to_string()))?.clone();
-    let place = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
-    let Some(account) = place("account") else {
-        return Err(Failure::usage("line 1: the header must be account,password,totp"));
-    };
-    // What stands there is not repeated: in a file without a header it may be a secret.
-    let known = |header: &str| ["account", "password", "totp"].iter().any(|name| header.eq_ignore_ascii_case(name));
-    if let Some(other) = headers.iter().position(|header| !known(header)) {
-        return Err(Failure::usage(format!(
-            "line 1: column {} has an unknown name; the header is account,password,totp",
-            other + 1
-        )));
-    }
-    let (password, totp) = (place("password"), place("totp"));
-    let (mut rows, mut slips) = (Vec::new(), Vec::new());
-    let mut seen = std::collections::HashSet::new();
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                slips.push(error.to_string());
-                continue;
+    let (records, slip) = records(text.trim_start_matches('\u{feff}'));
+    let mut records = records.iter().filter(|record| !record.is_blank());
+    let mut slips = Vec::new();
+    let mut rows = Vec::new();
+    match (records.next(), &slip) {
+        (Some(header), _) => {
+            let columns = Columns::of(header)?;
+            let mut seen = HashSet::new();
+            for record in records {
+                row(record, &columns, &mut seen, &mut slips).into_iter().for_each(|row| rows.push(row));
             }
-        };
-        let line = record.position().map_or(0, csv::Position::line);
-        let whole = |column: Option<usize>| column.and_then(|column| record.get(column));
-        let value = |column| whole(column).map(str::trim).filter(|value| !value.is_empty());
-        let secret = |column| value(column).map(|value| SecretText(Secret::new(value.to_owned())));
-        let Some(account) = value(Some(account)) else {
-            slips.push(format!("line {line}: the account is missing"));
-            continue;
-        };
-        if record.len() > headers.len() {
-            slips.push(format!(
-                "line {line}: it has {} fields and the header {}; a value with a comma stands in quotes",
-                record.len(),
-                headers.len()
-            ));
         }
-        if !seen.insert(account.to_owned()) {
-            slips.push(format!("line {line}: {} stands in it twice", shown_account(account)));
-        }
-        // Whether the space is a part of it, nobody knows; a password that is not the account's locks it.
-        if value(password) != whole(password).filter(|value| !value.trim().is_empty()) {
-            slips.push(format!(
-                "line {line}: the password begins or ends with a space; take that out, or store the password with 'rotorctl secret set'"
-            ));
-        }
-        let row = ImportRow { line, account: account.to_owned(), password: secret(password), totp: secret(totp) };
-        if row.password.is_none() && row.totp.is_none() {
-            slips.push(format!("line {line}: neither password nor totp"));
-        }
-        rows.push(row);
+        (None, None) => return Err(Failure::usage("line 1: the header must be account,password,totp")),
+        (None, Some(_)) => {}
     }
+    slips.extend(slip);
     if slips.is_empty() { Ok(rows) } else { Err(Failure::usage(format!("nothing was stored:\n{}", slips.join("\n")))) }
+}
+
+/// A record as a row, and what is wrong with it.
+fn row(record: &Record, columns: &Columns, seen: &mut HashSet<String>, slips: &mut Vec<String>) -> Option<ImportRow> {
+    let line = record.line;
+    let mut slip = |what: String| slips.push(format!("line {line}: {what}"));
+    let whole = |column: Option<usize>| column.and_then(|column| record.fields.get(column)).map(|field| field.as_str());
+    let value = |column| whole(column).map(str::trim).filter(|value| !value.is_empty());
+    let secret = |column| value(column).map(|value| SecretText(Secret::new(value.to_owned())));
+    let Some(account) = value(Some(columns.account)) else {
+        slip("the account is missing".into());
+        return None;
+    };
+    if record.fields.len() > columns.count {
+        slip(format!(
+            "it has {} fields and the header {}; a value with a comma stands in quotes",
+            record.fields.len(),
+            columns.count
+        ));
+    }
+    if !seen.insert(account.to_owned()) {
+        slip(format!("{} stands in it twice", shown_account(account)));
+    }
+    // Whether the space is a part of it, nobody knows; a password that is not the account's locks it.
+    if value(columns.password) != whole(columns.password).filter(|value| !value.trim().is_empty()) {
+        slip(
+            "the password begins or ends with a space; take that out, or store the password with 'rotorctl secret set'"
+                .into(),
+        );
+    }
+    let row =
+        ImportRow { line, account: account.to_owned(), password: secret(columns.password), totp: secret(columns.totp) };
+    if row.password.is_none() && row.totp.is_none() {
+        slip("neither password nor totp".into());
+    }
+    Some(row)
 }
 
 #[cfg(test)]
@@ -138,6 +181,48 @@ mod tests {
         assert_eq!((rows[2].totp.as_ref().unwrap().0.expose(), rows[2].password.is_none()), ("AB", true));
         assert_eq!(rows[0].password.as_ref().unwrap().0.expose(), "p,\"w");
         assert!(rows[1].totp.is_none());
+    }
+
+    #[test]
+    fn a_mark_of_the_byte_order_and_rows_of_nothing_are_no_part_of_a_csv() {
+        let rows = import_rows("\u{feff}\"account\",\"password\"\r\n\r\nweb1/a,x\r\n,,\r\n \r\n").unwrap();
+        assert_eq!((rows.len(), rows[0].line), (1, 3));
+        for (bytes, expected) in [
+            (b"\xef\xbb\xbfx\n".as_slice(), Ok("x\n")),
+            (b"x\xef\xbb\xbf", Ok("x\u{feff}")),
+            (b"b\xfcro", Err("stdin: it is not UTF-8")),
+            (b"\xff\xfex\0", Err("UTF-16")),
+        ] {
+            match (read_text(bytes, "stdin"), expected) {
+                (Ok(text), Ok(expected)) => assert_eq!(*text, expected),
+                (Err(failure), Err(expected)) => assert!(failure.message.contains(expected), "{}", failure.message),
+                (found, _) => panic!("{bytes:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_none_is_told_without_what_stands_in_it() {
+        for (text, expected) in [
+            ("", "line 1: the header must be"),
+            ("web1/a,hunter2,\n", "line 1: the header must be"),
+            ("account;password\nweb1/a;hunter2\n", "parted by ';'"),
+            ("account\tpassword\nweb1/a\thunter2\n", "parted by a tab"),
+            ("account,hunter2\n", "column 2 has an unknown name"),
+            ("account,password,password\nweb1/a,hunter2,x\n", "twice"),
+            ("account,\"password\nweb1/a,hunter2\n", "never closed"),
+        ] {
+            let error = import_rows(text).unwrap_err().message;
+            assert!(error.contains(expected) && !error.contains("hunter2"), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_do_not_fit_are_told_with_their_line_beside_other_slips() {
+        let error = import_rows("account,password\n,x\nweb1/a,\"\"hunter2\"\nweb1/b,y\n").unwrap_err().message;
+        assert!(error.contains("line 2: the account is missing"), "{error}");
+        assert!(error.contains("line 3: something stands behind a closing quote"), "{error}");
+        assert!(error.contains("nothing was stored") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

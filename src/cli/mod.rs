@@ -9,6 +9,7 @@ mod local;
 pub(crate) mod output;
 mod qr;
 mod record;
+mod records;
 mod remote;
 mod templates;
 
@@ -69,7 +70,7 @@ pub fn main() -> ExitCode {
     match runtime.block_on(remote::run(args)) {
         Ok(exit) => ExitCode::from(exit),
         Err(failure) => {
-            eprintln!("rotorctl: {}", failure.message);
+            eprintln!("rotorctl: {}", crate::model::printable_lines(&failure.message));
             ExitCode::from(failure.exit)
         }
     }

@@ -14,11 +14,12 @@ use super::args::{
 use super::output::{local, paint, put, safe, say, short, table};
 use super::{Failure, audit, backup, input, local as here, qr, record, templates};
 use crate::control::{
-    AckBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, OtpBody, OtpQuery, ProgressBody,
-    RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
-    Selection as SelectionBody, ShowBody, ShownBody, StatusBody, TemplateText, TemplatesBody, TrustBody, WorkBody,
+    AckBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, OtpBody, OtpQuery,
+    ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
+    Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, StatusBody, TemplateText, TemplatesBody, TrustBody,
+    WorkBody,
 };
-use crate::model::Secret;
+use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
@@ -65,7 +66,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             let value = input::private_key()?;
             store(&client, "/v1/ssh-key/set", account, None, value, json).await
         }
-        Command::Import { file } => import(&client, &file, json).await,
+        Command::Import { file, overwrite } => import(&client, &file, overwrite, json).await,
         Command::Trust { device, yes } => trust(&client, device, yes, json).await,
         Command::History { account } => history(&client, &account, json).await,
         Command::Schedule { command: ScheduleCommand::Next { job, count } } => {
@@ -188,7 +189,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
         say!("\nWarning: {}", safe(&warning));
     }
     if let Some(error) = body.config_error {
-        say!("\nThe new config was refused, the old one is in force:\n{error}");
+        say!("\nThe new config was refused, the old one is in force:\n{}", printable_lines(&error));
     }
     Ok(0)
 }
@@ -300,16 +301,18 @@ async fn secret_show(client: &Client, account: String, history: bool, json: bool
     Ok(0)
 }
 
-async fn import(client: &Client, file: &std::path::Path, json: bool) -> Result<u8, Failure> {
-    let text = if file == std::path::Path::new("-") {
-        input::read_stdin()?
-    } else {
-        zeroize::Zeroizing::new(
-            std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?,
-        )
-    };
+async fn import(client: &Client, file: &std::path::Path, overwrite: bool, json: bool) -> Result<u8, Failure> {
+    let text = if file == std::path::Path::new("-") { input::read_stdin()? } else { input::read_file(file)? };
     let rows = input::import_rows(&text)?;
-    done(client.post("/v1/import", &ImportBody { rows }).await?, json)
+    let imported: ImportedBody = client.post("/v1/import", &ImportBody { rows, overwrite }).await?;
+    if json {
+        return print(&imported);
+    }
+    say!("{}", safe(&imported.done));
+    for SkippedBody { line, account, why } in &imported.skipped {
+        say!("line {line}: {}: {}", safe(account), safe(why));
+    }
+    Ok(0)
 }
 
 async fn trust(client: &Client, device: String, yes: Option<String>, json: bool) -> Result<u8, Failure> {
@@ -489,6 +492,8 @@ async fn template(client: &Client, name: &str, json: bool) -> Result<u8, Failure
     if json {
         return print(&body);
     }
-    put!("{}", body.text);
+    // On a terminal it is looked at; elsewhere it is kept, byte for byte.
+    let text = if std::io::stdout().is_terminal() { printable_lines(&body.text) } else { body.text };
+    put!("{text}");
     Ok(0)
 }

@@ -8,34 +8,47 @@ use serde_json::json;
 
 use super::Failure;
 use super::output::{safe, say};
-use crate::config::{Library, files_below, load_file, template_files};
+use crate::config::{Library, files_below, load_file, passed_over};
 use crate::control::TemplateBody;
+use crate::files;
 use crate::model::{Problem, Severity, folder_of};
 use crate::recording::{self, Played, Scene};
 use crate::template::{self, CODES, Checked, Code, Entry};
 
 /// Checks files, and every `*.template` below folders: the problems, and how many files there were.
 pub fn check_templates(paths: &[PathBuf]) -> (Vec<Problem>, usize) {
-    let files = all_files(paths);
+    let (files, mut problems) = all_files(paths);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = files.len().div_ceil(threads).max(1);
-    let problems = std::thread::scope(|scope| {
+    let found: Vec<Problem> = std::thread::scope(|scope| {
         let work: Vec<_> = files
             .chunks(share)
             .map(|files| scope.spawn(|| files.iter().flat_map(|file| load_file(file).1).collect::<Vec<_>>()))
             .collect();
         work.into_iter().flat_map(|work| work.join().unwrap_or_default()).collect()
     });
+    problems.extend(found);
     (problems, files.len())
 }
 
-fn all_files(paths: &[PathBuf]) -> Vec<PathBuf> {
-    paths.iter().flat_map(|path| if path.is_dir() { template_files(path) } else { vec![path.clone()] }).collect()
+/// The template files among paths and below them, and what could not be looked at.
+fn all_files(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Problem>) {
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        if path.is_dir() {
+            let (found, skipped) = files::below(path, "template");
+            files.extend(found);
+            problems.extend(skipped.into_iter().map(passed_over));
+        } else {
+            files.push(path.clone());
+        }
+    }
+    (files, problems)
 }
 
 pub(super) fn check(paths: &[PathBuf], fix: bool, format: &str) -> Result<u8, Failure> {
     if fix {
-        for file in all_files(paths) {
+        for file in all_files(paths).0 {
             fix_file(&file)?;
         }
     }
@@ -56,7 +69,8 @@ fn exit_of(problems: &[Problem]) -> u8 {
 fn fix_file(file: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", file.display()));
     // What cannot be read is told by the check that follows.
-    let Ok(text) = std::fs::read_to_string(file) else { return Ok(()) };
+    let most = u64::try_from(template::MAX_BYTES).unwrap_or(u64::MAX);
+    let Ok(text) = files::read_text(file, most) else { return Ok(()) };
     let (fixed, count) = template::fix(&text);
     if count == 0 {
         return Ok(());

@@ -1,6 +1,6 @@
 //! `[account."DEVICE/USERNAME"]` sections, and what accounts, devices and jump hosts say of each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -39,9 +39,9 @@ pub(super) fn accounts<'a>(
             })
         };
         let parse = |text: &str| AccountName::parse(text).map_err(|error| error.to_string());
-        let login_as = reference("login_as", table.parsed("login_as", parse));
-        let reconcile_as = reference("reconcile_as", table.parsed("reconcile_as", parse));
-        let after = reference("after", table.parsed("after", parse));
+        let login_as = reference("login_as", table.name("login_as", parse));
+        let reconcile_as = reference("reconcile_as", table.name("reconcile_as", parse));
+        let after = reference("after", table.name("after", parse));
         let mut policy_at = span.clone();
         let policy = match table.string("policy") {
             None => policies.get("default").cloned(),
@@ -91,6 +91,8 @@ pub(super) fn accounts<'a>(
         };
         accounts.insert(name, (Arc::new(account), references));
     }
+    let parent = |name: &AccountName| accounts.get(name)?.0.after.as_ref();
+    let circles = on_circles(accounts.keys(), parent);
     for (account, references) in accounts.values() {
         let account = account.as_ref();
         for (target, reference) in references {
@@ -105,7 +107,7 @@ pub(super) fn accounts<'a>(
                     "C005",
                     "'login_as' must be an account of the same device",
                 );
-            } else if reference.key == "after" && in_cycle(&account.name, |name| accounts.get(name)?.0.after.clone()) {
+            } else if reference.key == "after" && circles.contains(&account.name) {
                 reference.report.error(reference.span.clone(), "C005", "'after' goes round in a circle");
             } else if *target != account.name {
                 check_who_is_changed(account, target, reference, library);
@@ -189,19 +191,31 @@ fn beyond_limits(rules: &PasswordRules, limits: PasswordLimits<'_>, template: &s
     messages
 }
 
-fn in_cycle<T: PartialEq + Clone>(start: &T, next: impl Fn(&T) -> Option<T>) -> bool {
-    let mut at = next(start);
-    for _ in 0..10_000 {
-        match at {
-            None => return false,
-            Some(name) if name == *start => return true,
-            Some(name) => at = next(&name),
+/// Those of some names that lie on a circle, where each leads to one other at the most. Each is looked at once.
+fn on_circles<'n, T: Ord>(
+    names: impl IntoIterator<Item = &'n T>,
+    next: impl Fn(&'n T) -> Option<&'n T>,
+) -> BTreeSet<&'n T> {
+    let mut circles = BTreeSet::new();
+    // Each name that was come by, with the start of the walk that came by it.
+    let mut seen: BTreeMap<&T, usize> = BTreeMap::new();
+    for (walk, start) in names.into_iter().enumerate() {
+        let mut at = Some(start);
+        while let Some(name) = at.filter(|name| !seen.contains_key(name)) {
+            seen.insert(name, walk);
+            at = next(name);
+        }
+        let Some(met) = at.filter(|met| seen.get(met) == Some(&walk)) else { continue };
+        let mut round = Some(met);
+        while let Some(name) = round.filter(|name| circles.insert(*name)) {
+            round = next(name);
         }
     }
-    true
+    circles
 }
 
 pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
+    let circles = on_circles(devices.keys(), |name: &DeviceName| devices.get(name)?.0.jump.as_ref());
     for (name, (device, reference)) in devices {
         let (Some(jump), Some(reference)) = (&device.jump, reference) else {
             continue;
@@ -210,7 +224,7 @@ pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
             reference.unknown("device", jump.as_str(), devices.keys().map(DeviceName::as_str));
             continue;
         };
-        if in_cycle(name, |name| devices.get(name)?.0.jump.clone()) {
+        if circles.contains(name) {
             reference.report.error(reference.span.clone(), "C005", "'jump' goes round in a circle");
         }
         let at_gateway: Vec<&AccountName> = accounts.keys().filter(|account| account.device() == *jump).collect();
@@ -235,4 +249,30 @@ pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
 fn all_have_namesakes(device: &DeviceName, at_gateway: &[&AccountName], accounts: &Accounts<'_>) -> bool {
     let has = |account: &AccountName| at_gateway.iter().any(|other| other.user() == account.user());
     accounts.keys().filter(|account| account.device() == *device).all(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_are_found_and_what_only_leads_to_one_is_none() {
+        // 0 → 1 → 2 → 0, 3 → 1, 4 → 4, 5 → 6 → 7 and no further.
+        let next = [Some(1), Some(2), Some(0), Some(1), Some(4), Some(6), Some(7), None];
+        let names: Vec<usize> = (0..next.len()).collect();
+        let found = on_circles(&names, |name| names.get(next[*name]?));
+        assert_eq!(found.into_iter().copied().collect::<Vec<_>>(), [0, 1, 2, 4]);
+    }
+
+    #[test]
+    fn a_chain_of_any_length_is_looked_at_in_a_moment() {
+        let names: Vec<usize> = (0..1_000_000).collect();
+        let looked = std::cell::Cell::new(0u32);
+        let next = |name: &usize| {
+            looked.set(looked.get() + 1);
+            names.get(name + 1)
+        };
+        assert!(on_circles(&names, next).is_empty());
+        assert!(looked.get() <= 2_000_000, "{}", looked.get());
+    }
 }

@@ -12,9 +12,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::accounts::{Accounts, accounts, check_jumps};
 use super::devices::devices;
-use super::table::{Report, Source, Table};
+use super::sources::{Source, hide_unknown_values};
+use super::table::{Report, Table, unfit_for_a_name};
+use super::zone::Host;
 use super::{Access, Config, Daemon, Followers, Job, JobAction, KeySource, Library};
-use crate::model::{Problem, nearest};
+use crate::model::{Problem, Severity, folder_of, nearest};
 use crate::policy::{MAX_CHANGES_PER_DAY, PasswordRules, Policy};
 use crate::schedule::{Crontab, Window};
 use crate::sealed::RecoveryKey;
@@ -61,10 +63,15 @@ pub(super) fn build(path: &Path, sources: &[Source], problems: &mut Vec<Problem>
             let report = Report { source, problems: &collected };
             let (table, errors) = DeTable::parse_recoverable(&source.text);
             for error in errors {
+                let escape = if ["escape", "unicode"].iter().any(|word| error.message().contains(word)) {
+                    "; in double quotes a backslash begins an escape: write it twice, or write the text in single quotes, as 'CORP\\name'"
+                } else {
+                    ""
+                };
                 report.hidden_error(
                     error.span().unwrap_or(0..0),
                     "C001",
-                    format!("this is no TOML: {}", error.message()),
+                    format!("this is no TOML: {}{escape}", error.message()),
                 );
             }
             (source, table)
@@ -79,8 +86,9 @@ pub(super) fn build(path: &Path, sources: &[Source], problems: &mut Vec<Problem>
     for (source, document) in &documents {
         sections.read(document.get_ref(), Report { source, problems: &collected });
     }
-    let config = sections.check(path.parent().unwrap_or(Path::new(".")), &collected);
+    let config = sections.check(path, &collected);
     *problems = collected.into_inner();
+    hide_unknown_values(&documents, problems);
     config
 }
 
@@ -119,8 +127,9 @@ impl<'a> Sections<'a> {
         }
     }
 
-    fn check(self, base: &Path, problems: &RefCell<Vec<Problem>>) -> Option<Config> {
-        let daemon = daemon(self.daemon, base);
+    fn check(self, config: &Path, problems: &RefCell<Vec<Problem>>) -> Option<Config> {
+        let base = folder_of(config);
+        let daemon = daemon(self.daemon, base, config, problems);
         let VaultSection { key: vault_key, recovery_key, escrow } = vault(self.vault, base);
         let access = self.access.map(access).unwrap_or_default();
         let mut policies: BTreeMap<String, Arc<Policy>> = BTreeMap::new();
@@ -135,7 +144,7 @@ impl<'a> Sections<'a> {
         let devices = devices(self.devices, &library, base);
         let accounts = accounts(self.accounts, &devices, &policies, &library);
         check_jumps(&devices, &accounts);
-        let jobs = jobs(self.jobs, &accounts);
+        let jobs = jobs(self.jobs, &accounts, daemon.timezone);
         Some(Config {
             daemon,
             vault_key,
@@ -163,6 +172,11 @@ fn collect<'a>(into: &mut Named<'a, &'a DeTable<'a>>, table: &'a DeTable<'a>, ki
             );
             continue;
         };
+        report.name_as_it_looks(key.span());
+        // The names of accounts and devices have rules of their own.
+        if let Some(why) = unfit_for_a_name(&name).filter(|_| !matches!(kind, "account" | "device")) {
+            report.error(key.span(), "C005", format!("\"{}\" is no name: {why}", name.escape_debug()));
+        }
         if let Some((_, first, _)) = into.get(&name) {
             let place = first.source.path.display();
             report.error(key.span(), "C008", format!("{kind} '{}' stands in {place} already", name.escape_debug()));
@@ -172,12 +186,16 @@ fn collect<'a>(into: &mut Named<'a, &'a DeTable<'a>>, table: &'a DeTable<'a>, ki
     }
 }
 
-pub(super) fn resolve(base: &Path, text: &str) -> PathBuf {
-    base.join(text)
+/// The host's zone, for a config that names none.
+fn host_zone() -> Result<Tz, String> {
+    Host::this().zone().map_err(|why| {
+        format!(
+            "the host's time zone cannot be told: {why}; write timezone = \"Europe/Berlin\", or what it is, in [daemon]"
+        )
+    })
 }
 
-fn daemon(table: Option<Table<'_>>, base: &Path) -> Daemon {
-    let host_zone = || iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC);
+fn daemon(table: Option<Table<'_>>, base: &Path, config: &Path, problems: &RefCell<Vec<Problem>>) -> Daemon {
     let mut daemon = Daemon {
         state_dir: "/var/lib/rotord".into(),
         socket: "/run/rotord/control.sock".into(),
@@ -186,23 +204,27 @@ fn daemon(table: Option<Table<'_>>, base: &Path) -> Daemon {
         max_concurrent: 64,
     };
     let Some(mut table) = table else {
-        daemon.timezone = host_zone();
+        daemon.timezone = host_zone().unwrap_or_else(|why| {
+            problems.borrow_mut().push(Problem::at(config, "", 0..0, Severity::Error, "C006", why));
+            Tz::UTC
+        });
         return daemon;
     };
-    if let Some((dir, _)) = table.string("state_dir") {
-        daemon.state_dir = resolve(base, &dir);
+    if let Some((dir, _)) = table.path("state_dir", base) {
+        daemon.state_dir = dir;
     }
-    if let Some((socket, _)) = table.string("socket") {
-        daemon.socket = resolve(base, &socket);
+    if let Some((socket, _)) = table.path("socket", base) {
+        daemon.socket = socket;
     }
-    if let Some(dirs) = table.strings("template_dirs") {
+    if let Some(dirs) = table.paths("template_dirs", base) {
         for (dir, span) in &dirs {
-            if !resolve(base, dir).is_dir() {
+            if !dir.is_dir() {
                 table.report.warning(span.clone(), "C009", "this folder does not exist");
             }
         }
-        daemon.template_dirs = dirs.iter().map(|(dir, _)| resolve(base, dir)).collect();
+        daemon.template_dirs = dirs.into_iter().map(|(dir, _)| dir).collect();
     }
+    let told = table.has("timezone");
     let zone = table.parsed("timezone", |text| {
         text.parse::<Tz>().map_err(|_| {
             let hint = nearest(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
@@ -213,7 +235,15 @@ fn daemon(table: Option<Table<'_>>, base: &Path) -> Daemon {
             )
         })
     });
-    daemon.timezone = zone.map_or_else(host_zone, |(zone, _)| zone);
+    daemon.timezone = match zone {
+        Some((zone, _)) => zone,
+        // It is told already what is wrong with it.
+        None if told => Tz::UTC,
+        None => host_zone().unwrap_or_else(|why| {
+            table.report.error(table.span.clone(), "C006", why);
+            Tz::UTC
+        }),
+    };
     if let Some(most) = table.size("max_concurrent", 1, 10_000) {
         daemon.max_concurrent = most;
     }
@@ -232,14 +262,14 @@ fn vault(table: Option<Table<'_>>, base: &Path) -> VaultSection {
     let Some(mut table) = table else {
         return VaultSection { key: default, recovery_key: None, escrow: None };
     };
-    let file = table.string("key_file");
+    let file = table.path("key_file", base);
     let credential = table.string("systemd_credential");
     let key = match (file, credential) {
         (Some((_, span)), Some(_)) => {
             table.report.error(span, "C005", "'key_file' and 'systemd_credential' exclude each other; keep one");
             default
         }
-        (Some((file, _)), None) => KeySource::File(resolve(base, &file)),
+        (Some((file, _)), None) => KeySource::File(file),
         (None, Some((name, span))) => {
             if name.is_empty() || name.contains('/') {
                 table.report.error(span, "C005", "a credential's name has no '/'");
@@ -249,22 +279,48 @@ fn vault(table: Option<Table<'_>>, base: &Path) -> VaultSection {
         (None, None) => default,
     };
     let recovery_key = table.parsed("recovery_key", RecoveryKey::parse).map(|(key, _)| key);
-    let escrow = table.string("escrow").map(|(folder, span)| {
+    let escrow = table.path("escrow", base).map(|(folder, span)| {
         if recovery_key.is_none() {
             let message = "escrow needs a key to seal to: set recovery_key = \"age1…\" beside it";
             table.report.error(span, "C003", message);
         }
-        resolve(base, &folder)
+        folder
     });
     table.finish();
     VaultSection { key, recovery_key, escrow }
 }
 
 fn access(mut table: Table<'_>) -> Access {
-    let mut list = |key| table.strings(key).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    let mut list = |key| {
+        let names = table.names(key).unwrap_or_default();
+        for (name, span) in &names {
+            if let Some(why) = unknown_person(name) {
+                table.report.warning(span.clone(), "C010", why);
+            }
+        }
+        names.into_iter().map(|(name, _)| name).collect()
+    };
     let access = Access { viewer: list("viewer"), operator: list("operator"), custodian: list("custodian") };
     table.finish();
     access
+}
+
+/// Why a name of `[access]` lets nobody in, where it does not.
+fn unknown_person(name: &str) -> Option<String> {
+    use nix::unistd::{Group, User};
+    let is_group = |name: &str| matches!(Group::from_name(name), Ok(Some(_)));
+    let is_user = |name: &str| matches!(User::from_name(name), Ok(Some(_)));
+    let shown = name.escape_debug();
+    match name.strip_prefix('@') {
+        Some(group) if is_group(group) => None,
+        Some(group) if is_user(group) => {
+            Some(format!("this host has no group \"{}\", but a user: write it without '@'", group.escape_debug()))
+        }
+        Some(group) => Some(format!("this host has no group \"{}\", so nobody is let in by it", group.escape_debug())),
+        None if is_user(name) => None,
+        None if is_group(name) => Some(format!("this host has no user \"{shown}\", but a group: write \"@{shown}\"")),
+        None => Some(format!("this host has no user \"{shown}\", so nobody is let in by it")),
+    }
 }
 
 fn policy(mut table: Table<'_>) -> Policy {
@@ -300,7 +356,19 @@ fn policy(mut table: Table<'_>) -> Policy {
     policy
 }
 
-fn jobs<'a>(named: Named<'a, &'a DeTable<'a>>, accounts: &Accounts<'_>) -> BTreeMap<String, Arc<Job>> {
+/// What is told of a schedule that can be read.
+fn told_of_schedule(schedule: &Crontab, at: &Range<usize>, zone: Tz, report: Report<'_>) {
+    if schedule.next_after(chrono::Utc::now(), zone).is_none() {
+        let message = "'schedule': no such time comes again; change its years, or take the job out";
+        report.error(at.clone(), "C005", message);
+    }
+    if schedule.mixes_days() {
+        let message = "a day field that begins with '*' does not count as a restriction in cron(8): only days that match both day fields are meant here. If either is to be enough, list the days in place of the step; if both, all is well";
+        report.warning(at.clone(), "C014", message);
+    }
+}
+
+fn jobs<'a>(named: Named<'a, &'a DeTable<'a>>, accounts: &Accounts<'_>, zone: Tz) -> BTreeMap<String, Arc<Job>> {
     let mut jobs = BTreeMap::new();
     for (name, (table, report, span)) in named {
         let mut table = Table::new(table, span, format!("[job.{name}]"), report);
@@ -309,10 +377,13 @@ fn jobs<'a>(named: Named<'a, &'a DeTable<'a>>, accounts: &Accounts<'_>) -> BTree
             text = schedule.to_owned();
             Crontab::parse(schedule).map_err(|error| error.to_string())
         });
+        if let Some((schedule, at)) = &schedule {
+            told_of_schedule(schedule, at, zone, report);
+        }
         if text.is_empty() && schedule.is_none() {
             table.missing("schedule", "\"30 2 * * *\"");
         }
-        let globs = table.strings("accounts").unwrap_or_default();
+        let globs = table.names("accounts").unwrap_or_default();
         if globs.is_empty() {
             table.missing("accounts", "[\"web*/admin\"]");
         }

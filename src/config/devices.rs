@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::build::{Named, Reference, resolve};
+use super::build::{Named, Reference};
 use super::table::Table;
 use super::{Device, Library};
 use crate::dialogue::LoginFormat;
@@ -52,8 +52,7 @@ fn device<'a>(
             );
         }
     }
-    let known_hosts = table.string("known_hosts").map(|(file, span)| {
-        let file = resolve(base, &file);
+    let known_hosts = table.path("known_hosts", base).map(|(file, span)| {
         if !file.is_file() {
             report.warning(span, "C009", "this file does not exist, so no key in it is trusted");
         }
@@ -79,8 +78,8 @@ fn device<'a>(
         );
         report.error(span.clone(), "C012", message);
     }
-    let jump = table.parsed("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
-    let jump_account = table.parsed("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
+    let jump = table.name("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
+    let jump_account = table.name("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
     let device = Device {
         name,
         host,

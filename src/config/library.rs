@@ -1,10 +1,10 @@
 //! The templates of all folders, by name.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::files::{self, FileError};
 use crate::model::{Problem, Severity, nearest};
 use crate::template::{self, Checked};
 
@@ -28,12 +28,10 @@ impl Library {
     /// later folder.
     pub fn read(dirs: &[PathBuf], problems: &mut Vec<Problem>) -> Self {
         let mut library = Self::default();
-        let mut folders = BTreeSet::new();
         for dir in dirs {
-            if folders.insert(dir.clone()) {
-                problems.extend(open_to_all(dir));
-            }
-            for file in template_files(dir) {
+            let (files, skipped) = files::below(dir, "template");
+            problems.extend(skipped.into_iter().map(passed_over));
+            for file in files {
                 let Ok(relative) = file.strip_prefix(dir) else {
                     continue;
                 };
@@ -43,9 +41,6 @@ impl Library {
                 }
                 let (template, found) = load_file(&file);
                 problems.extend(found);
-                let folder = file.parent().filter(|folder| folders.insert((*folder).to_owned()));
-                problems.extend(folder.and_then(open_to_all));
-                problems.extend(open_to_all(&file));
                 library.entries.insert(key, Entry { file, template: template.map(Arc::new) });
             }
         }
@@ -85,11 +80,10 @@ impl Library {
     }
 }
 
-/// A folder or template that everybody may write: who writes it commands every device that uses it.
-fn open_to_all(path: &Path) -> Option<Problem> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    let message = "everybody may write this, and so send what they like to the devices; take it away with: chmod o-w";
-    (mode & 0o002 != 0).then(|| Problem::at(path, "", 0..0, Severity::Error, "C013", message))
+/// A folder or file that was passed over: what it holds would be missing without a word.
+#[must_use]
+pub fn passed_over((path, why): files::Skipped) -> Problem {
+    Problem::at(&path, "", 0..0, Severity::Error, "C009", why)
 }
 
 /// Every `*.template` below a folder, sorted; none where it cannot be read.
@@ -101,36 +95,23 @@ pub fn template_files(dir: &Path) -> Vec<PathBuf> {
 /// Every file below a folder whose name ends so, sorted; none where it cannot be read.
 #[must_use]
 pub fn files_below(dir: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else {
-            continue;
-        };
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == ending) {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
+    files::below(dir, ending).0
 }
 
 /// Reads and checks one template file.
 #[must_use]
 pub fn load_file(file: &Path) -> (Option<Checked>, Vec<Problem>) {
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
+    let most = u64::try_from(template::MAX_BYTES).unwrap_or(u64::MAX);
+    match files::read(file, most).map(|(bytes, _)| String::from_utf8(bytes)) {
+        Ok(Ok(text)) => template::load(file, &text),
+        Ok(Err(_)) => (None, vec![template::not_utf8(file)]),
+        Err(FileError::TooLarge(_)) => {
+            let message = format!("a template may have {} bytes, and this has more", template::MAX_BYTES);
+            (None, vec![Problem::at(file, "", 0..0, Severity::Error, "T012", message)])
+        }
         Err(error) => {
             let message = format!("cannot be read: {error}");
-            return (None, vec![Problem::at(file, "", 0..0, Severity::Error, "T015", message)]);
+            (None, vec![Problem::at(file, "", 0..0, Severity::Error, "T015", message)])
         }
-    };
-    match String::from_utf8(bytes) {
-        Ok(text) => template::load(file, &text),
-        Err(_) => (None, vec![template::not_utf8(file)]),
     }
 }

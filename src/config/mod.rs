@@ -7,11 +7,14 @@
 mod accounts;
 mod build;
 mod devices;
+mod guard;
 mod library;
 mod reference;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -20,7 +23,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-pub use library::{Entry as LibraryEntry, Library, files_below, load_file, template_files};
+pub use library::{Entry as LibraryEntry, Library, files_below, load_file, passed_over, template_files};
 pub use reference::{Absent, KEYS, Key, SECTIONS};
 
 use crate::dialogue::LoginFormat;
@@ -238,9 +241,22 @@ impl Config {
     /// The second value holds all problems; where one of them is an error there is no config.
     #[must_use]
     pub fn load(path: &Path) -> (Option<Self>, Vec<Problem>) {
+        Self::load_as(path, guard::Reader::Daemon)
+    }
+
+    /// As [`Config::load`], for whoever looks at a config that a daemon reads: root may look at that of another user's.
+    #[must_use]
+    pub fn inspect(path: &Path) -> (Option<Self>, Vec<Problem>) {
+        Self::load_as(path, guard::Reader::Inspector)
+    }
+
+    fn load_as(path: &Path, reader: guard::Reader) -> (Option<Self>, Vec<Problem>) {
         let mut problems = Vec::new();
-        let sources = table::read_sources(path, &mut problems);
+        let sources = sources::read_sources(path, &mut problems);
         let config = build::build(path, &sources, &mut problems);
+        if let Some(config) = &config {
+            guard::check(path, &sources, config, reader, &mut problems);
+        }
         let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
         (config.filter(|_| sound), problems)
     }
@@ -285,19 +301,27 @@ impl Config {
     /// Some accounts in ranks: each rank's parents, as far as they are among them, stand in the rank before.
     #[must_use]
     pub fn ranks(&self, names: &BTreeSet<AccountName>) -> Vec<Vec<AccountName>> {
+        let parent =
+            |name: &AccountName| self.accounts.get(name)?.after.as_ref().filter(|parent| names.contains(*parent));
+        // Each name's rank, worked out once: from the first ancestor on whose rank is known, down the chain again.
+        let mut known: HashMap<&AccountName, usize> = HashMap::new();
         let mut ranks: Vec<Vec<AccountName>> = Vec::new();
         for name in names {
-            let mut depth = 0;
-            let mut at = name;
-            while let Some(parent) = self.accounts.get(at).and_then(|account| account.after.as_ref()) {
-                if !names.contains(parent) {
-                    break;
-                }
-                depth += 1;
-                at = parent;
+            let mut chain = vec![name];
+            while let Some(above) =
+                chain.last().and_then(|last| parent(last)).filter(|above| !known.contains_key(above))
+            {
+                chain.push(above);
             }
-            ranks.resize(ranks.len().max(depth + 1), Vec::new());
-            ranks[depth].push(name.clone());
+            let above = chain.last().and_then(|last| parent(last)).and_then(|above| known.get(above));
+            let mut rank = above.map_or(0, |above| above + 1);
+            while let Some(last) = chain.pop() {
+                let rank_of_last = *known.entry(last).or_insert(rank);
+                rank = rank_of_last + 1;
+            }
+            let own = known.get(name).copied().unwrap_or(0);
+            ranks.resize(ranks.len().max(own + 1), Vec::new());
+            ranks[own].push(name.clone());
         }
         ranks
     }

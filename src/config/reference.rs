@@ -96,7 +96,7 @@ pub const KEYS: &[Key] = &[
         "a path",
         Means("\"/run/rotord/control.sock\""),
         "\"/run/rotord/control.sock\"",
-        "where rotorctl finds the daemon",
+        "where rotorctl finds the daemon; what is there and is no socket is not removed",
     ),
     key(
         DAEMON,
@@ -110,7 +110,7 @@ pub const KEYS: &[Key] = &[
         DAEMON,
         "timezone",
         "a zone of the IANA database",
-        Says("the host's zone"),
+        Says("the host's zone; an error where that has no name of the database"),
         "\"Europe/Berlin\"",
         "schedules and windows are read in it",
     ),
@@ -235,7 +235,7 @@ pub const KEYS: &[Key] = &[
         "a file of sshd(8)'s format",
         Says("`host_key`, or what 'rotorctl trust' stored"),
         "\"/etc/ssh/ssh_known_hosts\"",
-        "host keys that it may have; @cert-authority and @revoked are honoured",
+        "host keys that it may have, read as ssh does; @cert-authority and @revoked are honoured",
     ),
     key(DEVICE, "template", "a template's name", Wrong, "\"linux-passwd\"", "how passwords are changed on it"),
     key(

@@ -9,37 +9,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::model::{Problem, Severity, nearest};
+use super::sources::Source;
+use crate::model::{Problem, Severity, is_unseen, nearest};
 use crate::template::{FIELD_NAMES, is_field_name};
-
-/// One file that was read.
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) text: String,
-}
-
-/// Reads `path` and `config.d/*.toml` beside it, in the order of their names.
-pub(super) fn read_sources(path: &Path, problems: &mut Vec<Problem>) -> Vec<Source> {
-    let mut paths = vec![path.to_owned()];
-    let folder = path.parent().unwrap_or(Path::new(".")).join("config.d");
-    if let Ok(entries) = std::fs::read_dir(&folder) {
-        let mut more: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        more.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-        more.sort();
-        paths.extend(more);
-    }
-    let mut sources = Vec::new();
-    for path in paths {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => sources.push(Source { path, text }),
-            Err(error) => {
-                let message = format!("cannot be read: {error}");
-                problems.push(Problem::at(&path, "", 0..0, Severity::Error, "C009", message));
-            }
-        }
-    }
-    sources
-}
 
 /// Where problems go, and in which file they stand.
 pub(super) struct Report<'a> {
@@ -61,6 +33,27 @@ impl Report<'_> {
 
     pub(super) fn warning(&self, span: Range<usize>, code: &str, message: impl Into<String>) {
         self.push(Problem::at(&self.source.path, &self.source.text, span, Severity::Warning, code, message));
+    }
+
+    /// A name that is written with an escape is another one than it looks like, or an invisible one: `"CORP\xadmin"` has a soft
+    /// hyphen (TOML 1.1, basic strings). Only an escaped quote and backslash are what one sees.
+    pub(super) fn name_as_it_looks(&self, span: Range<usize>) {
+        let written = self.source.text.get(span.clone()).unwrap_or_default();
+        let Some(inner) = written.strip_prefix('"') else { return };
+        let mut rest = inner;
+        while let Some(at) = rest.find('\\') {
+            let escape: String = rest[at..].chars().take(2).collect();
+            if !matches!(escape.as_str(), "\\\\" | "\\\"") {
+                let meant = inner.trim_end_matches('"').replace("\\\\", "\\");
+                self.error(
+                    span,
+                    "C005",
+                    format!("in double quotes {escape} begins an escape, so this is another name than it looks like; write it in single quotes, in which a backslash is one: '{meant}'"),
+                );
+                return;
+            }
+            rest = &rest[at + escape.len()..];
+        }
     }
 
     pub(super) fn push(&self, problem: Problem) {
@@ -99,6 +92,31 @@ fn looks_secret(key: &str) -> bool {
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
+/// Parts of an unknown key by which other programs name a secret: Ansible's `ansible_ssh_pass`, and their like.
+const SECRET_PARTS: &[&str] = &[
+    "pass",
+    "pw",
+    "passwort",
+    "kennwort",
+    "otp",
+    "totp",
+    "cred",
+    "creds",
+    "credential",
+    "credentials",
+    "apikey",
+    "key",
+];
+
+/// Whether a key that is not known looks like one of a secret.
+fn unknown_looks_secret(key: &str) -> bool {
+    let key = key.to_lowercase().replace(['-', '.'], "_");
+    looks_secret(&key) || key.split('_').any(|part| SECRET_PARTS.contains(&part))
+}
+
+/// Keys whose values are never shown: `recovery_key`, in whose place the private half may stand, and the values of tags.
+const NEVER_SHOWN: &[&str] = &["recovery_key", "fields"];
+
 impl<'a> Table<'a> {
     pub(super) fn new(map: &'a DeTable<'a>, span: Range<usize>, name: String, report: Report<'a>) -> Self {
         Self { map, span, name, known: Vec::new(), report }
@@ -106,7 +124,17 @@ impl<'a> Table<'a> {
 
     fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known.push(key);
-        self.map.get(key)
+        let value = self.map.get(key)?;
+        if !NEVER_SHOWN.contains(&key) {
+            let span = value.span();
+            self.report.source.known.borrow_mut().insert((span.start, span.end));
+        }
+        Some(value)
+    }
+
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
     }
 
     fn wrong_type(&self, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str) {
@@ -168,6 +196,48 @@ impl<'a> Table<'a> {
                 None
             }
         }
+    }
+
+    /// As [`Table::parsed`], for the name of something: it is what it looks like.
+    pub(super) fn name<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
+        if let Some(value) = self.map.get(key).filter(|value| value.get_ref().is_str()) {
+            self.report.name_as_it_looks(value.span());
+        }
+        self.parsed(key, parse)
+    }
+
+    /// As [`Table::strings`], for names.
+    pub(super) fn names(&mut self, key: &'static str) -> Option<Vec<At<String>>> {
+        let names = self.strings(key)?;
+        for (name, span) in &names {
+            self.report.name_as_it_looks(span.clone());
+            if let Some(why) = unfit_for_a_name(name) {
+                self.report.error(span.clone(), "C005", format!("'{key}': {why}"));
+            }
+        }
+        Some(names)
+    }
+
+    /// A path, from the folder of the config on where it is no whole one.
+    pub(super) fn path(&mut self, key: &'static str, base: &Path) -> Option<At<PathBuf>> {
+        self.parsed(key, |text| path_of(text, base))
+    }
+
+    /// A list of paths.
+    pub(super) fn paths(&mut self, key: &'static str, base: &Path) -> Option<Vec<At<PathBuf>>> {
+        let texts = self.strings(key)?;
+        let path = |(text, span): At<String>| match path_of(&text, base) {
+            Ok(path) => Some((path, span)),
+            Err(why) => {
+                self.report.error(span, "C005", format!("'{key}': {why}"));
+                None
+            }
+        };
+        Some(texts.into_iter().filter_map(path).collect())
     }
 
     pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
@@ -243,20 +313,50 @@ impl<'a> Table<'a> {
             if self.known.contains(&name) {
                 continue;
             }
-            if looks_secret(name) {
+            let meant = nearest(name, self.known.iter().copied()).filter(|_| !looks_secret(name));
+            if meant.is_none() && unknown_looks_secret(name) {
                 self.secret(name, key.span());
                 continue;
             }
-            let hint = nearest(name, self.known.iter().copied()).map_or_else(
+            let hint = meant.map_or_else(
                 || format!("known are {}", self.known.join(", ")),
                 |known| format!("did you mean '{known}'?"),
             );
-            self.report.error(
+            self.report.hidden_error(
                 key.span(),
                 "C002",
                 format!("unknown key '{}' in {}; {hint}", name.escape_debug(), self.name),
             );
         }
+    }
+}
+
+/// A path of the config. Nothing is put in for what a shell would: there is none.
+fn path_of(text: &str, base: &Path) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("a path is not empty".into());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("a path may hold no control character".into());
+    }
+    if let Some(sign) = text.chars().next().filter(|sign| matches!(sign, '~' | '$')) {
+        return Err(format!(
+            "'{sign}' stands for nothing here, as it does in a shell; write the whole path, from '/' on"
+        ));
+    }
+    Ok(base.join(text))
+}
+
+/// Why a text cannot name anything that people read: what is not seen in it makes it look like another.
+pub(super) fn unfit_for_a_name(text: &str) -> Option<&'static str> {
+    if text.is_empty() {
+        Some("a name is not empty")
+    } else if text.chars().any(char::is_control) {
+        Some("control characters cannot stand in a name")
+    } else if text.chars().any(is_unseen) {
+        Some("a character that is not seen, or that turns the direction of writing, cannot stand in a name")
+    } else {
+        None
     }
 }
 

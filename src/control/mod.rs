@@ -6,8 +6,10 @@
 mod api;
 mod auth;
 mod client;
+mod import;
 mod json;
 mod pieces;
+pub mod private_key;
 mod secrets;
 mod server;
 mod types;
@@ -15,5 +17,5 @@ mod work;
 
 pub use auth::Role;
 pub use client::{Client, ClientError};
-pub use server::{bind, serve};
+pub use server::{Socket, bind, serve};
 pub use types::*;

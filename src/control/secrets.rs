@@ -5,20 +5,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
-use russh::keys::PrivateKey;
 
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
 use super::json::Json;
 use super::pieces::{Pieces, Pour};
+use super::private_key;
 use super::types::{
-    BackupBody, DoneBody, ErrorBody, FormerBody, ImportBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText,
-    ShowBody, ShownBody,
+    BackupBody, DoneBody, ErrorBody, FormerBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText, ShowBody,
+    ShownBody,
 };
 use crate::audit::Draft;
-use crate::daemon::{Core, store};
+use crate::daemon::Core;
 use crate::device::Aim;
-use crate::model::{AccountName, Actor, Secret, shown_account};
+use crate::model::{AccountName, Actor, Secret};
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::template::{FIELD_NAMES, is_field_name};
 use crate::totp::Seed;
@@ -33,7 +33,7 @@ async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, Acc
 /// A password or another secret at the most, in bytes.
 const MOST_BYTES: usize = 16 * 1024;
 
-fn draft(event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
+pub(super) fn draft(event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
     Draft {
         account: Some(account.clone()),
         device: Some(account.device()),
@@ -65,7 +65,7 @@ pub(super) async fn otp(
     Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))
 }
 
-fn check_value(value: &Secret) -> Result<(), ApiError> {
+pub(super) fn check_value(value: &Secret) -> Result<(), ApiError> {
     let text = value.expose();
     if text.is_empty() {
         return Err(ApiError::usage("the secret is empty"));
@@ -165,13 +165,8 @@ pub(super) async fn ssh_key_set(
     Json(body): Json<SecretBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
     let (actor, account) = custodian(&core, peer, &body.account).await?;
-    let text = body.value.0;
-    let key = PrivateKey::from_openssh(text.expose()).map_err(|_| {
-        ApiError::usage("this is no private key in OpenSSH's format; 'ssh-keygen -p -f FILE' converts an old one")
-    })?;
-    if key.is_encrypted() {
-        return Err(ApiError::usage("the key is under a passphrase; rotorctl asks for it"));
-    }
+    let key = private_key::read_plain(body.value.0.expose()).map_err(ApiError::usage)?;
+    let text = private_key::plain(&key).map_err(ApiError::usage)?;
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);
     let event = draft("secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
     core.store_secret(account.clone(), Kind::SshKey, text, Some(event)).await?;
@@ -240,53 +235,4 @@ pub(super) async fn key_rotate(
         body.file
     );
     Ok(Json(DoneBody { done }))
-}
-
-/// Stores many secrets, all or none.
-#[utoipa::path(post, path = "/v1/import", request_body = ImportBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn import(
-    State(core): State<Arc<Core>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    Json(body): Json<ImportBody>,
-) -> Result<Json<DoneBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
-    let mut slips = Vec::new();
-    let mut work: Vec<(AccountName, Kind, Secret)> = Vec::new();
-    for row in body.rows {
-        let mut slip = |what: String| slips.push(format!("line {}: {what}", row.line));
-        let account = match known_account(&core, &row.account) {
-            Ok(account) => account,
-            Err(_) => {
-                slip(format!("there is no {} in the config", shown_account(&row.account)));
-                continue;
-            }
-        };
-        if let Some(SecretText(password)) = row.password {
-            match check_value(&password) {
-                Ok(()) => work.push((account.clone(), Kind::Password, password)),
-                Err(_) => slip("the password is too long or holds a control character".into()),
-            }
-        }
-        if let Some(SecretText(seed)) = row.totp {
-            match Seed::parse(seed.expose()) {
-                Ok(seed) => work.push((account, Kind::Totp, seed.to_uri())),
-                Err(error) => slip(error.to_string()),
-            }
-        }
-    }
-    if !slips.is_empty() {
-        return Err(ApiError::usage(format!("nothing was stored:\n{}", slips.join("\n"))));
-    }
-    let (count, now) = (work.len(), core.clock.now());
-    core.vault
-        .call(move |tx| {
-            for (account, kind, secret) in &work {
-                store(tx, account, kind, secret, &now)?;
-                let event = if *kind == Kind::Totp { "totp.set" } else { "secret.set" };
-                tx.audit(&draft(event, account, &actor).detail("import"), &now)?;
-            }
-            Ok(())
-        })
-        .await?;
-    Ok(Json(DoneBody { done: format!("{count} secrets are stored") }))
 }

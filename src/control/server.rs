@@ -1,7 +1,8 @@
 //! The socket, the routes, and the bounds on what callers may ask at once.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer};
-use super::{api, secrets, work};
+use super::{api, import, secrets, work};
 use crate::daemon::Core;
 
 /// A request body at the most; an import of a hundred thousand accounts fits.
@@ -33,26 +34,71 @@ const MOST_REQUESTS: usize = 256;
 ))]
 struct Document;
 
-/// Makes the control socket. One that a daemon before left behind is replaced.
+/// The control socket, which goes with the daemon that made it.
+#[derive(Debug)]
+pub struct Socket {
+    /// Where callers come in.
+    pub listener: UnixListener,
+    path: PathBuf,
+    /// Device and number of what was made.
+    made: (u64, u64),
+}
+
+impl Socket {
+    /// What removes the socket once the daemon has ended: this one alone, and nothing that stands in its place by then.
+    pub fn remover(&self) -> impl FnOnce() + use<> {
+        let (path, made) = (self.path.clone(), self.made);
+        move || {
+            if std::fs::symlink_metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == made) {
+                drop(std::fs::remove_file(&path));
+            }
+        }
+    }
+}
+
+/// How long a look takes at most at whether somebody answers on a socket.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Makes the control socket. One that a daemon before left behind is replaced, and nothing else is.
 ///
 /// # Errors
-/// The socket cannot be made, or another daemon answers on it.
-pub fn bind(path: &Path, open_to_all: bool) -> std::io::Result<UnixListener> {
+/// The socket cannot be made, another daemon answers on it, or something else than a socket is there.
+pub async fn bind(path: &Path, open_to_all: bool) -> io::Result<Socket> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(std::io::Error::other("another daemon answers on this socket"));
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if is_left_behind(path).await? {
+        std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
     // The kernel names every caller, and each request is checked; but where nobody is listed, nobody need knock.
     let mode = if open_to_all { 0o666 } else { 0o600 };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    Ok(listener)
+    let found = std::fs::symlink_metadata(path)?;
+    Ok(Socket { listener, path: path.to_owned(), made: (found.dev(), found.ino()) })
+}
+
+/// Whether there is a socket on which nobody answers.
+///
+/// # Errors
+/// Somebody answers, or it is something else.
+async fn is_left_behind(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::other(
+                "something else than a socket is there, and it is not removed; name another path",
+            ));
+        }
+        Ok(_) => {}
+    }
+    // A listener whose queue is full has no answer, and is one all the same: only a refusal tells that there is none.
+    match tokio::time::timeout(ANSWER, tokio::net::UnixStream::connect(path)).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+        _ => Err(io::Error::other("another daemon answers on this socket")),
+    }
 }
 
 fn router(core: Arc<Core>) -> Router {
@@ -82,7 +128,7 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(secrets::secret_show))
         .routes(routes!(secrets::totp_set))
         .routes(routes!(secrets::ssh_key_set))
-        .routes(routes!(secrets::import))
+        .routes(routes!(import::import))
         .routes(routes!(secrets::backup))
         .routes(routes!(secrets::key_rotate))
         .split_for_parts();
@@ -127,6 +173,44 @@ pub async fn serve(listener: UnixListener, core: Arc<Core>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_on_which_nobody_answers_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("notes"), "precious").unwrap();
+        std::os::unix::fs::symlink(at("notes"), at("link")).unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        for name in ["notes", "link", "folder"] {
+            let error = bind(&at(name), false).await.unwrap_err().to_string();
+            assert!(error.contains("not removed"), "{name}: {error}");
+            assert!(std::fs::symlink_metadata(at(name)).is_ok_and(|found| !found.file_type().is_socket()), "{name}");
+        }
+        assert_eq!(std::fs::read_to_string(at("notes")).unwrap(), "precious");
+        drop(std::os::unix::net::UnixListener::bind(at("stale")).unwrap());
+        let socket = bind(&at("stale"), false).await.unwrap();
+        let error = bind(&at("stale"), false).await.unwrap_err().to_string();
+        assert!(error.contains("another daemon answers"), "{error}");
+        // Its queue is full, and so nobody answers, yet somebody listens.
+        let busy = std::os::unix::net::UnixListener::bind(at("busy")).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(200), tokio::net::UnixStream::connect(at("busy"))).await
+        {
+            waiting.push(stream);
+        }
+        let error = bind(&at("busy"), false).await.unwrap_err().to_string();
+        assert!(error.contains("another daemon answers"), "{error}");
+        drop(busy);
+        let remove = socket.remover();
+        std::fs::remove_file(at("stale")).unwrap();
+        std::fs::write(at("stale"), "another's").unwrap();
+        remove();
+        assert_eq!(std::fs::read_to_string(at("stale")).unwrap(), "another's");
+        let socket = bind(&at("own"), false).await.unwrap();
+        socket.remover()();
+        assert!(!at("own").exists());
+    }
 
     #[test]
     fn the_document_describes_every_route() {

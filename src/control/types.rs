@@ -298,6 +298,29 @@ pub struct ImportRow {
 pub struct ImportBody {
     /// All or none are stored.
     pub rows: Vec<ImportRow>,
+    /// Store passwords too that rotord has replaced since, or whose account is between two.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ImportedBody {
+    /// In words.
+    pub done: String,
+    /// Passwords that were left out.
+    pub skipped: Vec<SkippedBody>,
+}
+
+/// A password that an import left out.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SkippedBody {
+    /// Line of the file, from 1.
+    pub line: u64,
+    /// Its account.
+    pub account: String,
+    /// Why.
+    pub why: String,
 }
 
 /// What was done, in words.

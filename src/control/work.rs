@@ -431,6 +431,9 @@ pub(super) async fn trust(
 ) -> Result<Json<HostKeyBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let name = DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
+    if !core.config().devices.contains_key(&name) {
+        return Err(ApiError::missing(format!("there is no device '{name}' in the config")));
+    }
     let row = core.shown_host_key(&name).await.map_err(ApiError::failed)?;
     let trusted = match &request.fingerprint {
         None => false,

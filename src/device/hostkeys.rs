@@ -1,22 +1,35 @@
 //! Which host keys are trusted: fingerprints of the config, keys stored with `rotorctl trust`, and `known_hosts` files
 //! (the format is that of sshd(8), section SSH_KNOWN_HOSTS FILE FORMAT).
 
+use std::io;
 use std::path::Path;
 
-use hmac::{Hmac, KeyInit, Mac};
-use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::ssh_key::{Certificate, Fingerprint};
 use russh::keys::{HashAlg, PublicKey, PublicKeyOrCertificate};
-use sha1::Sha1;
 
+use crate::files;
+use crate::known_hosts::{self, Marker};
 use crate::model::glob_match;
+
+/// A `known_hosts` file of a large site has some hundred thousand bytes.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What a `known_hosts` file says under one name. Keys are as SSH writes them (RFC 4253, section 6.6).
+#[derive(Debug, Clone, Default)]
+struct Named {
+    keys: Vec<Vec<u8>>,
+    authorities: Vec<Vec<u8>>,
+    revoked: Vec<Vec<u8>>,
+}
 
 /// What a `known_hosts` file says of one host.
 #[derive(Debug, Clone, Default)]
 pub struct KnownHosts {
-    keys: Vec<PublicKey>,
-    authorities: Vec<PublicKey>,
-    revoked: Vec<PublicKey>,
+    /// Under its name, which for another port than 22 is `[host]:port`.
+    named: Named,
+    /// Under the host alone, where the port is another than 22. Where `ssh` finds nothing under the name with the port, it looks
+    /// there (sshconnect.c, "checking without port identifier").
+    bare: Named,
 }
 
 /// The keys on record for one device.
@@ -42,96 +55,130 @@ pub enum Judgement {
 }
 
 impl KnownHosts {
-    /// Reads what a file says of a host. Lines that cannot be read are passed over, as OpenSSH does.
+    /// Reads what a file says of a host. A line that is not understood is passed over, as `ssh` does, unless it seems to revoke
+    /// a key.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub fn read(file: &Path, host: &str, port: u16) -> std::io::Result<Self> {
-        Ok(Self::parse(&std::fs::read_to_string(file)?, host, port))
+    /// The file cannot be read, or nobody knows which key a line of it revokes.
+    pub fn read(file: &Path, host: &str, port: u16) -> io::Result<Self> {
+        let (bytes, _) = files::read(file, MOST_BYTES).map_err(|error| io::Error::other(error.to_string()))?;
+        Self::parse(&bytes, host, port).map_err(io::Error::other)
     }
 
     /// Reads what a text says of a host.
-    #[must_use]
-    pub fn parse(text: &str, host: &str, port: u16) -> Self {
-        let host = host.to_lowercase();
-        let name = if port == 22 { host } else { format!("[{host}]:{port}") };
-        let mut known = Self::default();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let Ok(entry) = line.parse::<Entry>() else {
-                continue;
+    ///
+    /// # Errors
+    /// A line seems to revoke a key, perhaps one of this host, and is not understood.
+    pub fn parse(text: &[u8], host: &str, port: u16) -> Result<Self, String> {
+        let bare_name = host.to_lowercase();
+        let name = if port == 22 { bare_name.clone() } else { format!("[{bare_name}]:{port}") };
+        let (mut named, mut bare) = (Named::default(), Named::default());
+        for line in known_hosts::lines(text) {
+            let line = match line {
+                Ok(line) => line,
+                Err(unclear) => {
+                    let hosts = unclear.hosts.as_deref();
+                    let about = |name: &str| hosts.is_none_or(|hosts| known_hosts::matches(hosts, name));
+                    if unclear.revokes && (about(&name) || about(&bare_name)) {
+                        return Err(format!(
+                            "line {} seems to revoke a key, and is not understood: {}; correct it",
+                            unclear.line, unclear.why
+                        ));
+                    }
+                    continue;
+                }
             };
-            if !applies(entry.host_patterns(), &name) {
-                continue;
+            if known_hosts::matches(&line.hosts, &name) {
+                named.add(&line);
             }
-            let list = match entry.marker() {
-                Some(Marker::CertAuthority) => &mut known.authorities,
-                Some(Marker::Revoked) => &mut known.revoked,
-                None => &mut known.keys,
-            };
-            list.push(entry.public_key().clone());
+            if port != 22 && known_hosts::matches(&line.hosts, &bare_name) {
+                bare.add(&line);
+            }
         }
-        known
+        Ok(Self { named, bare })
+    }
+
+    /// The kinds of the keys that the host may show, such as `ssh-ed25519`, for the choice of algorithms.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        let keys = if self.named.keys.is_empty() { &self.bare.keys } else { &self.named.keys };
+        keys.iter().filter_map(|key| std::str::from_utf8(known_hosts::kind_of(key)?).ok())
+    }
+
+    fn says_nothing(&self) -> bool {
+        [&self.named, &self.bare].iter().all(|known| known.keys.is_empty() && known.authorities.is_empty())
     }
 }
 
-fn applies(patterns: &HostPatterns, name: &str) -> bool {
-    match patterns {
-        HostPatterns::HashedName { salt, hash } => Hmac::<Sha1>::new_from_slice(salt).is_ok_and(|mut mac| {
-            mac.update(name.as_bytes());
-            mac.verify_slice(hash).is_ok()
-        }),
-        HostPatterns::Patterns(patterns) => {
-            let matches = |pattern: &str| glob_match(&pattern.to_lowercase(), name);
-            let denied = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(matches);
-            !denied && patterns.iter().filter(|pattern| !pattern.starts_with('!')).any(|pattern| matches(pattern))
-        }
-    }
+/// A key that a device shows, as it stands in `known_hosts`.
+struct Shown<'a> {
+    key: Vec<u8>,
+    certificate: Option<&'a Certificate>,
+    /// Who signed the certificate.
+    authority: Option<Vec<u8>>,
 }
 
-fn same(a: &PublicKey, b: &PublicKey) -> bool {
-    a.key_data() == b.key_data()
+impl Named {
+    fn add(&mut self, line: &known_hosts::Line) {
+        let list = match line.marker {
+            Marker::Plain => &mut self.keys,
+            Marker::CertAuthority => &mut self.authorities,
+            Marker::Revoked => &mut self.revoked,
+        };
+        list.push(line.key.clone());
+    }
+
+    fn revokes(&self, shown: &Shown<'_>) -> bool {
+        self.revoked.iter().any(|revoked| *revoked == shown.key || Some(revoked) == shown.authority.as_ref())
+    }
+
+    /// Whether an authority on record signed this host certificate, for this host and this time.
+    fn vouches(&self, shown: &Shown<'_>, host: &str, now: u64) -> bool {
+        let Some(certificate) = shown.certificate else { return false };
+        let authorities: Vec<Fingerprint> = self
+            .authorities
+            .iter()
+            .filter_map(|key| Some(PublicKey::from_bytes(key).ok()?.fingerprint(HashAlg::Sha256)))
+            .collect();
+        let host = host.to_lowercase();
+        certificate.cert_type().is_host()
+            && certificate.valid_principals().iter().any(|principal| glob_match(&principal.to_lowercase(), &host))
+            && certificate.validate_at(now, authorities.iter()).is_ok()
+    }
 }
 
 impl HostKeys {
     /// Whether certificates of authorities are to be offered.
     #[must_use]
     pub fn has_authorities(&self) -> bool {
-        !self.known.authorities.is_empty()
+        !self.known.named.authorities.is_empty() || !self.known.bare.authorities.is_empty()
     }
 
-    /// What is thought of a key, given the host's name and the time in seconds since 1970.
+    /// What is thought of a key, given the host's name and the time in seconds since 1970. A key that cannot be written as SSH
+    /// writes it is none that is on record.
     #[must_use]
     pub fn judge(&self, shown: &PublicKeyOrCertificate, host: &str, now: u64) -> Judgement {
         let key = shown.public_key();
-        if self.known.revoked.iter().any(|revoked| same(revoked, &key)) {
+        let Ok(bytes) = key.to_bytes() else { return Judgement::Mismatch };
+        let certificate = shown.certificate();
+        let signer = certificate.map(|certificate| PublicKey::from(certificate.signature_key().clone()).to_bytes());
+        let Ok(authority) = signer.transpose() else { return Judgement::Mismatch };
+        let shown = Shown { key: bytes, certificate, authority };
+        let KnownHosts { named, bare } = &self.known;
+        if named.revokes(&shown) {
+            return Judgement::Revoked;
+        }
+        if named.keys.contains(&shown.key) || named.vouches(&shown, host, now) {
+            return Judgement::Trusted;
+        }
+        if bare.revokes(&shown) {
             return Judgement::Revoked;
         }
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        if self.fingerprints.contains(&fingerprint) || self.known.keys.iter().any(|known| same(known, &key)) {
+        let by_bare = (named.keys.is_empty() && bare.keys.contains(&shown.key)) || bare.vouches(&shown, host, now);
+        if self.fingerprints.contains(&fingerprint) || by_bare {
             return Judgement::Trusted;
         }
-        match shown.certificate() {
-            Some(certificate) if self.signed_by_revoked(certificate) => Judgement::Revoked,
-            Some(certificate) if self.vouches(certificate, host, now) => Judgement::Trusted,
-            _ if self.fingerprints.is_empty() && self.known.keys.is_empty() && self.known.authorities.is_empty() => {
-                Judgement::Unknown
-            }
-            _ => Judgement::Mismatch,
-        }
-    }
-
-    fn signed_by_revoked(&self, certificate: &Certificate) -> bool {
-        self.known.revoked.iter().any(|revoked| revoked.key_data() == certificate.signature_key())
-    }
-
-    /// Whether an authority on record signed this host certificate, for this host and this time.
-    fn vouches(&self, certificate: &Certificate, host: &str, now: u64) -> bool {
-        let authorities: Vec<Fingerprint> =
-            self.known.authorities.iter().map(|key| key.fingerprint(HashAlg::Sha256)).collect();
-        let host = host.to_lowercase();
-        certificate.cert_type().is_host()
-            && certificate.valid_principals().iter().any(|principal| glob_match(&principal.to_lowercase(), &host))
-            && certificate.validate_at(now, authorities.iter()).is_ok()
+        if self.fingerprints.is_empty() && self.known.says_nothing() { Judgement::Unknown } else { Judgement::Mismatch }
     }
 }
 
@@ -150,7 +197,8 @@ mod tests {
     }
 
     fn judge(text: &str, host: &str, port: u16, key: &PrivateKey) -> Judgement {
-        let keys = HostKeys { fingerprints: Vec::new(), known: KnownHosts::parse(text, host, port) };
+        let keys =
+            HostKeys { fingerprints: Vec::new(), known: KnownHosts::parse(text.as_bytes(), host, port).unwrap() };
         keys.judge(&key.public_key().clone().into(), host, 1_000)
     }
 
@@ -161,7 +209,7 @@ mod tests {
         assert_eq!(judge(&text, "web1", 22, &good), Judgement::Trusted);
         assert_eq!(judge(&text, "WEB1", 22, &good), Judgement::Trusted);
         assert_eq!(judge(&text, "web1", 22, &other), Judgement::Mismatch);
-        assert_eq!(judge(&text, "web1", 2222, &good), Judgement::Unknown);
+        assert_eq!(judge(&text, "gw", 22, &other), Judgement::Unknown);
         assert_eq!(judge(&text, "gw", 2222, &other), Judgement::Trusted);
         let text = line("*.example.net,!bad.example.net", &good);
         assert_eq!(judge(&text, "a.example.net", 22, &good), Judgement::Trusted);
@@ -169,22 +217,92 @@ mod tests {
     }
 
     #[test]
-    fn hashed_names_are_understood() {
-        let good = key();
-        let salt = [7u8; 20];
-        let mut mac = Hmac::<Sha1>::new_from_slice(&salt).unwrap();
-        mac.update(b"[web1]:2200");
-        let encode = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
-        let text = line(&format!("|1|{}|{}", encode(&salt), encode(&mac.finalize().into_bytes())), &good);
-        assert_eq!(judge(&text, "web1", 2200, &good), Judgement::Trusted);
-        assert_eq!(judge(&text, "web1", 22, &good), Judgement::Unknown);
-    }
-
-    #[test]
     fn a_revoked_key_is_refused_even_where_it_is_on_record() {
         let good = key();
         let text = format!("{}{}", line("web1", &good), line("@revoked *", &good));
         assert_eq!(judge(&text, "web1", 22, &good), Judgement::Revoked);
+    }
+
+    /// What `ssh` of OpenSSH 9.2 made of such files, for `[h]:2222`, whose key is `right` and has a certificate of `authority` where
+    /// one is shown. Each line is a marker and a name with the key behind it.
+    #[test]
+    fn a_line_without_a_port_counts_where_none_with_it_does() {
+        let (right, other, authority, stranger) = (key(), key(), key(), key());
+        let of = |name: &str| match name {
+            "right" => &right,
+            "other" => &other,
+            "authority" => &authority,
+            _ => &stranger,
+        };
+        let shown = |with_certificate: bool| -> PublicKeyOrCertificate {
+            if !with_certificate {
+                return right.public_key().clone().into();
+            }
+            let mut builder = Builder::new_with_random_nonce(&mut safe_rng(), right.public_key(), 1, 2_000).unwrap();
+            builder.cert_type(CertType::Host).unwrap().valid_principal("h").unwrap();
+            builder.sign(&authority).unwrap().into()
+        };
+        let (p, h, ca_p, ca_h) = ("[h]:2222", "h", "@cert-authority [h]:2222", "@cert-authority h");
+        let (no_p, no_h) = ("@revoked [h]:2222", "@revoked h");
+        for (lines, plain, certified) in [
+            (vec![(h, "right")], true, true),
+            (vec![(p, "other"), (h, "right")], false, false),
+            (vec![(p, "right"), (no_h, "right")], true, true),
+            (vec![(h, "right"), (no_h, "right")], false, false),
+            (vec![(h, "right"), (no_p, "right")], false, false),
+            (vec![(h, "other")], false, false),
+            (vec![(h, "other"), (h, "right")], true, true),
+            (vec![(ca_h, "authority")], false, true),
+            (vec![(ca_p, "authority")], false, true),
+            (vec![(ca_p, "stranger"), (ca_h, "authority")], false, true),
+            (vec![(ca_p, "authority"), (p, "other")], false, true),
+            (vec![(ca_p, "stranger"), (p, "right")], true, true),
+            (vec![(p, "other"), (ca_h, "authority")], false, true),
+            (vec![(ca_p, "stranger"), (h, "right")], true, true),
+            (vec![(ca_p, "authority"), (no_p, "authority")], false, false),
+            (vec![(ca_p, "authority"), (no_p, "right")], false, false),
+            (vec![(ca_p, "authority"), (no_h, "authority")], false, true),
+            (vec![(ca_h, "authority"), (no_h, "authority")], false, false),
+            (vec![(p, "right"), ("@revoked *", "authority")], true, false),
+        ] {
+            let text: String = lines.iter().map(|(hosts, name)| line(hosts, of(name))).collect();
+            let known = KnownHosts::parse(text.as_bytes(), "h", 2222).unwrap();
+            let keys = HostKeys { fingerprints: Vec::new(), known };
+            let trusts = |with| keys.judge(&shown(with), "h", 1_000) == Judgement::Trusted;
+            assert_eq!((trusts(false), trusts(true)), (plain, certified), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn blanks_and_bytes_of_other_lines_change_nothing() {
+        let good = key();
+        let odd = line("web1", &good).replacen(' ', " \t ", 2);
+        let text = [b"# b\xfcro\n\xff\xfe web9\n".as_slice(), odd.as_bytes()].concat();
+        let known = KnownHosts::parse(&text, "web1", 22).unwrap();
+        assert_eq!(known.kinds().collect::<Vec<_>>(), ["ssh-ed25519"]);
+        let keys = HostKeys { fingerprints: Vec::new(), known };
+        assert_eq!(keys.judge(&good.public_key().clone().into(), "web1", 0), Judgement::Trusted);
+        for revoked in ["@revoked *  ", "@revoked\t*\t", "@revoked   web1 \t"] {
+            let text = odd.clone() + revoked + &good.public_key().to_openssh().unwrap();
+            assert_eq!(judge(&text, "web1", 22, &good), Judgement::Revoked, "{revoked:?}");
+        }
+    }
+
+    #[test]
+    fn a_revocation_that_is_not_understood_lets_nobody_in_that_it_may_be_about() {
+        let good = line("web1", &key());
+        for (more, host, refused) in [
+            ("@revoked * ssh-ed25519 AAAA\n", "web1", true),
+            ("@revoked web1 ssh-ed25519\n", "web1", true),
+            ("@revoked web1 ssh-ed25519\n", "web2", false),
+            ("@Revoked web1 ssh-ed25519 AAAA\n", "web2", true),
+            ("@revokd web1 ssh-ed25519 AAAA\n", "web1", false),
+            ("web1 ssh-ed25519 AAAA\n", "web1", false),
+        ] {
+            let found = KnownHosts::parse(format!("{good}{more}").as_bytes(), host, 22);
+            assert_eq!(found.is_err(), refused, "{more} {host}: {found:?}");
+            assert!(found.err().is_none_or(|why| why.contains("line 2")), "{more}");
+        }
     }
 
     fn certificate(authority: &PrivateKey, host: &str, until: u64, kind: CertType) -> PublicKeyOrCertificate {
@@ -196,7 +314,7 @@ mod tests {
     #[test]
     fn a_certificate_counts_only_by_its_authority_for_its_host_and_time() {
         let (authority, stranger) = (key(), key());
-        let known = KnownHosts::parse(&line("@cert-authority *.lab", &authority), "a.lab", 22);
+        let known = KnownHosts::parse(line("@cert-authority *.lab", &authority).as_bytes(), "a.lab", 22).unwrap();
         let keys = HostKeys { fingerprints: Vec::new(), known };
         let judge = |shown: &PublicKeyOrCertificate| keys.judge(shown, "a.lab", 1_000);
         assert_eq!(judge(&certificate(&authority, "a.lab", 2_000, CertType::Host)), Judgement::Trusted);

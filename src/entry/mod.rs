@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DEFAULT_PATH, KEYS, KeySource};
 use crate::control::{bind, serve};
 use crate::daemon::{Core, LogFormat, StartError, harden, init_logging, run};
-use crate::model::{Secret, Severity, nearest, rfc3339};
+use crate::model::{Secret, Severity, nearest, printable_lines, rfc3339};
 use crate::sealed::OpenWith;
 use crate::vault::{Backup, VaultKey};
 
@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
                 ExitCode::SUCCESS
             }
             Err(why) => {
-                eprintln!("rotord: {why}");
+                eprintln!("rotord: {}", printable_lines(&why));
                 ExitCode::from(2)
             }
         },
@@ -111,7 +111,7 @@ pub fn main() -> ExitCode {
                 Err(error) => {
                     let exit = if matches!(error, StartError::Config(_)) { 2 } else { 1 };
                     if for_people {
-                        eprintln!("rotord: {error}");
+                        eprintln!("rotord: {}", printable_lines(&error.to_string()));
                     } else {
                         tracing::error!("rotord does not start: {error}");
                     }
@@ -123,7 +123,7 @@ pub fn main() -> ExitCode {
 }
 
 fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String, String> {
-    let (config, problems) = Config::load(config);
+    let (config, problems) = Config::inspect(config);
     let lines = || problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let config = config.ok_or_else(lines)?;
     // Who owns the key is the daemon's user, for whom root may act.
@@ -171,7 +171,7 @@ fn explain(name: &str) -> ExitCode {
 }
 
 fn check(config: &Path) -> ExitCode {
-    let (_, problems) = Config::load(config);
+    let (_, problems) = Config::inspect(config);
     for problem in &problems {
         say!("{problem}");
     }
@@ -194,10 +194,11 @@ fn start(config: &Path) -> Result<(), StartError> {
         let config = core.config();
         let socket = config.daemon.socket.clone();
         let listed = config.access != crate::config::Access::default();
-        let listener =
-            bind(&socket, listed).map_err(system(format!("cannot open the control socket {}", socket.display())))?;
-        let result = run(core.clone(), serve(listener, core)).await;
-        drop(std::fs::remove_file(&socket));
+        let made = bind(&socket, listed).await;
+        let made = made.map_err(system(format!("cannot open the control socket {}", socket.display())))?;
+        let remove = made.remover();
+        let result = run(core.clone(), serve(made.listener, core)).await;
+        remove();
         result
     });
     // What waits for a disk that does not answer is not waited for.

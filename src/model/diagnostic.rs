@@ -1,10 +1,13 @@
 //! A problem in a file, with its place, shown in the manner of a compiler.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use super::names::is_unseen;
 
 /// How grave a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +113,8 @@ impl fmt::Display for Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{}:{}:{}: {severity}: {} [{}]", self.file, self.line, self.column, self.message, self.code)?;
+        let (file, message) = (printable(&self.file), printable(&self.message));
+        write!(f, "{file}:{}:{}: {severity}: {message} [{}]", self.line, self.column, self.code)?;
         if self.source.is_empty() {
             return Ok(());
         }
@@ -118,9 +122,31 @@ impl fmt::Display for Problem {
         let pad: String =
             self.source.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let blank = " ".repeat(number.len());
-        write!(f, "\n {number} | {}\n {blank} | {pad}{}", self.source, "^".repeat(self.width))?;
-        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n {blank} = write: {}", fix.trim()))
+        let source = printable(&self.source);
+        write!(f, "\n {number} | {source}\n {blank} | {pad}{}", "^".repeat(self.width))?;
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n {blank} = write: {}", printable(fix.trim())))
     }
+}
+
+/// A line of a file as it may be printed: each character that could steer a terminal, or that is not seen, has a sign in its place, so
+/// that what stands below keeps its column.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let sign = |c: char| match c {
+        '\t' => '\t',
+        // Unicode has pictures of the control characters of ASCII.
+        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\u{7f}' => '\u{2421}',
+        c if c.is_control() || is_unseen(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    if text.chars().all(|c| sign(c) == c) { Cow::Borrowed(text) } else { Cow::Owned(text.chars().map(sign).collect()) }
+}
+
+/// As [`printable`], of several lines, which stay apart.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// The known name that is most like `given`, where one is near enough to be meant.
@@ -144,6 +170,20 @@ mod tests {
         let text = "a = 1\nlenght = 24\n";
         let problem = Problem::at(Path::new("x.toml"), text, 6..12, Severity::Error, "C002", "unknown key");
         assert_eq!(problem.to_string(), "x.toml:2:1: error: unknown key [C002]\n 2 | lenght = 24\n   | ^^^^^^");
+    }
+
+    #[test]
+    fn nothing_that_a_file_holds_steers_the_terminal() {
+        let text = "foo \u{1b}]0;owned\u{7}\u{9b}2J\t\u{202e}evil\u{200b}\r bar\n";
+        let mut problem =
+            Problem::at(Path::new("x\u{1b}[2J\n.t"), text, 4..5, Severity::Error, "T001", format!("no {text}"));
+        problem = problem.with_fix(Some(text.to_owned()));
+        let shown = problem.to_string();
+        assert!(!shown.chars().any(|c| (c.is_control() && c != '\n' && c != '\t') || is_unseen(c)), "{shown:?}");
+        assert_eq!(shown.lines().count(), 4, "{shown}");
+        assert!(shown.contains("foo \u{241b}]0;owned\u{2407}\u{fffd}2J\t\u{fffd}evil"), "{shown}");
+        assert_eq!(printable_lines("a\n\u{1b}b\r\n"), "a\n\u{241b}b\u{240d}\n");
+        assert!(matches!(printable("plain ünï\tcode"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -10,11 +10,11 @@ mod names;
 mod outcome;
 mod secret;
 
-pub use diagnostic::{Problem, Severity, nearest, numbered_lines};
+pub use diagnostic::{Problem, Severity, nearest, numbered_lines, printable, printable_lines};
 pub use masker::Masker;
 pub use moment::{BootId, Moment, rfc3339};
 pub use names::{
-    AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, percent_encode, shown_account,
+    AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, is_unseen, percent_encode, shown_account,
 };
 pub use outcome::{AccountState, Actor, Outcome, Step, Trigger};
 pub use secret::{Candidate, Secret};

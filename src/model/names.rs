@@ -87,6 +87,11 @@ impl AccountName {
         if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(bad("blanks and control characters cannot stand in it"));
         }
+        if user.chars().any(is_unseen) {
+            return Err(bad(
+                "a character that is not seen, or that turns the direction of writing, cannot stand in it",
+            ));
+        }
         if user.starts_with('-') {
             return Err(bad("a device would take a leading '-' for an option"));
         }
@@ -150,6 +155,18 @@ impl serde::Serialize for AccountName {
 #[must_use]
 pub fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// Whether a character is not seen, or changes how its neighbours are: what Unicode calls format characters (general category Cf)
+/// and default-ignorable code points (UAX #44), the bidirectional controls among them (UAX #9).
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
+        | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The folder in which a file is: the current one where its path names none.
@@ -219,6 +236,34 @@ mod tests {
     fn a_name_that_could_inject_a_line_or_an_option_is_refused() {
         for bad in ["web1", "/x", "web1/", "web1/-rf", "web1/a b", "web1/a\nb", "we b/a", "-d/a", "w\u{1b}[1m/a"] {
             assert!(AccountName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_something_that_is_not_seen_is_refused() {
+        for unseen in [
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2060}',
+            '\u{feff}',
+            '\u{61c}',
+            '\u{34f}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{e0041}',
+            '\u{2028}',
+            '\u{180e}',
+        ] {
+            for name in [format!("web1/ad{unseen}min"), format!("web1/{unseen}"), format!("web1/admin{unseen}")] {
+                assert!(AccountName::parse(&name).is_err(), "{name:?}");
+            }
+        }
+        for name in ["web1/jörg", "web1/ювелир", "web1/管理者", "web1/admin@x", "web1/o'neil"] {
+            assert!(AccountName::parse(name).is_ok(), "{name}");
         }
     }
 

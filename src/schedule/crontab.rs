@@ -3,7 +3,8 @@
 //!
 //! The crate wants seconds first, counts Sunday as 1, and demands day of month **and** day of week. Users write five
 //! fields, count Sunday as 0 or 7, and mean **or** (crontab(5)). So an expression that restricts both days becomes two
-//! schedules. The crate is asked in UTC, as if every local time existed once; gaps and overlaps are settled here.
+//! schedules. A day field that begins with `*`, be it `*/2`, does not count as a restriction for that (entry.c of Vixie's cron
+//! and of its descendants sets the star's flag by the first character): a day has to match both fields then. The crate is asked in UTC, as if every local time existed once; gaps and overlaps are settled here.
 
 use std::str::FromStr;
 
@@ -27,6 +28,7 @@ pub struct Crontab {
     schedules: Vec<Schedule>,
     /// One second, minute and hour each, without `*` or a step: a time of day rather than a rhythm.
     fixed_time: bool,
+    mixes_days: bool,
 }
 
 const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -49,11 +51,13 @@ const FIELDS: [Field; 7] = [
     Field { name: "year", low: 1970, high: 2099, names: &[] },
 ];
 
-/// The values of a field; whether it is `*`, and whether it holds a `*` or a step.
+/// The values of a field; whether it begins with `*`, and whether it holds a `*` or a step.
 struct Values {
     list: Vec<u32>,
     star: bool,
     rhythm: bool,
+    /// It begins with `*` and is not `*` alone.
+    stepped: bool,
 }
 
 impl Crontab {
@@ -121,11 +125,19 @@ impl Crontab {
             vec![expression(&day_list, "*")?, expression("*", &weekdays)?]
         };
         let fixed_time = [second, minute, hour].iter().all(|values| values.list.len() == 1 && !values.rhythm);
-        let crontab = Self { schedules, fixed_time };
+        let mixes_days = (day.stepped && weekday.list.len() < 7) || (weekday.stepped && day.list.len() < 31);
+        let crontab = Self { schedules, fixed_time, mixes_days };
         if crontab.next_local(NaiveDateTime::default()).is_none() {
             return Err("no such day ever comes".into());
         }
         Ok(crontab)
+    }
+
+    /// Whether one day field begins with `*` and has a step while the other is restricted: both must match then, where otherwise
+    /// one is enough. Few people expect it.
+    #[must_use]
+    pub fn mixes_days(&self) -> bool {
+        self.mixes_days
     }
 
     /// The first run after an instant; `None` where there is none any more.
@@ -238,7 +250,8 @@ fn parse_field(text: &str, field: &Field) -> Result<Values, String> {
     }
     list.sort_unstable();
     list.dedup();
-    Ok(Values { list, star: text == "*" || text == "?", rhythm })
+    let star = text.starts_with(['*', '?']);
+    Ok(Values { list, star, rhythm, stepped: star && text.len() > 1 })
 }
 
 fn value(text: &str, field: &Field) -> Result<u32, String> {

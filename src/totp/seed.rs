@@ -56,9 +56,29 @@ pub enum SeedError {
     /// Fewer than 80 bits.
     #[error("the seed has only {0} bits; the shortest in use has 80")]
     TooShort(usize),
-    /// An `otpauth://` URI that is not for TOTP.
+    /// An `otpauth://` URI that is not for TOTP, of a type that is known.
     #[error("the URI is for {0}; only otpauth://totp/… can be used")]
-    NotTotp(String),
+    NotTotp(&'static str),
+    /// An `otpauth://` URI without a type, or with one that nobody knows. What stands there may be the seed.
+    #[error("the URI has no type that is known; it begins with otpauth://totp/")]
+    NoType,
+    /// A URI that is none of a seed.
+    #[error("the text is a URI, but not one that begins with otpauth://totp/")]
+    OtherUri,
+    /// A URI that moves accounts between telephones.
+    #[error("the URI moves accounts between telephones; have the device show the seed or the URI of one account")]
+    Migration,
+    /// A parameter by which the codes are other ones.
+    #[error(
+        "the URI has {0}, by which the device makes codes in a way that rotord does not know; have it make a plain TOTP seed"
+    )]
+    Changes(&'static str),
+    /// A parameter that counts has another name, or a misspelt one.
+    #[error("the URI names '{0}' in another way than the Key URI Format does; correct that name in it")]
+    Misspelt(&'static str),
+    /// A parameter stands in the URI twice.
+    #[error("the URI has {0} twice, with two values; paste the URI of one account")]
+    Twice(&'static str),
     /// A parameter of the URI is missing or wrong.
     #[error("the URI's {name} is {what}")]
     BadParameter {
@@ -96,10 +116,14 @@ impl Seed {
     pub fn parse(text: &str) -> Result<Self, SeedError> {
         let text = text.trim();
         if text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("otpauth://")) {
-            Self::parse_uri(&text[10..])
-        } else {
-            Self::new(base32(text)?, Algorithm::Sha1, 6, 30)
+            return Self::parse_uri(&text[10..]);
         }
+        // No character of a scheme's end stands in Base32.
+        if text.contains(':') {
+            let migration = text.get(..18).is_some_and(|start| start.eq_ignore_ascii_case("otpauth-migration:"));
+            return Err(if migration { SeedError::Migration } else { SeedError::OtherUri });
+        }
+        Self::new(base32(text)?, Algorithm::Sha1, 6, 30)
     }
 
     /// A seed of raw bytes.
@@ -119,37 +143,44 @@ impl Seed {
         Ok(Self { key, algorithm, digits, period })
     }
 
+    /// What stands behind `otpauth://`, after the Key URI Format of Google's authenticator, and as it is met: without a label
+    /// (which pyotp takes too), or with the `&` of a web page's source.
     fn parse_uri(rest: &str) -> Result<Self, SeedError> {
-        let (kind, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let (kind, behind) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if !kind.eq_ignore_ascii_case("totp") {
-            return Err(SeedError::NotTotp(kind.chars().filter(char::is_ascii_alphanumeric).take(10).collect()));
+            let other = OTHER_TYPES.iter().find(|other| kind.eq_ignore_ascii_case(other));
+            return Err(other.map_or(SeedError::NoType, |other| SeedError::NotTotp(other)));
         }
-        let query = rest.split_once('?').map_or("", |(_, query)| query);
-        let query = query.split('#').next().unwrap_or_default();
-        let (mut key, mut algorithm, mut digits, mut period) = (None, Algorithm::Sha1, 6, 30);
-        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let decoded;
-            let value = if value.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-                decoded = percent_decode(value);
-                decoded.as_str()
-            } else {
-                value
+        let query = behind.split_once('?').map_or("", |(_, query)| query);
+        let plain;
+        let query = if query.contains('&') && has_entity(query) {
+            plain = without_entities(query);
+            plain.as_str()
+        } else {
+            query
+        };
+        let mut found: [Option<Zeroizing<String>>; 4] = Default::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some(at) = COUNTED.iter().position(|counted| name.eq_ignore_ascii_case(counted)) else {
+                tolerable(name, value)?;
+                continue;
             };
-            let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
-            match ["secret", "algorithm", "digits", "period"].into_iter().find(|wanted| is(wanted)).unwrap_or_default()
-            {
-                "secret" => key = Some(base32(value)?),
-                "algorithm" => {
-                    let wrong = SeedError::BadParameter { name: "algorithm", what: "not SHA1, SHA256 or SHA512" };
-                    algorithm = Algorithm::parse(value).ok_or(wrong)?;
-                }
-                "digits" => digits = value.parse().unwrap_or(0),
-                "period" => period = value.parse().unwrap_or(0),
-                _ => {}
+            let value = percent_decode(value);
+            if found[at].as_ref().is_some_and(|before| *before != value) {
+                return Err(SeedError::Twice(COUNTED[at]));
             }
+            found[at] = Some(value);
         }
-        let key = key.ok_or(SeedError::BadParameter { name: "secret", what: "missing" })?;
-        Self::new(key, algorithm, digits, period)
+        let [secret, algorithm, digits, period] = &found;
+        let secret = secret.as_ref().ok_or(SeedError::BadParameter { name: "secret", what: "missing" })?;
+        let algorithm = algorithm.as_ref().map_or(Ok(Algorithm::Sha1), |name| {
+            let wrong = SeedError::BadParameter { name: "algorithm", what: "not SHA1, SHA256 or SHA512" };
+            Algorithm::parse(name).ok_or(wrong)
+        })?;
+        let digits = digits.as_ref().map_or(6, |digits| digits.parse().unwrap_or(0));
+        let period = period.as_ref().map_or(30, |period| period.parse().unwrap_or(0));
+        Self::new(base32(secret)?, algorithm, digits, period)
     }
 
     /// The seed as one canonical `otpauth://` URI, to be sealed in the vault.
@@ -209,6 +240,79 @@ impl Seed {
     }
 }
 
+/// The parameters that count, in the order in which they are told.
+const COUNTED: [&str; 4] = ["secret", "algorithm", "digits", "period"];
+
+/// Types of URIs that are in use and are not TOTP.
+const OTHER_TYPES: &[&str] = &["hotp", "steam", "yaotp", "motp", "ocra", "push", "pipush"];
+
+/// Parameters by which an issuer says that its codes are other ones, and what is told of each: `2step_…` of privacyIDEA (the
+/// telephone adds a part to the key), `counter` of HOTP, `encoder` of KeePassXC (Steam's letters).
+const CHANGING: &[(&str, &str)] = &[
+    ("counter", "a counter"),
+    ("encoder", "an encoder"),
+    ("ocrasuite", "an OCRA suite"),
+    ("t0", "a time to count from"),
+    ("epoch", "a time to count from"),
+    ("encoding", "an encoding of the secret"),
+    ("charset", "a set of characters"),
+];
+
+/// Other names that some programs have for one of [`COUNTED`].
+const SYNONYMS: &[(&str, &str)] = &[
+    ("interval", "period"),
+    ("step", "period"),
+    ("timestep", "period"),
+    ("hash", "algorithm"),
+    ("algo", "algorithm"),
+    ("crypto", "algorithm"),
+    ("length", "digits"),
+    ("key", "secret"),
+    ("seed", "secret"),
+];
+
+/// Whether a parameter that is not counted may stand in the URI: an issuer, a picture and their like say nothing of the codes.
+fn tolerable(name: &str, value: &str) -> Result<(), SeedError> {
+    let name = name.to_ascii_lowercase();
+    if name.starts_with("2step") {
+        return Err(SeedError::Changes("a second step ('2step_…') in which the telephone adds to the key"));
+    }
+    if name == "type" && !value.eq_ignore_ascii_case("totp") {
+        return Err(SeedError::Changes("a type that is not totp"));
+    }
+    if let Some((_, told)) = CHANGING.iter().find(|(changing, _)| *changing == name) {
+        return Err(SeedError::Changes(told));
+    }
+    let synonym = SYNONYMS.iter().find(|(synonym, _)| *synonym == name).map(|(_, meant)| *meant);
+    let near = || COUNTED.into_iter().find(|counted| strsim::damerau_levenshtein(counted, &name) <= 2);
+    synonym.or_else(near).map_or(Ok(()), |near| Err(SeedError::Misspelt(near)))
+}
+
+/// How HTML writes `&` in the source of a page, from which a URI may be copied.
+const ENTITIES: &[&str] = &["&amp;", "&#38;", "&#038;", "&#x26;", "&#x0026;"];
+
+/// Where an entity stands, and its length.
+fn entity(text: &str) -> Option<(usize, usize)> {
+    let at = |entity: &&str| {
+        let place = text.as_bytes().windows(entity.len()).position(|part| part.eq_ignore_ascii_case(entity.as_bytes()));
+        place.map(|place| (place, entity.len()))
+    };
+    ENTITIES.iter().filter_map(at).min()
+}
+
+fn has_entity(text: &str) -> bool {
+    entity(text).is_some()
+}
+
+/// The text with `&` in place of each entity; one that was written twice over, `&amp;amp;`, is one too.
+fn without_entities(text: &str) -> Zeroizing<String> {
+    let mut plain = Zeroizing::new(text.to_owned());
+    while let Some((at, length)) = entity(&plain) {
+        plain.replace_range(at..at + length, "&");
+    }
+    plain
+}
+
 fn base32(text: &str) -> Result<Zeroizing<Vec<u8>>, SeedError> {
     let is_digit = |byte: u8| matches!(byte, b'A'..=b'Z' | b'2'..=b'7');
     let mut clean = Zeroizing::new(String::new());
@@ -245,6 +349,9 @@ fn lenient_base32() -> &'static Encoding {
 
 fn percent_decode(text: &str) -> Zeroizing<String> {
     let bytes = text.as_bytes();
+    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Zeroizing::new(text.to_owned());
+    }
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;
     while at < bytes.len() {
@@ -309,6 +416,72 @@ mod tests {
         let again = Seed::parse(seed.to_uri().expose()).unwrap();
         assert_eq!(seed.code(7).expose(), again.code(7).expose());
         assert_eq!(seed.code(7).expose().len(), 8);
+    }
+
+    #[test]
+    fn a_uri_is_taken_as_its_issuer_meant_it() {
+        let (key, all) = ("GEZDGNBVGY3TQOJQ", "SHA256, 8 digits, 60 s");
+        for (uri, expected) in [
+            // As a web page's source has it, once and twice over, and as numbers.
+            (format!("otpauth://totp/x?secret={key}&amp;algorithm=SHA256&amp;digits=8&amp;period=60"), all),
+            (format!("otpauth://totp/x?secret={key}&amp;amp;algorithm=SHA256&AMP;digits=8&amp;period=60"), all),
+            (format!("otpauth://totp/x?secret={key}&#38;algorithm=SHA256&#038;digits=8&#x26;period=60"), all),
+            // No label, as pyotp takes it.
+            (format!("otpauth://totp?secret={key}&issuer=x"), "SHA1, 6 digits, 30 s"),
+            (format!("OTPAUTH://TOTP/?Secret={key}&Digits=8"), "SHA1, 8 digits, 30 s"),
+            // A '#' in an issuer's name ends nothing.
+            (format!("otpauth://totp/Rack #7:a?secret={key}&issuer=Rack #7&algorithm=sha-256&digits=8&period=60"), all),
+            (
+                format!("otpauth://totp/x?image=https://e/x.png&lock=true&color=ff0000&secret={key}&issuer=A%26B"),
+                "SHA1, 6 digits, 30 s",
+            ),
+            (format!("otpauth://totp/x?secret={key}&digits=8&digits=8&type=totp"), "SHA1, 8 digits, 30 s"),
+            (format!("otpauth://totp/x?secret={key}%3D%3D%3D%3D&algorithm=HmacSHA512"), "SHA512, 6 digits, 30 s"),
+        ] {
+            let seed = Seed::parse(&uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
+            assert_eq!(seed.describe(), expected, "{uri}");
+            assert_eq!(seed.key(), b"1234567890", "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_uri_whose_codes_would_be_others_is_refused_and_nothing_of_it_is_shown() {
+        let key = "GEZDGNBVGY3TQOJQ";
+        let with = |more: &str| format!("otpauth://totp/x?secret={key}&{more}");
+        for (uri, expected) in [
+            (with("2step_salt=8&2step_output=20"), "2step_"),
+            (with("counter=0"), "counter"),
+            (with("encoder=steam"), "encoder"),
+            (with("interval=60"), "'period'"),
+            (with("hash=SHA256"), "'algorithm'"),
+            (with("length=8"), "'digits'"),
+            (with("type=hotp"), "type"),
+            (with("digit=8"), "'digits'"),
+            (with("algoritm=SHA256"), "'algorithm'"),
+            (with("peroid=60"), "'period'"),
+            (with("digits"), "digits"),
+            (with("period="), "period"),
+            (with("digits=6&digits=8"), "twice"),
+            (with("secret=JBSWY3DPEHPK3PXP"), "twice"),
+            (with("algorithm=SHA384"), "algorithm"),
+            (format!("otpauth://{key}"), "no type"),
+            (format!("otpauth://?secret={key}"), "no type"),
+            (format!("otpauth:///x?secret={key}"), "no type"),
+            (format!("otpauth://topt/x?secret={key}"), "no type"),
+            (format!("otpauth://{key}/x?secret={key}"), "no type"),
+            (format!("otpauth://hotp/x?secret={key}"), "hotp"),
+            (format!("otpauth://steam/x?secret={key}"), "steam"),
+            (format!("otpauth://totp/{key}"), "secret is missing"),
+            (format!("otpauth:totp/x?secret={key}"), "not one that begins"),
+            (format!("steam://{key}"), "not one that begins"),
+            (format!("https://e/?secret={key}"), "not one that begins"),
+            (format!("otpauth-migration://offline?data={key}"), "telephones"),
+        ] {
+            let error = Seed::parse(&uri).unwrap_err().to_string();
+            assert!(error.contains(expected), "{uri}: {error}");
+            let four = |text: &str| (0..=key.len() - 4).any(|at| text.to_uppercase().contains(&key[at..at + 4]));
+            assert!(!four(&error), "{uri}: {error}");
+        }
     }
 
     #[test]

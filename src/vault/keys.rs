@@ -1,13 +1,14 @@
 //! The vault key: 32 random bytes in a file that only its owner can read, or in a credential that systemd passes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::error::VaultError;
+use crate::files::{self, FileError, Last, Trusted, writable_by_others};
 use crate::model::folder_of;
 
 /// Length of the vault key.
@@ -49,31 +50,18 @@ impl VaultKey {
 
     fn from_file_of(path: &Path, trusts: impl Fn(u32) -> bool) -> Result<Self, VaultError> {
         let refuse = |why: String| VaultError::Key { place: path.display().to_string(), why };
-        let link = path.symlink_metadata().map_err(|error| {
-            refuse(match error.kind() {
-                std::io::ErrorKind::NotFound => {
+        let mut file = files::open(path).map_err(|error| {
+            refuse(match &error {
+                FileError::Io(error) if error.kind() == ErrorKind::NotFound => {
                     format!("there is no such file; make one with 'rotorctl key new {}'", path.display())
                 }
-                _ => error.to_string(),
-            })
-        })?;
-        refuse_writable_folder(path).map_err(refuse)?;
-        if link.file_type().is_symlink() {
-            let target = path.canonicalize().map_err(|error| refuse(error.to_string()))?;
-            refuse_writable_folder(&target).map_err(refuse)?;
-        }
-        let mut file = File::open(path).map_err(|error| {
-            refuse(match error.kind() {
-                std::io::ErrorKind::PermissionDenied => {
+                FileError::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
                     format!("{error}; the daemon's user must own it: chown {} {}", own_name(), path.display())
                 }
                 _ => error.to_string(),
             })
         })?;
         let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
-        if !metadata.is_file() {
-            return Err(refuse("this is no plain file".into()));
-        }
         if metadata.mode() & 0o077 != 0 {
             let mode = metadata.mode() & 0o777;
             return Err(refuse(format!(
@@ -88,6 +76,9 @@ impl VaultKey {
                 own_name()
             )));
         }
+        // By whose hands it is safe was asked already; here, whether others can put another in its place.
+        writable_by_others(path, Last::Place, &Trusted::own().and(metadata.uid()))
+            .map_err(|exposed| refuse(exposed.why))?;
         Self::read(&mut file).map_err(refuse)
     }
 
@@ -99,7 +90,7 @@ impl VaultKey {
         let refuse = |why: String| VaultError::Key { place: format!("credential {name}"), why };
         let folder = std::env::var_os("CREDENTIALS_DIRECTORY")
             .ok_or_else(|| refuse("systemd passes no credentials; add LoadCredential= to the unit".into()))?;
-        let mut file = File::open(PathBuf::from(folder).join(name)).map_err(|error| refuse(error.to_string()))?;
+        let mut file = files::open(&PathBuf::from(folder).join(name)).map_err(|error| refuse(error.to_string()))?;
         Self::read(&mut file).map_err(refuse)
     }
 
@@ -130,7 +121,7 @@ impl VaultKey {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         random(key.as_mut_slice())?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::AlreadyExists {
+            if error.kind() == ErrorKind::AlreadyExists {
                 VaultError::Key {
                     place: path.display().to_string(),
                     why: "the file exists, and a key is never written over one".into(),
@@ -150,24 +141,7 @@ impl VaultKey {
 
 /// The name of the user that this process runs as, or its number where it has none.
 fn own_name() -> String {
-    let me = nix::unistd::geteuid();
-    let user = nix::unistd::User::from_uid(me).ok().flatten();
-    user.map_or_else(|| me.to_string(), |user| user.name)
-}
-
-/// Refuses a file in a folder in which others could put another in its place.
-fn refuse_writable_folder(path: &Path) -> Result<(), String> {
-    let folder = folder_of(path);
-    let metadata = folder.metadata().map_err(|error| error.to_string())?;
-    let sticky = metadata.mode() & 0o1000 != 0;
-    if metadata.mode() & 0o022 != 0 && !sticky {
-        return Err(format!(
-            "others can write to its folder {}, and so replace it; run: chmod go-w {}",
-            folder.display(),
-            folder.display()
-        ));
-    }
-    Ok(())
+    files::user_name(nix::unistd::geteuid().as_raw())
 }
 
 /// Fills a buffer from the system's random source.

@@ -397,11 +397,14 @@ fn key_files_that_are_unsafe_are_refused_with_the_remedy() {
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
     std::os::unix::fs::symlink(&path, open.join("link")).unwrap();
-    assert!(refusal(&open.join("link")).contains("others can write"));
+    assert!(refusal(&open.join("link")).contains("chmod go-w"));
     let safe = folder.path().join("link");
     fs::copy(&path, open.join("key")).unwrap();
     std::os::unix::fs::symlink(open.join("key"), &safe).unwrap();
-    assert!(refusal(&safe).contains("others can write"), "a link into a folder that others can write");
+    assert!(refusal(&safe).contains("chmod go-w"), "a link into a folder that others can write");
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    assert!(refusal(&pipe).contains("no plain file but a pipe"));
     fs::write(&path, [0u8; 31]).unwrap();
     assert!(refusal(&path).contains("exactly 32 bytes"));
     fs::write(&path, [0u8; 33]).unwrap();

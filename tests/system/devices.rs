@@ -119,7 +119,7 @@ fn a_change_that_is_proved_though_its_template_broke_off_is_done_with_a_warning_
     daemon.stop();
 }
 
-const PASSWD: [(&str, &str); 5] = [
+pub const PASSWD: [(&str, &str); 5] = [
     ("LC_ALL=C passwd", "\r\nCurrent password: "),
     ("{old}", "\r\nNew password: "),
     ("{new}", "\r\nRetype new password: "),

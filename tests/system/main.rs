@@ -15,6 +15,7 @@ mod clocks;
 mod crashes;
 mod devices;
 mod disks;
+mod handed_in;
 mod kills;
 mod lab;
 mod leaks;

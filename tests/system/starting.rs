@@ -67,6 +67,7 @@ fn status_and_schedule_tell_the_coming_runs() {
     let (runs, exit) = place.json(&["schedule", "next", "j", "-n", "3"]);
     assert_eq!((runs["runs"].as_array().unwrap().len(), exit), (3, 0));
     assert_eq!(place.ctl(&["schedule", "next", "nope"], "").status.code(), Some(2));
+    assert_eq!(place.ctl(&["trust", "nope"], "").status.code(), Some(2));
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl Core {
     /// The keys that a device may show: those of the config, and those that an operator trusted.
     fn host_keys(device: &Device, trusted: Vec<HostKeyRow>) -> Result<HostKeys, DeviceError> {
         let mut fingerprints = device.host_keys.clone();
+        let kinds = trusted.iter().filter_map(|row| row.key.split(' ').next().map(str::to_owned)).collect();
         fingerprints.extend(trusted.into_iter().map(|row| row.fingerprint));
         let known = match &device.known_hosts {
             None => KnownHosts::default(),
@@ -98,7 +99,7 @@ impl Core {
                 why: format!("its known_hosts file {} cannot be read: {error}", file.display()),
             })?,
         };
-        Ok(HostKeys { fingerprints, known })
+        Ok(HostKeys { fingerprints, kinds, known, only: None })
     }
 
     /// The hops to a device: its jump hosts, first to last, each with the account that logs in there.

@@ -1,12 +1,12 @@
 //! Which algorithms are offered, and what is told where a device has none of them.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use russh::client::{self, GexParams};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{AlgorithmKind, Preferred, cipher, kex, mac};
 
+use super::hostkeys::HostKeys;
 use crate::dialogue::shown_prompt;
 
 /// Bits of the groups that are asked for in group exchange: at least, best, at most. RFC 8270 forbids less than 2048, and
@@ -36,7 +36,24 @@ impl Offer {
     }
 }
 
-fn preferred(offer: Offer, certificates: bool) -> Preferred {
+/// The kind of key with which an algorithm signs: that of RSA has several algorithms (RFC 8332).
+fn kind_of(algorithm: &Algorithm) -> &str {
+    match algorithm {
+        Algorithm::Rsa { .. } => "ssh-rsa",
+        other => other.as_str(),
+    }
+}
+
+/// Puts the kinds of the keys on record first, as ssh does: a server shows the first kind that it has, and another of its keys than
+/// the one on record proves nothing (sshconnect2.c, order_hostkeyalgs).
+fn on_record_first(keys: &mut Vec<Algorithm>, host_keys: &HostKeys) {
+    if let Some(only) = host_keys.only {
+        keys.retain(|key| kind_of(key).starts_with(only));
+    }
+    keys.sort_by_key(|key| !host_keys.known_kinds().any(|known| known == kind_of(key)));
+}
+
+fn preferred(offer: Offer, host_keys: &HostKeys) -> Preferred {
     let ecdsa = |curve| Algorithm::Ecdsa { curve };
     let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
     let mut keys = vec![
@@ -47,7 +64,7 @@ fn preferred(offer: Offer, certificates: bool) -> Preferred {
         rsa(HashAlg::Sha512),
         rsa(HashAlg::Sha256),
     ];
-    let host_key_certificates = if certificates { keys.clone().into() } else { Cow::Borrowed(&[] as &[Algorithm]) };
+    let certificates = if host_keys.has_authorities() { keys.clone() } else { Vec::new() };
     let modern = Preferred::DEFAULT;
     let mut kex = [modern.kex.as_ref(), &CURVES].concat();
     let (mut ciphers, mut macs) = (modern.cipher.to_vec(), modern.mac.to_vec());
@@ -57,10 +74,11 @@ fn preferred(offer: Offer, certificates: bool) -> Preferred {
         ciphers.extend(OLD_CIPHERS);
         macs.extend(OLD_MACS);
     }
+    on_record_first(&mut keys, host_keys);
     Preferred {
         kex: kex.into(),
         key: keys.into(),
-        host_key_certificates,
+        host_key_certificates: certificates.into(),
         cipher: ciphers.into(),
         mac: macs.into(),
         ..modern
@@ -68,10 +86,10 @@ fn preferred(offer: Offer, certificates: bool) -> Preferred {
 }
 
 /// How a connection is made.
-pub(super) fn ssh_config(offer: Offer, certificates: bool) -> client::Config {
+pub(super) fn ssh_config(offer: Offer, host_keys: &HostKeys) -> client::Config {
     let (least, best, most) = GROUP_BITS;
     client::Config {
-        preferred: preferred(offer, certificates),
+        preferred: preferred(offer, host_keys),
         gex: GexParams::new(least, best, most).unwrap_or_default(),
         nodelay: true,
         // A peer that vanished is noticed within a minute.
@@ -85,7 +103,7 @@ pub(super) fn ssh_config(offer: Offer, certificates: bool) -> client::Config {
 
 /// The names that are offered for one kind of algorithm, without those that only announce an extension.
 fn names(offer: Offer, kind: &AlgorithmKind) -> Vec<String> {
-    let preferred = preferred(offer, false);
+    let preferred = preferred(offer, &HostKeys::default());
     let text = |name: &str| name.to_owned();
     match kind {
         AlgorithmKind::Kex => {
@@ -128,6 +146,22 @@ pub(super) fn nothing_in_common(offer: Offer, kind: &AlgorithmKind, theirs: &[St
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_kinds_of_keys_on_record_are_asked_for_first() {
+        let first = |kinds: &[&str], only: Option<&'static str>| {
+            let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            let keys = HostKeys { kinds, only, ..HostKeys::default() };
+            preferred(Offer::Modern, &keys).key.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(first(&[], None)[0], "ssh-ed25519");
+        assert_eq!(first(&["ssh-rsa"], None)[..3], ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"]);
+        assert_eq!(first(&["ecdsa-sha2-nistp384"], None)[..2], ["ecdsa-sha2-nistp384", "ssh-ed25519"]);
+        assert_eq!(first(&["ssh-rsa", "ssh-ed25519"], None)[..3], ["ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256"]);
+        assert_eq!(first(&[], Some("ssh-rsa")), ["rsa-sha2-512", "rsa-sha2-256"]);
+        assert_eq!(first(&[], Some("ecdsa")).len(), 3);
+        assert_eq!(first(&["ssh-rsa"], None).len(), first(&[], None).len());
+    }
+
     fn hint(offer: Offer, kind: AlgorithmKind, theirs: &[&str]) -> String {
         nothing_in_common(offer, &kind, &theirs.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
     }
@@ -164,6 +198,6 @@ mod tests {
 
     #[test]
     fn groups_of_2048_bits_are_taken() {
-        assert_eq!(ssh_config(Offer::Modern, false).gex.min_group_size(), 2048);
+        assert_eq!(ssh_config(Offer::Modern, &HostKeys::default()).gex.min_group_size(), 2048);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use russh::keys::ssh_key::{Certificate, Fingerprint};
 use russh::keys::{HashAlg, PublicKey, PublicKeyOrCertificate};
@@ -22,9 +23,12 @@ struct Named {
     revoked: Vec<Vec<u8>>,
 }
 
-/// What a `known_hosts` file says of one host.
+/// What a `known_hosts` file says of one host. Copies share it.
 #[derive(Debug, Clone, Default)]
-pub struct KnownHosts {
+pub struct KnownHosts(Arc<Lookup>);
+
+#[derive(Debug, Default)]
+struct Lookup {
     /// Under its name, which for another port than 22 is `[host]:port`.
     named: Named,
     /// Under the host alone, where the port is another than 22. Where `ssh` finds nothing under the name with the port, it looks
@@ -37,9 +41,16 @@ pub struct KnownHosts {
 pub struct HostKeys {
     /// Fingerprints, `SHA256:…`, of the config and of the vault.
     pub fingerprints: Vec<String>,
+    /// The kinds of the vault's keys, such as `ssh-ed25519`. A fingerprint of the config does not tell its kind.
+    pub kinds: Vec<String>,
+    /// Only keys of this kind are asked for.
+    pub only: Option<&'static str>,
     /// What its `known_hosts` file says.
     pub known: KnownHosts,
 }
+
+/// Kinds of keys, those first that are asked for last by themselves.
+const KINDS: [&str; 3] = ["ssh-rsa", "ecdsa", "ssh-ed25519"];
 
 /// What is thought of a key that a device showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,17 +106,17 @@ impl KnownHosts {
                 bare.add(&line);
             }
         }
-        Ok(Self { named, bare })
+        Ok(Self(Arc::new(Lookup { named, bare })))
     }
 
     /// The kinds of the keys that the host may show, such as `ssh-ed25519`, for the choice of algorithms.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        let keys = if self.named.keys.is_empty() { &self.bare.keys } else { &self.named.keys };
+        let keys = if self.0.named.keys.is_empty() { &self.0.bare.keys } else { &self.0.named.keys };
         keys.iter().filter_map(|key| std::str::from_utf8(known_hosts::kind_of(key)?).ok())
     }
 
     fn says_nothing(&self) -> bool {
-        [&self.named, &self.bare].iter().all(|known| known.keys.is_empty() && known.authorities.is_empty())
+        [&self.0.named, &self.0.bare].iter().all(|known| known.keys.is_empty() && known.authorities.is_empty())
     }
 }
 
@@ -150,7 +161,25 @@ impl HostKeys {
     /// Whether certificates of authorities are to be offered.
     #[must_use]
     pub fn has_authorities(&self) -> bool {
-        !self.known.named.authorities.is_empty() || !self.known.bare.authorities.is_empty()
+        [&self.known.0.named, &self.known.0.bare].iter().any(|known| !known.authorities.is_empty())
+    }
+
+    /// The kinds of the keys on record, as far as they are told.
+    pub fn known_kinds(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().map(String::as_str).chain(self.known.kinds())
+    }
+
+    /// The kinds to ask for one after another where the device showed a key that is not on record: it may have the one on record
+    /// too, and a server shows one key in each handshake (RFC 4253, section 7.1). None where it is known what is on record.
+    #[must_use]
+    pub fn other_kinds(&self) -> Vec<&'static str> {
+        if self.fingerprints.is_empty() { Vec::new() } else { KINDS.to_vec() }
+    }
+
+    /// The same, of which only one kind is asked for.
+    #[must_use]
+    pub fn of_kind(&self, kind: &'static str) -> Self {
+        Self { only: Some(kind), ..self.clone() }
     }
 
     /// What is thought of a key, given the host's name and the time in seconds since 1970. A key that cannot be written as SSH
@@ -163,7 +192,7 @@ impl HostKeys {
         let signer = certificate.map(|certificate| PublicKey::from(certificate.signature_key().clone()).to_bytes());
         let Ok(authority) = signer.transpose() else { return Judgement::Mismatch };
         let shown = Shown { key: bytes, certificate, authority };
-        let KnownHosts { named, bare } = &self.known;
+        let Lookup { named, bare } = self.known.0.as_ref();
         if named.revokes(&shown) {
             return Judgement::Revoked;
         }
@@ -197,8 +226,7 @@ mod tests {
     }
 
     fn judge(text: &str, host: &str, port: u16, key: &PrivateKey) -> Judgement {
-        let keys =
-            HostKeys { fingerprints: Vec::new(), known: KnownHosts::parse(text.as_bytes(), host, port).unwrap() };
+        let keys = HostKeys { known: KnownHosts::parse(text.as_bytes(), host, port).unwrap(), ..HostKeys::default() };
         keys.judge(&key.public_key().clone().into(), host, 1_000)
     }
 
@@ -267,7 +295,7 @@ mod tests {
         ] {
             let text: String = lines.iter().map(|(hosts, name)| line(hosts, of(name))).collect();
             let known = KnownHosts::parse(text.as_bytes(), "h", 2222).unwrap();
-            let keys = HostKeys { fingerprints: Vec::new(), known };
+            let keys = HostKeys { known, ..HostKeys::default() };
             let trusts = |with| keys.judge(&shown(with), "h", 1_000) == Judgement::Trusted;
             assert_eq!((trusts(false), trusts(true)), (plain, certified), "{lines:?}");
         }
@@ -280,7 +308,7 @@ mod tests {
         let text = [b"# b\xfcro\n\xff\xfe web9\n".as_slice(), odd.as_bytes()].concat();
         let known = KnownHosts::parse(&text, "web1", 22).unwrap();
         assert_eq!(known.kinds().collect::<Vec<_>>(), ["ssh-ed25519"]);
-        let keys = HostKeys { fingerprints: Vec::new(), known };
+        let keys = HostKeys { known, ..HostKeys::default() };
         assert_eq!(keys.judge(&good.public_key().clone().into(), "web1", 0), Judgement::Trusted);
         for revoked in ["@revoked *  ", "@revoked\t*\t", "@revoked   web1 \t"] {
             let text = odd.clone() + revoked + &good.public_key().to_openssh().unwrap();
@@ -315,7 +343,7 @@ mod tests {
     fn a_certificate_counts_only_by_its_authority_for_its_host_and_time() {
         let (authority, stranger) = (key(), key());
         let known = KnownHosts::parse(line("@cert-authority *.lab", &authority).as_bytes(), "a.lab", 22).unwrap();
-        let keys = HostKeys { fingerprints: Vec::new(), known };
+        let keys = HostKeys { known, ..HostKeys::default() };
         let judge = |shown: &PublicKeyOrCertificate| keys.judge(shown, "a.lab", 1_000);
         assert_eq!(judge(&certificate(&authority, "a.lab", 2_000, CertType::Host)), Judgement::Trusted);
         assert_eq!(judge(&certificate(&authority, "b.lab", 2_000, CertType::Host)), Judgement::Mismatch);
@@ -328,7 +356,7 @@ mod tests {
     fn fingerprints_of_config_and_vault_count() {
         let good = key();
         let fingerprint = good.public_key().fingerprint(HashAlg::Sha256).to_string();
-        let keys = HostKeys { fingerprints: vec![fingerprint], known: KnownHosts::default() };
+        let keys = HostKeys { fingerprints: vec![fingerprint], ..HostKeys::default() };
         assert_eq!(keys.judge(&good.public_key().clone().into(), "x", 0), Judgement::Trusted);
         assert_eq!(keys.judge(&key().public_key().clone().into(), "x", 0), Judgement::Mismatch);
     }

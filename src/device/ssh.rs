@@ -142,7 +142,7 @@ async fn begin<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = ssh_config(offer(device), host_keys.has_authorities());
+    let config = ssh_config(offer(device), &host_keys);
     connected(config, device, host_keys, shown, words, stream).await
 }
 
@@ -221,6 +221,36 @@ impl Wire for Ssh {
             Ok((Box::new(link) as Box<dyn Link>, key.fingerprint))
         })
     }
+
+    fn other_kinds(&self, host_keys: &HostKeys) -> Vec<&'static str> {
+        host_keys.other_kinds()
+    }
+}
+
+/// Opens a connection, through a jump host where there is one. Where the device shows a key that is not on record while a
+/// fingerprint is, of which nobody knows the kind, its keys of each kind are looked at, in a handshake each.
+async fn open_link(
+    wire: &dyn Wire,
+    device: &Arc<Device>,
+    host_keys: &HostKeys,
+    jump: Option<&dyn Link>,
+) -> Result<(Box<dyn Link>, String), DeviceError> {
+    let stream = || async {
+        Ok::<_, DeviceError>(match jump {
+            None => None,
+            Some(jump) => Some(tunnel(jump, device).await?),
+        })
+    };
+    let first = wire.open(device, host_keys, stream().await?).await;
+    if !matches!(first, Err(DeviceError::HostKeyMismatch { .. })) {
+        return first;
+    }
+    for kind in wire.other_kinds(host_keys) {
+        if let Ok(opened) = wire.open(device, &host_keys.of_kind(kind), stream().await?).await {
+            return Ok(opened);
+        }
+    }
+    first
 }
 
 fn methods(set: &MethodSet) -> Methods {
@@ -411,14 +441,8 @@ pub async fn connect<W: Watcher>(
         let turn = hop.login.turn(&device, on, watcher).await?;
         let by = turn.1.by;
         let jump = last.take().map(|session| session.link);
-        let opened = in_time(clock, &device, time, async {
-            let stream = match &jump {
-                None => None,
-                Some(jump) => Some(tunnel(jump.as_ref(), &device).await?),
-            };
-            on.wire.open(&device, &hop.host_keys, stream).await
-        })
-        .await;
+        let opened =
+            in_time(clock, &device, time, open_link(on.wire.as_ref(), &device, &hop.host_keys, jump.as_deref())).await;
         jumps.extend(jump);
         let (mut link, fingerprint) = opened?;
         watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::device::{Codes, Risks, RunContext, run_template};
+use crate::device::{Codes, KnownHosts, Risks, RunContext, run_template};
 use crate::dialogue::{LoginFormat, Run, Values, Verdict};
 use crate::model::{AccountName, DeviceName, Masker};
 use crate::policy::Limit;
@@ -149,6 +149,54 @@ async fn serve(play: Play, setting: impl FnOnce(&mut Player)) -> (SocketAddr, Ho
         drop(session.await);
     });
     (address, HostKeys { fingerprints, ..HostKeys::default() }, told)
+}
+
+/// Serves connections that end with the handshake, with a key of each of these kinds. The keys, in that order.
+async fn serve_keys(kinds: &[Algorithm]) -> (SocketAddr, Vec<PrivateKey>) {
+    let keys: Vec<PrivateKey> =
+        kinds.iter().map(|kind| PrivateKey::random(&mut safe_rng(), kind.clone()).unwrap()).collect();
+    let config = Arc::new(server::Config { keys: keys.clone(), ..server::Config::default() });
+    let (listener, address) = loopback().await;
+    let (refused, _told) = mpsc::unbounded_channel();
+    let player =
+        Player { play: Play::Take, refused, before: "", preferred: Preferred::DEFAULT, kind: Algorithm::Ed25519 };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let playing = Playing { player: player.clone(), handle: Arc::default() };
+            let config = config.clone();
+            tokio::spawn(async move {
+                if let Ok(session) = server::run_stream(config, stream, playing).await {
+                    drop(session.await);
+                }
+            });
+        }
+    });
+    (address, keys)
+}
+
+#[tokio::test]
+async fn the_key_on_record_is_asked_for_where_the_device_has_others_too() {
+    let p384 = Algorithm::Ecdsa { curve: russh::keys::EcdsaCurve::NistP384 };
+    let (address, keys) = serve_keys(&[Algorithm::Ed25519, p384]).await;
+    let (device, stranger) = (device(address), PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap());
+    let fingerprint = |key: &PrivateKey| key.fingerprint(HashAlg::Sha256).to_string();
+    let pinned = |key: &PrivateKey| HostKeys { fingerprints: vec![fingerprint(key)], ..HostKeys::default() };
+    for key in &keys {
+        // Of the config, of the vault, which tells its kind, and of known_hosts.
+        let kinds = vec![key.algorithm().to_string()];
+        let line = format!("[127.0.0.1]:{} {}", address.port(), key.public_key().to_openssh().unwrap());
+        let known = KnownHosts::parse(line.as_bytes(), "127.0.0.1", address.port()).unwrap();
+        for host_keys in [pinned(key), HostKeys { kinds, ..pinned(key) }, HostKeys { known, ..HostKeys::default() }] {
+            let opened = open_link(&Ssh, &device, &host_keys, None).await;
+            let (_, shown) = opened.unwrap_or_else(|error| panic!("{host_keys:?}: {error}"));
+            assert_eq!(shown, fingerprint(key));
+        }
+    }
+    let refused = open_link(&Ssh, &device, &pinned(&stranger), None).await.err();
+    assert!(
+        matches!(&refused, Some(DeviceError::HostKeyMismatch { fingerprint: shown, .. }) if *shown == fingerprint(&keys[0])),
+        "{refused:?}"
+    );
 }
 
 async fn open(address: SocketAddr, keys: &HostKeys) -> Opened {
@@ -361,7 +409,7 @@ async fn a_new_password_demanded_by_the_method_password_is_noticed_and_is_no_ref
     });
     let (shown, words) = (Shown::default(), Words::default());
     let device = device(([127, 0, 0, 1], 22).into());
-    let config = client::Config { preferred: plain, ..ssh_config(Offer::Modern, false) };
+    let config = client::Config { preferred: plain, ..ssh_config(Offer::Modern, &HostKeys::default()) };
     let Connected { handle, is_over, traffic } =
         connected(config, &device, keys, &shown, &words, ours).await.unwrap_or_else(|error| panic!("{error}"));
     let mut link = SshLink { handle, is_over, traffic, words, legacy: false };

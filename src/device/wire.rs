@@ -29,6 +29,11 @@ pub trait Wire: Send + Sync {
         host_keys: &'a HostKeys,
         through: Option<Box<dyn Stream>>,
     ) -> Waiting<'a, Opened>;
+
+    /// The kinds of host keys that may be asked for one by one, where the one that a device showed is not on record.
+    fn other_kinds(&self, _host_keys: &HostKeys) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// A method of the login (RFC 4252), or the answers to its prompts (RFC 4256).

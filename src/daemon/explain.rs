@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::admission::{Admission, helper_out_of_order, in_words};
 use super::core::Core;
+use super::scheduler::mends_next;
 use super::values::jump_accounts;
 use crate::config::Account;
 use crate::model::{AccountName, Moment, rfc3339};
@@ -163,23 +164,40 @@ impl Telling<'_> {
     fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: &Moment) {
         if self.candidate {
             self.say("A change was cut off, or taken back, after the new password may have left: the device has the old or the new one, and the vault holds both.");
-            if doubt.other_refused {
+            if doubt.other_refused && doubt.looks == 0 {
                 self.say(format!("A login with the {} one was refused.", doubt.likely.other().name()));
             }
         } else {
             self.say("Whether the device has the stored password is not known.");
         }
+        if doubt.looks > 0 {
+            self.say(format!(
+                "In {} of its looks the device took nothing. That says little about a password: its code may have been used by a person, or what judges the login may be down.",
+                doubt.looks
+            ));
+        }
         let when = row.wake.as_ref().map_or("soon".to_owned(), |at| format!("in {}", in_words(at.since(now))));
         let which = if self.candidate { doubt.likely.name() } else { "stored" };
         self.say(format!("rotord tries the {which} one {when}, by itself and within the lockout budget."));
         self.offer("verify", "try now");
+        if doubt.looks > 0 {
+            if let Some(mender) = &self.account.reconcile_as {
+                self.offer("reconcile", format!("set a new password through {mender}"));
+            }
+            self.offer("secret set", "store the password that the device has");
+        }
         self.resolutions();
     }
 
     fn waits_for_a_person(&mut self, row: &AccountRow, now: &Moment) {
-        self.say("No password in the vault is known to work, so rotord tries none until a person says more.");
-        if let Some(at) = row.wake.as_ref().filter(|_| self.account.mends_itself()) {
-            self.say(format!("Its reconcile account sets a new one by itself in {}.", in_words(at.since(now))));
+        self.say("The device took no password that the vault has, so a person is needed; rotord tries one of them once a day all the same.");
+        if let Some(at) = &row.wake {
+            let what = if mends_next(self.account, row, at.wall_ms) {
+                "Its reconcile account sets a new one"
+            } else {
+                "The next one is tried"
+            };
+            self.say(format!("{what} by itself in {}.", in_words(at.since(now))));
         }
         match &self.account.reconcile_as {
             Some(mender) => self.offer("reconcile", format!("set a new password through {mender}")),

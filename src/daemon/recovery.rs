@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use crate::model::AccountName;
-use crate::rotation::Phase;
+use crate::rotation::{Phase, QUARANTINE_LOOK_MS};
 use crate::vault::VaultError;
 
 /// How soon after a start an account mends itself that a crash kept from being told when, in milliseconds.
@@ -26,15 +26,22 @@ impl Core {
                 let account = config.accounts.get(&name);
                 let mends = account.is_some_and(|it| it.mends_itself() && row.tries < it.policy.attempts);
                 let (state, wake) = (row.state(), row.wake);
+                // Who restarts the daemon again and again has no device asked more often.
+                let waits = row.phase == Phase::Idle || row.phase.expects_refusal();
                 let at = match (row.phase, &wake) {
-                    (Phase::Quarantined, None) => mends.then(|| now.plus_ms(MENDS_IN_MS)),
+                    // A crash kept it from being told when.
+                    (Phase::Quarantined, wake) if mends && (wake.is_none() || row.tries == 0) => {
+                        Some(now.plus_ms(MENDS_IN_MS))
+                    }
+                    (Phase::Quarantined, None) => Some(now.plus_ms(QUARANTINE_LOOK_MS)),
                     // What waits since an earlier boot waits on by this one's clock, and no longer than anything ever
                     // waits: how long the host was down is only known if its wall clock told the truth.
-                    (Phase::Idle | Phase::Quarantined, Some(wake)) if wake.boot != now.boot => {
+                    (_, Some(wake)) if waits && wake.boot != now.boot => {
                         let longest = account.map_or(0, |account| account.policy.longest_wait_ms());
+                        let longest = if row.phase == Phase::Idle { longest } else { longest.max(QUARANTINE_LOOK_MS) };
                         Some(now.plus_ms(wake.since(&now).clamp(0, longest)))
                     }
-                    (Phase::Idle | Phase::Quarantined, wake) => *wake,
+                    (_, wake) if waits => *wake,
                     _ => {
                         interrupted.push((name.clone(), state));
                         None

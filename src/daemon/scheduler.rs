@@ -9,12 +9,12 @@ use chrono::{DateTime, Utc};
 
 use super::attempt::Request;
 use super::core::Core;
-use crate::config::{Config, Job, JobAction};
+use crate::config::{Account, Config, Job, JobAction};
 use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::DAY_MS;
-use crate::rotation::Phase;
+use crate::rotation::{Phase, QUARANTINE_LOOK_MS};
 use crate::schedule::{Window, spread_offset_ms};
-use crate::vault::{Firing, Ledger, VaultError, Waits};
+use crate::vault::{AccountRow, Firing, Ledger, VaultError, Waits};
 
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
@@ -265,6 +265,19 @@ pub(super) fn under_way(tx: &dyn Ledger, accounts: &[AccountName], now: &Moment)
     Ok(())
 }
 
+/// Whether an account in quarantine is to be mended next, and not only looked at: it has not been tried in vain often enough, and was
+/// looked at within a day, since what keeps it from being mended may last. `now` in milliseconds since 1970.
+pub(super) fn mends_next(account: &Account, row: &AccountRow, now: i64) -> bool {
+    let last = [Some(row.since), row.verified].into_iter().flatten().filter(|at| *at <= now).max();
+    let looked_at = last.is_some_and(|at| now - at < QUARANTINE_LOOK_MS);
+    account.mends_itself() && row.tries <= account.policy.attempts && looked_at
+}
+
+/// The number of a look at an account in quarantine: how many days it is there.
+fn days_in_quarantine(row: &AccountRow, now: i64) -> u32 {
+    u32::try_from((now - row.since).div_euclid(QUARANTINE_LOOK_MS).rem_euclid(4)).unwrap_or(0)
+}
+
 /// In how many milliseconds the window of a job opens that changes an account; 0 where one is open, or none changes it.
 fn closed_for(config: &Config, account: &AccountName, now: i64) -> i64 {
     let jobs = config.jobs.values().filter(|job| job.action == JobAction::Rotate && job.covers(account));
@@ -363,8 +376,9 @@ impl Core {
             for row in all {
                 let Ok(name) = AccountName::parse(&row.name) else { continue };
                 let Some(account) = config.accounts.get(&name) else { continue };
-                let longest = account.policy.longest_wait_ms();
                 let rests = row.phase == Phase::Idle;
+                let longest = account.policy.longest_wait_ms();
+                let longest = if rests { longest } else { longest.max(QUARANTINE_LOOK_MS) };
                 if !rests && core.limits.passes_over(&name) {
                     continue;
                 }
@@ -374,9 +388,15 @@ impl Core {
                     next = next.into_iter().chain(left).min();
                     continue;
                 }
+                if row.phase == Phase::Quarantined && row.paused && !mends_next(account, &row, now.wall_ms) {
+                    tx.set_wake(&name, Some(&now.plus_ms(QUARANTINE_LOOK_MS)), row.tries)?;
+                    continue;
+                }
                 if !rests {
-                    tx.set_wake(&name, None, row.tries)?;
-                    due.push(row);
+                    // Whatever becomes of it, one in quarantine is looked at again.
+                    let next = (row.phase == Phase::Quarantined).then(|| now.plus_ms(QUARANTINE_LOOK_MS));
+                    tx.set_wake(&name, next.as_ref(), row.tries)?;
+                    due.push((mends_next(account, &row, now.wall_ms), row));
                     continue;
                 }
                 let closed = closed_for(&config, &name, now.wall_ms);
@@ -385,13 +405,13 @@ impl Core {
                 tx.set_wake(&name, Some(&now.plus_ms(wait)), row.tries)?;
                 next = next.into_iter().chain([wait]).min();
                 if closed == 0 && !core.limits.is_busy(&name) {
-                    due.push(row);
+                    due.push((false, row));
                 }
             }
-            Ok(Waits { due, next_in_ms: next })
+            Ok((due, next))
         });
-        let Waits { due, next_in_ms } = taken.await?;
-        for row in due {
+        let (due, next_in_ms) = taken.await?;
+        for (mends, row) in due {
             let Ok(account) = AccountName::parse(&row.name) else { continue };
             let core = self.clone();
             self.spawn(async move {
@@ -399,6 +419,8 @@ impl Core {
                     let reason = Some(format!("try {}", row.tries + 1));
                     let request = Request { reason, ..Request::of(account, Trigger::Schedule) };
                     drop(core.rotate(request).await);
+                } else if row.phase == Phase::Quarantined && !mends {
+                    core.look_again(&account, days_in_quarantine(&row, now.wall_ms)).await;
                 } else if row.phase == Phase::Quarantined {
                     drop(core.reconcile(&account, None, Some("by itself".into())).await);
                 } else {

@@ -1,5 +1,6 @@
 //! A shell on a terminal, and a template's dialogue carried through it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,6 +18,7 @@ use crate::policy::Limit;
 use crate::recording::Said;
 use crate::template::{Piece, Text, tagged_text};
 use crate::totp::Seed;
+use crate::vault::Ledger;
 
 /// The bound on opening the shell and on each write.
 const STEP_TIME: Duration = Duration::from_secs(15);
@@ -35,6 +37,8 @@ pub struct RunContext<'a, W: Watcher> {
     pub login_seed: Option<&'a Seed>,
     /// Told of every step and asked at the commit point.
     pub watcher: &'a W,
+    /// Set once the device has taken a password or a code in the session: a run in which it judged none proves none.
+    pub taken: &'a AtomicBool,
     /// What clears up where the run fails before its commit point, if the session still stands.
     pub abort: Option<Run>,
 }
@@ -42,11 +46,15 @@ pub struct RunContext<'a, W: Watcher> {
 impl<W: Watcher> RunContext<'_, W> {
     /// Takes the risk of a secret that the device judges.
     async fn take_risk(&self, whose: Whose) -> Result<Risk, DeviceError> {
-        let (account, budget) = match whose {
+        let (account, budget) = self.whose(whose);
+        self.on.risks.take(account, budget).await
+    }
+
+    fn whose(&self, whose: Whose) -> (&AccountName, Limit) {
+        match whose {
             Whose::Account => self.account,
             Whose::Login => self.login,
-        };
-        self.on.risks.take(account, budget).await
+        }
     }
 
     /// The run that clears up after another, once, and where there still is a session for it.
@@ -131,8 +139,18 @@ pub async fn run_template<W: Watcher>(
                 Effect::Accepted => {
                     let (aim, sent) = (aim(session), sent.take());
                     let news = sent.filter(|_| aim.by != By::Known);
-                    if let Some((_, risk)) = risk.take() {
-                        risk.worked_and(move |tx| news.map_or(Ok(None), |code| took(tx, &aim, code, false))).await;
+                    if let Some((whose, risk)) = risk.take() {
+                        context.taken.store(true, Ordering::SeqCst);
+                        let account = context.whose(whose).0.clone();
+                        let with_code = sent.is_some();
+                        let noted = move |tx: &dyn Ledger| {
+                            // Some judge a password only once they have the code.
+                            if with_code {
+                                tx.login_was_taken(&account, true)?;
+                            }
+                            news.map_or(Ok(None), |code| took(tx, &aim, code, false))
+                        };
+                        risk.worked_and(noted).await;
                     }
                 }
                 Effect::NeedCode(whose) => {

@@ -340,6 +340,7 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
         seed: None,
         login_seed: None,
         watcher: &Silent,
+        taken: &std::sync::atomic::AtomicBool::new(false),
         abort: None,
     };
     let told = match run_template(&session, run, context).await {

@@ -3,6 +3,10 @@
 //! Pure. It decides; `daemon` performs. Every [`Action::Persist`] stands before the act that it allows, and whoever
 //! performs the actions does so in order and stops at the first that fails. So a crash finds each account in one of
 //! these phases, and [`Event::Recover`] goes on from there.
+//!
+//! A login that is refused says little about its password alone: its code may have been used by a person, the server that
+//! judges it may be down, a disk may be full. So one refusal condemns nothing. Where a device takes none of the passwords,
+//! rotord looks again, in a later time step, then every hour, and after [`PATIENCE`] looks once a day, in quarantine.
 
 #[cfg(test)]
 mod tests;
@@ -42,17 +46,86 @@ impl Which {
 pub struct Doubt {
     /// The password to try next.
     pub likely: Which,
-    /// A login with the other one was refused.
+    /// A login with the other one was refused, in the look at hand.
     pub other_refused: bool,
-    /// The device hung up on the last login with this one. A second time it means no.
+    /// The device hung up on the last login with this one: it is tried once more at once, as the line may have broken.
     pub hung_up: bool,
+    /// Looks in which the device took none of the passwords that were tried. From the first one on each look is one login, with
+    /// the other password in turn.
+    pub looks: u8,
+}
+
+/// After so many looks in which a device took nothing, a person is told.
+pub const PATIENCE: u8 = 6;
+
+/// After so many the reconcile account is, where it mends by itself: it shows whether the device judges as it should.
+pub const PATIENCE_OF_MENDERS: u8 = 2;
+
+/// The second look follows the first one in this time: with another code, and in another mood of what judges it. In milliseconds.
+const SECOND_LOOK_MS: i64 = 30_000;
+
+/// An account whose device took nothing is looked at so often, in milliseconds.
+const HOUR_MS: i64 = 3_600_000;
+
+/// In quarantine it is looked at so often, in milliseconds.
+pub const QUARANTINE_LOOK_MS: i64 = 24 * HOUR_MS;
+
+impl Phase {
+    /// In how many milliseconds an account in this phase is looked at again, after so many tries that came to nothing; `None`
+    /// where it is at rest, or at work. After a minute, then two, then four, and at last every hour: a device may count logins
+    /// that came to nothing.
+    #[must_use]
+    pub fn look_again_ms(self, tries: u32) -> Option<i64> {
+        match self {
+            Self::Uncertain(Doubt { looks: 2.., .. }) => Some(HOUR_MS),
+            Self::Uncertain(Doubt { looks: 1, .. }) if tries == 0 => Some(SECOND_LOOK_MS),
+            Self::Uncertain(_) | Self::Sent | Self::Verifying => Some((60_000 << tries.min(6)).min(HOUR_MS)),
+            Self::Quarantined => Some(QUARANTINE_LOOK_MS),
+            _ => None,
+        }
+    }
+
+    /// Whether the next look is one with codes of another time step than the device is known to take: its clock may be off.
+    #[must_use]
+    pub fn probes(self) -> bool {
+        match self {
+            Self::Uncertain(doubt) => doubt.looks / 2 % 2 == 1,
+            phase => phase == Self::Quarantined,
+        }
+    }
+
+    /// Whether the device has refused its password before: that it does so once more tells nothing of others.
+    #[must_use]
+    pub fn expects_refusal(self) -> bool {
+        matches!(self, Self::Quarantined | Self::Uncertain(Doubt { looks: 1.., .. }))
+    }
+}
+
+/// What the look of this number tries in quarantine, from 1, and whether with codes of another time step than the device is
+/// known to take. In four looks each of the two passwords has had both.
+#[must_use]
+pub fn daily_look(number: u32) -> (Which, bool) {
+    (if number.is_multiple_of(2) { Which::New } else { Which::Old }, number / 2 % 2 == 1)
 }
 
 impl Doubt {
     /// Nothing was tried yet.
     #[must_use]
     pub fn fresh(likely: Which) -> Self {
-        Self { likely, other_refused: false, hung_up: false }
+        Self { likely, other_refused: false, hung_up: false, looks: 0 }
+    }
+}
+
+impl Doubt {
+    /// Of an account at rest whose stored password was refused in so many looks, or of which it is to be found out; `later` tells
+    /// whether one that was taken back is its candidate again.
+    #[must_use]
+    pub fn of_stored(looks: u8, later: bool) -> Self {
+        match (looks, later) {
+            (0, true) => Self::fresh(Which::Old),
+            (_, true) => Self { other_refused: true, ..Self::fresh(Which::New) },
+            (_, false) => Self { other_refused: true, looks, ..Self::fresh(Which::Old) },
+        }
     }
 }
 
@@ -71,7 +144,7 @@ pub enum Phase {
     Verifying,
     /// The device holds one of the two passwords; the likelier one is tried first.
     Uncertain(Doubt),
-    /// Neither works: a person is needed.
+    /// Neither was taken in many looks: a person is told, and rotord looks once a day.
     Quarantined,
     /// As [`Phase::Quarantined`], and the reconcile account is about to set a password that it was given for that.
     Mending,
@@ -112,8 +185,14 @@ pub enum Event {
     Disproved(Which),
     /// The device hung up on a checking login, after the password was sent.
     HungUp(Which),
-    /// A checking login could not be tried: no connection, or no budget left.
+    /// There is no such password to try.
+    Absent(Which),
+    /// A checking login could not be tried, or told nothing: no connection, no budget left, or no word about the password.
     Unreachable,
+    /// The time has come to look at an account in quarantine: one login, with this password.
+    Look(Which),
+    /// A person has the reconcile account set a new password, where the device took none of the known ones.
+    GiveUp,
     /// The daemon starts and finds the account in this phase, or a waiting account's time has come.
     Recover,
 }
@@ -188,13 +267,31 @@ pub struct Unexpected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotation {
     phase: Phase,
+    /// After so many looks in vain a person is told.
+    patience: u8,
+    /// A person asks: a look tries both passwords.
+    thorough: bool,
+    /// Logins that were refused before the commit point.
+    refused: u8,
 }
 
 impl Rotation {
     /// A rotation in the phase that the vault holds.
     #[must_use]
     pub fn at(phase: Phase) -> Self {
-        Self { phase }
+        Self { phase, patience: PATIENCE, thorough: false, refused: 0 }
+    }
+
+    /// The same, with another patience.
+    #[must_use]
+    pub fn patient(self, patience: u8) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The same, where a person asks, and so both passwords are tried.
+    #[must_use]
+    pub fn thorough(self, thorough: bool) -> Self {
+        Self { thorough, ..self }
     }
 
     /// The phase it is in.
@@ -214,9 +311,13 @@ impl Rotation {
             (Phase::Idle, Event::Recover) => vec![Finish(End::Failed { sent: false })],
 
             (Phase::Prepared, Event::LoggedIn) => self.go(Phase::Changing, Persist::Changing, &[RunTemplate]),
-            (Phase::Prepared, Event::LoginRefused { retry: true, .. }) => vec![Connect],
+            (Phase::Prepared, Event::LoginRefused { retry: true, .. }) => {
+                self.refused = self.refused.saturating_add(1);
+                vec![Connect]
+            }
             (Phase::Prepared | Phase::Changing, Event::LoginRefused { retry: false, own: true }) => {
-                self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)])
+                let looks = self.refused.saturating_add(1);
+                self.wait(Doubt { other_refused: true, looks, ..Doubt::fresh(Which::Old) })
             }
             (Phase::Prepared | Phase::Changing, Event::Outdated) => self.doubt(Doubt::fresh(Which::New)),
             (Phase::Prepared, Event::LoginRefused { retry: false, own: false } | Event::Failed | Event::Recover)
@@ -233,25 +334,31 @@ impl Rotation {
             }
             (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt(Doubt::fresh(Which::New)),
 
-            (Phase::Verifying | Phase::Uncertain(_), Event::Proved(Which::New)) => {
+            (Phase::Verifying | Phase::Uncertain(_) | Phase::Quarantined, Event::Proved(Which::New)) => {
                 self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)])
             }
-            (Phase::Verifying | Phase::Uncertain(_), Event::Proved(Which::Old)) => {
+            (Phase::Verifying | Phase::Uncertain(_) | Phase::Quarantined, Event::Proved(Which::Old)) => {
                 self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })])
             }
-            (Phase::Verifying, Event::Disproved(which)) => self.rule_out(Doubt::fresh(which)),
+            (Phase::Verifying, Event::Disproved(which)) => self.refused(Doubt::fresh(which)),
+            (Phase::Verifying, Event::Absent(which)) => self.absent(Doubt::fresh(which)),
             (Phase::Verifying, Event::HungUp(which)) => self.doubt(Doubt { hung_up: true, ..Doubt::fresh(which) }),
             (Phase::Verifying, Event::Unreachable) => {
                 let doubt = Doubt::fresh(Which::New);
                 self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Finish(End::Waiting)])
             }
-            (Phase::Uncertain(doubt), Event::Disproved(which)) if which == doubt.likely => self.rule_out(doubt),
+            (Phase::Uncertain(doubt), Event::Disproved(which)) if which == doubt.likely => self.refused(doubt),
+            (Phase::Uncertain(doubt), Event::Absent(which)) if which == doubt.likely => self.absent(doubt),
+            // Two that come to nothing within a minute or so have one cause, such as a device with no session to give.
             (Phase::Uncertain(doubt), Event::HungUp(which)) if which == doubt.likely => {
-                if doubt.hung_up {
-                    self.rule_out(doubt)
+                if doubt.hung_up || doubt.looks > 0 {
+                    self.in_vain(doubt)
                 } else {
                     self.doubt(Doubt { hung_up: true, ..doubt })
                 }
+            }
+            (Phase::Uncertain(doubt), Event::GiveUp) if doubt.looks > 0 => {
+                self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)])
             }
             (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],
             (Phase::Uncertain(doubt), Event::Recover) => vec![Check(doubt.likely)],
@@ -265,8 +372,18 @@ impl Rotation {
                 Event::LoginRefused { retry: false, .. } | Event::Failed | Event::Ran | Event::Recover,
             ) => self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)]),
 
-            // A person asked to look again: what was ruled out before may work now.
-            (Phase::Quarantined, Event::Recover) => self.doubt(Doubt::fresh(Which::Old)),
+            // What was refused before may be taken now. Only what is taken changes anything.
+            (Phase::Quarantined, Event::Recover) => vec![Check(Which::Old)],
+            (Phase::Quarantined, Event::Look(which)) => vec![Check(which)],
+            (
+                Phase::Quarantined,
+                Event::Disproved(Which::Old) | Event::HungUp(Which::Old) | Event::Absent(Which::Old),
+            ) if self.thorough => {
+                vec![Check(Which::New)]
+            }
+            (Phase::Quarantined, Event::Disproved(_) | Event::HungUp(_) | Event::Absent(_) | Event::Unreachable) => {
+                vec![Finish(End::Quarantined)]
+            }
             (phase, event) => return Err(Unexpected { phase, event }),
         };
         Ok(actions)
@@ -281,12 +398,36 @@ impl Rotation {
         self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Action::Check(doubt.likely)])
     }
 
-    /// The password that was tried is not in force.
-    fn rule_out(&mut self, doubt: Doubt) -> Vec<Action> {
-        if doubt.other_refused {
+    /// The password that was tried was refused: the other one is tried, where this look may.
+    fn refused(&mut self, doubt: Doubt) -> Vec<Action> {
+        if doubt.other_refused || doubt.looks > 0 && !self.thorough {
+            self.in_vain(doubt)
+        } else {
+            self.the_other(doubt)
+        }
+    }
+
+    /// There is none to try: that is no look.
+    fn absent(&mut self, doubt: Doubt) -> Vec<Action> {
+        if doubt.other_refused { self.in_vain(doubt) } else { self.the_other(doubt) }
+    }
+
+    fn the_other(&mut self, doubt: Doubt) -> Vec<Action> {
+        self.doubt(Doubt { likely: doubt.likely.other(), other_refused: true, hung_up: false, ..doubt })
+    }
+
+    /// A look at the account has come to its end, and nothing was taken.
+    fn in_vain(&mut self, doubt: Doubt) -> Vec<Action> {
+        let looks = doubt.looks.saturating_add(1);
+        self.wait(Doubt { looks, ..Doubt::fresh(doubt.likely.other()) })
+    }
+
+    /// Another look follows later; or a person is told, where there were enough.
+    fn wait(&mut self, doubt: Doubt) -> Vec<Action> {
+        if doubt.looks >= self.patience {
             self.go(Phase::Quarantined, Persist::Quarantine, &[Action::Finish(End::Quarantined)])
         } else {
-            self.doubt(Doubt { likely: doubt.likely.other(), other_refused: true, hung_up: false })
+            self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Action::Finish(End::Waiting)])
         }
     }
 }

@@ -15,7 +15,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         any::<bool>().prop_map(|refused| Event::Broken { refused }),
         which.clone().prop_map(Event::Proved),
         which.clone().prop_map(Event::Disproved),
-        which.prop_map(Event::HungUp),
+        which.clone().prop_map(Event::HungUp),
+        which.clone().prop_map(Event::Absent),
+        which.prop_map(Event::Look),
+        Just(Event::GiveUp),
         Just(Event::Unreachable),
         Just(Event::Recover),
     ]
@@ -63,37 +66,120 @@ fn a_refused_new_password_tries_the_old_one_first() {
     assert_eq!(actions.last(), Some(&Action::Finish(End::Failed { sent: true })));
 }
 
+/// The logins of a look, and where it leaves the account: each is refused.
+fn look(rotation: &mut Rotation) -> (Vec<Which>, Phase) {
+    let (mut tried, mut event) = (Vec::new(), Event::Recover);
+    loop {
+        match *rotation.step(event).unwrap().last().unwrap() {
+            Action::Check(which) => {
+                tried.push(which);
+                event = Event::Disproved(which);
+            }
+            Action::Finish(_) => return (tried, rotation.phase()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
-fn a_broken_dialogue_tries_the_new_password_first_and_neither_is_quarantine() {
-    let (phase, actions) = walk(&[
-        Event::Begin,
-        Event::LoggedIn,
-        Event::AtCommitPoint,
-        Event::Broken { refused: false },
-        Event::Disproved(Which::New),
-        Event::Disproved(Which::Old),
-    ]);
-    assert_eq!(phase, Phase::Quarantined);
-    let checks: Vec<_> = actions.iter().filter(|action| matches!(action, Action::Check(_))).collect();
-    assert_eq!(checks, [&Action::Check(Which::New), &Action::Check(Which::Old)]);
+fn a_device_that_takes_neither_is_looked_at_again_with_one_login_and_a_person_is_told_after_several_looks() {
+    let mut rotation = Rotation::at(Phase::Sent);
+    rotation.step(Event::Broken { refused: false }).unwrap();
+    let mut doubt = Doubt::fresh(Which::New);
+    rotation = Rotation::at(Phase::Uncertain(doubt));
+    assert_eq!(look(&mut rotation).0, [Which::New, Which::Old]);
+    for looks in 1..PATIENCE {
+        doubt = Doubt { looks, ..Doubt::fresh(if looks % 2 == 1 { Which::New } else { Which::Old }) };
+        assert_eq!(rotation.phase(), Phase::Uncertain(doubt));
+        // After a crash it goes on from there.
+        rotation = Rotation::at(rotation.phase());
+        assert_eq!(look(&mut rotation).0, [doubt.likely], "one login");
+    }
+    assert_eq!(rotation.phase(), Phase::Quarantined);
+    let proved = rotation.step(Event::Look(Which::New)).unwrap();
+    assert_eq!(proved, [Action::Check(Which::New)]);
+    let refused = rotation.clone().step(Event::Disproved(Which::New)).unwrap();
+    assert_eq!(refused, [Action::Finish(End::Quarantined)], "only what is taken changes anything");
+    let taken = rotation.step(Event::Proved(Which::New)).unwrap();
+    assert_eq!(taken, [Action::Persist(Persist::Promote), Action::Finish(End::Done)]);
+}
+
+#[test]
+fn a_person_who_asks_has_both_passwords_tried() {
+    let doubt = Doubt { looks: 3, ..Doubt::fresh(Which::New) };
+    let mut rotation = Rotation::at(Phase::Uncertain(doubt)).thorough(true);
+    let doubt = Doubt { looks: 4, ..Doubt::fresh(Which::New) };
+    assert_eq!(look(&mut rotation), (vec![Which::New, Which::Old], Phase::Uncertain(doubt)));
+    let mut rotation = Rotation::at(Phase::Quarantined).thorough(true);
+    assert_eq!(look(&mut rotation), (vec![Which::Old, Which::New], Phase::Quarantined));
+    let mut rotation = Rotation::at(Phase::Quarantined);
+    assert_eq!(look(&mut rotation).0, [Which::Old]);
+}
+
+#[test]
+fn a_password_that_is_not_there_is_no_look() {
+    let doubt = Doubt { looks: 1, ..Doubt::fresh(Which::New) };
+    let mut rotation = Rotation::at(Phase::Uncertain(doubt));
+    let next = rotation.step(Event::Absent(Which::New)).unwrap();
+    assert_eq!(next.last(), Some(&Action::Check(Which::Old)));
+    rotation.step(Event::Disproved(Which::Old)).unwrap();
+    assert_eq!(rotation.phase(), Phase::Uncertain(Doubt { looks: 2, ..Doubt::fresh(Which::New) }));
+    let mut none = Rotation::at(Phase::Uncertain(Doubt::fresh(Which::New)));
+    none.step(Event::Absent(Which::New)).unwrap();
+    assert_eq!(none.step(Event::Absent(Which::Old)).unwrap().last(), Some(&Action::Finish(End::Waiting)));
+}
+
+#[test]
+fn one_that_is_mended_by_itself_waits_for_a_second_look_and_no_more() {
+    let mut rotation = Rotation::at(Phase::Uncertain(Doubt::fresh(Which::New))).patient(PATIENCE_OF_MENDERS);
+    assert!(matches!(look(&mut rotation).1, Phase::Uncertain(Doubt { looks: 1, .. })));
+    assert_eq!(look(&mut rotation).1, Phase::Quarantined);
+    let mut rotation = Rotation::at(Phase::Uncertain(Doubt { looks: 1, ..Doubt::fresh(Which::Old) }));
+    assert_eq!(rotation.step(Event::GiveUp).unwrap().last(), Some(&Action::Finish(End::Quarantined)));
+    assert!(Rotation::at(Phase::Uncertain(Doubt::fresh(Which::Old))).step(Event::GiveUp).is_err(), "no look yet");
+}
+
+#[test]
+fn looks_come_after_minutes_then_hours_then_days() {
+    let uncertain = |looks| Phase::Uncertain(Doubt { looks, ..Doubt::fresh(Which::Old) });
+    let minutes = |phase: Phase, tries| phase.look_again_ms(tries).map(|ms| ms / 60_000);
+    assert_eq!(uncertain(1).look_again_ms(0), Some(30_000));
+    for (phase, tries, expected) in [
+        (uncertain(0), 0, Some(1)),
+        (uncertain(1), 1, Some(2)),
+        (uncertain(0), 3, Some(8)),
+        (uncertain(0), 99, Some(60)),
+        (uncertain(2), 0, Some(60)),
+        (Phase::Quarantined, 0, Some(24 * 60)),
+        (Phase::Idle, 0, None),
+    ] {
+        assert_eq!(minutes(phase, tries), expected, "{phase:?} {tries}");
+    }
+    let all: std::collections::BTreeSet<_> =
+        (1..5).map(daily_look).map(|(which, probes)| (which.name(), probes)).collect();
+    assert_eq!(all.len(), 4, "each password, with each kind of code");
+    assert_eq!(daily_look(1), (Which::Old, false));
 }
 
 #[test]
 fn what_a_login_ruled_out_is_not_asked_again_after_a_wait_or_a_crash() {
-    let doubt = Doubt { likely: Which::Old, other_refused: true, hung_up: false };
+    let doubt = Doubt { other_refused: true, ..Doubt::fresh(Which::Old) };
     let mut rotation = Rotation::at(Phase::Uncertain(doubt));
     assert_eq!(rotation.step(Event::Recover).unwrap(), [Action::Check(Which::Old)]);
     let actions = rotation.step(Event::Disproved(Which::Old)).unwrap();
-    assert_eq!(actions[0], Action::Persist(Persist::Quarantine));
+    assert_eq!(actions.last(), Some(&Action::Finish(End::Waiting)));
 }
 
 #[test]
-fn a_device_that_hangs_up_once_is_asked_again_and_twice_has_said_no() {
+fn a_device_that_hangs_up_is_asked_once_more_and_rules_nothing_out() {
     let mut rotation = Rotation::at(Phase::Verifying);
     let first = rotation.step(Event::HungUp(Which::New)).unwrap();
     assert_eq!(first[1], Action::Check(Which::New));
     let second = rotation.step(Event::HungUp(Which::New)).unwrap();
-    assert_eq!(second[1], Action::Check(Which::Old));
+    assert_eq!(second[1], Action::Finish(End::Waiting));
+    assert_eq!(rotation.phase(), Phase::Uncertain(Doubt { looks: 1, ..Doubt::fresh(Which::Old) }));
+    rotation.step(Event::HungUp(Which::Old)).unwrap();
+    assert_eq!(rotation.phase(), Phase::Uncertain(Doubt { looks: 2, ..Doubt::fresh(Which::New) }), "one a look");
 }
 
 #[test]
@@ -109,13 +195,15 @@ fn after_a_crash_an_unsent_candidate_is_dropped_and_a_sent_one_found_out() {
 }
 
 #[test]
-fn a_login_that_goes_on_being_refused_ends_in_quarantine_and_not_in_a_lockout() {
+fn a_login_that_is_refused_before_the_change_is_looked_into_and_condemns_nobody() {
     let refused = |retry| Event::LoginRefused { retry, own: true };
     let (phase, actions) = walk(&[Event::Begin, refused(true), refused(false)]);
-    assert_eq!(phase, Phase::Quarantined);
+    let doubt = Doubt { other_refused: true, ..Doubt::fresh(Which::Old) };
+    assert_eq!(phase, Phase::Uncertain(Doubt { looks: 2, ..doubt }));
     assert_eq!(actions.iter().filter(|action| **action == Action::Connect).count(), 2);
+    assert_eq!(actions.last(), Some(&Action::Finish(End::Waiting)));
     let (phase, _) = walk(&[Event::Begin, Event::LoggedIn, refused(false)]);
-    assert_eq!(phase, Phase::Quarantined, "a key opened it, and the session found out");
+    assert_eq!(phase, Phase::Uncertain(Doubt { looks: 1, ..doubt }), "a key opened it, and the session found out");
 }
 
 #[test]
@@ -124,6 +212,8 @@ fn a_password_that_was_taken_back_is_tried_before_a_person_is_asked() {
     assert_eq!(phase, Phase::Uncertain(Doubt::fresh(Which::New)));
     assert_eq!(actions.last(), Some(&Action::Check(Which::New)));
     assert_eq!(walk(&[Event::Begin, Event::Outdated, Event::Proved(Which::New)]).0, Phase::Idle);
+    assert_eq!(Doubt::of_stored(1, true), Doubt { other_refused: true, ..Doubt::fresh(Which::New) });
+    assert_eq!(Doubt::of_stored(0, true), Doubt::fresh(Which::Old), "nobody was refused yet");
 }
 
 proptest! {

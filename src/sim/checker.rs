@@ -8,7 +8,7 @@ use super::universe::Universe;
 use crate::daemon::RotationResult;
 use crate::model::{AccountName, Outcome};
 use crate::policy::DAY_MS;
-use crate::rotation::Phase;
+use crate::rotation::{Doubt, Phase};
 
 /// What the omniscient checker remembers.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Memory {
     excused: BTreeSet<AccountName>,
     /// Accounts whose device came to a new password only after it had said so.
     late: BTreeSet<AccountName>,
+    /// Accounts that a person had mended: who asks for that has them given up, whatever was found out.
+    reconciled: BTreeSet<AccountName>,
     /// Accounts for which a person stored what is not the device's password.
     mistyped: BTreeSet<AccountName>,
     /// Accounts that were changed after the backup from which the vault was restored: their passwords of then are gone.
@@ -121,6 +123,11 @@ impl Universe {
                 world.set_password(&device, &user, &new);
             }
         });
+    }
+
+    /// A person asks for the reconcile account.
+    pub(super) fn reconcile_is_asked(&self, account: &AccountName) {
+        lock(&self.memory).reconciled.insert(account.clone());
     }
 
     /// A person stores a password that is not the device's.
@@ -222,13 +229,20 @@ impl Universe {
     }
 
     /// An account is put aside for a person only where the vault does not hold what its device has, or the world deceived it.
-    pub(super) fn check_given_up(&self, account: &AccountName) {
+    /// No account is that was not looked at before.
+    pub(super) fn check_given_up(&self, account: &AccountName, before: Option<Phase>) {
+        let mends = lock(&self.config).accounts.get(account).is_some_and(|account| account.mends_itself());
+        let looked = matches!(before, Some(Phase::Uncertain(Doubt { looks: 1.., .. })));
+        if !looked && !mends {
+            self.violation(format!("{account} is given up at the first look ({before:?})"));
+        }
         let Some(truth) = self.truth(account) else { return };
         let held = {
             let books = lock(&self.books);
             books.book(account).is_some_and(|book| book.may_try(&truth))
         };
-        if held && !self.is_excused(account) {
+        let is_asked = lock(&self.memory).reconciled.contains(account);
+        if held && !is_asked && !self.is_excused(account) {
             self.violation(format!("{account} is given up though the vault holds the password that its device has"));
         }
     }
@@ -303,8 +317,10 @@ impl Universe {
     /// The daemon heard of a refusal.
     pub(super) fn refusal_told(&self, device: &str, user: &str) {
         let Some(account) = Self::account(device, user) else { return };
+        // One that was refused in its last look tells nothing new.
+        let expected = lock(&self.books).book(&account).is_some_and(|book| book.phase().expects_refusal());
         let memory = &mut *lock(&self.memory);
-        if memory.in_doubt.contains(&account) {
+        if expected || memory.in_doubt.contains(&account) {
             return;
         }
         let outage = &mut memory.outage;

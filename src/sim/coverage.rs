@@ -34,6 +34,8 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Changing => "changing",
         Phase::Sent => "sent",
         Phase::Verifying => "verifying",
+        Phase::Uncertain(Doubt { likely: Which::New, looks: 1.., .. }) => "uncertain (looked in vain, new next)",
+        Phase::Uncertain(Doubt { likely: Which::Old, looks: 1.., .. }) => "uncertain (looked in vain, old next)",
         Phase::Uncertain(Doubt { likely: Which::New, other_refused: false, .. }) => "uncertain (new likelier)",
         Phase::Uncertain(Doubt { likely: Which::New, other_refused: true, .. }) => "uncertain (old refused)",
         Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, .. }) => "uncertain (old likelier)",
@@ -62,26 +64,33 @@ fn event_name(event: Event) -> &'static str {
         Event::Disproved(Which::Old) => "old password refused",
         Event::HungUp(Which::New) => "hung up on the new password",
         Event::HungUp(Which::Old) => "hung up on the old password",
+        Event::Absent(Which::New) => "there is no new password",
+        Event::Absent(Which::Old) => "there is no old password",
         Event::Unreachable => "unreachable",
+        Event::Look(Which::New) => "daily look, new password",
+        Event::Look(Which::Old) => "daily look, old password",
+        Event::GiveUp => "given up for the reconcile account",
         Event::Recover => "recover",
     }
 }
 
-const PHASES: [Phase; 11] = [
+const PHASES: [Phase; 13] = [
     Phase::Idle,
     Phase::Prepared,
     Phase::Changing,
     Phase::Sent,
     Phase::Verifying,
-    Phase::Uncertain(Doubt { likely: Which::New, other_refused: false, hung_up: false }),
-    Phase::Uncertain(Doubt { likely: Which::New, other_refused: true, hung_up: false }),
-    Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, hung_up: false }),
-    Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, hung_up: false }),
+    Phase::Uncertain(Doubt { likely: Which::New, other_refused: false, hung_up: false, looks: 0 }),
+    Phase::Uncertain(Doubt { likely: Which::New, other_refused: true, hung_up: false, looks: 0 }),
+    Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, hung_up: false, looks: 0 }),
+    Phase::Uncertain(Doubt { likely: Which::Old, other_refused: true, hung_up: false, looks: 0 }),
+    Phase::Uncertain(Doubt { likely: Which::New, other_refused: false, hung_up: false, looks: 1 }),
+    Phase::Uncertain(Doubt { likely: Which::Old, other_refused: false, hung_up: false, looks: 1 }),
     Phase::Quarantined,
     Phase::Mending,
 ];
 
-const EVENTS: [Event; 19] = [
+const EVENTS: [Event; 24] = [
     Event::Begin,
     Event::LoggedIn,
     Event::LoginRefused { retry: true, own: true },
@@ -99,7 +108,12 @@ const EVENTS: [Event; 19] = [
     Event::Disproved(Which::Old),
     Event::HungUp(Which::New),
     Event::HungUp(Which::Old),
+    Event::Absent(Which::New),
+    Event::Absent(Which::Old),
     Event::Unreachable,
+    Event::Look(Which::New),
+    Event::Look(Which::Old),
+    Event::GiveUp,
     Event::Recover,
 ];
 
@@ -188,6 +202,11 @@ pub fn cannot_happen(phase: Phase, event: Event) -> Option<&'static str> {
         (Phase::Verifying, Event::Proved(Which::Old) | Event::Disproved(Which::Old) | Event::HungUp(Which::Old)) => {
             Some("the check that follows a change is made with the new password")
         }
+        (_, Event::Absent(Which::Old)) => Some("every account of the simulated fleet has a password in force"),
+        (Phase::Uncertain(Doubt { other_refused: true, .. }), Event::Absent(_)) => {
+            Some("where there is one password alone, the other one is not tried first")
+        }
+        (Phase::Verifying, Event::Absent(_)) => Some("the check that follows a change has its passwords"),
         (Phase::Uncertain(doubt), Event::Proved(which)) if which != doubt.likely => {
             Some("only the likelier password is tried")
         }

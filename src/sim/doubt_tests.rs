@@ -1,7 +1,7 @@
 //! What people store and devices refuse, in simulated time: who is put in doubt, and who is believed.
 
 use super::executor::lock;
-use super::fleet::Asks;
+use super::fleet::{Asks, Refuses};
 use super::history::HOUR;
 use super::night::Night;
 use super::random::Random;
@@ -26,7 +26,8 @@ fn a_login_account_whose_password_a_session_refuses_is_looked_into_before_others
     night.until(HOUR);
     night.store_wrong(root);
     night.until(8 * HOUR);
-    assert_eq!(lock(&night.universe.books).book(root).unwrap().phase(), Phase::Quarantined);
+    assert!(lock(&night.universe.books).book(root).unwrap().phase().expects_refusal(), "looked at again");
+    night.until_phase(root, 20 * HOUR, |phase| phase == Phase::Quarantined);
     night.all_begun(std::slice::from_ref(svc), 1);
 }
 
@@ -42,7 +43,7 @@ fn who_stores_a_password_is_not_overruled_by_a_login_with_the_one_before() {
         let (core, name, now) = (night.life.core.clone(), account.clone(), night.life.core.clock.now());
         night.universe.on.spawn(Box::pin(async move {
             if in_doubt {
-                drop(core.vault.call(move |tx| tx.doubt(&name, "why", "a", &now)).await);
+                drop(core.vault.call(move |tx| tx.doubt(&name, "why", "a", 0, &now)).await);
                 core.adopt((*core.config()).clone());
             } else {
                 drop(core.verify(&name, None).await);
@@ -62,7 +63,13 @@ fn who_stores_a_password_is_not_overruled_by_a_login_with_the_one_before() {
 #[test]
 fn refusals_from_before_a_login_that_was_taken_give_nobody_up() {
     for taken in [false, true] {
-        let mut night = Night::new(|_| {});
+        // A device whose way to say no is to hang up.
+        let fits = |seed: &u64| {
+            let sites = fleet(&mut Random::new(*seed, 0), None).sites;
+            let begins = Random::new(*seed, 6).below(4) < 2;
+            begins && sites["d0"].refuses == Refuses::HangsUp && sites["d0"].asks == Asks::PasswordThenCode
+        };
+        let mut night = Night::of((0..).find(fits).unwrap(), |_| {});
         night.until(HOUR / 2);
         let account = night.accounts().remove(0);
         (0..3).for_each(|_| night.universe.may_say_no(&account));
@@ -90,7 +97,7 @@ fn refusals_from_before_a_login_that_was_taken_give_nobody_up() {
         }));
         night.until(2 * HOUR + 60_000);
         let phase = lock(&night.universe.books).book(&account).unwrap().phase();
-        assert_eq!(phase, if taken { Phase::Idle } else { Phase::Quarantined });
+        assert_eq!(phase == Phase::Idle, taken, "{phase:?}");
     }
 }
 
@@ -130,4 +137,83 @@ fn who_is_overruled_after_the_commit_point_is_told_so() {
     assert_eq!(told.outcome, Outcome::Unknown, "{}", told.detail);
     assert!(told.detail.contains("rotorctl secret show"), "{}", told.detail);
     assert_eq!(lock(&night.universe.books).book(&account).unwrap().phase(), Phase::Idle);
+}
+
+/// An account of a device that says no in words, with its night.
+fn one_in_words() -> (Night, AccountName) {
+    let fits = |seed: &u64| {
+        let sites = fleet(&mut Random::new(*seed, 0), None).sites;
+        let begins = Random::new(*seed, 6).below(4) < 2;
+        let site = &sites["d0"];
+        let usual = site.refuses == Refuses::InWords && site.asks == Asks::PasswordThenCode;
+        begins && usual && !site.only_at_login
+    };
+    let mut night = Night::of((0..).find(fits).unwrap(), |job| job.accounts = vec!["nobody".into()]);
+    night.until(HOUR);
+    let account = night.accounts().into_iter().find(|name| name.device_str() == "d0").unwrap();
+    (night, account)
+}
+
+fn phase(night: &Night, account: &AccountName) -> Phase {
+    lock(&night.universe.books).book(account).unwrap().phase()
+}
+
+#[test]
+fn a_check_that_is_refused_once_condemns_nobody_and_is_made_again_by_itself() {
+    let (mut night, account) = one_in_words();
+    night.universe.excuse(&account);
+    night.universe.directory_down_for(30_000);
+    let (core, name) = (night.life.core.clone(), account.clone());
+    let told = night.ask(async move { core.verify(&name, None).await });
+    night.until(HOUR + 30_000);
+    let told = lock(&told).take().unwrap();
+    assert_eq!(told.outcome, Outcome::Unknown, "{}", told.detail);
+    assert!(matches!(phase(&night, &account), Phase::Uncertain(_)));
+    night.until_phase(&account, HOUR + 200_000, |phase| phase == Phase::Idle);
+    assert_eq!(lock(&night.universe.books).book(&account).unwrap().last_error(), None);
+}
+
+#[test]
+fn an_account_that_is_refused_before_its_change_comes_back_by_itself_however_long_that_takes() {
+    for hours in [0, 4, 50] {
+        let (mut night, account) = one_in_words();
+        night.universe.excuse(&account);
+        night.universe.directory_down_for(hours * HOUR + 120_000);
+        let (core, name) = (night.life.core.clone(), account.clone());
+        let told = night.ask(async move { core.rotate(Request::of(name, Trigger::Command)).await });
+        night.until(HOUR + 130_000);
+        let told = lock(&told).take().unwrap();
+        assert_eq!(told.outcome, Outcome::Unknown, "{}", told.detail);
+        assert!(matches!(phase(&night, &account), Phase::Uncertain(_)), "{hours} h");
+        if hours > 12 {
+            night.until_phase(&account, 12 * HOUR, |phase| phase == Phase::Quarantined);
+        }
+        let bound = (if hours > 12 { hours + 100 } else { hours + 4 }) * HOUR;
+        night.until_phase(&account, bound, |phase| phase == Phase::Idle);
+    }
+}
+
+#[test]
+fn a_change_whose_device_takes_neither_password_is_proved_once_it_takes_one() {
+    for hours in [2, 30] {
+        let (mut night, account) = one_in_words();
+        let (core, name) = (night.life.core.clone(), account.clone());
+        let told = night.ask(async move { core.rotate(Request::of(name, Trigger::Command)).await });
+        night.until_phase(&account, HOUR + 60_000, |phase| phase == Phase::Verifying);
+        night.universe.excuse(&account);
+        night.universe.directory_down_for(hours * HOUR);
+        night.until(HOUR + HOUR / 2);
+        let told = lock(&told).take().unwrap();
+        assert_eq!(told.outcome, Outcome::Unknown, "{}", told.detail);
+        assert!(matches!(phase(&night, &account), Phase::Uncertain(_)));
+        if hours > 12 {
+            night.until_phase(&account, 12 * HOUR, |phase| phase == Phase::Quarantined);
+        }
+        night.until_phase(&account, (hours + 100) * HOUR, |phase| phase == Phase::Idle);
+        let truth = night.universe.truth(&account).unwrap();
+        let books = lock(&night.universe.books);
+        assert_eq!(books.book(&account).unwrap().two().0.unwrap().expose(), truth);
+        let ends = books.log.iter().filter(|noted| noted.is("rotation.recovered", &account)).count();
+        assert_eq!(ends, 1, "that it is known is on record");
+    }
 }

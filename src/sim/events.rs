@@ -275,7 +275,10 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let backup = lock(&universe.books).back_up(&now);
                 *lock(&universe.backup) = Some((universe.on.now(), backup));
             }
-            Fault::OperatorReconciles => universe.check_told(&core.reconcile(&account, None, None).await),
+            Fault::OperatorReconciles => {
+                universe.reconcile_is_asked(&account);
+                universe.check_told(&core.reconcile(&account, None, None).await);
+            }
             Fault::OperatorResolves => {
                 let (name, truth) = (account.clone(), universe.truth(&account));
                 let two =

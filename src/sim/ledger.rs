@@ -10,7 +10,7 @@ use super::books::{Book, Books, Noted, Tried, Used, Version};
 use crate::audit::Draft;
 use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
 use crate::policy::restamp;
-use crate::rotation::{Doubt, Persist, Phase, Which};
+use crate::rotation::{Doubt, Persist, Phase, QUARANTINE_LOOK_MS};
 use crate::totp::{Pick, Seed, Skew, Wanted};
 use crate::vault::{
     AccountRow, AttemptRow, CUT_OFF, Firing, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation,
@@ -255,7 +255,7 @@ impl Transitions for Pages<'_> {
                 book.drop_unsent();
                 if book.phase != Phase::Mending {
                     book.tries = 0;
-                    book.wake = None;
+                    book.wake = Some(now.plus_ms(QUARANTINE_LOOK_MS));
                 }
                 book.set_phase(Phase::Quarantined, Some(attempt), now);
             }
@@ -263,6 +263,7 @@ impl Transitions for Pages<'_> {
                 if flaw.is_some() {
                     book.flaw = flaw.map(Into::into);
                 }
+                book.adopt_taken_back();
                 let candidate = book.candidate;
                 for version in Arc::make_mut(&mut book.passwords) {
                     if candidate.is_some() && version.retired.is_none() && Some(version.number) != candidate {
@@ -305,29 +306,19 @@ impl Transitions for Pages<'_> {
         Ok(())
     }
 
-    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<bool, VaultError> {
-        let mut done = false;
-        self.update(account, |book| {
-            done = book.phase == Phase::Idle;
-            if done {
-                let later = book.adopt_taken_back();
-                book.phase = if later { Phase::Uncertain(Doubt::fresh(Which::New)) } else { Phase::Quarantined };
-                book.since = now.wall_ms;
-                book.last_error = Some(why.into());
-                book.wake = (by_itself || later).then_some(*now);
-                book.tries = 0;
-            }
-        });
-        Ok(done)
-    }
-
-    fn doubt(&self, account: &AccountName, why: &str, attempt: &str, now: &Moment) -> Result<bool, VaultError> {
+    fn doubt(
+        &self,
+        account: &AccountName,
+        why: &str,
+        attempt: &str,
+        looks: u8,
+        now: &Moment,
+    ) -> Result<bool, VaultError> {
         let mut done = false;
         self.update(account, |book| {
             done = book.phase == Phase::Idle && book.current.is_some();
             if done {
-                let other_refused = !book.adopt_taken_back();
-                let doubt = Doubt { other_refused, ..Doubt::fresh(Which::Old) };
+                let doubt = Doubt::of_stored(looks, book.adopt_taken_back());
                 book.set_phase(Phase::Uncertain(doubt), Some(attempt), now);
                 (book.last_error, book.wake, book.tries) = (Some(why.into()), None, 0);
             }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::BootId;
+use crate::rotation::Which;
 use crate::sealed::{OpenWith, RecoveryKey, SealFor};
 use crate::totp::Timing;
 use crate::vault::{Backup, Ledger, Vault, VaultKey};
@@ -33,15 +34,14 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         6 => format!("{:?}", tx.transition(&step(Persist::Verifying, None))),
         7 => {
             let likely = if n.is_multiple_of(3) { Which::Old } else { Which::New };
-            let doubt = Doubt { likely, other_refused: n % 4 < 2, hung_up: n % 5 < 2 };
+            let doubt = Doubt { likely, other_refused: n % 4 < 2, hung_up: n % 5 < 2, looks: n % 7 };
             format!("{:?}", tx.transition(&step(Persist::Uncertain(doubt), None)))
         }
         8 | 9 => format!("{:?}", tx.transition(&step(Persist::Promote, None))),
         10 => format!("{:?}", tx.transition(&step(Persist::Revert, None))),
         11 => format!("{:?}", tx.transition(&step(Persist::Quarantine, None))),
         12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
-        13 => format!("{:?}", tx.put_aside(&name, "why", n.is_multiple_of(2), now)),
-        14 if n.is_multiple_of(2) => format!("{:?}", tx.doubt(&name, "why", "a", now)),
+        13 => format!("{:?}", tx.doubt(&name, "why", "a", n % 3, now)),
         14 if n.is_multiple_of(3) => format!("{:?}", tx.acknowledge(&name)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),
         15 => {

@@ -14,11 +14,14 @@ use crate::config::Config;
 use crate::daemon::{Request, jump_accounts};
 use crate::model::{AccountName, Outcome, Trigger};
 use crate::policy::DAY_MS;
-use crate::rotation::Phase;
+use crate::rotation::{Doubt, Phase};
 use crate::template::Section;
+use crate::totp::Seed;
 
 /// Within this time after the last fault everything converges that can.
 const BOUND: i64 = 12 * HOUR;
+/// Within this time an account leaves quarantine whose device would take it: each of two passwords is tried every other day.
+const COMES_BACK: i64 = 5 * 24 * HOUR;
 /// So much later where something was begun in the last of these hours.
 const LATE: i64 = 2 * HOUR;
 
@@ -70,6 +73,17 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
         }
         judge(universe, account, waits);
     }
+    let well: Vec<&AccountName> = accounts.iter().filter(|account| is_given_up_and_well(universe, account)).collect();
+    if !well.is_empty() {
+        let world = universe.clone();
+        let back = || !well.iter().any(|account| is_given_up_and_well(&world, account));
+        universe.run(&mut life.tasks, universe.on.now() + COMES_BACK, order, back);
+        if let Some(account) = well.iter().find(|account| is_given_up_and_well(universe, account)) {
+            universe.violation(format!("{account} stays in quarantine though its device would take it"));
+        }
+        // One that came back may be mended, or changed, right then.
+        universe.run(&mut life.tasks, universe.on.now() + HOUR / 6, order, at_its_end);
+    }
     hear_log(universe);
     if universe.violated().is_some() {
         return;
@@ -86,7 +100,7 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
                 for name in [account.clone()].into_iter().chain(login).chain(on_the_way) {
                     let asked = name.clone();
                     let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
-                    if let Ok(Some(Phase::Quarantined)) = row {
+                    if row.is_ok_and(|phase| phase.is_some_and(Phase::expects_refusal)) {
                         universe.person_stores(&core, &name).await;
                     }
                 }
@@ -132,15 +146,44 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
     }
 }
 
-/// Whether nobody gets to its device before a person saw to the account that logs in for it, where one does, or on the way.
-pub(super) fn is_barred(config: &Config, books: &Books, account: &AccountName, logs_in: Option<AccountName>) -> bool {
+/// Whether nobody gets to its device before the account that logs in for it, where one does, or on the way, is taken again;
+/// or was until then, in milliseconds since 1970.
+pub(super) fn is_barred(
+    config: &Config,
+    books: &Books,
+    account: &AccountName,
+    logs_in: Option<AccountName>,
+    since: i64,
+) -> bool {
     let mut needed = lead_to(config, account).into_iter().chain(logs_in);
-    needed.any(|name| books.book(&name).is_some_and(|book| book.phase() == Phase::Quarantined))
+    needed.any(|name| books.book(&name).is_some_and(|book| book.phase().expects_refusal() || book.since > since))
 }
 
 /// The accounts that log in on the way to another one's device.
 fn lead_to(config: &Config, account: &AccountName) -> Vec<AccountName> {
     config.devices.get(&account.device()).map_or_else(Vec::new, |device| jump_accounts(config, device, account.user()))
+}
+
+/// Whether an account is given up, and its device would take what the vault has: the next looks find that out.
+fn is_given_up_and_well(universe: &Universe, account: &AccountName) -> bool {
+    let Some(truth) = universe.truth(account) else { return false };
+    let (seed, off) = universe.site(account.device_str(), |site| {
+        (site.users.get(account.user()).and_then(|user| user.seed.clone()), site.always_off)
+    });
+    let (config, books) = (lock(&universe.config), lock(&universe.books));
+    let Some(book) = books.book(account) else { return false };
+    let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
+    let logs_in = proves.and_then(|account| account.login_as.clone());
+    let stored = book.others.get("totp").and_then(|uri| Seed::parse(uri.expose()).ok());
+    let same_seed = stored.map(|seed| seed.key().to_vec()) == seed.map(|seed| seed.key().to_vec());
+    let clock_is_known = off == 0 && books.clocks.get(account.device_str()).is_none_or(|skew| skew.steps == 0);
+    let may_log_in = config.accounts.contains_key(account) && !is_barred(&config, &books, account, logs_in, i64::MAX);
+    book.phase() == Phase::Quarantined
+        && !book.paused
+        && book.may_try(&truth)
+        && same_seed
+        && clock_is_known
+        && may_log_in
 }
 
 /// An account after the faults ended: at rest with the device's password, or rightly waiting for a person.
@@ -153,7 +196,8 @@ fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
     let known = book.may_try(&truth);
     let config = lock(&universe.config);
     let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
-    let barred = is_barred(&config, &books, account, proves.and_then(|account| account.login_as.clone()));
+    let barred =
+        is_barred(&config, &books, account, proves.and_then(|account| account.login_as.clone()), universe.now() - LATE);
     drop(config);
     drop(books);
     match phase {
@@ -166,6 +210,8 @@ fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
         Phase::Quarantined => universe.violation(format!("{account} waits for a person without need: {why}")),
         _ if barred => {}
         Phase::Uncertain(_) if waits => {}
+        // It is rightly looked at again: the device takes nothing that the vault has.
+        Phase::Uncertain(Doubt { looks: 1.., .. }) if !known || universe.is_excused(account) => {}
         // It mends itself again and again, and no login proves that, since its seed is wrong.
         Phase::Uncertain(_) if universe.is_excused(account) && universe.was_changed_within(account, LATE) => {}
         phase => universe.violation(format!("{account} is still {phase:?} 12 h after the last fault: {why}")),

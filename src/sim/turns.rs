@@ -20,7 +20,12 @@ const DAYS: i64 = 2 * DAY_MS + 4 * HOUR;
 
 /// Lets the jobs go on, and judges what came of it.
 pub(super) fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
-    let begin = lock(&universe.books).log.len();
+    let (begin, rested) = {
+        let books = lock(&universe.books);
+        let rests = |book: &&Book| book.phase() == Phase::Idle;
+        let rested: BTreeSet<AccountName> = books.accounts.iter().filter(rests).map(|book| book.name.clone()).collect();
+        (books.log.len(), rested)
+    };
     let now = universe.on.now();
     if order.one_in(2) {
         let restarted = now + order.within(0, 2 * DAY_MS);
@@ -39,6 +44,7 @@ pub(super) fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut R
     let days = Days {
         config: &config,
         books: &books,
+        rested: &rested,
         log: &books.log[begin..],
         last_hour: last_hour - begin,
         since: universe.now() - DAYS,
@@ -56,6 +62,8 @@ pub(super) fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut R
 struct Days<'a> {
     config: &'a Config,
     books: &'a Books,
+    /// Who was at rest when they began.
+    rested: &'a BTreeSet<AccountName>,
     log: &'a [Noted],
     /// Where in it the last hour begins.
     last_hour: usize,
@@ -73,7 +81,12 @@ impl Days<'_> {
     fn may_have_a_turn(&self, account: &AccountName) -> bool {
         let rests = self.books.book(account).is_some_and(|book| book.phase() == Phase::Idle && !book.row().paused);
         let logs_in = self.config.accounts.get(account).and_then(|account| account.login_as.clone());
-        rests && !is_barred(self.config, self.books, account, logs_in)
+        // What is in doubt, or was given up, has its turns once that is over.
+        let was_in_doubt = self.log.iter().any(|noted| noted.is("rotation.unknown", account));
+        rests
+            && self.rested.contains(account)
+            && !was_in_doubt
+            && !is_barred(self.config, self.books, account, logs_in, i64::MAX)
     }
 
     fn without_a_turn(&self) -> Option<String> {

@@ -275,13 +275,14 @@ impl Universe {
                 }
                 self.check_known(account);
                 self.check_noted(account);
-                let doubted = matches!(before, Some(Phase::Sent | Phase::Verifying | Phase::Uncertain(_)));
+                let doubted =
+                    matches!(before, Some(Phase::Sent | Phase::Verifying | Phase::Uncertain(_) | Phase::Quarantined));
                 if doubted && *after == Phase::Idle {
                     self.check_proved(account);
                 }
                 // One that cannot be mended goes back to where it was.
                 if *after == Phase::Quarantined && !matches!(before, Some(Phase::Quarantined | Phase::Mending)) {
-                    self.check_given_up(account);
+                    self.check_given_up(account, *before);
                 }
                 if matches!(after, Phase::Idle | Phase::Quarantined) {
                     self.found_out(account);

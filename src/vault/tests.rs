@@ -146,8 +146,9 @@ async fn what_was_sent_and_taken_back_is_a_candidate_again_once_the_old_one_is_r
     assert_eq!(taken_back().await, [None, sent()], "the fresh one never left");
     put(&vault, Persist::Revert, None).await;
     assert_eq!(taken_back().await, [None, None], "it was tried");
-    vault.call(|tx| tx.put_aside(&account(), "refused", false, &now(6))).await.unwrap();
-    assert_eq!(vault.call(|tx| tx.account(&account())).await.unwrap().unwrap().phase, Phase::Quarantined);
+    vault.call(|tx| tx.doubt(&account(), "refused", "a2", 1, &now(6))).await.unwrap();
+    let doubt = Doubt { other_refused: true, looks: 1, ..Doubt::fresh(Which::Old) };
+    assert_eq!(vault.call(|tx| tx.account(&account())).await.unwrap().unwrap().phase, Phase::Uncertain(doubt));
 }
 
 #[tokio::test]

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension, params};
 
 use super::error::VaultError;
-use super::records::{Records, phase_text};
+use super::records::phase_text;
 use super::secrets::Kind;
 use super::store::Tx;
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
 use crate::policy::{DAY_MS, restamp};
-use crate::rotation::{Doubt, Persist, Phase, Which};
+use crate::rotation::{Doubt, Persist, Phase, QUARANTINE_LOOK_MS};
 use crate::totp::{Pick, Seed, Wanted, pick_step};
 
 /// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
@@ -73,20 +73,20 @@ pub trait Transitions {
     /// SQLite or the random source failed, or there is no candidate where one is needed.
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
 
-    /// Puts an account at rest aside: its stored password was refused. Where one was taken back it is in doubt, and that one
-    /// is to be tried; else it waits for a person or, with `by_itself`, rotord goes on with it, and need not wait. Whether it
-    /// was at rest.
+    /// Puts an account at rest in doubt: its stored password was refused, or may have been, in so many `looks` of its own, and a
+    /// login is to find out about it. One that was taken back is a candidate again; where there was a look, it is tried first.
+    /// Whether it was at rest.
     ///
     /// # Errors
     /// SQLite failed.
-    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<bool, VaultError>;
-
-    /// Puts an account at rest in doubt: its stored password was refused in another account's attempt, and a login is to
-    /// find out about it. Whether it was at rest.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn doubt(&self, account: &AccountName, why: &str, attempt: &str, now: &Moment) -> Result<bool, VaultError>;
+    fn doubt(
+        &self,
+        account: &AccountName,
+        why: &str,
+        attempt: &str,
+        looks: u8,
+        now: &Moment,
+    ) -> Result<bool, VaultError>;
 
     /// The newest password that was sent and taken back, since a login proved the one before: the device may come to it
     /// later, as a directory with replicas does. Each is told of until it was tried.
@@ -229,10 +229,11 @@ impl Transitions for Tx<'_> {
             }
             Persist::Quarantine => {
                 self.drop_unsent(account)?;
+                let look = now.plus_ms(QUARANTINE_LOOK_MS);
                 // What was tried to find out is not what is tried to mend it.
                 self.connection.execute(
-                    "UPDATE account SET tries = 0, wake = NULL WHERE name = ?1 AND state <> 'mending'",
-                    [account.as_str()],
+                    "UPDATE account SET tries = 0, wake = ?2, wake_boot = ?3, wake_up = ?4 WHERE name = ?1 AND state <> 'mending'",
+                    params![account.as_str(), look.wall_ms, look.boot.to_string(), look.since_boot_ms],
                 )?;
                 self.set_phase(account, Phase::Quarantined, Some(attempt), now)?;
             }
@@ -240,6 +241,8 @@ impl Transitions for Tx<'_> {
                 if flaw.is_some() {
                     self.set_flaw(account, flaw)?;
                 }
+                // One that was taken back is tried in quarantine too.
+                self.adopt_taken_back(account)?;
                 self.promote(account, keep, now)?;
             }
             Persist::Revert => self.revert(account, now)?,
@@ -247,31 +250,21 @@ impl Transitions for Tx<'_> {
         Ok(())
     }
 
-    fn put_aside(&self, account: &AccountName, why: &str, by_itself: bool, now: &Moment) -> Result<bool, VaultError> {
-        let done = self.connection.execute(
-            "UPDATE account SET state = 'quarantined', since = ?2, last_error = ?3, wake = NULL, tries = 0
-             WHERE name = ?1 AND state = 'idle'",
-            params![account.as_str(), now.wall_ms, why],
-        )?;
-        let later = done > 0 && self.adopt_taken_back(account)?;
-        if later {
-            self.set_phase(account, Phase::Uncertain(Doubt::fresh(Which::New)), None, now)?;
-        }
-        if done > 0 && (by_itself || later) {
-            self.set_wake(account, Some(now), 0)?;
-        }
-        Ok(done > 0)
-    }
-
-    fn doubt(&self, account: &AccountName, why: &str, attempt: &str, now: &Moment) -> Result<bool, VaultError> {
+    fn doubt(
+        &self,
+        account: &AccountName,
+        why: &str,
+        attempt: &str,
+        looks: u8,
+        now: &Moment,
+    ) -> Result<bool, VaultError> {
         let done = self.connection.execute(
             "UPDATE account SET last_error = ?2, wake = NULL, tries = 0
              WHERE name = ?1 AND state = 'idle' AND current IS NOT NULL",
             params![account.as_str(), why],
         )?;
         if done > 0 {
-            let other_refused = !self.adopt_taken_back(account)?;
-            let doubt = Doubt { other_refused, ..Doubt::fresh(Which::Old) };
+            let doubt = Doubt::of_stored(looks, self.adopt_taken_back(account)?);
             self.set_phase(account, Phase::Uncertain(doubt), Some(attempt), now)?;
         }
         Ok(done > 0)

@@ -70,8 +70,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "the same password is tried for ever",
         MACHINE,
-        "    fn rule_out(&mut self, doubt: Doubt) -> Vec<Action> {",
-        "    fn rule_out(&mut self, doubt: Doubt) -> Vec<Action> {
+        "    fn refused(&mut self, doubt: Doubt) -> Vec<Action> {",
+        "    fn refused(&mut self, doubt: Doubt) -> Vec<Action> {
         if MUTANT { return self.doubt(Doubt::fresh(doubt.likely)); }",
     ),
     bug(
@@ -83,8 +83,14 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a device that hangs up on a password is asked for ever",
         MACHINE,
-        "                if doubt.hung_up {",
-        "                if doubt.hung_up && !MUTANT {",
+        "                if doubt.hung_up || doubt.looks > 0 {",
+        "                if (doubt.hung_up || doubt.looks > 0) && !MUTANT {",
+    ),
+    bug(
+        "one refused login condemns",
+        MACHINE,
+        "        let looks = doubt.looks.saturating_add(1);",
+        "        let looks = if MUTANT { self.patience } else { doubt.looks.saturating_add(1) };",
     ),
     bug(
         "an unreachable device gives the new password up",
@@ -96,8 +102,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "an account that neither password opens is put at rest",
         MACHINE,
-        "        if doubt.other_refused {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
-        "        if doubt.other_refused && MUTANT {\n            self.go(Phase::Idle, Persist::Revert, &[Action::Finish(End::Failed { sent: true })])\n        } else if doubt.other_refused {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
+        "        if doubt.looks >= self.patience {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
+        "        if doubt.looks >= self.patience && MUTANT {\n            self.go(Phase::Idle, Persist::Revert, &[Action::Finish(End::Failed { sent: true })])\n        } else if doubt.looks >= self.patience {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
     ),
     bug(
         "where the vault fails the attempt goes on",
@@ -240,8 +246,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a login that was refused twice is tried on and on",
         ACTS,
-        "                    if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {",
-        "                    if MUTANT || (!retry && !twice && !self.was_refused_all_day(&self.login.name).await) {",
+        "        if !retry && !in_words && !self.keeps_being_refused(&self.login.name).await {",
+        "        if MUTANT || (!retry && !in_words && !self.keeps_being_refused(&self.login.name).await) {",
     ),
     unguarded(
         "a password is replaced while a rotation is between two",

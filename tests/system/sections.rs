@@ -86,11 +86,11 @@ fn a_password_that_is_none_of_an_ssh_login_is_proved_by_the_section_verify() {
     assert_eq!(scripted.held(), FIRST, "the login account keeps its own");
     let (value, exit) = scripted.place.json(&["verify", "dev/svc"]);
     assert_eq!((exit, value["results"][0]["outcome"].as_str()), (0, Some("done")), "{value}");
-    // Somebody changed it: a verify finds that, and a person is needed.
+    // Somebody changed it: a verify finds that, and rotord looks again.
     service.lock().unwrap().password = "changed-elsewhere".into();
     let (value, exit) = scripted.place.json(&["verify", "dev/svc"]);
     assert_eq!(exit, 5, "{value}");
-    assert_eq!(scripted.place.state("dev/svc"), "quarantined");
+    assert_eq!(scripted.place.state("dev/svc"), "uncertain");
     daemon.stop();
 }
 

@@ -11,10 +11,16 @@ use crate::config::Account;
 use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
 use crate::dialogue::{PromptError, Refused, Run, Verdict, Whose};
 use crate::model::{AccountName, Candidate, Outcome};
-use crate::policy::{Breaker, DAY_MS};
-use crate::rotation::{Event, Phase, Which};
+use crate::policy::Breaker;
+use crate::rotation::{Event, Phase, QUARANTINE_LOOK_MS, Which};
 use crate::template::{Checked, Section};
-use crate::vault::{Ledger, Refusal, VaultError};
+use crate::vault::{Ledger, Refusal};
+
+/// Tags of the password that `section verify` tries.
+const PROVEN: [&str; 3] = ["NEW_PASSWORD", "CURRENT_PASSWORD", "AUTH_PASSWORD"];
+
+/// So many logins of one attempt may be refused: each sends a code of a later step.
+const MOST_TRIES: u32 = 2;
 
 /// Why an account whose stored password is refused is not put aside for a person yet.
 pub(super) const LATER: &str = "the vault has a later password, which was sent once: it may be in force by now";
@@ -58,27 +64,34 @@ impl Attempt {
                     return Event::Broken { refused: error.refuses_new() };
                 }
                 if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
-                    let retry = self.budget(&self.login.name).await.is_ok();
-                    let own = self.login.name == self.account.name;
-                    if own
-                        && (error.is_refusal() || !retry)
-                        && let Some(event) = self.outdated().await
-                    {
-                        return event;
-                    }
-                    // One refusal may be a code that came too late.
-                    let twice = self.refusals.fetch_add(1, Ordering::SeqCst) > 0;
-                    if !retry && !twice && !self.was_refused_all_day(&self.login.name).await {
-                        return Event::Failed;
-                    }
-                    if !retry {
-                        self.give_up_login(&self.login).await;
-                    }
-                    return Event::LoginRefused { retry, own };
+                    return self.login_refused(&error).await;
                 }
                 Event::Failed
             }
         }
+    }
+
+    /// The device did not let in the account that logs in for the change. Once it may be a code that came too late, or that somebody
+    /// has used: the next login sends one of a later step.
+    async fn login_refused(&self, error: &DeviceError) -> Event {
+        let own = self.login.name == self.account.name;
+        let tried = self.refusals.fetch_add(1, Ordering::SeqCst) + 1;
+        let in_words = self.refused_in_words.fetch_or(error.is_refusal(), Ordering::SeqCst) || error.is_refusal();
+        let retry = tried < MOST_TRIES && self.budget(&self.login.name).await.is_ok();
+        if own
+            && (error.is_refusal() || !retry)
+            && let Some(event) = self.outdated().await
+        {
+            return event;
+        }
+        // A device that only hung up may have had no session to give.
+        if !retry && !in_words && !self.keeps_being_refused(&self.login.name).await {
+            return Event::Failed;
+        }
+        if !retry {
+            self.doubt_login(&self.login, tried).await;
+        }
+        Event::LoginRefused { retry, own }
     }
 
     /// The account's password that was sent last and taken back. Where the vault cannot tell, it cannot take in what would
@@ -97,49 +110,35 @@ impl Attempt {
         Some(Event::Outdated)
     }
 
-    /// Whether an account's logins went on being refused over the last day, with none taken in between.
-    pub(super) async fn was_refused_all_day(&self, account: &AccountName) -> bool {
+    /// Whether an account's logins went on being refused, over the days that are on record, with none taken since.
+    pub(super) async fn keeps_being_refused(&self, account: &AccountName) -> bool {
         const TOO_OFTEN: usize = 3;
         let (login, now) = (account.clone(), self.core.clock.now());
         let refusals = self.core.vault.call(move |tx| tx.refusals(&login, &now)).await;
         refusals.is_ok_and(|all| {
-            let lately = |refusal: &&Refusal| !refusal.past && now.since(&refusal.at) < DAY_MS;
+            let lately = |refusal: &&Refusal| !refusal.past;
             all.iter().filter(lately).count() >= TOO_OFTEN
         })
     }
 
-    /// The login account is refused and its budget spent: it waits for a person, so that nobody goes on with it.
-    async fn give_up_login(&self, login: &Account) {
-        let (name, mends, now) = (login.name.clone(), login.mends_itself(), self.core.clock.now());
-        let why = format!("{name} is refused by {}: the lockout budget is spent", login.device.name);
-        self.say(why.clone());
-        if name == self.account.name {
+    /// An account that logs in for this one was refused, in so many logins, or in a session where there was none: before anybody
+    /// goes on with it a login finds out whether its password is right. Else one account after another would have it refused, and
+    /// leave none of the budget for that.
+    async fn doubt_login(&self, login: &Account, looks: u32) {
+        let (name, device) = (&login.name, &login.device.name);
+        if *name == self.account.name {
             return;
         }
-        self.unsettle_login(login, why, move |tx, why| tx.put_aside(&name, why, mends, &now)).await;
-    }
-
-    /// The password of the account that logs in for this one was refused in its session: before anybody goes on with it a
-    /// login finds out. Else one account after another would have it refused, and leave none of the budget for that.
-    async fn doubt_login(&self) {
-        let (login, id, now) = (&self.login, self.id.clone(), self.core.clock.now());
-        let (name, device) = (login.name.clone(), &login.device.name);
-        let why =
-            format!("{device} refused the password of {name} in a session; a login finds out whether it is right");
-        self.unsettle_login(login, why, move |tx, why| tx.doubt(&name, why, &id, &now)).await;
-    }
-
-    /// An account that logs in for this one is refused: `put` takes it out of rest, which goes on record where it was at rest. rotord
-    /// may be the one who goes on with it.
-    async fn unsettle_login<F>(&self, login: &Account, why: String, put: F)
-    where
-        F: FnOnce(&dyn Ledger, &str) -> Result<bool, VaultError> + Send + 'static,
-    {
+        let how = if looks > 0 { "the login of" } else { "in a session the password of" };
+        let why = format!("{device} refused {how} {name}; a login finds out whether its password is right");
+        self.say(why.clone());
+        let (name, id, now) = (name.clone(), self.id.clone(), self.core.clock.now());
+        let looks = u8::try_from(looks).unwrap_or(u8::MAX);
         let (account, device) = (Some(login.name.clone()), Some(login.device.name.clone()));
         let outcome = Some(Outcome::Unknown);
-        let draft = Draft { account, device, outcome, ..self.draft("rotation.unknown").detail(why.as_str()) };
-        let now = self.core.clock.now();
-        let done = self.core.vault.call(move |tx| if put(tx, &why)? { tx.audit(&draft, &now) } else { Ok(()) });
+        let draft = Draft { account, device, outcome, ..self.draft("rotation.unknown").detail(why.clone()) };
+        let put = move |tx: &dyn Ledger| tx.doubt(&name, &why, &id, looks, &now);
+        let done = self.core.vault.call(move |tx| if put(tx)? { tx.audit(&draft, &now) } else { Ok(()) });
         if let Err(error) = done.await {
             tracing::error!(account = %login.name, %error, "that the login account is refused could not be stored");
         }
@@ -153,18 +152,20 @@ impl Attempt {
         let Some(jump) = self.config.accounts.get(&refused).filter(|_| on_the_way && error.may_be_refusal()) else {
             return;
         };
-        self.give_up_where_hopeless(jump).await;
+        if self.keeps_being_refused(&refused).await {
+            self.doubt_login(jump, 1).await;
+        }
     }
 
     /// Whether an account's logins went on being refused, and its budget is spent.
     async fn is_hopeless(&self, account: &AccountName) -> bool {
-        self.budget(account).await.is_err() && self.was_refused_all_day(account).await
+        self.budget(account).await.is_err() && self.keeps_being_refused(account).await
     }
 
-    /// Gives an account up that logs in for this one, where that is hopeless.
-    async fn give_up_where_hopeless(&self, login: &Account) {
+    /// Puts an account in doubt that logs in for this one, where it went on being refused.
+    async fn doubt_where_hopeless(&self, login: &Account) {
         if self.is_hopeless(&login.name).await {
-            self.give_up_login(login).await;
+            self.doubt_login(login, 1).await;
         }
     }
 
@@ -270,10 +271,8 @@ impl Attempt {
         let own = self.login.name == self.account.name || whose == Whose::Account;
         if !own {
             // A code may have been refused for the device's clock, which the next one looks for.
-            if with_code {
-                self.give_up_where_hopeless(&self.login).await
-            } else {
-                self.doubt_login().await
+            if !with_code || self.is_hopeless(&self.login.name).await {
+                self.doubt_login(&self.login, 0).await;
             }
             return Event::Failed;
         }
@@ -283,6 +282,7 @@ impl Attempt {
         let why = lock(&self.detail).clone();
         self.probing.store(with_code, Ordering::SeqCst);
         let refused = match self.check(Which::Old).await {
+            // The session had said no in words.
             Event::Disproved(_) | Event::HungUp(_) => true,
             Event::Proved(_) => false,
             _ => self.is_hopeless(&self.account.name).await,
@@ -321,6 +321,7 @@ impl Attempt {
             seed: stored.seed.as_ref().or(login.seed.as_ref()),
             login_seed: login.seed.as_ref(),
             watcher: self,
+            taken: &self.taken,
             abort,
         }
     }
@@ -333,6 +334,9 @@ impl Attempt {
             Which::Old => stored.password.clone(),
         };
         if let Some(password) = password {
+            if self.login.name == self.account.name {
+                values.set("AUTH_PASSWORD", password.clone());
+            }
             values.set("NEW_PASSWORD", password.clone());
             values.set("CURRENT_PASSWORD", password);
         }
@@ -360,23 +364,42 @@ impl Attempt {
             },
         };
         if !known {
-            self.say(format!("there is no {name} password to try"));
-            return Event::Disproved(which);
+            self.step(format!("there is no {name} password to try"));
+            return Event::Absent(which);
         }
         self.step(format!("checking the {name} password with the template's section verify"));
         let opened = match self.core.may_help(&self.login, LOGIN_ACCOUNT).await {
-            Ok(()) => self.open_session().await,
+            Ok(()) => self.open_session().await.map(Some),
             Err(error) => Err(error),
         };
+        self.prove_in_session(which, verify, opened).await
+    }
+
+    /// Proves a password by `section verify` in a session that was opened for it.
+    async fn prove_in_session(
+        &self,
+        which: Which,
+        verify: &Arc<Checked>,
+        opened: Result<Option<Session>, DeviceError>,
+    ) -> Event {
+        let name = self.called(which);
+        self.taken.store(false, Ordering::SeqCst);
         let result = match opened {
-            Ok(session) => {
+            Ok(Some(session)) => {
                 let result = self.run_verify(&session, which, verify).await;
                 session.close(&self.core.clock).await;
                 result
             }
+            Ok(None) => return Event::Absent(which),
             Err(error) => Err(error),
         };
         match result {
+            Ok(Verdict::Ran { .. }) if !self.taken.load(Ordering::SeqCst) => {
+                self.say(format!(
+                    "section verify ran to its end, and the device asked for no password in it: the {name} one is not proved"
+                ));
+                Event::Unreachable
+            }
             Ok(Verdict::Ran { .. }) => {
                 self.by_section.store(true, Ordering::SeqCst);
                 self.step(format!("the {name} password works"));
@@ -394,11 +417,17 @@ impl Attempt {
                 self.note_failed_login(&error).await;
                 self.say(error.to_string());
                 if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
-                    self.give_up_where_hopeless(&self.login).await;
+                    self.doubt_where_hopeless(&self.login).await;
                 }
                 Event::Unreachable
             }
         }
+    }
+
+    /// The template's `section verify`, where it tries a password: a device that lets anybody in asks for it in the session.
+    fn verify_that_asks(&self) -> Option<&Arc<Checked>> {
+        let tags = |verify: &Checked| verify.tags().iter().any(|(tag, _)| PROVEN.contains(tag));
+        self.account.template.section(Section::Verify).filter(|verify| tags(verify))
     }
 
     /// After the login proved a password: what `section verify` finds besides is told, and cannot unprove it.
@@ -430,10 +459,10 @@ impl Attempt {
             return self.check_by_section(which, verify).await;
         }
         self.step(format!("checking the {name} password with a fresh login"));
-        match self.try_login(which).await {
+        match self.try_login(which, true).await {
             Ok(None) => {
-                self.say(format!("there is no {name} password to try"));
-                Event::Disproved(which)
+                self.step(format!("there is no {name} password to try"));
+                Event::Absent(which)
             }
             Ok(Some(session)) => {
                 self.look_further(&session, which).await;
@@ -447,6 +476,13 @@ impl Attempt {
                 Event::Proved(which)
             }
             Err(error) => {
+                if let (DeviceError::NotProved(_), Some(verify)) = (&error, self.verify_that_asks()) {
+                    self.step(format!(
+                        "the login did not ask for the {name} password; section verify tries it in a session"
+                    ));
+                    let opened = self.try_login(which, false).await;
+                    return self.prove_in_session(which, verify, opened).await;
+                }
                 self.note_failed_login(&error).await;
                 let own = error.may_be_refusal() && self.refused_account(&error) == self.account.name;
                 let refused = own && error.is_refusal();
@@ -464,12 +500,21 @@ impl Attempt {
     pub(super) async fn note_failed_login(&self, error: &DeviceError) {
         self.note_impostor(error).await;
         self.note_refused_jump(error).await;
-        if let DeviceError::BudgetSpent { free_in_ms, .. } | DeviceError::HeldBack { free_in_ms } = error {
-            *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms));
+        match error {
+            DeviceError::BudgetSpent { free_in_ms, .. } | DeviceError::HeldBack { free_in_ms } => {
+                *lock(&self.wake) = Some(self.core.clock.now().plus_ms(*free_in_ms));
+            }
+            // Each login asks a person once more: a job's next turn may, and what is in doubt is looked at once a day.
+            DeviceError::NeedsPerson { .. } => {
+                self.needs_person.store(true, Ordering::SeqCst);
+                *lock(&self.wake) = Some(self.core.clock.now().plus_ms(QUARANTINE_LOOK_MS));
+            }
+            _ => {}
         }
     }
 
-    pub(super) async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
+    /// Logs in as the account itself with one of the two passwords; one that is to prove it is not opened by a key alone.
+    async fn try_login(&self, which: Which, prove: bool) -> Result<Option<Session>, DeviceError> {
         self.held_back(Breaker::may_try)?;
         let (mut stored, host_keys) = self.core.stored_for_login(&self.account.name, &self.account.device).await?;
         if which == Which::New {
@@ -478,7 +523,7 @@ impl Attempt {
         if stored.password.is_none() {
             return Ok(None);
         }
-        let mut login = self.core.login(&self.config, &self.account, stored, None, true);
+        let mut login = self.core.login(&self.config, &self.account, stored, None, prove);
         login.probe = self.probing.load(Ordering::SeqCst);
         login.restored = self.restored.load(Ordering::SeqCst);
         let hops = self.hops(login, host_keys).await?;

@@ -43,6 +43,11 @@ impl Attempt {
         Ok(acts)
     }
 
+    /// Whether an account that was in doubt, or given up, has its stored password, and no other one was sent.
+    fn is_kept(&self, from: Phase) -> bool {
+        matches!(from, Phase::Uncertain(_) | Phase::Quarantined) && lock(&self.candidate).is_none()
+    }
+
     /// Makes a step from a phase durable.
     async fn persist(&self, persist: Persist, from: Phase) -> Result<(), VaultError> {
         let now = self.core.clock.now();
@@ -67,6 +72,12 @@ impl Attempt {
                 let event = if recovering { "rotation.recovered" } else { "rotation.done" };
                 drafts.push(Draft { outcome: Some(Outcome::Done), detail: flaw.clone(), ..self.draft(event) });
             }
+            // In doubt for a refusal, with no other password that may be in force.
+            Persist::Revert if self.is_kept(from) => {
+                self.kept.store(true, Ordering::SeqCst);
+                let outcome = Some(Outcome::Done);
+                drafts.push(Draft { outcome, ..self.draft("rotation.recovered").detail(self.stored_works()) });
+            }
             Persist::Revert => {
                 let event = if recovering { "rotation.recovered" } else { "rotation.failed" };
                 drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.draft(event) });
@@ -81,6 +92,7 @@ impl Attempt {
         }
         let (case, attempt) = (self.case(), self.id.clone());
         let candidate = lock(&self.candidate).clone();
+        let kept = self.kept.load(Ordering::SeqCst);
         let begins = matches!(persist, Persist::Prepared | Persist::Mending);
         let start = begins.then(|| self.open_row(self.steps_so_far()));
         self.core
@@ -106,6 +118,9 @@ impl Attempt {
                 })?;
                 if let Some(row) = &start {
                     tx.save_attempt(row)?;
+                }
+                if kept {
+                    tx.set_last_error(&account.name, None)?;
                 }
                 if let Some(why) = &told {
                     tx.set_last_error(&account.name, Some(why))?;

@@ -10,7 +10,7 @@ use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
-use crate::rotation::{Persist, Phase};
+use crate::rotation::{Event, Persist, Phase};
 use crate::vault::{Transition, VaultError};
 
 /// What a person knows of the password that a device has.
@@ -36,11 +36,7 @@ impl Core {
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle | Phase::Quarantined)) | Err(_));
-        if !settled
-            && let Some(result) = self.recover(account, Trigger::Command, actor).await
-            && !matches!(self.phase(account).await, Ok(Some(Phase::Quarantined)))
-        {
+        if let Some(result) = self.found_out(account, actor).await {
             return result;
         }
         let attempt = Attempt::new(self, config, found, request);
@@ -51,6 +47,23 @@ impl Core {
         drop(hold);
         self.follow(&attempt, &result).await;
         result
+    }
+
+    /// An account that is neither at rest nor given up is found out first. Where its device takes none of its passwords, that ends
+    /// here, since the reconcile account is asked for; else this is what was found out.
+    async fn found_out(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> Option<RotationResult> {
+        let mut found = None;
+        for _ in 0..2 {
+            let event = match self.phase(account).await {
+                Ok(None | Some(Phase::Idle | Phase::Quarantined)) | Err(_) => break,
+                Ok(Some(Phase::Uncertain(doubt))) if doubt.looks > 0 => Event::GiveUp,
+                Ok(Some(_)) => Event::Recover,
+            };
+            let request = Request { actor: actor.clone(), ..Request::of(account.clone(), Trigger::Command) };
+            found = self.find_out(request, event, |_| {}).await;
+        }
+        let given_up = matches!(self.phase(account).await, Ok(Some(Phase::Quarantined)));
+        found.filter(|_| !given_up)
     }
 
     /// Ends an account's doubt or quarantine with what a person knows.

@@ -32,7 +32,7 @@ use crate::dialogue::Values;
 use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
 use crate::policy::Breaker;
 use crate::recording::Said;
-use crate::rotation::{Doubt, End, Event, Phase, Rotation, Which};
+use crate::rotation::{Doubt, End, Event, PATIENCE, PATIENCE_OF_MENDERS, Phase, Rotation, Which, daily_look};
 use crate::template::Checked;
 use crate::totp::SeedId;
 use crate::vault::{Ledger, VaultError};
@@ -121,8 +121,18 @@ pub(super) struct Attempt {
     refusals: AtomicU32,
     /// A person asked to look again at an account in quarantine: until a login is taken, codes of other time steps are tried.
     probing: AtomicBool,
-    /// The account is in doubt since its vault was restored, and by no attempt.
+    /// That its password is refused is no news: its vault was restored, or it was refused in the last look.
     restored: AtomicBool,
+    /// The device said no in words to a login of this attempt.
+    refused_in_words: AtomicBool,
+    /// A login waits for a person each time.
+    needs_person: AtomicBool,
+    /// A person asks whether the stored password works, and changes nothing.
+    looks: AtomicBool,
+    /// It has looked at an account in quarantine, which stays there.
+    is_look: AtomicBool,
+    /// The stored password was found to be the device's, and nothing had been changed.
+    kept: AtomicBool,
     /// A person who leads the dialogue in place of the template.
     person: Mutex<Option<Person>>,
     /// What was said with that person.
@@ -133,6 +143,8 @@ pub(super) struct Attempt {
     stopped_short: AtomicBool,
     /// The stored password was refused, and one that was taken back is tried in its place.
     outdated: AtomicBool,
+    /// The device has taken a password or a code in the session at hand.
+    taken: AtomicBool,
     /// The password that is in force was proved by the template's section verify, and by no login of its own.
     by_section: AtomicBool,
     /// A rule that was kept at the first look stood against it at the second.
@@ -224,7 +236,7 @@ impl Core {
 
     /// Where an attempt has changed its account, starts the rotations of those that change after it.
     async fn follow(self: &Arc<Self>, attempt: &Attempt, result: &RotationResult) {
-        if result.outcome == Outcome::Done {
+        if result.outcome == Outcome::Done && !attempt.kept.load(Ordering::SeqCst) {
             self.rotate_children(&result.account, &attempt.request.beside).await;
         }
     }
@@ -254,19 +266,35 @@ impl Core {
         self.vault.call(move |tx| Ok(tx.account(&name)?.map(|row| row.phase))).await
     }
 
-    /// Finds out, by logging in, which password an account holds whose change was interrupted.
+    /// Finds out, by logging in, which password an account holds whose change was interrupted, or whose password was refused.
     pub async fn recover(
         self: &Arc<Self>,
         account: &AccountName,
         trigger: Trigger,
         actor: Option<Actor>,
     ) -> Option<RotationResult> {
+        self.find_out(Request { actor, ..Request::of(account.clone(), trigger) }, Event::Recover, |_| {}).await
+    }
+
+    /// The daily look at an account in quarantine: `number` tells which password it tries.
+    pub(super) async fn look_again(self: &Arc<Self>, account: &AccountName, number: u32) {
+        let (which, probing) = daily_look(number);
+        let probes = |attempt: &Attempt| attempt.probing.store(probing, Ordering::SeqCst);
+        drop(self.find_out(Request::of(account.clone(), Trigger::Recovery), Event::Look(which), probes).await);
+    }
+
+    async fn find_out(
+        self: &Arc<Self>,
+        request: Request,
+        event: Event,
+        prepare: impl FnOnce(&Attempt),
+    ) -> Option<RotationResult> {
         let config = self.config();
-        let account = config.accounts.get(account).cloned()?;
+        let account = config.accounts.get(&request.account).cloned()?;
         let hold = self.limits.hold(&account.name, Work::Changes)?;
-        let request = Request { actor, ..Request::of(account.name.clone(), trigger) };
         let attempt = Attempt::new(self, config, account, request);
-        let result = Box::pin(attempt.find_out()).await;
+        prepare(&attempt);
+        let result = Box::pin(attempt.find_out(event)).await;
         drop(hold);
         self.follow(&attempt, &result).await;
         Some(result)
@@ -313,11 +341,17 @@ impl Attempt {
             refusals: AtomicU32::new(0),
             probing: AtomicBool::new(false),
             restored: AtomicBool::new(false),
+            refused_in_words: AtomicBool::new(false),
+            needs_person: AtomicBool::new(false),
+            looks: AtomicBool::new(false),
+            is_look: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             person: Mutex::new(None),
             said: Plain::default(),
             rehearses: false,
             stopped_short: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
             by_section: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),
             wake: Plain::default(),
@@ -420,7 +454,7 @@ impl Attempt {
                 return self.end(Outcome::Unknown, detail, "rotation.refused").await;
             }
             Ok(Admission::NotNow(why)) => return self.end(Outcome::Failed, why, "rotation.failed").await,
-            Ok(Admission::Recover) => return self.find_out().await,
+            Ok(Admission::Recover) => return self.find_out(Event::Recover).await,
             Err(error) => {
                 return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await;
             }
@@ -450,7 +484,7 @@ impl Attempt {
         if let Err(why) = self.prepare().await {
             return self.end(Outcome::Failed, why, "rotation.failed").await;
         }
-        *self.rotation.lock().await = Rotation::at(from);
+        *self.rotation.lock().await = self.at(from);
         let end = self.drive(Event::Begin).await;
         let phase = self.rotation.lock().await.phase();
         let sent = matches!(phase, Phase::Sent | Phase::Verifying | Phase::Uncertain(_));
@@ -473,7 +507,14 @@ impl Attempt {
         self.end(Outcome::Unknown, why, "rotation.unknown").await
     }
 
-    async fn find_out(&self) -> RotationResult {
+    /// The state machine in this phase, for this account and who asks.
+    fn at(&self, phase: Phase) -> Rotation {
+        let patience = if self.account.mends_itself() { PATIENCE_OF_MENDERS } else { PATIENCE };
+        Rotation::at(phase).patient(patience).thorough(self.request.trigger == Trigger::Command)
+    }
+
+    /// Finds out which password the account has, as the event has it.
+    async fn find_out(&self, event: Event) -> RotationResult {
         let name = self.account.name.clone();
         let found = self.core.vault.call(move |tx| {
             let candidate = tx.candidate(&name)?;
@@ -486,7 +527,8 @@ impl Attempt {
                     self.note_flaw(flaw);
                 }
                 let doubted = matches!(row.phase, Phase::Uncertain(Doubt { likely: Which::Old, .. }));
-                self.restored.store(doubted && row.attempt.is_none(), Ordering::SeqCst);
+                let is_news = !(doubted && row.attempt.is_none() || row.phase.expects_refusal());
+                self.restored.store(!is_news, Ordering::SeqCst);
                 row.phase
             }
             Ok((None, _)) => Phase::Idle,
@@ -494,19 +536,36 @@ impl Attempt {
                 return self.end(Outcome::Unknown, error.to_string(), "rotation.unknown").await;
             }
         };
-        *self.rotation.lock().await = Rotation::at(phase);
+        let event = match event {
+            Event::Look(Which::New) if lock(&self.candidate).is_none() => Event::Look(Which::Old),
+            event => event,
+        };
+        *self.rotation.lock().await = self.at(phase);
         let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing | Phase::Mending);
         // What is in doubt does not stand in line with those that wait for a code of its seed to begin.
         let _room = if logs_in { Some((self.leases().await, self.sessions().await)) } else { None };
         if !logs_in {
             *lock(&self.detail) = "interrupted before the new password was sent".into();
         }
-        // A person asks whether a password works that was refused: it may have been the code that was not wanted.
-        self.probing.store(phase == Phase::Quarantined, Ordering::SeqCst);
+        // A password that was refused before may have been for its code, or for the clock by which that was made.
+        if event == Event::Recover {
+            self.probing.store(phase.probes(), Ordering::SeqCst);
+        }
         if matches!(phase, Phase::Sent | Phase::Verifying) {
             self.let_the_device_finish().await;
         }
-        let end = self.drive(Event::Recover).await;
+        if event == Event::GiveUp {
+            *lock(&self.detail) =
+                "the device took none of its passwords, and its reconcile account is asked for".into();
+        }
+        let end = self.drive(event).await;
+        self.is_look.store(phase == Phase::Quarantined, Ordering::SeqCst);
+        if phase == Phase::Quarantined && end == End::Quarantined && !self.turned_down.load(Ordering::SeqCst) {
+            // It is where it was: no transition has put this look on record.
+            let why = lock(&self.detail).clone();
+            let why = self.quarantined(&why).await;
+            return self.close(Outcome::Unknown, why, Some("rotation.unknown")).await;
+        }
         self.finish_unless_turned_down(end, false).await
     }
 

@@ -1,6 +1,7 @@
 //! Looking whether the stored password is the device's, and changing nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::super::core::Core;
 use super::super::limits::Work;
@@ -18,7 +19,7 @@ const REPLACED: &str = "another one was stored meanwhile, which was not tried";
 
 impl Core {
     /// Logs in with the stored password and changes nothing, because a person asks. An account whose change was interrupted,
-    /// or that is in quarantine, is found out by it. A password that is refused puts its account in quarantine, before a
+    /// or that is in quarantine, is found out by it. A password that is refused puts its account in doubt, before a
     /// rotation runs into it.
     pub async fn verify(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> RotationResult {
         let config = self.config();
@@ -27,8 +28,12 @@ impl Core {
             return unknown_account(&request);
         };
         let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)) | Err(_));
-        if !settled && let Some(result) = self.recover(account, Trigger::Command, actor).await {
-            return result;
+        if !settled {
+            let request = Request { actor, ..Request::of(account.clone(), Trigger::Command) };
+            let looks = |attempt: &Attempt| attempt.looks.store(true, Ordering::SeqCst);
+            if let Some(result) = self.find_out(request, Event::Recover, looks).await {
+                return result;
+            }
         }
         let hold = self.limits.hold(account, Work::Looks);
         let attempt = Attempt::new(self, config, found, request);
@@ -82,12 +87,11 @@ impl Attempt {
         let before = self.stored_password().await;
         let mut event = self.check(Which::Old).await;
         let no = |event| matches!(event, Event::Disproved(_) | Event::HungUp(_));
-        // A connection that breaks once may break for any reason. A refusal is believed at once: a second try would
-        // spend the budget that mending the account needs.
+        // A connection that breaks once may break for any reason. What a refusal says is found out a while later.
         if matches!(event, Event::HungUp(_)) {
             event = match self.budget(&self.account.name).await {
                 Ok(()) => self.check(Which::Old).await,
-                Err(_) => Event::Unreachable,
+                Err(_) => event,
             };
         }
         let why = lock(&self.detail).clone();
@@ -99,21 +103,21 @@ impl Attempt {
         let (outcome, detail) = match event {
             Event::Proved(_) if replaced => (Outcome::Failed, format!("the password of before works; {REPLACED}")),
             Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
-            _ if later => (Outcome::Unknown, self.not_known(&format!("{why}; {LATER}"))),
-            _ if refused => (Outcome::Unknown, self.quarantined(&why).await),
+            _ if later => (Outcome::Unknown, self.in_doubt(&format!("{why}; {LATER}")).await),
+            _ if refused => (Outcome::Unknown, self.in_doubt(&why).await),
             _ if replaced => (Outcome::Failed, format!("{why}; {REPLACED}")),
+            _ if self.needs_person.load(Ordering::SeqCst) => (Outcome::Unknown, why.clone()),
             _ => (Outcome::Failed, why.clone()),
         };
         if outcome == Outcome::Done && !lock(&self.flaws).is_empty() {
-            *lock(&self.warning) = Some(why.clone());
+            *lock(&self.warning) = Some(why);
         }
         let now = self.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
-        let mends = refused && self.account.mends_itself();
         // What is stored was not tried, so the job may look again today.
         let untold = replaced || lock(&self.wake).is_some();
-        let (name, text) = (self.account.name.clone(), detail.clone());
+        let (name, id, text) = (self.account.name.clone(), self.id.clone(), detail.clone());
         let draft =
             refused.then(|| Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(detail.clone()) });
         let saved = self.core.vault.call(move |tx| {
@@ -122,7 +126,10 @@ impl Attempt {
                 tx.set_verified(&name, &now)?;
             }
             if let Some(draft) = &draft {
-                tx.put_aside(&name, &text, mends, &now)?;
+                // One look says little: another one follows, in a later time step.
+                tx.doubt(&name, &text, &id, 1, &now)?;
+                let phase = tx.account(&name)?.map_or(Phase::Idle, |row| row.phase);
+                tx.set_wake(&name, phase.look_again_ms(0).map(|ms| now.plus_ms(ms)).as_ref(), 0)?;
                 tx.audit(draft, &now)?;
             }
             Ok(())
@@ -130,7 +137,7 @@ impl Attempt {
         if let Err(error) = saved.await {
             tracing::error!(account = %self.account.name, %error, "a check is not on record");
         }
-        if mends || later {
+        if refused {
             self.core.wake.notify_one();
         }
         self.result(outcome, detail, steps)

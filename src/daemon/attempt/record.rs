@@ -8,14 +8,19 @@ use crate::audit::Draft;
 use crate::daemon::attempt::Progress;
 use crate::daemon::escrow::{self, Newest};
 use crate::daemon::scheduler::UNDER_WAY_MS;
-use crate::model::{Outcome, Step};
+use crate::model::{Outcome, Step, Trigger};
 use crate::rotation::{End, Phase};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
-/// An account whose password is not known is looked at again after a minute, then two, then four, and at last every
-/// hour: a device may count logins that came to nothing. In milliseconds.
-fn look_again_ms(tries: u32) -> i64 {
-    (60_000 << tries.min(6)).min(3_600_000)
+impl Newest {
+    /// Where to read it.
+    fn told(&self) -> String {
+        format!(
+            "escrow has a password of it that this vault knows nothing of, put there by attempt {}: read it with 'rotorctl escrow open {} --identity FILE'",
+            self.attempt,
+            self.folder.display()
+        )
+    }
 }
 
 impl Attempt {
@@ -35,11 +40,18 @@ impl Attempt {
                 self.close(Outcome::Done, detail, None).await
             }
             End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
+            End::Failed { sent: true } if self.kept.load(Ordering::SeqCst) => {
+                let told = self.stored_works();
+                let asked = self.looks.load(Ordering::SeqCst) || self.request.trigger == Trigger::Recovery;
+                let outcome = if asked { Outcome::Done } else { Outcome::Failed };
+                let told = if asked { told } else { format!("{told}; it was in doubt, and nothing was changed now") };
+                self.close(outcome, told, None).await
+            }
             End::Failed { sent: true } => {
                 let detail = format!("the device kept the old password, {}; {detail}", self.proof());
                 self.close(Outcome::Failed, detail, None).await
             }
-            End::Waiting => self.close(Outcome::Unknown, self.not_known(&detail), Some("rotation.unknown")).await,
+            End::Waiting => self.close(Outcome::Unknown, self.in_doubt(&detail).await, Some("rotation.unknown")).await,
             // The transition put it on record.
             End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail).await, None).await,
         }
@@ -50,19 +62,31 @@ impl Attempt {
         if self.by_section.load(Ordering::SeqCst) { "section verify proved it" } else { "a fresh login proved it" }
     }
 
+    pub(super) fn stored_works(&self) -> String {
+        format!("the stored password works; {}", self.proof())
+    }
+
     /// Why an account is in doubt.
     pub(super) fn not_known(&self, why: &str) -> String {
         format!("not known yet which password is in force; rotord finds out by itself; {why}")
+    }
+
+    /// The same, with where its password may be read that this vault has lost.
+    pub(super) async fn in_doubt(&self, why: &str) -> String {
+        let why = self.not_known(why);
+        match self.only_in_escrow().await {
+            Some(newest) => {
+                format!("{why}; {}, and then run 'rotorctl secret set {}'", newest.told(), self.account.name)
+            }
+            None => why,
+        }
     }
 
     /// Why an account waits for a person, and what he can do.
     pub(super) async fn quarantined(&self, why: &str) -> String {
         let name = &self.account.name;
         let knows = match self.only_in_escrow().await {
-            Some(Newest { attempt, folder }) => format!(
-                "escrow has a password of it that this vault knows nothing of, put there by attempt {attempt}: read it with 'rotorctl escrow open {} --identity FILE', and then",
-                folder.display()
-            ),
+            Some(newest) => format!("{}, and then", newest.told()),
             None => "when you know the device's password,".to_owned(),
         };
         format!("quarantined, a person is needed: {why}; {knows} run 'rotorctl secret set {name}'")
@@ -141,6 +165,9 @@ impl Attempt {
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
         let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
+        let (needs_person, kept) = (self.needs_person.load(Ordering::SeqCst), self.kept.load(Ordering::SeqCst));
+        let is_look = self.is_look.load(Ordering::SeqCst);
+        let turned_away = event == Some("rotation.refused");
         let stopped = self.cancelled.load(Ordering::SeqCst) && outcome == Outcome::Failed;
         let saved = self
             .core
@@ -155,13 +182,16 @@ impl Attempt {
                     return Ok(None);
                 }
                 // A refusal changes nothing about why the account stands where it stands.
-                if outcome != Outcome::Refused && event != Some("rotation.refused") {
+                if outcome != Outcome::Refused && !turned_away && !kept {
                     tx.set_last_error(&name, Some(&last_error))?;
                 }
+                let again = |tries| account.phase.look_again_ms(tries).map(|ms| now.plus_ms(ms));
                 let (wake, tries) = match account.phase {
                     // What had to wait for its budget, or was held back, spends no try: not here, nor where a reconcile did.
                     // Nor does what the daemon's stop ended.
                     Phase::Idle if stopped && trigger.is_unasked() => (Some(now.plus_ms(UNDER_WAY_MS)), account.tries),
+                    // Each try would ask a person once more.
+                    Phase::Idle if needs_person => (None, 0),
                     Phase::Idle if outcome != Outcome::Unknown && trigger.is_unasked() && wake.is_some() => {
                         (wake, account.tries)
                     }
@@ -171,19 +201,29 @@ impl Attempt {
                         let tries = if wake.is_some() { tries } else { 0 };
                         (wake, tries)
                     }
+                    Phase::Quarantined if is_look => {
+                        if wake.is_none() {
+                            tx.set_verified(&name, &now)?;
+                        }
+                        let goes_on = mends && account.tries <= policy.attempts;
+                        let next = if goes_on { Some(now.plus_ms(60_000)) } else { again(account.tries) };
+                        (wake.or(next), account.tries)
+                    }
                     Phase::Quarantined if mends && wake.is_some() => (wake, account.tries),
                     Phase::Quarantined if mends && outcome == Outcome::Refused => {
                         (Some(now.plus_ms(3_600_000)), account.tries)
                     }
                     Phase::Quarantined if mends && account.tries < policy.attempts => {
-                        (Some(now.plus_ms(look_again_ms(account.tries))), account.tries + 1)
+                        // At once, and after a minute, two, four where it failed.
+                        let wait = (30_000 << account.tries.min(6)).min(3_600_000);
+                        let wait = if account.tries == 0 { 0 } else { wait };
+                        (Some(now.plus_ms(wait)), account.tries + 1)
                     }
-                    Phase::Idle | Phase::Quarantined => (None, 0),
-                    // Not known: looked at again in a while, sooner where the budget says when.
-                    _ => {
-                        let at = wake.unwrap_or_else(|| now.plus_ms(look_again_ms(account.tries)));
-                        (Some(at), account.tries.saturating_add(1))
-                    }
+                    // Whoever is sent away puts no look off.
+                    Phase::Quarantined if turned_away || outcome == Outcome::Refused => (account.wake, account.tries),
+                    Phase::Idle => (None, 0),
+                    // Looked at again in a while, sooner where the budget says when.
+                    _ => (wake.or_else(|| again(account.tries)), account.tries.saturating_add(1)),
                 };
                 tx.set_wake(&name, wake.as_ref(), tries)?;
                 Ok(wake)

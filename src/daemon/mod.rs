@@ -21,7 +21,7 @@ pub use escrow::{Escrow, InEscrow, open_escrow};
 pub use explain::Explanation;
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
-pub use run::run;
+pub use run::{Signals, run};
 pub use scheduler::keep_schedule;
 pub use secrets::store;
 pub(crate) use values::{jump_accounts, way_to};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::core::{Core, StartError};
@@ -23,19 +23,43 @@ fn notify(state: &[NotifyState<'_>]) {
     drop(sd_notify::notify(state));
 }
 
+/// The signals that the daemon answers. From the moment on at which this is made none of them ends the process: one that comes while
+/// the daemon starts is answered once it is ready.
+#[derive(Debug)]
+pub struct Signals {
+    hangup: Signal,
+    usr1: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Sets the handlers. A runtime of tokio's must be entered.
+    ///
+    /// # Errors
+    /// A handler could not be set.
+    pub fn listen() -> Result<Self, StartError> {
+        let listen =
+            |kind, what: &str| signal(kind).map_err(|source| StartError::System { what: what.to_owned(), source });
+        Ok(Self {
+            hangup: listen(SignalKind::hangup(), "SIGHUP")?,
+            usr1: listen(SignalKind::user_defined1(), "SIGUSR1")?,
+            terminate: listen(SignalKind::terminate(), "SIGTERM")?,
+            interrupt: listen(SignalKind::interrupt(), "SIGINT")?,
+        })
+    }
+}
+
 /// Runs the daemon until SIGTERM or SIGINT. `serve` answers the control socket until the daemon stops.
 ///
 /// # Errors
-/// A signal handler could not be set, or the start could not be put on record.
-pub async fn run<F: Future<Output = ()> + Send + 'static>(core: Arc<Core>, serve: F) -> Result<(), StartError> {
-    let system = |what: &str| {
-        let what = what.to_owned();
-        move |source| StartError::System { what, source }
-    };
-    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP"))?;
-    let mut usr1 = signal(SignalKind::user_defined1()).map_err(system("SIGUSR1"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
+/// The start could not be put on record.
+pub async fn run<F: Future<Output = ()> + Send + 'static>(
+    core: Arc<Core>,
+    signals: Signals,
+    serve: F,
+) -> Result<(), StartError> {
+    let Signals { mut hangup, mut usr1, mut terminate, mut interrupt } = signals;
     escrow::prepare(&core.config());
     core.begin().await?;
     let server = tokio::spawn(serve);

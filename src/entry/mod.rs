@@ -16,7 +16,7 @@ use crate::cli::output::say;
 use crate::clock::Clock;
 use crate::config::{Config, DEFAULT_PATH, KEYS, KeySource};
 use crate::control::{bind, serve};
-use crate::daemon::{Core, LogFormat, StartError, harden, init_logging, run};
+use crate::daemon::{Core, LogFormat, Signals, StartError, harden, init_logging, run};
 use crate::model::{Secret, Severity, nearest, printable_lines, rfc3339};
 use crate::sealed::OpenWith;
 use crate::vault::{Backup, VaultKey};
@@ -189,6 +189,11 @@ fn start(config: &Path) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(system("the runtime cannot start".into()))?;
+    // Before anything that takes time: by itself SIGHUP or SIGUSR1 would end the process.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::listen()?
+    };
     let core = Core::start(config)?;
     let result = runtime.block_on(async {
         let config = core.config();
@@ -197,7 +202,7 @@ fn start(config: &Path) -> Result<(), StartError> {
         let made = bind(&socket, listed).await;
         let made = made.map_err(system(format!("cannot open the control socket {}", socket.display())))?;
         let remove = made.remover();
-        let result = run(core.clone(), serve(made.listener, core)).await;
+        let result = run(core.clone(), signals, serve(made.listener, core)).await;
         remove();
         result
     });

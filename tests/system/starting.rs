@@ -58,6 +58,40 @@ fn a_broken_config_is_refused_whole_and_the_old_one_stays() {
 }
 
 #[test]
+fn signals_during_the_start_are_answered_once_it_is_over() {
+    let accounts: String = (0..20_000).map(|n| format!("[account.\"d/u{n}\"]\n")).collect();
+    let place = Place::new(&format!("{DEVICE}{accounts}"));
+    let mut reloads = 0;
+    for signal in ["HUP", "USR1"] {
+        // Moments of a start of some hundred milliseconds.
+        for wait in [15, 40, 80] {
+            let mut process = Command::new(env!("CARGO_BIN_EXE_rotord"))
+                .arg("--config")
+                .arg(place.path("rotord.toml"))
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(wait));
+            let tell = |signal: &str| {
+                let told = Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status();
+                assert!(told.unwrap().success());
+            };
+            tell(signal);
+            wait_for("an answer", || place.ctl(&["status"], "").status.success().then_some(()));
+            if signal == "HUP" {
+                reloads += 1;
+                wait_for("the reload", || {
+                    let (audit, _) = place.json(&["audit", "tail", "-n", "1000"]);
+                    (audit.to_string().matches("daemon.reload").count() == reloads).then_some(())
+                });
+            }
+            tell("TERM");
+            assert!(process.wait().unwrap().success(), "{signal} after {wait} ms");
+        }
+    }
+}
+
+#[test]
 fn status_and_schedule_tell_the_coming_runs() {
     let place = Place::new(DEVICE);
     let _daemon = place.daemon();

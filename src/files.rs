@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::unistd::{Uid, User};
+use nix::unistd::{Gid, Group, Uid, User};
 
 /// As many links as Linux follows in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -321,6 +321,23 @@ fn owned_by_other(path: &Path, found: &Metadata, trusted: &Trusted) -> Exposed {
     }
 }
 
+/// Who else than the owner may write: the bits of everybody, and of a group that others are in. Many systems give each user a group
+/// of their own (useradd(8), USERGROUPS_ENAB) and let it write.
+fn open_bits(found: &Metadata) -> u32 {
+    match found.mode() & 0o022 {
+        0o020 if group_is_owner_s(found) => 0,
+        bits => bits,
+    }
+}
+
+/// Whether a file's group is its owner's own: of the same name, the owner's first one, and with no other member.
+fn group_is_owner_s(found: &Metadata) -> bool {
+    let user = User::from_uid(Uid::from_raw(found.uid())).ok().flatten();
+    let group = Group::from_gid(Gid::from_raw(found.gid())).ok().flatten();
+    matches!((user, group), (Some(user), Some(group))
+        if !user.uid.is_root() && user.gid == group.gid && user.name == group.name && group.mem.iter().all(|name| *name == user.name))
+}
+
 /// The permissions of what a path leads to. What is neither a file nor a folder is refused for that, and its permissions are to
 /// stay as they are.
 fn own(path: &Path, found: &Metadata, trusted: &Trusted) -> Result<(), Exposed> {
@@ -330,7 +347,7 @@ fn own(path: &Path, found: &Metadata, trusted: &Trusted) -> Result<(), Exposed> 
     if !trusted.has(found.uid()) {
         return Err(owned_by_other(path, found, trusted));
     }
-    match found.mode() & 0o022 {
+    match open_bits(found) {
         0 => Ok(()),
         bits => {
             let who = if bits & 0o002 != 0 { "everybody" } else { "its group" };
@@ -355,7 +372,7 @@ fn folder(at: &Path, path: &Path, trusted: &Trusted) -> Result<bool, Exposed> {
         );
         return Err(Exposed { culprit, why });
     }
-    let (open, is_sticky) = (mode & 0o022 != 0, mode & 0o1000 != 0);
+    let (open, is_sticky) = (open_bits(&found) != 0, mode & 0o1000 != 0);
     if open && !is_sticky {
         let who = if mode & 0o002 != 0 { "everybody" } else { "its group" };
         let why = format!(
@@ -498,6 +515,24 @@ mod tests {
             let why = told(folder.path(), name, &own);
             assert!(why.contains(expected), "{name}: {why}");
         }
+    }
+
+    #[test]
+    fn a_group_that_nobody_else_is_in_may_write() {
+        // Debian has a user and a group of this name.
+        let Some(user) = User::from_name("games").ok().flatten().filter(|_| Uid::effective().is_root()) else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let trusted = Trusted::own().and(user.uid.as_raw());
+        let told = |gid: u32, bits: u32| {
+            chown(&file, Some(user.uid.as_raw()), Some(gid)).unwrap();
+            mode(&file, bits);
+            told(folder.path(), "file", &trusted)
+        };
+        assert_eq!(told(user.gid.as_raw(), 0o664), "safe");
+        assert!(told(user.gid.as_raw(), 0o666).contains("everybody"));
+        assert!(told(0, 0o664).contains("its group"));
     }
 
     #[test]

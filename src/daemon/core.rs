@@ -163,6 +163,9 @@ impl Core {
             escrow::prepare(&config);
             self.adopt(config);
             tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
+            for problem in problems {
+                tracing::warn!("{problem}");
+            }
             "in force"
         } else {
             tracing::error!("the new config is refused, the old one stays in force:\n{text}");

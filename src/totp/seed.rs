@@ -162,6 +162,8 @@ impl Seed {
         let mut found: [Option<Zeroizing<String>>; 4] = Default::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // HTML takes '&amp' without its semicolon too.
+            let name = name.strip_prefix("amp").filter(|rest| COUNTED.contains(rest)).unwrap_or(name);
             let Some(at) = COUNTED.iter().position(|counted| name.eq_ignore_ascii_case(counted)) else {
                 tolerable(name, value)?;
                 continue;
@@ -282,6 +284,19 @@ fn tolerable(name: &str, value: &str) -> Result<(), SeedError> {
     }
     if let Some((_, told)) = CHANGING.iter().find(|(changing, _)| *changing == name) {
         return Err(SeedError::Changes(told));
+    }
+    // Where something else than '&' parts them ("issuer=x;digits=8"), what counts stands in the value of another.
+    let value = Zeroizing::new(value.to_ascii_lowercase());
+    let swallowed = COUNTED.into_iter().find(|counted| {
+        let assigned = format!("{counted}=");
+        // A letter before it belongs to a longer word, but for the rest of an escape: "\u0026", "&amp".
+        value.match_indices(&assigned).any(|(at, _)| {
+            let before = &value[..at];
+            !before.ends_with(|c: char| c.is_ascii_alphabetic()) || before.ends_with("amp")
+        })
+    });
+    if let Some(counted) = swallowed {
+        return Err(SeedError::Misspelt(counted));
     }
     let synonym = SYNONYMS.iter().find(|(synonym, _)| *synonym == name).map(|(_, meant)| *meant);
     let near = || COUNTED.into_iter().find(|counted| strsim::damerau_levenshtein(counted, &name) <= 2);
@@ -426,6 +441,7 @@ mod tests {
             (format!("otpauth://totp/x?secret={key}&amp;algorithm=SHA256&amp;digits=8&amp;period=60"), all),
             (format!("otpauth://totp/x?secret={key}&amp;amp;algorithm=SHA256&AMP;digits=8&amp;period=60"), all),
             (format!("otpauth://totp/x?secret={key}&#38;algorithm=SHA256&#038;digits=8&#x26;period=60"), all),
+            (format!("otpauth://totp/x?secret={key}&ampalgorithm=SHA256&ampdigits=8&ampperiod=60"), all),
             // No label, as pyotp takes it.
             (format!("otpauth://totp?secret={key}&issuer=x"), "SHA1, 6 digits, 30 s"),
             (format!("OTPAUTH://TOTP/?Secret={key}&Digits=8"), "SHA1, 8 digits, 30 s"),
@@ -459,6 +475,9 @@ mod tests {
             (with("digit=8"), "'digits'"),
             (with("algoritm=SHA256"), "'algorithm'"),
             (with("peroid=60"), "'period'"),
+            (with("issuer=A;digits=8"), "'digits'"),
+            (with("issuer=A\\u0026algorithm=SHA256"), "'algorithm'"),
+            (with("image=https://e/x?period=60"), "'period'"),
             (with("digits"), "digits"),
             (with("period="), "period"),
             (with("digits=6&digits=8"), "twice"),

@@ -8,13 +8,14 @@ use std::time::Duration;
 use russh::keys::PrivateKey;
 
 use super::codes::{Aim, By, Miss, Sent, Turn, WaitsFor, took};
-use super::error::{DeviceError, HELD_BACK};
+use super::error::{DeviceError, HELD_BACK, PromptError};
+use super::heard::Heard;
 use super::risks::{Risk, code_was_refused};
 use super::wire::{Ask, Link, Methods, Reply};
 use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
 use crate::config::Device;
-use crate::dialogue::{Answer, LoginDialogue, LoginFormat, Pattern, PromptError};
+use crate::dialogue::{Answer, LoginDialogue, OwnPrompt, Pattern, Plan, Stop, remedy};
 use crate::model::{Masker, Moment, Secret};
 use crate::template::Text;
 use crate::totp::Seed;
@@ -36,6 +37,8 @@ enum Progress {
     Partly(Methods),
     /// The key is not wanted; the other methods are still open.
     KeyRefused(Methods),
+    /// The device named the method, and ended it before anything secret was sent.
+    Unused(Methods),
 }
 
 struct Exchange<'a, W: Watcher> {
@@ -46,20 +49,20 @@ struct Exchange<'a, W: Watcher> {
     on: &'a Transport,
     clock: &'a Clock,
     watcher: &'a W,
-    /// Knows every secret of this login, its codes too.
-    masker: Masker,
     /// Held until the login has its code.
     turn: Option<Turn>,
     /// Taken before the first secret leaves.
     risk: Option<Risk>,
     password_sent: bool,
+    /// A password, a code or another secret of the login was sent.
+    secret_sent: bool,
     /// The device had the password, and asked on.
     password_taken: bool,
     /// The code that was sent last.
     sent: Option<Sent>,
     committed: bool,
-    /// Prompts of the method at hand to which the template's answer was given, where it has a secret.
-    given: Vec<String>,
+    dialogue: LoginDialogue,
+    heard: Heard,
 }
 
 impl Login {
@@ -125,16 +128,17 @@ pub(super) async fn log_in<W: Watcher>(
         on,
         clock,
         watcher,
-        masker: masker_of(login),
         turn,
         risk: None,
         password_sent: false,
+        secret_sent: false,
         password_taken: false,
         sent: None,
         committed: false,
-        given: Vec::new(),
+        dialogue: dialogue(device, login),
+        heard: Heard::new(masker(login)),
     };
-    let end = exchange.run().await;
+    let end = exchange.run().await.map_err(|error| exchange.heard.explain(error, exchange.secret_sent));
     let taken = matches!(end, Ok(()) | Err(DeviceError::Prompt(PromptError::NewDemanded)));
     exchange.turn = None;
     if taken && login.seed.is_some() {
@@ -164,6 +168,8 @@ pub(super) async fn log_in<W: Watcher>(
             let looked = sent.filter(|_| aim.by != By::Known);
             let miss = looked.map(|code| Miss { aim, ahead: code.ahead, in_session: false });
             risk.refused(sent.is_some(), miss).await;
+        } else if end.as_ref().is_err_and(DeviceError::judged_nothing) {
+            risk.worked().await;
         }
     }
     match end {
@@ -183,17 +189,39 @@ pub(super) async fn log_in<W: Watcher>(
     })
 }
 
-/// A masker that knows every secret with which a login may answer.
-fn masker_of(login: &Login) -> Masker {
+/// What is known of a login before its first question.
+fn dialogue(device: &Device, login: &Login) -> LoginDialogue {
+    let own = login.prompts.iter().map(|(pattern, answer)| {
+        let is_own = |tag: &str| OWN_PASSWORD.contains(&tag);
+        OwnPrompt {
+            pattern: Pattern::glob(login.values.fill(pattern, None).expose()),
+            password: answer.tags().any(is_own),
+            code: answer.tags().any(is_code),
+            new: answer.has_tag("NEW_PASSWORD"),
+            other: answer.tags().any(|tag| tag.ends_with("PASSWORD") && !is_own(tag) && tag != "NEW_PASSWORD"),
+        }
+    });
+    LoginDialogue::new(login.format, own.collect(), login.new_password.is_some())
+        .named(login.account.user(), &[device.name.as_str(), &device.host])
+}
+
+fn is_code(tag: &str) -> bool {
+    tag.ends_with("TOTP_TOKEN")
+}
+
+/// Knows every secret of the login.
+fn masker(login: &Login) -> Masker {
     let mut masker = login.masker.clone();
-    [&login.password, &login.new_password].into_iter().flatten().for_each(|secret| masker.add(secret));
+    for secret in [&login.password, &login.new_password].into_iter().flatten() {
+        masker.add(secret);
+    }
     masker
 }
 
 impl<W: Watcher> Exchange<'_, W> {
     /// What the device says, as it may be shown: `most` characters of it at the most, masked before it is cut.
     fn shown(&self, text: &str, most: usize) -> String {
-        self.masker.shown(text, most)
+        self.heard.shown(text, most)
     }
 
     async fn run(&mut self) -> Result<(), DeviceError> {
@@ -203,14 +231,18 @@ impl<W: Watcher> Exchange<'_, W> {
             Reply::Prompts { .. } => return Err(self.broken("it asked before it was asked")),
             Reply::Unread(why) => return Err(self.unread(&why)),
         };
+        // A device that names no method may name some once it is asked; to begin this one sends no secret.
+        open.interactive |= open == Methods::default();
         // A key that suffices alone proves no password.
         let asks = open.interactive || open.password;
         let mut key = self.login.key.is_some() && !(self.login.prove && asks);
+        // The device named it, and has nothing behind it.
+        let mut empty = false;
         for _ in 0..MOST_METHODS {
             let progress = if key && open.key {
                 key = false;
                 self.public_key().await?
-            } else if open.interactive {
+            } else if open.interactive && !empty {
                 self.keyboard_interactive().await?
             } else if open.password {
                 self.password().await?
@@ -221,12 +253,20 @@ impl<W: Watcher> Exchange<'_, W> {
                 Progress::In => return Ok(()),
                 Progress::Partly(methods) => {
                     self.watcher.step("login: accepted, and more is asked for".into());
+                    if !self.secret_sent {
+                        self.dialogue.key_was_accepted();
+                    }
                     key = self.login.key.is_some() && methods.key;
                     open = methods;
                 }
                 Progress::KeyRefused(methods) => {
                     self.watcher.step("login: the stored private key was not accepted".into());
                     open = Methods { key: false, ..methods };
+                }
+                Progress::Unused(methods) => {
+                    self.watcher.step("login: keyboard-interactive asks nothing here; trying another method".into());
+                    empty = true;
+                    open = Methods { interactive: false, ..methods };
                 }
             }
         }
@@ -238,15 +278,31 @@ impl<W: Watcher> Exchange<'_, W> {
         DeviceError::Refused { account: self.login.account.to_string(), why: why.to_owned(), with_code }
     }
 
-    fn asked_again(&self) -> DeviceError {
-        self.refused("it asks again for what it was given")
-    }
-
-    /// A new password is demanded of a login that has none to give. Only of one whose password the device had does that tell
-    /// that it was right.
-    fn new_demanded(&self, prompt: &str) -> DeviceError {
-        let unknown = || PromptError::Unknown(self.shown(prompt, 200));
-        if self.password_taken { PromptError::NewDemanded } else { unknown() }.into()
+    /// Why the login does not go on, with the device's words masked.
+    fn stopped(&mut self, stop: Stop) -> DeviceError {
+        let account = self.login.account.to_string();
+        let said = |heard: &Heard, text: &str| heard.shown(text, 300);
+        match stop {
+            Stop::Unknown(prompt, answer) => {
+                let shown = said(&self.heard, &prompt);
+                let line = prompt.trim().lines().last().map(|line| self.heard.shown(line, 300)).unwrap_or_default();
+                PromptError::Unknown(shown, remedy(&line, answer)).into()
+            }
+            Stop::Refused(text) => {
+                self.heard.add(&text, true);
+                let by_order = self.login.seed.is_some() && self.sent.is_none() && !self.login.format.is_ordered();
+                self.refused(if by_order {
+                    "it asks again for what it was given; if it wants the code there, set login_format = \"password,totp\""
+                } else {
+                    "it asks again for what it was given"
+                })
+            }
+            Stop::NewRefused(text) => DeviceError::NewRefused { account, why: said(&self.heard, &text) },
+            Stop::NewDemanded => PromptError::NewDemanded.into(),
+            Stop::NewUnproved(prompt) => PromptError::NewUnproved(said(&self.heard, &prompt)).into(),
+            Stop::Person(text) => DeviceError::NeedsPerson { account, why: said(&self.heard, &text) },
+            Stop::TooMany(times) => PromptError::TooMany(times).into(),
+        }
     }
 
     fn incapable(&self, open: Methods) -> DeviceError {
@@ -267,20 +323,22 @@ impl<W: Watcher> Exchange<'_, W> {
         let now = self.clock.now();
         self.turn.take_if(|turn| turn.is_over(&now));
         let user = self.login.account.user();
-        let secret = match &ask {
-            Ask::Password(_) => true,
-            Ask::Answers(answers) => !answers.is_empty(),
-            _ => false,
-        };
-        match self.clock.within(ANSWER_TIME, self.link.ask(user, ask)).await {
+        let answer = self.clock.within(ANSWER_TIME, self.link.ask(user, ask)).await;
+        for text in self.link.words() {
+            self.dialogue.heard(&text);
+            self.heard.add(&text, self.secret_sent);
+        }
+        match answer {
             Some(Ok(reply)) => {
                 self.password_taken = self.password_sent;
                 Ok(reply)
             }
-            Some(Err(why)) if secret => {
-                Err(DeviceError::HungUp { account: self.login.account.to_string(), why: self.shown(&why, 300) })
+            Some(Err(why)) => {
+                self.heard.add(&why, self.secret_sent);
+                let why = self.heard.shown(&why, 300);
+                let account = self.login.account.to_string();
+                Err(if self.secret_sent { DeviceError::HungUp { account, why } } else { self.broken(&why) })
             }
-            Some(Err(why)) => Err(self.broken(&self.shown(&why, 300))),
             None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
         }
     }
@@ -291,6 +349,7 @@ impl<W: Watcher> Exchange<'_, W> {
             Reply::In => Ok(Progress::In),
             Reply::Failure { methods, partial: true } => Ok(Progress::Partly(methods)),
             Reply::Failure { methods, .. } if key => Ok(Progress::KeyRefused(methods)),
+            Reply::Failure { methods, .. } if !self.secret_sent => Ok(Progress::Unused(methods)),
             Reply::Failure { .. } => Err(self.refused("password or code")),
             Reply::Prompts { .. } => Err(self.broken("it asked where it should have judged")),
             Reply::Unread(why) => Err(self.unread(&why)),
@@ -323,7 +382,7 @@ impl<W: Watcher> Exchange<'_, W> {
         let waiting = |what: WaitsFor| self.watcher.step(what.to_string());
         let issued = self.on.codes.issue(seed, &self.aim, None, waiting).await?;
         self.watcher.leaves(&issued.code);
-        self.masker.add(&issued.code);
+        self.heard.mask(&issued.code);
         // Whoever waits for this one's turn to end may begin.
         self.turn = None;
         self.sent = Some(issued.sent);
@@ -354,31 +413,19 @@ impl<W: Watcher> Exchange<'_, W> {
     }
 
     async fn password(&mut self) -> Result<Progress, DeviceError> {
-        let password = self.need_password()?;
-        let secret = match self.login.format {
-            LoginFormat::Separate => password,
-            format => format.join(&password, &self.code().await?),
-        };
+        let plan = self.dialogue.password_method().map_err(|stop| self.stopped(stop))?;
+        self.check(&plan, &[])?;
         self.risk().await?;
-        self.password_sent = true;
+        let answers = self.secrets(&plan).await?;
+        let Some(secret) = answers.into_iter().next() else { return Err(self.broken("no password")) };
+        self.dialogue.sent(&plan);
+        (self.password_sent, self.secret_sent) = (true, true);
         self.watcher.step("login: sent the password".into());
         let reply = self.ask(Ask::Password(secret)).await?;
         self.result(reply, false)
     }
 
     async fn keyboard_interactive(&mut self) -> Result<Progress, DeviceError> {
-        let patterns = self
-            .login
-            .prompts
-            .iter()
-            .map(|(pattern, _)| Pattern::glob(self.login.values.fill(pattern, None).expose()))
-            .collect();
-        let mut dialogue = LoginDialogue::new(self.login.format, patterns, self.login.new_password.is_some());
-        // Another method of the chain took what was given.
-        self.given.clear();
-        if self.password_sent {
-            dialogue.password_was_given();
-        }
         let mut reply = self.ask(Ask::Interactive).await?;
         let mut rounds = 0;
         while let Reply::Prompts { context, prompts } = reply {
@@ -387,80 +434,114 @@ impl<W: Watcher> Exchange<'_, W> {
             if rounds > MOST_ROUNDS {
                 return Err(self.broken("it asked on and on"));
             }
-            let mut answers = Vec::with_capacity(prompts.len());
-            for prompt in &prompts {
-                let answer = dialogue.answer(prompt, &context).map_err(|error| match error {
-                    PromptError::AskedAgain => self.asked_again(),
-                    PromptError::NewDemanded => self.new_demanded(prompt),
-                    PromptError::Unknown(_) => PromptError::Unknown(self.shown(prompt, 200)).into(),
-                    error => error.into(),
-                })?;
-                answers.push(self.answer(prompt, answer).await?);
-            }
-            if !answers.is_empty() {
-                self.risk().await?;
-            }
+            self.heard.add(&context, self.secret_sent);
+            let answers = if prompts.is_empty() {
+                self.dialogue.no_prompts(&context).map_err(|stop| self.stopped(stop))?;
+                Vec::new()
+            } else {
+                self.answers(&context, &prompts).await?
+            };
             reply = self.ask(Ask::Answers(answers)).await?;
         }
         self.result(reply, false)
     }
 
-    async fn answer(&mut self, prompt: &str, answer: Answer) -> Result<Secret, DeviceError> {
-        let (secret, what) = match answer {
-            Answer::Password => {
-                self.password_sent = true;
-                (self.need_password()?, "the password")
-            }
-            Answer::Code => (self.code().await?, "a fresh code"),
-            Answer::Joined(format) => {
-                self.password_sent = true;
-                (format.join(&self.need_password()?, &self.code().await?), "password and code")
-            }
-            Answer::NewPassword => {
-                let new = self.login.new_password.clone().ok_or_else(|| self.broken("no new password"))?;
-                if !self.committed {
-                    self.watcher.commit_point().await?;
-                    self.committed = true;
-                }
-                (new, "the new password")
-            }
-            Answer::UserName => (Secret::new(self.login.account.user().to_owned()), "the user name"),
-            Answer::Empty => (Secret::new(String::new()), "an empty line"),
-            Answer::Template(index) => (self.templates_answer(prompt, index).await?, "what the template says"),
+    /// The answers to a round, which count as sent from here on.
+    async fn answers(&mut self, context: &str, prompts: &[String]) -> Result<Vec<Secret>, DeviceError> {
+        let plan = self.dialogue.round(context, prompts).map_err(|stop| self.stopped(stop))?;
+        self.check(&plan, prompts)?;
+        let is_secret = |answer: &Answer| match answer {
+            Answer::Template(index) => self.text(*index).tags().any(|tag| is_code(tag) || tag.ends_with("PASSWORD")),
+            answer => !matches!(answer, Answer::UserName | Answer::Empty),
         };
-        self.watcher.step(format!("login: answered «{}» with {what}", self.shown(prompt, 80)));
-        Ok(secret)
-    }
-
-    /// What the template's `login-prompt` of this number answers.
-    async fn templates_answer(&mut self, prompt: &str, index: usize) -> Result<Secret, DeviceError> {
-        let text: Text = self.login.prompts.get(index).map(|(_, answer)| answer.clone()).unwrap_or_default();
-        let renews = text.has_tag("NEW_PASSWORD");
-        if renews && self.login.new_password.is_none() {
-            return Err(self.new_demanded(prompt));
+        let secret = plan.answers.iter().any(is_secret);
+        if secret {
+            self.risk().await?;
         }
-        let asks_for_code = text.tags().any(|tag| tag.ends_with("TOTP_TOKEN"));
-        if asks_for_code {
-            self.seed()?;
-        }
-        if let Some(missing) = self.login.values.missing(&text) {
-            let why = format!("the template's login-prompt answers «{}», and {missing}", self.shown(prompt, 80));
-            return Err(DeviceError::Incapable { account: self.login.account.to_string(), why });
-        }
-        let is_secret = asks_for_code || text.tags().any(|tag| tag.ends_with("PASSWORD"));
-        if is_secret && !renews {
-            if self.given.iter().any(|known| known == prompt) {
-                return Err(self.asked_again());
-            }
-            self.given.push(prompt.to_owned());
-        }
-        let code = if asks_for_code { Some(self.code().await?) } else { None };
-        self.password_sent |= text.tags().any(|tag| OWN_PASSWORD.contains(&tag));
-        if renews && !self.committed {
+        let answers = self.secrets(&plan).await?;
+        let renews = |answer: &Answer| match answer {
+            Answer::Template(index) => self.text(*index).has_tag("NEW_PASSWORD"),
+            answer => *answer == Answer::NewPassword,
+        };
+        if !self.committed && plan.answers.iter().any(renews) {
             self.watcher.commit_point().await?;
             self.committed = true;
         }
-        Ok(self.login.values.fill(&text, code.as_ref()))
+        let own = |answer: &Answer| match answer {
+            Answer::Template(index) => self.text(*index).tags().any(|tag| OWN_PASSWORD.contains(&tag)),
+            answer => matches!(answer, Answer::Password | Answer::Joined(_)),
+        };
+        self.password_sent |= plan.answers.iter().any(own);
+        self.secret_sent |= secret;
+        self.dialogue.sent(&plan);
+        for (prompt, answer) in prompts.iter().zip(&plan.answers) {
+            let what = match answer {
+                Answer::Password => "the password",
+                Answer::Code => "a fresh code",
+                Answer::Joined(_) => "password and code",
+                Answer::NewPassword => "the new password",
+                Answer::UserName => "the user name",
+                Answer::Empty => "an empty line",
+                Answer::Template(_) => "what the template says",
+            };
+            self.watcher.step(format!("login: answered «{}» with {what}", self.heard.shown(prompt, 80)));
+        }
+        Ok(answers)
+    }
+
+    /// The text of the template's `login-prompt` of this number.
+    fn text(&self, index: usize) -> Text {
+        self.login.prompts.get(index).map(|(_, answer)| answer.clone()).unwrap_or_default()
+    }
+
+    /// Whether everything is there that a round's answers want, before any of it is made or sent.
+    fn check(&self, plan: &Plan, prompts: &[String]) -> Result<(), DeviceError> {
+        for (at, answer) in plan.answers.iter().enumerate() {
+            match answer {
+                Answer::Password => drop(self.need_password()?),
+                Answer::Code => drop(self.seed()?),
+                Answer::Joined(_) => drop((self.need_password()?, self.seed()?)),
+                Answer::NewPassword => drop(self.new_password()?),
+                Answer::Template(index) => {
+                    let text = self.text(*index);
+                    if text.tags().any(is_code) {
+                        self.seed()?;
+                    }
+                    if let Some(missing) = self.login.values.missing(&text) {
+                        let prompt = prompts.get(at).map(|prompt| self.heard.shown(prompt, 80)).unwrap_or_default();
+                        let why = format!("the template's login-prompt answers «{prompt}», and {missing}");
+                        return Err(DeviceError::Incapable { account: self.login.account.to_string(), why });
+                    }
+                }
+                Answer::UserName | Answer::Empty => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn new_password(&self) -> Result<Secret, DeviceError> {
+        self.login.new_password.clone().ok_or_else(|| self.broken("no new password"))
+    }
+
+    /// What is to be sent, in the order of the prompts.
+    async fn secrets(&mut self, plan: &Plan) -> Result<Vec<Secret>, DeviceError> {
+        let mut secrets = Vec::with_capacity(plan.answers.len());
+        for answer in &plan.answers {
+            secrets.push(match answer {
+                Answer::Password => self.need_password()?,
+                Answer::Code => self.code().await?,
+                Answer::Joined(format) => format.join(&self.need_password()?, &self.code().await?),
+                Answer::NewPassword => self.new_password()?,
+                Answer::UserName => Secret::new(self.login.account.user().to_owned()),
+                Answer::Empty => Secret::new(String::new()),
+                Answer::Template(index) => {
+                    let text = self.text(*index);
+                    let code = if text.tags().any(is_code) { Some(self.code().await?) } else { None };
+                    self.login.values.fill(&text, code.as_ref())
+                }
+            });
+        }
+        Ok(secrets)
     }
 }
 

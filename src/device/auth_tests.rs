@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::*;
 use crate::clock::{Time, Waiting};
 use crate::device::{Codes, Risks, Shell, Ssh, Stream};
-use crate::dialogue::Values;
+use crate::dialogue::{LoginFormat, Values};
 use crate::model::{AccountName, BootId, DeviceName};
 use crate::policy::Limit;
 use crate::template::Piece;
@@ -238,7 +238,7 @@ async fn while_a_clock_is_looked_for_it_is_noted_when_in_its_step_a_code_of_the_
 async fn what_a_jump_host_demands_is_not_what_the_device_behind_it_demands() {
     let mut place = Place::new();
     let interactive = Methods { interactive: true, ..Methods::default() };
-    let said = || [refused(interactive), asks("Password: "), asks("New password: ")];
+    let said = || [refused(interactive), asks("Password: "), asks_for_code(), asks("New password: ")];
     for leads_on in [false, true] {
         place.login.leads_on = leads_on;
         let mut link = scripted(said());
@@ -309,13 +309,13 @@ async fn only_a_login_that_is_to_change_its_password_gives_a_new_one_though_the_
     let mut place = Place::new();
     let interactive = Methods { interactive: true, ..Methods::default() };
     place.login.prompts = vec![says("*Henceforth*", "NEW_PASSWORD")];
-    let said = || [refused(interactive), asks("Password: "), asks("Henceforth: "), Reply::In];
+    let said = || [refused(interactive), asks("Password: "), asks_for_code(), asks("Henceforth: "), Reply::In];
     let (end, committed) = ends(&place, said()).await;
     assert!(matches!(end, Err(DeviceError::Prompt(PromptError::NewDemanded))), "{end:?}");
     assert!(!committed, "it is somebody else's change, or none");
     let at_once = [refused(interactive), asks("Henceforth: "), Reply::In];
     let (end, committed) = ends(&place, at_once).await;
-    assert!(matches!(end, Err(DeviceError::Prompt(PromptError::Unknown(_)))), "nothing proved a password: {end:?}");
+    assert!(matches!(end, Err(DeviceError::Prompt(PromptError::Unknown(..)))), "nothing proved a password: {end:?}");
     assert!(!committed);
     let new = Secret::new("other".into());
     place.login.values.set("NEW_PASSWORD", new.clone());
@@ -330,7 +330,7 @@ async fn a_new_password_that_is_demanded_beside_the_old_one_proves_nothing() {
     let interactive = Methods { interactive: true, ..Methods::default() };
     let both = Reply::Prompts { context: String::new(), prompts: vec!["Password: ".into(), "New password: ".into()] };
     let (end, _) = ends(&place, [refused(interactive), both]).await;
-    assert!(matches!(end, Err(DeviceError::Prompt(PromptError::Unknown(_)))), "{end:?}");
+    assert!(matches!(end, Err(DeviceError::Prompt(PromptError::Unknown(..)))), "{end:?}");
 }
 
 #[tokio::test]

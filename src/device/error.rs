@@ -1,10 +1,27 @@
 //! What can go wrong with a device.
 
-use crate::dialogue::PromptError;
 use crate::vault::VaultError;
 
 /// Why no login is tried that nobody waits for, and what to look at.
 pub const HELD_BACK: &str = "logins that nobody waits for are held back, since one account after another was refused, on several devices: look at this host's clock, and at the server that judges passwords and codes";
+
+/// Why the questions of a login get no answer. The device's words in it are masked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromptError {
+    /// Nobody knows what it wants, or a round cannot be answered whole; with a line for the template.
+    #[error("the login asks «{0}» and nothing answers it; add a line to the template: {1}")]
+    Unknown(String, String),
+    /// The login took the password and demands another one, which this login is not to give.
+    #[error("the login takes the password and demands a new one; 'rotorctl rotate' gives it one")]
+    NewDemanded,
+    /// The login demands a new password, and nothing tells whether it took the old one.
+    #[error("the login asks «{0}», which does not tell whether it took the password")]
+    NewUnproved(String),
+    /// The login asks on and on.
+    #[error("the login asked {0} times and did not end")]
+    TooMany(usize),
+}
 
 /// An error of a device or on the way to it.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +100,14 @@ pub enum DeviceError {
         /// The device's words, masked.
         why: String,
     },
+    /// The login demanded a new password, got one, and refuses it.
+    #[error("{account} keeps its password: the device refuses the new one: {why}")]
+    NewRefused {
+        /// Who logged in.
+        account: String,
+        /// The device's words, masked.
+        why: String,
+    },
     /// One more refused login might lock the account.
     #[error("the lockout budget of {account} is spent: the next login may be tried in {} min", .free_in_ms / 60_000 + 1)]
     BudgetSpent {
@@ -145,7 +170,14 @@ impl DeviceError {
     /// Whether the device refused, at the login, the new password that it had demanded.
     #[must_use]
     pub fn refuses_new(&self) -> bool {
-        false
+        matches!(self, Self::NewRefused { .. })
+    }
+
+    /// Whether the login ended without a word about the password or the code, so that it costs nothing of the budget.
+    #[must_use]
+    pub fn judged_nothing(&self) -> bool {
+        let unknown = matches!(self, Self::Prompt(PromptError::Unknown(..)));
+        unknown || matches!(self, Self::NotNow { .. } | Self::NeedsPerson { .. } | Self::NewRefused { .. })
     }
 
     /// Whether the host key is to blame.

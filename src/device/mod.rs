@@ -8,6 +8,7 @@ mod client;
 mod codes;
 mod error;
 mod greeting;
+mod heard;
 mod hostkeys;
 mod risks;
 mod shell;
@@ -24,7 +25,7 @@ use crate::template::Text;
 use crate::totp::Seed;
 
 pub use codes::{Aim, By, Codes, Turn, WaitsFor};
-pub use error::DeviceError;
+pub use error::{DeviceError, PromptError};
 pub use hostkeys::{HostKeys, KnownHosts};
 pub use risks::{Risk, Risks};
 pub use shell::{Person, RunContext, converse, run_template};

@@ -5,6 +5,7 @@
 
 mod echo;
 mod events;
+mod format;
 mod known;
 mod login;
 #[cfg(test)]
@@ -21,8 +22,10 @@ mod tests;
 mod values;
 
 pub use events::{Effect, Input, Refused, RunFailure, Verdict, Whose, needs_code, risks};
-pub use login::{Answer, LoginDialogue, LoginFormat, PromptError, shown_prompt};
+pub use format::LoginFormat;
+pub use login::{Answer, LoginDialogue, OwnPrompt, Plan, Stop, remedy, shown_prompt};
 pub use pattern::Pattern;
+pub use prompts::{is_account_level, judges_credentials};
 pub use refusal::device_refuses;
 pub use runner::Run;
 pub use screen::{Screen, TERMINAL_COLUMNS, TERMINAL_ROWS};

@@ -294,7 +294,8 @@ fn prompts(bytes: &[u8]) {
     let mut dialogue = LoginDialogue::new(LoginFormat::Separate, Vec::new(), bytes.len().is_multiple_of(2));
     let whole = text(bytes);
     for prompt in whole.split('\n').take(40) {
-        drop(dialogue.answer(prompt, &whole));
+        let planned = dialogue.round(&whole, &[prompt.to_owned()]);
+        drop(planned.map(|plan| dialogue.sent(&plan)));
         assert!(!shown_prompt(prompt, 80).chars().any(char::is_control));
     }
 }

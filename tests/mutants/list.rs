@@ -288,18 +288,18 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a device that asks again gets another try in the same login",
         "src/dialogue/login.rs",
-        "            Some(Kind::Both) if self.code_given => Err(PromptError::AskedAgain),",
-        "            Some(Kind::Both) if self.code_given && !MUTANT => Err(PromptError::AskedAgain),",
+        "            Kind::Both | Kind::CodeFirst if given.both() => Ok(Answer::Joined(match (self.format, kind) {",
+        "            Kind::Both | Kind::CodeFirst if given.both() || MUTANT => Ok(Answer::Joined(match (self.format, kind) {",
     ),
     bug(
         "a login that changes nothing of its own gives the new password",
         AUTH,
-        "        if renews && self.login.new_password.is_none() {",
-        "        if MUTANT && renews && self.login.new_password.is_none() {
+        "        let plan = self.dialogue.round(context, prompts).map_err(|stop| self.stopped(stop))?;",
+        "        if MUTANT && self.login.new_password.is_none() && prompts.iter().any(|prompt| prompt.contains(\"enceforth\")) {
             self.watcher.commit_point().await?;
-            return Ok(Secret::new(String::new()));
+            return Ok(vec![Secret::new(String::new())]);
         }
-        if renews && self.login.new_password.is_none() {",
+        let plan = self.dialogue.round(context, prompts).map_err(|stop| self.stopped(stop))?;",
     ),
     bug(
         "a password that was taken back is never tried again",

@@ -8,8 +8,10 @@ use super::super::values::Stored;
 use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::config::Account;
-use crate::device::{DeviceError, Hop, HostKeys, Login, RunContext, Session, Watcher, connect, run_template};
-use crate::dialogue::{PromptError, Refused, Run, Verdict, Whose};
+use crate::device::{
+    DeviceError, Hop, HostKeys, Login, PromptError, RunContext, Session, Watcher, connect, run_template,
+};
+use crate::dialogue::{Refused, Run, Verdict, Whose};
 use crate::model::{AccountName, Candidate, Outcome};
 use crate::policy::Breaker;
 use crate::rotation::{Event, Phase, QUARANTINE_LOOK_MS, Which};

@@ -1,0 +1,72 @@
+//! What a device says during a login besides its questions: banners, texts of rounds without prompts, the reason with which
+//! it hangs up. It is quoted in whatever error ends the login, masked and bounded.
+
+use super::error::DeviceError;
+use crate::dialogue::is_account_level;
+use crate::model::{Masker, Secret};
+
+/// Characters that are quoted, and that are kept of each half.
+const MOST_QUOTED: usize = 400;
+const MOST_KEPT: usize = 16 * 1024;
+const MOST_LINES: usize = 20;
+
+/// A device's words.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    masker: Masker,
+    before: String,
+    after: String,
+}
+
+impl Heard {
+    pub(super) fn new(masker: Masker) -> Self {
+        Self { masker, ..Self::default() }
+    }
+
+    /// A secret that the device may say from now on.
+    pub(super) fn mask(&mut self, secret: &Secret) {
+        self.masker.add(secret);
+    }
+
+    /// Something was said; `after` the first secret was sent, or before.
+    pub(super) fn add(&mut self, text: &str, after: bool) {
+        let kept = if after { &mut self.after } else { &mut self.before };
+        if text.trim().is_empty() || kept.len() + text.len() > MOST_KEPT {
+            return;
+        }
+        kept.push_str(text);
+        kept.push('\n');
+    }
+
+    /// A text on one line, masked, and then at most `most` characters of its end.
+    pub(super) fn shown(&self, text: &str, most: usize) -> String {
+        self.masker.shown_end(text, MOST_LINES, most)
+    }
+
+    /// What it said that may explain an end: after the secrets, or else before them.
+    fn telling(&self) -> &str {
+        if self.after.is_empty() { &self.before } else { &self.after }
+    }
+
+    fn quoted(&self, why: String) -> String {
+        let said = self.shown(self.telling(), MOST_QUOTED);
+        if said.is_empty() || why.contains(&said) { why } else { format!("{why}; the device says «{said}»") }
+    }
+
+    /// The error with the device's words; another one, where they tell that nothing was judged.
+    pub(super) fn explain(&self, error: DeviceError, secret_sent: bool) -> DeviceError {
+        // What stands in a banner at each login is no verdict on this one.
+        let verdict = if secret_sent { &self.after } else { self.telling() };
+        match error {
+            DeviceError::Refused { account, .. } | DeviceError::HungUp { account, .. } if is_account_level(verdict) => {
+                DeviceError::NotNow { account, why: self.shown(verdict, MOST_QUOTED) }
+            }
+            DeviceError::Refused { account, why, with_code } => {
+                DeviceError::Refused { account, why: self.quoted(why), with_code }
+            }
+            DeviceError::HungUp { account, why } => DeviceError::HungUp { account, why: self.quoted(why) },
+            DeviceError::Broken { device, when, why } => DeviceError::Broken { device, when, why: self.quoted(why) },
+            error => error,
+        }
+    }
+}

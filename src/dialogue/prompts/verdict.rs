@@ -1,0 +1,296 @@
+//! What a device says about a login: that it refuses what was sent, that the account is not let in for now, that a new
+//! password is due, or that a person has to do something. Wordings are data, with their language and source.
+//!
+//! A line that tells of the past («Last failed login: …») or of rules («Invalid attempts are logged») is no verdict.
+
+/// Wordings, their language and source.
+type Rows = &'static [(&'static str, &'static str, &'static str)];
+
+/// What was sent is not right. A login that says so judged the password or the code.
+#[rustfmt::skip]
+pub(super) const CREDENTIALS: Rows = &[
+    ("incorrect", "en", "login(1)"),
+    ("invalid", "en", "RADIUS replies"),
+    ("wrong", "en", "appliances"),
+    ("not correct", "en", "appliances"),
+    ("not valid", "en", "appliances"),
+    ("bad password", "en", "network operating systems"),
+    ("bad passcode", "en", "RSA SecurID"),
+    ("bad code", "en", "portals"),
+    ("does not match", "en", "appliances"),
+    ("mismatch", "en", "appliances"),
+    ("not recognized", "en", "appliances"),
+    ("not recognised", "en", "appliances"),
+    ("falsch", "de", "appliances"), ("falsches", "de", "appliances"), ("ungültig", "de", "appliances"),
+    ("ungültiges", "de", "appliances"), ("ungültiger", "de", "appliances"), ("nicht korrekt", "de", "appliances"),
+    ("incorrecte", "fr", "appliances"), ("invalide", "fr", "appliances"), ("erroné", "fr", "appliances"),
+    ("incorrecta", "es", "appliances"), ("incorrecto", "es", "appliances"), ("inválida", "es", "appliances"),
+    ("inválido", "es", "appliances"), ("no válida", "es", "appliances"), ("no válido", "es", "appliances"),
+    ("incorreta", "pt", "appliances"), ("incorreto", "pt", "appliances"), ("errada", "pt", "appliances"),
+    ("errata", "it", "appliances"), ("errato", "it", "appliances"), ("non valida", "it", "appliances"),
+    ("non valido", "it", "appliances"), ("non corretta", "it", "appliances"),
+    ("nieprawidłowe", "pl", "appliances"), ("nieprawidłowy", "pl", "appliances"), ("błędne", "pl", "appliances"),
+    ("błędny", "pl", "appliances"),
+    ("onjuist", "nl", "appliances"), ("ongeldig", "nl", "appliances"), ("fel lösenord", "sv", "appliances"),
+    ("неверный", "ru", "appliances"), ("неправильный", "ru", "appliances"), ("недействительный", "ru", "appliances"),
+    ("错误", "zh-CN", "bastions"), ("不正确", "zh-CN", "bastions"), ("無效", "zh-TW", "appliances"),
+    ("无效", "zh-CN", "bastions"), ("錯誤", "zh-TW", "appliances"),
+    ("正しくありません", "ja", "appliances"), ("間違", "ja", "appliances"), ("無効", "ja", "appliances"),
+    ("올바르지", "ko", "appliances"), ("잘못", "ko", "appliances"),
+];
+
+/// It is not let in; why is not told.
+#[rustfmt::skip]
+const FAILURES: Rows = &[
+    ("try again", "en", "OpenSSH, appliances"),
+    ("retry", "en", "appliances"),
+    ("denied", "en", "OpenSSH, appliances"),
+    ("failed", "en", "appliances"),
+    ("failure", "en", "Linux-PAM"),
+    ("not accepted", "en", "RSA SecurID"),
+    ("rejected", "en", "RADIUS replies"),
+    ("refused", "en", "appliances"),
+    ("unsuccessful", "en", "appliances"),
+    ("authentication error", "en", "appliances"),
+    ("not authenticated", "en", "appliances"),
+    ("unable to authenticate", "en", "appliances"),
+    ("cannot authenticate", "en", "appliances"),
+    ("verweigert", "de", "Linux-PAM"), ("fehlgeschlagen", "de", "appliances"), ("fehler bei authentifizierung", "de", "Linux-PAM"),
+    ("erneut versuchen", "de", "appliances"), ("versuchen sie es erneut", "de", "appliances"),
+    ("abgelehnt", "de", "appliances"),
+    ("refusée", "fr", "Linux-PAM"), ("refusé", "fr", "appliances"), ("échec", "fr", "Linux-PAM"), ("échoué", "fr", "appliances"),
+    ("réessayez", "fr", "appliances"), ("veuillez réessayer", "fr", "appliances"),
+    ("denegado", "es", "Linux-PAM"), ("fallo de autenticación", "es", "Linux-PAM"), ("rechazada", "es", "appliances"),
+    ("inténtelo de nuevo", "es", "appliances"), ("intente de nuevo", "es", "appliances"), ("vuelva a intentar", "es", "appliances"),
+    ("negada", "pt", "Linux-PAM"), ("negado", "pt", "appliances"), ("falha de autenticação", "pt", "Linux-PAM"),
+    ("tente novamente", "pt", "appliances"),
+    ("negato", "it", "Linux-PAM"), ("non riuscita", "it", "Linux-PAM"), ("riprova", "it", "appliances"), ("riprovare", "it", "appliances"),
+    ("odmowa", "pl", "appliances"), ("brak dostępu", "pl", "Linux-PAM"), ("nie powiodło", "pl", "Linux-PAM"),
+    ("spróbuj ponownie", "pl", "appliances"),
+    ("geweigerd", "nl", "Linux-PAM"), ("authenticatiefout", "nl", "Linux-PAM"), ("nekad", "sv", "Linux-PAM"),
+    ("autentiseringsfel", "sv", "Linux-PAM"), ("selhání", "cs", "Linux-PAM"), ("zamítnut", "cs", "Linux-PAM"),
+    ("запрещен", "ru", "Linux-PAM"), ("сбой", "ru", "Linux-PAM"), ("отказано", "ru", "appliances"),
+    ("попробуйте еще раз", "ru", "appliances"), ("повторите попытку", "ru", "appliances"),
+    ("失败", "zh-CN", "bastions"), ("重试", "zh-CN", "bastions"), ("拒绝", "zh-CN", "Linux-PAM"), ("故障", "zh-CN", "Linux-PAM"),
+    ("失敗", "ja", "Linux-PAM"), ("拒否", "ja", "Linux-PAM"), ("拒絕", "zh-TW", "Linux-PAM"),
+    ("실패", "ko", "Linux-PAM"), ("거부", "ko", "Linux-PAM"),
+];
+
+/// Parts of lines that tell of the past, or of rules.
+#[rustfmt::skip]
+const NO_VERDICT: Rows = &[
+    ("last failed", "en", "pam_lastlog"), ("since the last", "en", "pam_lastlog"), ("since last", "en", "AIX, RHEL"),
+    ("last unsuccessful", "en", "AIX"), ("since your last", "en", "appliances"), ("previous failed", "en", "appliances"),
+    ("failed logins:", "en", "appliances"), ("failed login attempts:", "en", "appliances"),
+    ("failed attempts:", "en", "appliances"), ("number of failed", "en", "appliances"), ("last login", "en", "login(1)"),
+    ("letzte fehlgeschlagene", "de", "Linux-PAM"), ("seit der letzten", "de", "Linux-PAM"),
+    ("dernière connexion", "fr", "Linux-PAM"), ("desde el último", "es", "Linux-PAM"),
+    ("último inicio de sesión", "es", "Linux-PAM"), ("desde o último", "pt", "Linux-PAM"),
+    ("último início", "pt", "Linux-PAM"), ("no último login", "pt-BR", "Linux-PAM"),
+    ("ultimo accesso", "it", "Linux-PAM"), ("ostatnie nieudane", "pl", "Linux-PAM"),
+    ("od ostatniego", "pl", "Linux-PAM"), ("laatste", "nl", "Linux-PAM"), ("senaste", "sv", "Linux-PAM"),
+    ("poslední", "cs", "Linux-PAM"), ("последн", "ru", "Linux-PAM"), ("最后一次", "zh-CN", "Linux-PAM"),
+    ("自上次", "zh-CN", "Linux-PAM"), ("上一次", "zh-TW", "Linux-PAM"), ("自從上次", "zh-TW", "Linux-PAM"),
+    ("最後の", "ja", "Linux-PAM"), ("마지막", "ko", "Linux-PAM"),
+    ("unauthorized", "en", "login banners"), ("unauthorised", "en", "login banners"),
+    ("prohibited", "en", "login banners"), ("prosecut", "en", "login banners"), ("monitored", "en", "login banners"),
+    ("are logged", "en", "login banners"), ("be logged", "en", "login banners"), ("are recorded", "en", "login banners"),
+    (" will ", "en", "login banners"), (" if ", "en", "login banners"), (" may ", "en", "login banners"),
+    (" before ", "en", "appliances"), (" to avoid ", "en", "appliances"), (" to prevent ", "en", "appliances"),
+];
+
+/// The account is not let in for now, whatever was sent.
+#[rustfmt::skip]
+pub(super) const ACCOUNT: Rows = &[
+    ("account is locked", "en", "pam_faillock"), ("account locked", "en", "pam_tally2"),
+    ("account has been locked", "en", "appliances"), ("account is temporarily locked", "en", "pam_tally"),
+    ("temporarily locked", "en", "pam_faillock"), ("locked due to", "en", "pam_faillock"),
+    ("is locked out", "en", "Windows"), ("been locked out", "en", "Windows"), ("user is locked", "en", "Junos"),
+    ("too many login failures", "en", "FortiOS"), ("user locked", "en", "appliances"), ("temporarily blocked", "en", "appliances"), ("is blocked", "en", "appliances"),
+    ("account has expired", "en", "pam_unix"), ("account expired", "en", "Windows"), ("account is expired", "en", "appliances"),
+    ("account is disabled", "en", "Windows"), ("account disabled", "en", "Windows"), ("account has been disabled", "en", "Windows"),
+    ("account is inactive", "en", "appliances"), ("account is not active", "en", "appliances"),
+    ("account is suspended", "en", "appliances"),
+    ("konto ist abgelaufen", "de", "Linux-PAM"), ("gesperrt", "de", "Linux-PAM"), ("compte a expiré", "fr", "Linux-PAM"),
+    ("verrouillé", "fr", "Linux-PAM"), ("cuenta está bloqueada", "es", "Linux-PAM"), ("cuenta bloqueada", "es", "appliances"),
+    ("conta expirou", "pt", "Linux-PAM"), ("conta bloqueada", "pt", "Linux-PAM"), ("account scaduto", "it", "Linux-PAM"),
+    ("account bloccato", "it", "Linux-PAM"), ("konto wygasło", "pl", "Linux-PAM"), ("zablokowane", "pl", "Linux-PAM"),
+    ("account is verlopen", "nl", "Linux-PAM"), ("vergrendeld", "nl", "Linux-PAM"), ("kontot är låst", "sv", "Linux-PAM"),
+    ("konto har förfallit", "sv", "Linux-PAM"), ("účet vypršel", "cs", "Linux-PAM"), ("je uzamčen", "cs", "Linux-PAM"),
+    ("учетной записи истек", "ru", "Linux-PAM"), ("запись заблокирована", "ru", "Linux-PAM"),
+    ("已锁定", "zh-CN", "Linux-PAM"), ("被锁定", "zh-CN", "bastions"), ("帐户已过期", "zh-CN", "Linux-PAM"), ("账号已过期", "zh-CN", "bastions"),
+    ("已鎖定", "zh-TW", "Linux-PAM"), ("帳戶已經過期", "zh-TW", "Linux-PAM"), ("ロックされ", "ja", "appliances"),
+    ("계정이 만료", "ko", "Linux-PAM"), ("계정이 잠", "ko", "Linux-PAM"),
+    ("is booting up", "en", "systemd, pam_nologin"), ("not permitted to log in yet", "en", "systemd, pam_nologin"),
+    ("is going down", "en", "shutdown(8), pam_nologin"), ("users are not permitted to log in", "en", "pam_nologin"),
+    ("no longer permitted to log in", "en", "systemd"), ("under maintenance", "en", "appliances"), ("maintenance mode", "en", "appliances"),
+    ("in maintenance", "en", "appliances"), ("for maintenance", "en", "appliances"), ("scheduled maintenance", "en", "appliances"),
+    ("logins are disabled", "en", "appliances"), ("logins are currently", "en", "appliances"), ("login is disabled", "en", "appliances"),
+    ("logins disabled", "en", "nologin(5)"), ("no logins", "en", "nologin(5)"), ("is shutting down", "en", "appliances"),
+    ("is rebooting", "en", "appliances"), ("wartung", "de", "appliances"), ("wartungsarbeiten", "de", "appliances"),
+    ("en maintenance", "fr", "appliances"), ("en mantenimiento", "es", "appliances"), ("维护", "zh-CN", "bastions"),
+    ("メンテナンス", "ja", "appliances"),
+    ("not allowed at this time", "en", "OpenSSH PerSourcePenalties"), ("not permitted at this time", "en", "pam_time"),
+    ("not allowed to access at this time", "en", "pam_time"), ("not allowed to log in at this time", "en", "appliances"),
+    ("at this time of day", "en", "Windows"), ("outside of allowed hours", "en", "appliances"), ("outside the allowed", "en", "appliances"),
+    ("outside allowed", "en", "appliances"), ("logon hours", "en", "Windows"), ("login hours", "en", "TACACS+"),
+    ("allowed hours", "en", "appliances"), ("time restriction", "en", "Windows"), ("not within allowed", "en", "RADIUS rlm_logintime"),
+    ("outside allowed timespan", "en", "FreeRADIUS rlm_logintime"),
+    ("exceeded maxstartups", "en", "OpenSSH"), ("too many sessions", "en", "appliances"), ("too many logins", "en", "pam_limits"),
+    ("too many users", "en", "network operating systems"), ("too many connections", "en", "appliances"),
+    ("too many concurrent", "en", "pam_google_authenticator, appliances"), ("too many active", "en", "appliances"),
+    ("too many simultaneous", "en", "FreeRADIUS"), ("already logged in", "en", "FreeRADIUS"),
+    ("maximum number of sessions", "en", "network operating systems"), ("maximum number of users", "en", "network operating systems"),
+    ("maximum number of connections", "en", "appliances"), ("maximum number of concurrent", "en", "appliances"),
+    ("maximum sessions", "en", "appliances"), ("maximum users", "en", "appliances"), ("max sessions", "en", "appliances"),
+    ("session limit", "en", "appliances"), ("sessions limit", "en", "appliances"), ("connection limit", "en", "appliances"),
+    ("limit of sessions", "en", "appliances"), ("no more sessions", "en", "appliances"), ("no free", "en", "network operating systems"),
+    ("no available", "en", "network operating systems"), ("all sessions are", "en", "appliances"), ("sessions are in use", "en", "appliances"),
+    ("session is active", "en", "iLO, iDRAC"), ("resource shortage", "en", "appliances"), ("server is busy", "en", "appliances"),
+    ("system is busy", "en", "appliances"), ("device is busy", "en", "appliances"), ("server too busy", "en", "appliances"),
+    ("overloaded", "en", "appliances"), ("zu viele anmeldungen", "de", "Linux-PAM"), ("zu viele sitzungen", "de", "appliances"),
+    ("trop de connexions", "fr", "Linux-PAM"), ("demasiadas sesiones", "es", "appliances"), ("demasiados inícios", "pt", "Linux-PAM"),
+    ("logins demais", "pt-BR", "Linux-PAM"), ("troppi accessi", "it", "Linux-PAM"), ("za dużo prób", "pl", "Linux-PAM"),
+    ("会话数", "zh-CN", "Huawei VRP"), ("登录次数过多", "zh-CN", "Linux-PAM"), ("用户数已达", "zh-CN", "Huawei VRP"),
+    ("server unreachable", "en", "AAA clients"), ("server is unreachable", "en", "AAA clients"), ("servers unreachable", "en", "AAA clients"),
+    ("server not responding", "en", "AAA clients"), ("server is not responding", "en", "AAA clients"), ("no response from", "en", "AAA clients"),
+    ("not reachable", "en", "AAA clients"), ("servers are unreachable", "en", "AAA clients"), ("servers are not", "en", "AAA clients"),
+    ("server timeout", "en", "AAA clients"), ("server timed out", "en", "AAA clients"), ("server is down", "en", "AAA clients"),
+    ("server unavailable", "en", "AAA clients"), ("server is unavailable", "en", "AAA clients"),
+    ("server is not available", "en", "AAA clients"), ("service unavailable", "en", "AAA clients"),
+    ("service is unavailable", "en", "AAA clients"), ("service is not available", "en", "AAA clients"),
+    ("temporarily unavailable", "en", "AAA clients"), ("cannot retrieve authentication", "en", "Linux-PAM"),
+    ("cannot make/remove an entry", "en", "Linux-PAM"), ("cannot contact", "en", "SSSD, AAA clients"),
+    ("no authentication server", "en", "AAA clients"), ("system is offline", "en", "SSSD"),
+];
+
+/// The password in force was taken, and a new one is due.
+#[rustfmt::skip]
+pub(super) const EXPIRED: Rows = &[
+    ("password has expired", "en", "sshd, Windows"), ("password expired", "en", "pam_unix, network operating systems"),
+    ("password is expired", "en", "appliances"), ("expired password", "en", "appliances"), ("password aged", "en", "pam_unix"),
+    ("has expired and must be changed", "en", "Windows"), ("must be changed", "en", "Windows"), ("must change your password", "en", "sshd"),
+    ("must change the password", "en", "appliances"), ("must change password", "en", "appliances"), ("need to change your password", "en", "appliances"),
+    ("needs to be changed", "en", "Huawei VRP"), ("required to change", "en", "pam_unix"), ("forced to change", "en", "FortiOS"),
+    ("change your password now", "en", "appliances"), ("change your password immediately", "en", "pam_unix"),
+    ("please change your password", "en", "TACACS+"), ("password change required", "en", "appliances"),
+    ("password change is required", "en", "appliances"), ("password reset required", "en", "appliances"), ("has to be changed", "en", "appliances"),
+    ("administrator enforced", "en", "pam_unix"), ("root enforced", "en", "pam_unix"),
+    ("passwort sofort ändern", "de", "Linux-PAM"), ("passwort ist abgelaufen", "de", "appliances"), ("passwortablauf", "de", "Linux-PAM"),
+    ("mot de passe expiré", "fr", "Linux-PAM"), ("mot de passe a expiré", "fr", "appliances"), ("changer votre mot de passe", "fr", "Linux-PAM"),
+    ("contraseña ha caducado", "es", "appliances"), ("contraseña ha expirado", "es", "appliances"), ("cambiar su contraseña", "es", "appliances"),
+    ("altere de imediato", "pt", "Linux-PAM"), ("senha expirada", "pt-BR", "Linux-PAM"), ("mude sua senha", "pt-BR", "Linux-PAM"),
+    ("password scaduta", "it", "Linux-PAM"), ("modifica immediata della password", "it", "Linux-PAM"),
+    ("hasło wygasło", "pl", "Linux-PAM"), ("zmiana hasła", "pl", "Linux-PAM"), ("密码已经过期", "zh-CN", "Linux-PAM"),
+    ("密码已过期", "zh-CN", "appliances"), ("必须立即更改密码", "zh-CN", "Linux-PAM"), ("密碼已經過期", "zh-TW", "Linux-PAM"),
+    ("パスワードの有効期限", "ja", "appliances"), ("пароль устарел", "ru", "Linux-PAM"), ("сменить пароль", "ru", "Linux-PAM"),
+    ("wachtwoord is verouderd", "nl", "Linux-PAM"), ("암호 기한이 끝났", "ko", "Linux-PAM"),
+];
+
+/// A person has to do something, elsewhere.
+#[rustfmt::skip]
+pub(super) const PERSON: Rows = &[
+    ("approve", "en", "Microsoft, Okta"), ("push notification", "en", "Okta, FortiAuthenticator"), ("push request", "en", "privacyIDEA"),
+    ("a push", "en", "privacyIDEA"), ("pushed a login request", "en", "Duo"), ("pushed", "en", "Duo"), ("respond to the", "en", "Okta"),
+    ("notification has been sent", "en", "Okta"), ("notification sent", "en", "Okta"), ("sent a notification", "en", "Microsoft"),
+    ("confirm the login", "en", "privacyIDEA"), ("confirm the authentication", "en", "privacyIDEA"), ("confirm on your", "en", "privacyIDEA"),
+    ("on your phone", "en", "Okta"), ("on your mobile", "en", "Okta"), ("on your device", "en", "portals"), ("on your smartphone", "en", "privacyIDEA"),
+    ("web browser", "en", "Azure AD pam"), ("in your browser", "en", "Warpgate"), ("following url", "en", "Warpgate"), ("devicelogin", "en", "Azure AD pam"),
+    ("https://", "en", "device code logins"), ("scan the", "en", "portals"), ("qr code", "en", "portals"), ("phone call", "en", "Duo"),
+    ("calling your", "en", "Duo"), ("touch your", "en", "FIDO keys"), ("touch the", "en", "FIDO keys"), ("insert your security key", "en", "FIDO keys"),
+    ("select the number", "en", "Microsoft"), ("tap the number", "en", "Microsoft"), ("tap ", "en", "Okta"), ("match the number", "en", "Okta"),
+    ("bestätigen sie die", "de", "Microsoft"), ("auf ihrem smartphone", "de", "privacyIDEA"), ("genehmigen", "de", "Microsoft"),
+    ("approuvez", "fr", "Microsoft"), ("sur votre téléphone", "fr", "portals"), ("apruebe", "es", "Microsoft"), ("aprobar", "es", "Microsoft"),
+    ("en su teléfono", "es", "portals"), ("aprove", "pt", "Microsoft"), ("approva", "it", "Microsoft"), ("zatwierdź", "pl", "Microsoft"),
+    ("承認", "ja", "Microsoft"), ("批准", "zh-CN", "Microsoft"), ("推送", "zh-CN", "bastions"),
+];
+
+/// A code that is made elsewhere and sent to a person.
+#[rustfmt::skip]
+pub(super) const SENT: Rows = &[
+    ("via sms", "en", "RADIUS replies"), ("by sms", "en", "RADIUS replies"), ("sms code", "en", "portals"), ("sms passcode", "en", "Duo"),
+    ("text message", "en", "RADIUS replies"), ("sent to your phone", "en", "RADIUS replies"), ("sent to your mobile", "en", "RADIUS replies"),
+    ("sent to your email", "en", "RADIUS replies"), ("sent to your e mail", "en", "RADIUS replies"), ("by email", "en", "RADIUS replies"),
+    ("via email", "en", "RADIUS replies"), ("emailed to you", "en", "RADIUS replies"), ("texted to you", "en", "RADIUS replies"),
+    ("per sms", "de", "portals"), ("par sms", "fr", "portals"), ("por sms", "es", "portals"), ("tramite sms", "it", "portals"),
+    ("短信验证码", "zh-CN", "bastions"), ("手机验证码", "zh-CN", "bastions"), ("邮箱验证码", "zh-CN", "bastions"), ("短信", "zh-CN", "bastions"),
+];
+
+/// Characters of a text that are read, from its end.
+const MOST: usize = 8192;
+
+/// A line in lower case, with a blank for each run of what is neither letter nor digit, and one at both ends.
+fn spaced(line: &str) -> String {
+    let mut out = String::from(" ");
+    for c in line.to_lowercase().chars() {
+        let kept = c.is_alphanumeric() || ":/'’".contains(c);
+        if kept {
+            out.push(c);
+        } else if !out.ends_with(' ') {
+            out.push(' ');
+        }
+    }
+    if !out.ends_with(' ') {
+        out.push(' ');
+    }
+    out
+}
+
+/// Whether a wording occurs in such a line, as whole words where its script has blanks.
+fn occurs(line: &str, wording: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() || super::is_unspaced(c));
+    line.match_indices(wording).any(|(at, found)| {
+        let free = |c: Option<char>| found.chars().next().is_some_and(super::is_unspaced) || ends(c);
+        free(line[..at].chars().next_back())
+            && (free(line[at + found.len()..].chars().next()) || wording.ends_with(' '))
+    })
+}
+
+fn has(line: &str, rows: Rows) -> bool {
+    rows.iter().any(|(wording, ..)| occurs(line, wording))
+}
+
+fn tells(line: &str) -> bool {
+    NO_VERDICT.iter().any(|(part, ..)| line.contains(part))
+}
+
+fn each_line(text: &str) -> impl Iterator<Item = String> + '_ {
+    let surplus = text.chars().count().saturating_sub(MOST);
+    let from = text.char_indices().nth(surplus).map_or(0, |(at, _)| at);
+    text[from..].split(['\n', '\r']).map(spaced)
+}
+
+/// Whether a text says that what was sent is refused.
+pub(crate) fn is_refusal(text: &str) -> bool {
+    each_line(text).any(|line| !tells(&line) && (has(&line, CREDENTIALS) || has(&line, FAILURES)))
+}
+
+/// Whether a text says that the password or the code itself is wrong.
+#[must_use]
+pub fn judges_credentials(text: &str) -> bool {
+    each_line(text).any(|line| !tells(&line) && has(&line, CREDENTIALS))
+}
+
+/// Whether a text says that the account is not let in for now, for a reason that is neither the password nor the code:
+/// it is locked, expired or disabled, the host boots or is in maintenance, the hour is wrong, there is no room for a
+/// session, the source is penalised, or the server that judges does not answer.
+#[must_use]
+pub fn is_account_level(text: &str) -> bool {
+    each_line(text).any(|line| !tells(&line) && has(&line, ACCOUNT)) && !judges_credentials(text)
+}
+
+/// Whether a text says that the password has expired or must be changed.
+pub(crate) fn says_expired(text: &str) -> bool {
+    let warns = |line: &str| line.contains(" will ") || line.contains(" in ") && line.contains(" days");
+    each_line(text).any(|line| has(&line, EXPIRED) && !warns(&line))
+}
+
+/// Whether a line asks a person to do something elsewhere.
+pub(crate) fn asks_for_person(line: &str) -> bool {
+    has(&spaced(line), PERSON)
+}
+
+/// Whether a line tells of a code that was sent to a person.
+pub(super) fn is_sent_elsewhere(line: &str) -> bool {
+    has(&spaced(line), SENT)
+}

@@ -267,10 +267,10 @@ pub const KEYS: &[Key] = &[
     key(
         DEVICE,
         "login_format",
-        "\"separate\", \"password+totp\", \"totp+password\" or \"password,totp\"",
+        "\"separate\", \"password,totp\", \"totp,password\", \"password+totp\", \"totp+password\" or \"password+comma+totp\"",
         Means("\"separate\""),
         "\"password+totp\"",
-        "how password and code are answered: in questions of their own, or both in one",
+        "how password and code are answered: in two questions told apart by their words or, with a comma, by their order; or, with a plus, both in one field",
     ),
     key(DEVICE, "connect_timeout", TIME, Means("\"5s\""), "\"10s\"", "for the connection and its handshake"),
     key(DEVICE, "fields", "a table of strings", Means("{}"), "{ SITE = \"ber\" }", "values of tags: `[#SITE#]`"),

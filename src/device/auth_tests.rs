@@ -31,12 +31,16 @@ impl Time for Still {
     }
 }
 
-/// A device that answers so.
-struct Fake<F>(F);
+/// A device that answers so, and says these words with its last answer.
+struct Fake<F>(F, Arc<Mutex<Vec<String>>>);
 
 impl<F: FnMut(Ask) -> Waiting<'static, Result<Reply, String>> + Send + Sync> Link for Fake<F> {
     fn ask<'a>(&'a mut self, _: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
         (self.0)(ask)
+    }
+
+    fn words(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.1.lock().unwrap())
     }
 
     fn shell(&self) -> Waiting<'_, Result<Box<dyn Shell>, String>> {
@@ -54,32 +58,48 @@ impl<F: FnMut(Ask) -> Waiting<'static, Result<Reply, String>> + Send + Sync> Lin
 
 /// One that asks nothing, on and on, 25 seconds each time; and whether somebody else had a turn with the seed at each.
 fn endless(time: Arc<Still>, codes: Codes, others: Arc<Mutex<Vec<bool>>>) -> impl Link {
-    Fake(move |ask| -> Waiting<'static, _> {
-        let (time, codes, others) = (time.clone(), codes.clone(), others.clone());
-        Box::pin(async move {
-            time.0.fetch_add(25_000, Ordering::SeqCst);
-            let seed = seed();
-            let had = tokio::select! {
-                biased;
-                _ = codes.turn(&seed, |_| {}) => true,
-                () = std::future::ready(()) => false,
-            };
-            others.lock().unwrap().push(had);
-            Ok(match ask {
-                Ask::None => refused(Methods { interactive: true, ..Methods::default() }),
-                _ => Reply::Prompts { context: String::new(), prompts: Vec::new() },
+    Fake(
+        move |ask| -> Waiting<'static, _> {
+            let (time, codes, others) = (time.clone(), codes.clone(), others.clone());
+            Box::pin(async move {
+                time.0.fetch_add(25_000, Ordering::SeqCst);
+                let seed = seed();
+                let had = tokio::select! {
+                    biased;
+                    _ = codes.turn(&seed, |_| {}) => true,
+                    () = std::future::ready(()) => false,
+                };
+                others.lock().unwrap().push(had);
+                Ok(match ask {
+                    Ask::None => refused(Methods { interactive: true, ..Methods::default() }),
+                    _ => Reply::Prompts { context: String::new(), prompts: Vec::new() },
+                })
             })
-        })
-    })
+        },
+        Arc::default(),
+    )
 }
 
 /// One that says one thing after another, and hangs up at the end.
 fn scripted(replies: impl IntoIterator<Item = Reply>) -> impl Link {
+    speaking(replies, "")
+}
+
+/// The same, with words at its end.
+fn speaking(replies: impl IntoIterator<Item = Reply>, last: &'static str) -> impl Link {
     let mut replies: VecDeque<Reply> = replies.into_iter().collect();
-    Fake(move |_| -> Waiting<'static, _> {
-        let said = replies.pop_front().ok_or_else(|| "it hung up".to_owned());
-        Box::pin(async move { said })
-    })
+    let words = Arc::new(Mutex::new(Vec::new()));
+    let says = words.clone();
+    Fake(
+        move |_| -> Waiting<'static, _> {
+            let said = replies.pop_front().ok_or_else(|| "it hung up".to_owned());
+            if replies.is_empty() && !last.is_empty() {
+                says.lock().unwrap().push(last.to_owned());
+            }
+            Box::pin(async move { said })
+        },
+        words,
+    )
 }
 
 struct Silent;
@@ -372,20 +392,23 @@ impl Watcher for Hears {
 /// A device whose second prompt says this of the password that it was given, and whose third of the code.
 fn repeats(say: impl Fn(&str) -> String + Send + Sync + 'static) -> impl Link {
     let mut rounds = 0;
-    Fake(move |ask| -> Waiting<'static, _> {
-        rounds += 1;
-        let given = match &ask {
-            Ask::Answers(answers) => answers.first().map_or("", Secret::expose).to_owned(),
-            _ => String::new(),
-        };
-        let reply = match rounds {
-            1 => refused(Methods { interactive: true, ..Methods::default() }),
-            2 => asks("Password: "),
-            3 => asks(&format!("{} Verification code: ", say(&given))),
-            _ => asks(&format!("{} which colour? ", say(&given))),
-        };
-        Box::pin(async move { Ok(reply) })
-    })
+    Fake(
+        move |ask| -> Waiting<'static, _> {
+            rounds += 1;
+            let given = match &ask {
+                Ask::Answers(answers) => answers.first().map_or("", Secret::expose).to_owned(),
+                _ => String::new(),
+            };
+            let reply = match rounds {
+                1 => refused(Methods { interactive: true, ..Methods::default() }),
+                2 => asks("Password: "),
+                3 => asks(&format!("{} Verification code: ", say(&given))),
+                _ => asks(&format!("{} which colour? ", say(&given))),
+            };
+            Box::pin(async move { Ok(reply) })
+        },
+        Arc::default(),
+    )
 }
 
 #[tokio::test]
@@ -419,4 +442,140 @@ async fn a_prompt_that_repeats_a_secret_in_pieces_is_quoted_without_it() {
             }
         }
     }
+}
+impl Place {
+    /// Whether nothing of the budget is spent.
+    async fn has_room(&self) -> bool {
+        let budget = Limit { count: 1, ..self.login.budget };
+        match self.on.risks.take(&self.login.account, budget).await {
+            Ok(risk) => {
+                risk.worked().await;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the code of the step at hand was not used up.
+    async fn has_code(&self) -> bool {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (seed, device) = (seed(), &self.device.name);
+        let free = self.on.codes.is_free(&seed, device, |_, _| Ok(By::Known), |what| tell.send(what).unwrap());
+        tokio::select! {
+            free = free => free.unwrap().is_some(),
+            _ = told.recv() => false,
+        }
+    }
+}
+
+fn interactive() -> Reply {
+    refused(Methods { interactive: true, ..Methods::default() })
+}
+
+fn round(context: &str, prompts: &[&str]) -> Reply {
+    Reply::Prompts { context: context.into(), prompts: prompts.iter().map(|&prompt| prompt.to_owned()).collect() }
+}
+
+#[tokio::test]
+async fn a_method_with_nothing_behind_it_is_dropped_and_never_counted() {
+    let place = Place::new();
+    let both = Methods { interactive: true, password: true, ..Methods::default() };
+    let (end, _) = ends(&place, [refused(both), refused(both), Reply::In]).await;
+    assert!(end.is_ok_and(|entered| entered.password_taken), "it goes on to the password");
+    let (end, _) = ends(&place, [interactive(), interactive()]).await;
+    assert!(matches!(end, Err(DeviceError::Incapable { .. })), "{end:?}");
+    let nothing = refused(Methods::default());
+    let password = refused(Methods { password: true, ..Methods::default() });
+    let (end, _) = ends(&place, [nothing, password, Reply::In]).await;
+    assert!(end.is_ok(), "a device that names its methods late: {end:?}");
+    assert!(place.has_room().await);
+}
+
+#[tokio::test]
+async fn a_round_that_cannot_be_answered_whole_sends_nothing_and_uses_up_no_code() {
+    for prompts in
+        [&["Password: "; 5][..], &["Verification code: "; 2], &["Password: ", "Verification code: ", "Colour: "]]
+    {
+        let place = Place::new();
+        // The device would take any answer.
+        let mut link = scripted([interactive(), round("", prompts), Reply::In]);
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+        assert!(matches!(end, Err(DeviceError::Prompt(PromptError::Unknown(..)))), "{end:?}");
+        assert!(place.has_room().await && place.has_code().await);
+    }
+    let place = Place::new();
+    let mut link = scripted([interactive(), asks_for_code(), Reply::In]);
+    let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+    assert!(end.is_ok() && !place.has_code().await);
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_let_anybody_in_now_costs_nothing() {
+    let place = Place::new();
+    let booting = "System is booting up. Unprivileged users are not permitted to log in yet.";
+    let taken = || vec![interactive(), asks("Password: "), asks_for_code()];
+    for (mut replies, last) in [(taken(), booting), (taken(), "The account is locked due to 3 failed logins.")] {
+        let mut link = speaking(replies.clone(), last);
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+        assert!(matches!(&end, Err(DeviceError::NotNow { why, .. }) if why.contains(last)), "{end:?}");
+        place.time.0.fetch_add(7_200_000, Ordering::SeqCst);
+        replies.push(interactive());
+        let mut link = speaking(replies, last);
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+        assert!(matches!(&end, Err(DeviceError::NotNow { .. })), "{end:?}");
+        place.time.0.fetch_add(7_200_000, Ordering::SeqCst);
+    }
+    let empty = [interactive(), asks("Password: "), round(&format!("\n{booting}"), &[]), interactive()];
+    let (end, _) = ends(&place, empty).await;
+    assert!(matches!(end, Err(DeviceError::NotNow { .. })), "in a round without prompts: {end:?}");
+    let (end, _) = ends(&place, [interactive(), asks("Password: "), asks("Account locked.\nPassword: ")]).await;
+    assert!(matches!(end, Err(DeviceError::NotNow { .. })), "above a question: {end:?}");
+    assert!(place.has_room().await);
+    // What it says before any secret, at each login perhaps, is told and judges nothing.
+    let banner = round("\nToo many sessions are locked here", &["Password: "]);
+    let (end, _) = ends(&place, [interactive(), banner, interactive()]).await;
+    assert!(matches!(&end, Err(DeviceError::Refused { why, .. }) if why.contains("Too many sessions")), "{end:?}");
+    let both = [interactive(), asks("Password: "), round("\nLogin incorrect or account locked", &[])];
+    let (end, _) = ends(&place, both).await;
+    assert!(matches!(&end, Err(DeviceError::Refused { why, .. }) if why.contains("Login incorrect or")), "{end:?}");
+}
+
+#[tokio::test]
+async fn what_a_person_must_do_or_nobody_knows_ends_the_login_and_counts_nothing() {
+    let place = Place::new();
+    let push =
+        round("\nApprove the request showing 42 in your Authenticator app, then press Enter", &["Press Enter: "]);
+    let (end, _) = ends(&place, [interactive(), asks("Password: "), push, Reply::In]).await;
+    assert!(matches!(&end, Err(DeviceError::NeedsPerson { .. })), "{end:?}");
+    let menu = asks("0 - Push\n1 - Google Authenticator\nSelection: ");
+    let (end, _) = ends(&place, [interactive(), asks("Password: "), menu, Reply::In]).await;
+    let text = end.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(text.contains("Google Authenticator") && text.contains("login-prompt \"*Selection:*\" \"1\""), "{text}");
+    assert!(place.has_room().await);
+}
+
+#[tokio::test]
+async fn a_refused_new_password_is_told_in_the_device_s_words_and_no_secret_in_them() {
+    let mut place = Place::new();
+    place.login.new_password = Some(Secret::new("Candidate-One".into()));
+    let refusal = "BAD PASSWORD: Candidate-One contains less than 3 character classes";
+    let said = [
+        interactive(),
+        asks("Password: "),
+        asks_for_code(),
+        round("\nPassword expired. Change your password now.", &["Current Password: "]),
+        asks("New password: "),
+        round(&format!("\n{refusal}"), &["New password: "]),
+        Reply::In,
+    ];
+    let (end, committed) = ends(&place, said).await;
+    assert!(committed);
+    let Err(DeviceError::NewRefused { why, .. }) = &end else { panic!("{end:?}") };
+    assert!(why.contains("3 character classes") && !why.contains("Candidate-One"), "{why}");
+    assert!(place.has_room().await, "the old one was taken");
+    place.login.new_password = None;
+    let unknown = format!("{}secret is what? ", "x".repeat(500));
+    let (end, _) = ends(&place, [interactive(), asks(&unknown)]).await;
+    let text = end.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(text.contains("is what?") && !text.contains("secret"), "{text}");
 }

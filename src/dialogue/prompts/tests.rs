@@ -444,6 +444,6 @@ proptest::proptest! {
     fn whatever_stands_in_a_prompt_is_read(prompt in "\\PC{0,200}", context in "(?s).{0,100}") {
         kind(&prompt);
         in_context(&prompt, &context);
-        is_account_level(&prompt);
+        let _ = is_account_level(&prompt);
     }
 }

@@ -257,6 +257,8 @@ impl<W: Watcher> Exchange<'_, W> {
                         self.dialogue.key_was_accepted();
                     }
                     key = self.login.key.is_some() && methods.key;
+                    // What had nothing behind it as the first factor may be the second one.
+                    empty = false;
                     open = methods;
                 }
                 Progress::KeyRefused(methods) => {
@@ -323,6 +325,8 @@ impl<W: Watcher> Exchange<'_, W> {
         let now = self.clock.now();
         self.turn.take_if(|turn| turn.is_over(&now));
         let user = self.login.account.user();
+        // A method begins once the device has judged the ones before it: what it does then is no refusal of them.
+        let judged = matches!(ask, Ask::Interactive);
         let answer = self.clock.within(ANSWER_TIME, self.link.ask(user, ask)).await;
         for text in self.link.words() {
             self.dialogue.heard(&text);
@@ -337,7 +341,7 @@ impl<W: Watcher> Exchange<'_, W> {
                 self.heard.add(&why, self.secret_sent);
                 let why = self.heard.shown(&why, 300);
                 let account = self.login.account.to_string();
-                Err(if self.secret_sent { DeviceError::HungUp { account, why } } else { self.broken(&why) })
+                Err(if self.secret_sent && !judged { DeviceError::HungUp { account, why } } else { self.broken(&why) })
             }
             None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
         }

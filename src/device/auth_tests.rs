@@ -493,6 +493,18 @@ async fn a_method_with_nothing_behind_it_is_dropped_and_never_counted() {
 }
 
 #[tokio::test]
+async fn between_two_methods_nothing_is_refused_and_the_second_one_is_tried() {
+    let place = Place::new();
+    let both = Methods { interactive: true, password: true, ..Methods::default() };
+    let second = || Reply::Failure { methods: Methods { password: false, ..both }, partial: true };
+    let (end, _) = ends(&place, [refused(both), refused(both), second(), asks_for_code(), Reply::In]).await;
+    assert!(end.is_ok(), "nothing behind it as the first factor: {end:?}");
+    // The device took the password, and hangs up when the next method begins.
+    let (end, _) = ends(&place, [refused(Methods { interactive: false, ..both }), second()]).await;
+    assert!(matches!(&end, Err(DeviceError::Broken { .. })), "{end:?}");
+}
+
+#[tokio::test]
 async fn a_round_that_cannot_be_answered_whole_sends_nothing_and_uses_up_no_code() {
     for prompts in
         [&["Password: "; 5][..], &["Verification code: "; 2], &["Password: ", "Verification code: ", "Colour: "]]

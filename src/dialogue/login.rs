@@ -199,17 +199,18 @@ impl LoginDialogue {
         if self.texts.len() < MOST_TEXTS {
             self.texts.push(context.to_owned());
         }
-        self.expired |= self.given.password && says_expired(context);
+        self.expired |= self.given.password && says_expired(&self.names.without(context));
         Ok(())
     }
 
     /// What a text says of what was sent.
     fn judge(&self, text: &str) -> Result<(), Stop> {
         let told = || Err(Stop::Refused(text.to_owned()));
+        let plain = self.names.without(text);
         match self.given.new {
-            0 if self.given.any() && is_refusal(text) => told(),
+            0 if self.given.any() && is_refusal(&plain) => told(),
             0 => Ok(()),
-            _ if is_refusal(text) || device_refuses(text) => Err(Stop::NewRefused(text.to_owned())),
+            _ if is_refusal(&plain) || device_refuses(&plain) => Err(Stop::NewRefused(text.to_owned())),
             _ => Ok(()),
         }
     }
@@ -229,7 +230,7 @@ impl LoginDialogue {
             text.push_str(part);
         }
         self.judge(&text)?;
-        self.expired |= self.given.password && says_expired(&text);
+        self.expired |= self.given.password && says_expired(&self.names.without(&text));
         let kinds: Vec<Kind> = prompts.iter().map(|prompt| read(prompt, context, &self.texts, &self.names)).collect();
         let mut plan = Plan { answers: Vec::with_capacity(prompts.len()), after: self.given.clone() };
         for (at, prompt) in prompts.iter().enumerate() {

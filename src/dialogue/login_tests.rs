@@ -500,3 +500,12 @@ proptest::proptest! {
         proptest::prop_assert!(news <= most);
     }
 }
+
+#[test]
+fn a_host_whose_name_speaks_of_failure_refuses_nothing() {
+    let password: (&str, &[&str]) = ("", &["Password for admin@invalid-lab-1: "]);
+    let code: (&str, &[&str]) = ("", &["Verification code for admin@invalid-lab-1: "]);
+    assert_eq!(answered(SEPARATE, &[password, code]), "Password Code");
+    let (_, stop) = plays(dialogue(SEPARATE, true), &[password, ("", &["Login incorrect\nPassword for admin@web1: "])]);
+    assert!(matches!(stop, Some(Stop::Refused(_))), "{stop:?}");
+}

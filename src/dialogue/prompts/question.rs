@@ -49,6 +49,12 @@ const BEFORE_NAMES: &[&str] = &[
 ];
 
 impl Names {
+    /// A text, line by line, without the user's and the host's name: a host may be called `invalid-lab-1`.
+    pub(crate) fn without(&self, text: &str) -> String {
+        let lines: Vec<String> = lines(text).iter().map(|line| self.taken_out(line)).collect();
+        lines.join("\n")
+    }
+
     /// The line in lower case, without the user's and the host's name where one stands as a name.
     fn taken_out(&self, line: &str) -> String {
         let line = without_addresses(line);

@@ -141,7 +141,7 @@ pub(super) const ACCOUNT: Rows = &[
     ("too many concurrent", "en", "pam_google_authenticator, appliances"), ("too many active", "en", "appliances"),
     ("too many simultaneous", "en", "FreeRADIUS"), ("already logged in", "en", "FreeRADIUS"),
     ("maximum number of sessions", "en", "network operating systems"), ("maximum number of users", "en", "network operating systems"),
-    ("maximum number of connections", "en", "appliances"), ("maximum number of concurrent", "en", "appliances"),
+    ("maximum number of user sessions", "en", "iDRAC"), ("maximum number of connections", "en", "appliances"), ("maximum number of concurrent", "en", "appliances"),
     ("maximum sessions", "en", "appliances"), ("maximum users", "en", "appliances"), ("max sessions", "en", "appliances"),
     ("session limit", "en", "appliances"), ("sessions limit", "en", "appliances"), ("connection limit", "en", "appliances"),
     ("limit of sessions", "en", "appliances"), ("no more sessions", "en", "appliances"), ("no free", "en", "network operating systems"),

@@ -36,6 +36,8 @@ pub struct State {
     pub replays: usize,
     /// What it asks instead of the code; `{password}` stands for the password that it was just given.
     pub second_prompt: Option<String>,
+    /// It lets anybody in, and leaves it to its shell to ask for a password.
+    pub lets_anybody_in: bool,
     /// Passwords that were sent to it, right or wrong.
     pub secrets_seen: usize,
     /// Sessions that are logged in now.
@@ -204,6 +206,12 @@ fn answer(reply: Reply, channel: ChannelId, session: &mut Session) -> Result<(),
 
 impl Handler for Connection {
     type Error = russh::Error;
+
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
+        user.clone_into(&mut self.user);
+        let lets_in = self.state.lock().unwrap_or_else(PoisonError::into_inner).lets_anybody_in;
+        Ok(if lets_in { Auth::Accept } else { Auth::reject() })
+    }
 
     async fn auth_keyboard_interactive<'a>(
         &'a mut self,

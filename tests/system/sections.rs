@@ -369,3 +369,75 @@ fn a_password_of_the_login_that_is_typed_by_hand_counts_against_its_budget() {
     assert!(told.contains("budget"), "two tries of the hour are spent: {told}\n{}", place.log());
     daemon.stop();
 }
+
+/// A wireless controller that asks for user and password in the session; what it says behind `config` is its way to say yes.
+struct Controller {
+    user: Option<String>,
+    inside: bool,
+    refused: Arc<Mutex<usize>>,
+}
+
+impl Shell for Controller {
+    fn start(&mut self) -> Reply {
+        Reply::Print(b"\r\n(Cisco Controller) \r\nUser: ".to_vec())
+    }
+
+    fn line(&mut self, line: &str, state: &mut State) -> Reply {
+        let held = state.users.get_mut("admin").unwrap();
+        let said = match (self.inside, self.user.take()) {
+            (false, None) => {
+                self.user = Some(line.to_owned());
+                format!("{line}\r\nPassword:")
+            }
+            (false, Some(user)) if user == "admin" && held.password.expose() == line => {
+                self.inside = true;
+                "****\r\n(Cisco Controller) >".to_owned()
+            }
+            (false, Some(_)) => {
+                *self.refused.lock().unwrap() += 1;
+                "****\r\nUser: ".to_owned()
+            }
+            (true, _) if line == "logout" => return Reply::Close(Vec::new()),
+            (true, _) if line == "save config" => {
+                format!("{line}\r\nAre you sure you want to save? (y/n) ")
+            }
+            (true, _) if line == "y" => "y\r\nConfiguration Saved!\r\n(Cisco Controller) >".to_owned(),
+            (true, _) => {
+                if let Some(new) = line.strip_prefix("config mgmtuser password admin ") {
+                    held.password = rotord::model::Secret::new(new.to_owned());
+                }
+                format!("{line}\r\n(Cisco Controller) >")
+            }
+        };
+        Reply::Print(said.into_bytes())
+    }
+}
+
+#[test]
+fn a_device_that_lets_anybody_in_and_asks_in_the_session_is_proved_there_and_its_refusals_count() {
+    let refused = Arc::new(Mutex::new(0));
+    let counts = refused.clone();
+    let shell = Arc::new(move |_: &str| {
+        Box::new(Controller { user: None, inside: false, refused: counts.clone() }) as Box<dyn Shell>
+    });
+    let scripted = with_users("cisco-wlc", shell, &["admin"]);
+    scripted.device.state().lets_anybody_in = true;
+    let place = &scripted.place;
+    place.configure(&(sections(&scripted.device, "cisco-wlc") + "[policy.default]\nlength = 20\n"));
+    let daemon = place.daemon();
+    place.must(&["import", "-"], &format!("account,password,totp\ndev/admin,{FIRST},\n"));
+    let (outcome, detail, exit) = place.rotate("dev/admin");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    assert!(detail.contains("section verify proved it"), "{detail}");
+    assert_ne!(scripted.held(), FIRST);
+    assert_eq!(place.password("dev/admin"), scripted.held());
+    assert_eq!(place.json(&["verify", "dev/admin"]).1, 0);
+    // A wrong password is refused in the session, and no more often than the budget has it.
+    place.must(&["secret", "set", "dev/admin"], "not-the-password\n");
+    for _ in 0..3 {
+        assert_eq!(place.json(&["verify", "dev/admin"]).1, 5);
+    }
+    assert_eq!(place.state("dev/admin"), "uncertain");
+    assert_eq!(*refused.lock().unwrap(), 2, "the lockout budget");
+    daemon.stop();
+}

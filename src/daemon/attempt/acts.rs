@@ -133,7 +133,7 @@ impl Attempt {
         }
         let how = if looks > 0 { "the login of" } else { "in a session the password of" };
         let why = format!("{device} refused {how} {name}; a login finds out whether its password is right");
-        self.say(why.clone());
+        self.step(why.clone());
         let (name, id, now) = (name.clone(), self.id.clone(), self.core.clock.now());
         let looks = u8::try_from(looks).unwrap_or(u8::MAX);
         let (account, device) = (Some(login.name.clone()), Some(login.device.name.clone()));

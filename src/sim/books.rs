@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{AccountName, Moment, Secret};
 use crate::rotation::{Doubt, Phase, Which};
-use crate::totp::{Pick, Seed, Skew, WINDOW, Wanted, pick_step};
+use crate::totp::{Pick, Seed, Skew, USUAL_PERIOD, WINDOW, Wanted, pick_step};
 use crate::vault::{AccountRow, Firing, HostKeyRow, restored_from};
 
 #[derive(Debug, Clone)]
@@ -224,6 +224,11 @@ pub(super) struct Used {
     pub(super) code: Secret,
 }
 
+/// The key of what counts as used for every seed.
+pub(super) fn any_seed() -> Arc<[u8]> {
+    Arc::default()
+}
+
 /// All that is stored.
 #[derive(Debug, Default)]
 pub(super) struct Books {
@@ -308,7 +313,9 @@ impl Books {
 
     /// Picks a step of a seed; `key` is the seed's.
     pub(super) fn pick(&self, key: &Arc<[u8]>, seed: &Seed, wanted: Wanted, now: &Moment) -> Pick {
-        pick_step(now.wall_ms, seed.period(), wanted, |step| self.used.contains(&(key.clone(), step)))
+        pick_step(now.wall_ms, seed.period(), wanted, |step| {
+            self.used.contains(&(key.clone(), step)) || self.used.contains(&(any_seed(), step))
+        })
     }
 
     pub(super) fn set_job(&mut self, job: &str, firing: Firing) {
@@ -367,12 +374,16 @@ impl Books {
     fn use_up_codes(&mut self, now: &Moment) {
         let uris = self.accounts.iter().filter_map(|book| book.others.get("totp"));
         let seeds: Vec<Seed> = uris.filter_map(|uri| Seed::parse(uri.expose()).ok()).collect();
-        for seed in seeds {
-            let key: Arc<[u8]> = seed.key().into();
-            let (step, reach) = (now.unix_seconds() / seed.period(), WINDOW.unsigned_abs() + 1);
+        let periods: BTreeSet<u64> = seeds.iter().map(Seed::period).chain([USUAL_PERIOD]).collect();
+        for period in periods {
+            let (step, reach) = (now.unix_seconds() / period, WINDOW.unsigned_abs() + 1);
             for step in step.saturating_sub(reach)..=step + reach {
-                if self.used.insert((key.clone(), step)) {
-                    self.used_order.push(Used { key: key.clone(), step, code: seed.code(step) });
+                self.used.insert((any_seed(), step));
+                for seed in seeds.iter().filter(|seed| seed.period() == period) {
+                    let key: Arc<[u8]> = seed.hmac_key().into();
+                    if self.used.insert((key.clone(), step)) {
+                        self.used_order.push(Used { key, step, code: seed.code(step) });
+                    }
                 }
             }
         }

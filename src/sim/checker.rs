@@ -278,7 +278,7 @@ impl Universe {
         };
         let came = {
             let mut memory = lock(&self.memory);
-            let came = memory.codes.entry((seed.key().to_vec(), code.to_owned())).or_default();
+            let came = memory.codes.entry((seed.hmac_key().to_vec(), code.to_owned())).or_default();
             *came += 1;
             *came
         };

@@ -423,11 +423,11 @@ impl Transitions for Pages<'_> {
     }
 
     fn free_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError> {
-        Ok(self.0.borrow().pick(&seed.key().into(), seed, wanted, now))
+        Ok(self.0.borrow().pick(&seed.hmac_key().into(), seed, wanted, now))
     }
 
     fn reserve_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Reservation, VaultError> {
-        let key: Arc<[u8]> = seed.key().into();
+        let key: Arc<[u8]> = seed.hmac_key().into();
         let mut books = self.0.borrow_mut();
         Ok(match books.pick(&key, seed, wanted, now) {
             Pick::WaitUntil(at) => Reservation::WaitUntil(at),

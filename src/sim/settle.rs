@@ -175,7 +175,7 @@ fn is_given_up_and_well(universe: &Universe, account: &AccountName) -> bool {
     let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
     let logs_in = proves.and_then(|account| account.login_as.clone());
     let stored = book.others.get("totp").and_then(|uri| Seed::parse(uri.expose()).ok());
-    let same_seed = stored.map(|seed| seed.key().to_vec()) == seed.map(|seed| seed.key().to_vec());
+    let same_seed = stored.map(|seed| seed.hmac_key().to_vec()) == seed.map(|seed| seed.hmac_key().to_vec());
     let clock_is_known = off == 0 && books.clocks.get(account.device_str()).is_none_or(|skew| skew.steps == 0);
     let may_log_in = config.accounts.contains_key(account) && !is_barred(&config, &books, account, logs_in, i64::MAX);
     book.phase() == Phase::Quarantined

@@ -6,6 +6,6 @@ mod seed;
 mod single_use;
 mod skew;
 
-pub use seed::{Algorithm, Seed, SeedError, SeedId};
+pub use seed::{Algorithm, Seed, SeedError, SeedId, USUAL_PERIOD};
 pub use single_use::{Pick, Timing, Wanted, pick_step};
 pub use skew::{Skew, WINDOW};

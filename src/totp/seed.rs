@@ -3,11 +3,15 @@
 use std::sync::OnceLock;
 
 use data_encoding::{BASE32_NOPAD, Encoding};
-use sha2::{Digest, Sha256};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
 use totp_rs::{Builder, Totp};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::model::Secret;
+
+/// Seconds of a step, where a seed does not say.
+pub const USUAL_PERIOD: u64 = 30;
 
 /// The hash of the HMAC (RFC 6238, section 1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,21 @@ impl Algorithm {
             Self::Sha256 => "SHA256",
             Self::Sha512 => "SHA512",
         }
+    }
+
+    /// What HMAC makes of a key (RFC 2104, section 2): one that is longer than a block of the hash is hashed. It is then filled
+    /// up with zeros to a block, so that zeros at its end make no difference: here they are left out.
+    fn hmac_key(self, key: &[u8]) -> Zeroizing<Vec<u8>> {
+        let block = if self == Self::Sha512 { 128 } else { 64 };
+        let mut key = Zeroizing::new(match self {
+            _ if key.len() <= block => key.to_vec(),
+            Self::Sha1 => Sha1::digest(key).to_vec(),
+            Self::Sha256 => Sha256::digest(key).to_vec(),
+            Self::Sha512 => Sha512::digest(key).to_vec(),
+        });
+        let length = key.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        key.truncate(length);
+        key
     }
 
     /// However it is written: `sha-256`, `HMAC_SHA256`.
@@ -97,6 +116,7 @@ pub struct SeedId([u8; 32]);
 #[derive(Clone)]
 pub struct Seed {
     key: Zeroizing<Vec<u8>>,
+    hmac_key: Zeroizing<Vec<u8>>,
     algorithm: Algorithm,
     digits: u8,
     period: u64,
@@ -123,7 +143,7 @@ impl Seed {
             let migration = text.get(..18).is_some_and(|start| start.eq_ignore_ascii_case("otpauth-migration:"));
             return Err(if migration { SeedError::Migration } else { SeedError::OtherUri });
         }
-        Self::new(base32(text)?, Algorithm::Sha1, 6, 30)
+        Self::new(base32(text)?, Algorithm::Sha1, 6, USUAL_PERIOD)
     }
 
     /// A seed of raw bytes.
@@ -140,7 +160,7 @@ impl Seed {
         if !(1..=3600).contains(&period) {
             return Err(SeedError::BadParameter { name: "period", what: "not from 1 to 3600 seconds" });
         }
-        Ok(Self { key, algorithm, digits, period })
+        Ok(Self { hmac_key: algorithm.hmac_key(&key), key, algorithm, digits, period })
     }
 
     /// What stands behind `otpauth://`, after the Key URI Format of Google's authenticator, and as it is met: without a label
@@ -181,7 +201,7 @@ impl Seed {
             Algorithm::parse(name).ok_or(wrong)
         })?;
         let digits = digits.as_ref().map_or(6, |digits| digits.parse().unwrap_or(0));
-        let period = period.as_ref().map_or(30, |period| period.parse().unwrap_or(0));
+        let period = period.as_ref().map_or(USUAL_PERIOD, |period| period.parse().unwrap_or(0));
         Self::new(base32(secret)?, algorithm, digits, period)
     }
 
@@ -211,16 +231,26 @@ impl Seed {
         self.period
     }
 
-    /// The raw key, for the keyed hash under which used codes are recorded.
+    /// The key as HMAC uses it, without the zeros at its end: for the keyed hash under which used codes are recorded.
+    ///
+    /// Seeds that have the same one are one seed, however they are spelt. Digits and period are no part of it: of a step, a
+    /// short code is the end of the long one, and the period only tells when the step is. Nor is the hash, where it does not
+    /// change the key: some devices use SHA-1 whatever the seed says.
     #[must_use]
-    pub fn key(&self) -> &[u8] {
+    pub fn hmac_key(&self) -> &[u8] {
+        &self.hmac_key
+    }
+
+    /// The key as it was given.
+    #[must_use]
+    pub fn given_key(&self) -> &[u8] {
         &self.key
     }
 
     /// What tells this seed from others.
     #[must_use]
     pub fn id(&self) -> SeedId {
-        SeedId(Sha256::digest(&self.key).into())
+        SeedId(Sha256::digest(self.hmac_key()).into())
     }
 
     /// The code of a time step (RFC 6238, section 4.2).
@@ -419,6 +449,40 @@ mod tests {
     }
 
     #[test]
+    fn seeds_that_make_the_same_codes_are_one_seed_however_they_are_spelt() {
+        let seed = |key: &[u8], algorithm| Seed::new(Zeroizing::new(key.to_vec()), algorithm, 6, 30).unwrap();
+        let with_zeros = |key: &[u8], zeros| [key, &vec![0; zeros]].concat();
+        let long: Vec<u8> = (1..=150).collect();
+        let short = &long[..20];
+        let same = [
+            (seed(short, Algorithm::Sha1), seed(&with_zeros(short, 1), Algorithm::Sha1)),
+            (seed(short, Algorithm::Sha256), seed(&with_zeros(short, 44), Algorithm::Sha256)),
+            (seed(short, Algorithm::Sha512), seed(&with_zeros(short, 108), Algorithm::Sha512)),
+            (seed(&long[..65], Algorithm::Sha1), seed(&Sha1::digest(&long[..65]), Algorithm::Sha1)),
+            (seed(&long[..65], Algorithm::Sha256), seed(&Sha256::digest(&long[..65]), Algorithm::Sha256)),
+            (seed(&long[..129], Algorithm::Sha512), seed(&Sha512::digest(&long[..129]), Algorithm::Sha512)),
+        ];
+        for (one, other) in same {
+            assert_eq!(one.code(7).expose(), other.code(7).expose());
+            assert_eq!((one.hmac_key(), one.id()), (other.hmac_key(), other.id()));
+        }
+        let others = [
+            (seed(&long[..64], Algorithm::Sha1), seed(&Sha1::digest(&long[..64]), Algorithm::Sha1)),
+            (seed(&long[..128], Algorithm::Sha512), seed(&Sha512::digest(&long[..128]), Algorithm::Sha512)),
+            (seed(&with_zeros(short, 45), Algorithm::Sha1), seed(short, Algorithm::Sha1)),
+        ];
+        for (one, other) in others {
+            assert_ne!(one.code(7).expose(), other.code(7).expose());
+            assert_ne!(one.id(), other.id());
+        }
+        let (six, eight) =
+            (seed(short, Algorithm::Sha1), Seed::new(Zeroizing::new(short.to_vec()), Algorithm::Sha1, 8, 60));
+        let eight = eight.unwrap();
+        assert!(eight.code(7).expose().ends_with(six.code(7).expose()));
+        assert_eq!(eight.id(), six.id());
+    }
+
+    #[test]
     fn seeds_of_80_bits_work() {
         assert_eq!(Seed::parse("JBSWY3DPEHPK3PXP").unwrap().code(0).expose().len(), 6);
     }
@@ -456,7 +520,7 @@ mod tests {
         ] {
             let seed = Seed::parse(&uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
             assert_eq!(seed.describe(), expected, "{uri}");
-            assert_eq!(seed.key(), b"1234567890", "{uri}");
+            assert_eq!(seed.hmac_key(), b"1234567890", "{uri}");
         }
     }
 

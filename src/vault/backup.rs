@@ -19,13 +19,14 @@ use super::error::VaultError;
 use super::keys::VaultKey;
 use super::ledger::Trail;
 use super::seal::Sealer;
-use super::store::{Alone, SCRATCH, Tx, Vault, lock, meta, open_database, set_meta};
+use super::seeds::open_seed_key;
+use super::store::{Alone, SCRATCH, Tx, Vault, lock, meta, open_database, set_meta, take_over};
 use crate::audit::{Draft, GENESIS, LogFiles, events_after, last_event, log_files, verify_files};
 use crate::clock::Clock;
 use crate::model::{AccountName, Moment, rfc3339};
 use crate::rotation::{Doubt, Phase, Which};
 use crate::sealed::{OpenWith, Opening, SealFor, SealedError, Sealing, copy_hashed};
-use crate::totp::{Seed, WINDOW};
+use crate::totp::{Seed, USUAL_PERIOD, WINDOW};
 
 /// The first line of what is sealed.
 const MAGIC: &[u8] = b"rotord backup 1\n";
@@ -248,10 +249,14 @@ impl<R: BufRead> Backup<R> {
         super::schema::migrate(&mut connection)?;
         let data_key: &[u8; super::keys::KEY_BYTES] =
             self.data_key.as_slice().try_into().map_err(|_| VaultError::Unreadable("data key"))?;
-        let (sealer, wrapped) = super::seal::rewrap(data_key, key, &self.head.vault_id)?;
+        let (mut sealer, wrapped) = super::seal::rewrap(data_key, key, &self.head.vault_id)?;
         let audit_head = log_head(&state_dir.join("audit"))?;
         let transaction = connection.transaction()?;
         set_meta(&transaction, "data_key", &wrapped)?;
+        // The backup is of an older rotord.
+        if !open_seed_key(&transaction, &mut sealer)? {
+            take_over(&transaction, &mut sealer)?;
+        }
         let detail = format!(
             "restored from the backup of {}, whose log ended with event {} ({})",
             rfc3339(self.head.taken),
@@ -389,18 +394,21 @@ fn put_in_doubt(tx: &Tx<'_>, whom: &dyn Fn(&str) -> bool, why: &str, now: &Momen
     Ok(())
 }
 
-/// The codes of this minute may have been sent since the backup was taken: they count as used.
+/// The codes of this minute may have been sent since the backup was taken: they count as used, for every seed, since one that
+/// the vault does not hold now may have been in it.
 fn use_up_codes(tx: &Tx<'_>, now: &Moment) -> Result<(), VaultError> {
     use crate::vault::{Kind, Records, Secrets};
+    let mut periods = BTreeSet::from([USUAL_PERIOD]);
     for row in tx.accounts()? {
         let Ok(account) = AccountName::parse(&row.name) else { continue };
         let Some(uri) = tx.secret(&account, &Kind::Totp)? else { continue };
-        let Ok(seed) = Seed::parse(uri.expose()) else { continue };
-        let step = now.unix_seconds() / seed.period();
-        let id = tx.seed_number(&seed)?;
-        let reach = WINDOW.unsigned_abs() + 1;
+        periods.extend(Seed::parse(uri.expose()).ok().map(|seed| seed.period()));
+    }
+    let reach = WINDOW.unsigned_abs() + 1;
+    for period in periods {
+        let step = now.unix_seconds() / period;
         for step in step.saturating_sub(reach)..=step + reach {
-            tx.use_step(id, step, now)?;
+            tx.use_step_of_any(step, now)?;
         }
     }
     Ok(())

@@ -51,6 +51,11 @@ pub enum VaultError {
     /// A sealed secret does not open: it was altered or moved.
     #[error("a secret of {0} does not open: the row was altered or moved")]
     Unsealing(String),
+    /// A host key on record is not what a person trusted.
+    #[error(
+        "a host key on record for {0} was altered in the vault: none on record is believed for it; find out who can write the vault, compare the device's key, and trust it anew with 'rotorctl trust {0}'"
+    )]
+    HostKey(String),
     /// Something could not be sealed or opened.
     #[error(transparent)]
     Sealing(#[from] SealedError),

@@ -6,6 +6,7 @@
 
 mod backup;
 mod error;
+mod hosts;
 mod keys;
 mod ledger;
 mod records;
@@ -13,6 +14,9 @@ mod rekey;
 mod schema;
 mod seal;
 mod secrets;
+mod seeds;
+#[cfg(test)]
+mod seeds_tests;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -346,10 +346,10 @@ pub trait Records {
     /// The host keys that were trusted for a device.
     ///
     /// # Errors
-    /// SQLite failed.
+    /// SQLite failed, or one was altered: none is believed then.
     fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError>;
 
-    /// Trusts a host key for a device.
+    /// Trusts a host key for a device. Keys of the device that were altered go.
     ///
     /// # Errors
     /// SQLite failed.
@@ -549,19 +549,11 @@ impl Records for Tx<'_> {
     }
 
     fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT fingerprint, key FROM host_key WHERE device = ?1")?;
-        let rows =
-            statement.query_map([device], |row| Ok(HostKeyRow { fingerprint: row.get(0)?, key: row.get(1)? }))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.trusted_host_keys(device)
     }
 
     fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError> {
-        self.connection.execute(
-            "INSERT OR REPLACE INTO host_key (device, fingerprint, key, trusted) VALUES (?1, ?2, ?3, ?4)",
-            params![device, key.fingerprint, key.key, now.wall_ms],
-        )?;
-        Ok(())
+        self.store_host_key(device, key, now)
     }
 }
 

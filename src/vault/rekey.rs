@@ -4,14 +4,15 @@ use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
 use super::error::VaultError;
+use super::hosts::seal_host_keys_anew;
 use super::keys::VaultKey;
 use super::seal::{Sealer, fresh_data_key};
 use super::secrets::place_of;
+use super::seeds::keep_seed_key;
 use super::store::{Order, Tx, Vault, meta, set_meta};
 use super::{Ledger, Trail};
 use crate::audit::Draft;
 use crate::model::Moment;
-use crate::totp::Seed;
 
 /// What the thread that owns the database is handed.
 pub(super) struct Rekey {
@@ -62,7 +63,7 @@ fn seal_anew(
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let id = meta(&transaction, "vault_id")?.and_then(|id| String::from_utf8(id).ok());
     let id = id.ok_or(VaultError::Unreadable("vault id"))?;
-    let (fresh, wrapped) = fresh_data_key(key, &id)?;
+    let (mut fresh, wrapped) = fresh_data_key(key, &id)?;
     let rows = transaction
         .prepare("SELECT account, kind, version, sealed FROM secret")?
         .query_map([], |row| {
@@ -76,13 +77,11 @@ fn seal_anew(
             "UPDATE secret SET sealed = ?4 WHERE account = ?1 AND kind = ?2 AND version = ?3",
             params![account, kind, version, fresh.seal(&place, &plain)?],
         )?;
-        // Codes are kept under a hash of their seed that the data key makes: it follows, or one could be used again.
-        let seed = std::str::from_utf8(&plain).ok().filter(|_| kind == "totp").and_then(|uri| Seed::parse(uri).ok());
-        if let Some(seed) = seed {
-            let hash = |sealer: &Sealer| data_encoding::HEXLOWER.encode(&sealer.seed_hash(seed.key()));
-            transaction.execute("UPDATE seed SET hash = ?2 WHERE hash = ?1", params![hash(old), hash(&fresh)])?;
-        }
     }
+    // Used codes are kept under a hash of their seed. Its key stays, or those of a seed that is not in the vault now were lost.
+    fresh.know_seeds_by(old.seed_key().to_vec().into());
+    keep_seed_key(&transaction, &fresh)?;
+    seal_host_keys_anew(&transaction, old, &fresh)?;
     set_meta(&transaction, "data_key", &wrapped)?;
     set_meta(&transaction, "key_file", file.as_bytes())?;
     let tx = Tx { connection: &transaction, sealer: &fresh };

@@ -15,7 +15,15 @@ const NONCE_BYTES: usize = 24;
 pub(super) struct Sealer {
     cipher: XChaCha20Poly1305,
     key: Zeroizing<[u8; KEY_BYTES]>,
-    code_key: Zeroizing<Vec<u8>>,
+    /// By which seeds are known.
+    seed_key: Zeroizing<Vec<u8>>,
+}
+
+/// A data key that was opened with the vault key.
+pub(super) struct Opened {
+    pub(super) sealer: Sealer,
+    /// An older rotord wrapped it: its vault has no key for seeds yet, and host keys that are not authenticated.
+    pub(super) is_former: bool,
 }
 
 /// A fresh data key, as a sealer and sealed under the vault key.
@@ -26,10 +34,14 @@ pub(super) fn fresh_data_key(key: &VaultKey, vault_id: &str) -> Result<(Sealer, 
 }
 
 /// The sealer of a vault whose data key is wrapped under the vault key; `None` where the key does not fit.
-pub(super) fn unwrap_data_key(key: &VaultKey, vault_id: &str, wrapped: &[u8]) -> Option<Sealer> {
-    let opened = Sealer::new(key.bytes()).open(&wrap_place(vault_id), wrapped)?;
+pub(super) fn unwrap_data_key(key: &VaultKey, vault_id: &str, wrapped: &[u8]) -> Option<Opened> {
+    let wrapping = Sealer::new(key.bytes());
+    let now = wrapping.open(&wrap_place(vault_id), wrapped).map(|opened| (opened, false));
+    // Whoever has no key cannot have a vault of today taken for a former one.
+    let former = || wrapping.open(&former_wrap_place(vault_id), wrapped).map(|opened| (opened, true));
+    let (opened, is_former) = now.or_else(former)?;
     let data_key = Zeroizing::new(<[u8; KEY_BYTES]>::try_from(opened.as_slice()).ok()?);
-    Some(Sealer::new(&data_key))
+    Some(Opened { sealer: Sealer::new(&data_key), is_former })
 }
 
 /// The sealer of a data key that a backup brought, and that key wrapped under another vault key.
@@ -38,11 +50,16 @@ pub(super) fn rewrap(
     key: &VaultKey,
     vault_id: &str,
 ) -> Result<(Sealer, Vec<u8>), VaultError> {
-    let wrapped = Sealer::new(key.bytes()).seal(&wrap_place(vault_id), data_key.as_slice())?;
-    Ok((Sealer::new(data_key), wrapped))
+    let sealer = Sealer::new(data_key);
+    let wrapped = sealer.wrap(key, vault_id)?;
+    Ok((sealer, wrapped))
 }
 
 fn wrap_place(vault_id: &str) -> String {
+    format!("rotord data key 2|{vault_id}")
+}
+
+fn former_wrap_place(vault_id: &str) -> String {
     format!("rotord data key 1|{vault_id}")
 }
 
@@ -51,13 +68,35 @@ impl Sealer {
         Self {
             cipher: XChaCha20Poly1305::new(key.into()),
             key: Zeroizing::new(*key),
-            code_key: Zeroizing::new(keyed_hash(key, b"used codes")),
+            // That of a former vault, until it has one of its own.
+            seed_key: Zeroizing::new(keyed_hash(key, b"used codes")),
         }
     }
 
     /// The data key itself, for a backup.
     pub(super) fn data_key(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.key.to_vec())
+    }
+
+    /// The key by which seeds are known.
+    pub(super) fn seed_key(&self) -> &[u8] {
+        &self.seed_key
+    }
+
+    /// Seeds are known by this key from now on.
+    pub(super) fn know_seeds_by(&mut self, key: Zeroizing<Vec<u8>>) {
+        self.seed_key = key;
+    }
+
+    /// The data key, wrapped as an older rotord did.
+    #[cfg(test)]
+    pub(super) fn wrap_as_before(&self, key: &VaultKey, vault_id: &str) -> Result<Vec<u8>, VaultError> {
+        Self::new(key.bytes()).seal(&former_wrap_place(vault_id), self.key.as_slice())
+    }
+
+    /// The data key, wrapped under the vault key.
+    pub(super) fn wrap(&self, key: &VaultKey, vault_id: &str) -> Result<Vec<u8>, VaultError> {
+        Self::new(key.bytes()).seal(&wrap_place(vault_id), self.key.as_slice())
     }
 
     /// Seals a secret at a place: nonce, then ciphertext and tag.
@@ -79,8 +118,8 @@ impl Sealer {
     }
 
     /// A keyed hash by which accounts that share a seed are known to share it, and which tells nothing else of it.
-    pub(super) fn seed_hash(&self, seed: &[u8]) -> Vec<u8> {
-        keyed_hash(&self.code_key, seed)
+    pub(super) fn seed_hash(&self, seed: &[u8]) -> String {
+        data_encoding::HEXLOWER.encode(&keyed_hash(&self.seed_key, seed))
     }
 }
 

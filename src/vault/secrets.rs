@@ -193,9 +193,4 @@ impl Tx<'_> {
             })
             .collect()
     }
-
-    /// The keyed hash of a seed, under which its used codes are kept.
-    pub(super) fn seed_hash(&self, seed: &[u8]) -> String {
-        data_encoding::HEXLOWER.encode(&self.sealer.seed_hash(seed))
-    }
 }

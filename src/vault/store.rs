@@ -11,11 +11,13 @@ use tokio::sync::oneshot;
 
 use super::backup::find_put_back;
 use super::error::VaultError;
+use super::hosts::adopt_host_keys;
 use super::keys::{VaultKey, random};
 use super::ledger::{Call, Carrier, Closure, Ledger, Trail};
 use super::rekey::Rekey;
 use super::schema;
-use super::seal::{Sealer, fresh_data_key, unwrap_data_key};
+use super::seal::{Opened, Sealer, fresh_data_key, unwrap_data_key};
+use super::seeds::{make_seed_key, open_seed_key};
 use crate::audit::{Chained, Draft, GENESIS, LogFiles};
 use crate::model::Moment;
 
@@ -225,8 +227,9 @@ fn open_sealer(connection: &mut Connection, key: &VaultKey, path: &Path) -> Resu
         let mut id = [0u8; 16];
         random(&mut id)?;
         let id = data_encoding::HEXLOWER.encode(&id);
-        let (_, wrapped) = fresh_data_key(key, &id)?;
+        let (mut sealer, wrapped) = fresh_data_key(key, &id)?;
         let transaction = connection.transaction()?;
+        take_over(&transaction, &mut sealer)?;
         set_meta(&transaction, "vault_id", id.as_bytes())?;
         set_meta(&transaction, "data_key", &wrapped)?;
         transaction.commit()?;
@@ -235,12 +238,28 @@ fn open_sealer(connection: &mut Connection, key: &VaultKey, path: &Path) -> Resu
     let id = text(meta(connection, "vault_id")?).ok_or(VaultError::Unreadable("vault id"))?;
     let wrapped = meta(connection, "data_key")?.ok_or(VaultError::Unreadable("data key"))?;
     let hint = text(meta(connection, "key_file")?);
-    unwrap_data_key(key, &id, &wrapped).ok_or_else(|| VaultError::WrongKey {
+    let opened = unwrap_data_key(key, &id, &wrapped).ok_or_else(|| VaultError::WrongKey {
         vault: path.to_owned(),
         hint: hint.map_or_else(String::new, |file| {
             format!("; its key was changed to the one in {file}: name that in [vault]")
         }),
-    })
+    });
+    let Opened { mut sealer, is_former } = opened?;
+    if is_former {
+        let transaction = connection.transaction()?;
+        take_over(&transaction, &mut sealer)?;
+        set_meta(&transaction, "data_key", &sealer.wrap(key, &id)?)?;
+        transaction.commit()?;
+    } else if !open_seed_key(connection, &mut sealer)? {
+        return Err(VaultError::Damaged(path.to_owned(), "its key for used codes is gone".into()));
+    }
+    Ok(sealer)
+}
+
+/// What an older rotord left without a key of its own gets one: used codes, and host keys.
+pub(super) fn take_over(connection: &Connection, sealer: &mut Sealer) -> Result<(), VaultError> {
+    make_seed_key(connection, sealer)?;
+    adopt_host_keys(connection, sealer)
 }
 
 pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, VaultError> {

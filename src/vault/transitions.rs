@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::error::VaultError;
 use super::records::phase_text;
@@ -11,7 +11,7 @@ use super::store::Tx;
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
 use crate::policy::{DAY_MS, restamp};
 use crate::rotation::{Doubt, Persist, Phase, QUARANTINE_LOOK_MS};
-use crate::totp::{Pick, Seed, Wanted, pick_step};
+use crate::totp::{Pick, Seed, Wanted};
 
 /// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
 /// from a backup, comes back with one of weeks ago.
@@ -182,8 +182,9 @@ pub trait Transitions {
     /// SQLite failed.
     fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError>;
 
-    /// Forgets what no rule can need any more: stamps older than eight days, and used codes and attempts older than
-    /// four hundred. Counted on the wall clock, with room for one that is wrong by days.
+    /// Forgets what no rule can need any more: stamps older than eight days, attempts older than four hundred, by the wall
+    /// clock, with room for one that is wrong by days; and codes that were used four hundred days ago, by elapsed time that
+    /// nobody can set.
     ///
     /// # Errors
     /// SQLite failed.
@@ -388,12 +389,7 @@ impl Transitions for Tx<'_> {
     }
 
     fn free_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError> {
-        let known = self
-            .connection
-            .prepare_cached("SELECT id FROM seed WHERE hash = ?1")?
-            .query_row([self.seed_hash(seed.key())], |row| row.get(0))
-            .optional()?;
-        self.pick(known, seed, wanted, now)
+        self.pick(self.known_seed(seed)?, seed, wanted, now)
     }
 
     fn reserve_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Reservation, VaultError> {
@@ -428,7 +424,7 @@ impl Transitions for Tx<'_> {
             let statement = format!("DELETE FROM {stamps} WHERE wall < ?1 AND boot <> ?2");
             self.connection.execute(&statement, params![days_ago(8), now.boot.to_string()])?;
         }
-        self.connection.execute("DELETE FROM used_step WHERE day < ?1", [days_ago(400).div_euclid(DAY_MS)])?;
+        self.elapsed_days(now)?;
         self.connection.execute(
             "DELETE FROM seed WHERE NOT EXISTS (SELECT 1 FROM used_step WHERE used_step.seed = seed.id)",
             [],
@@ -439,41 +435,6 @@ impl Transitions for Tx<'_> {
 }
 
 impl Tx<'_> {
-    /// The number of a seed: it is known by a hash that the data key makes.
-    pub(super) fn seed_number(&self, seed: &Seed) -> Result<i64, VaultError> {
-        let hash = self.seed_hash(seed.key());
-        self.connection.prepare_cached("INSERT OR IGNORE INTO seed (hash) VALUES (?1)")?.execute([&hash])?;
-        Ok(self
-            .connection
-            .prepare_cached("SELECT id FROM seed WHERE hash = ?1")?
-            .query_row([&hash], |row| row.get(0))?)
-    }
-
-    /// Picks a step of a seed, by its number where it has one: where it has none, no code of it was ever used.
-    fn pick(&self, id: Option<i64>, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError> {
-        let mut used =
-            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM used_step WHERE seed = ?1 AND step = ?2)")?;
-        let mut failed = None;
-        let pick = pick_step(now.wall_ms, seed.period(), wanted, |step| {
-            let (Some(id), Ok(step)) = (id, i64::try_from(step)) else { return false };
-            used.query_row(params![id, step], |row| row.get::<_, bool>(0)).unwrap_or_else(|error| {
-                failed = Some(error);
-                false
-            })
-        });
-        failed.map_or(Ok(pick), |error| Err(error.into()))
-    }
-
-    /// The code of this step counts as used from now on; whether it did not before.
-    pub(super) fn use_step(&self, seed: i64, step: u64, now: &Moment) -> Result<bool, VaultError> {
-        let step = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
-        let added = self
-            .connection
-            .prepare_cached("INSERT OR IGNORE INTO used_step (seed, step, day) VALUES (?1, ?2, ?3)")?
-            .execute(params![seed, step, now.wall_ms.div_euclid(DAY_MS)])?;
-        Ok(added == 1)
-    }
-
     pub(super) fn set_phase(
         &self,
         account: &AccountName,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::geteuid;
 use tracing::level_filters::LevelFilter;
 
@@ -78,10 +79,20 @@ pub fn command() -> clap::Command {
     Args::command()
 }
 
+/// The signals that ask a running daemon for something.
+fn for_later() -> SigSet {
+    [Signal::SIGHUP, Signal::SIGUSR1].into_iter().collect()
+}
+
 /// The whole of `rotord`.
 #[must_use]
 pub fn main() -> ExitCode {
+    // By themselves these end a process; those that come while the daemon starts wait until it has its handlers.
+    let _ = for_later().thread_block();
     let args = Args::parse();
+    if args.command.is_some() {
+        let _ = for_later().thread_unblock();
+    }
     match args.command {
         Some(Command::Check { explain: Some(key) }) => explain(&key),
         Some(Command::Check { explain: None }) => check(&args.config),
@@ -189,11 +200,12 @@ fn start(config: &Path) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(system("the runtime cannot start".into()))?;
-    // Before anything that takes time: by itself SIGHUP or SIGUSR1 would end the process.
+    // Before anything that takes time; what came until now is answered too.
     let signals = {
         let _entered = runtime.enter();
         Signals::listen()?
     };
+    let _ = for_later().thread_unblock();
     let core = Core::start(config)?;
     let result = runtime.block_on(async {
         let config = core.config();

@@ -465,7 +465,9 @@ impl Door {
 
     /// The login demands a new password.
     fn renew(&mut self) -> Reply {
-        let why = if self.shows(Habit::SaysWhy) { self.site(|site| site.expired()) } else { "" };
+        // Where the code came first nothing but the words tells that the password was taken.
+        let says = self.asks == Asks::CodeThenPassword || self.shows(Habit::SaysWhy);
+        let why = if says { self.site(|site| site.expired()) } else { "" };
         if self.shows(Habit::AsksCurrent) {
             return self.ask(&[Wants::Current], why, "");
         }

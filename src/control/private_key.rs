@@ -325,13 +325,9 @@ mod tests {
         assert!(why.contains("DSA") || why.contains("cannot be read"), "{why}");
     }
 
-    /// A key of PuTTY's own test suite's kind: Ed25519, version 3, not encrypted, made with puttygen.
+    /// Ed25519, version 3, not encrypted, made with puttygen (Debian's package putty-tools).
     #[test]
     fn a_key_of_putty_s_is_taken() {
-        let Ok(made) = Command::new("puttygen").arg("--version").output() else {
-            return;
-        };
-        assert!(made.status.success());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.ppk");
         let done = Command::new("puttygen")

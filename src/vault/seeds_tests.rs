@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::seal::unwrap_data_key;
 use super::store::{meta, set_meta};
-use super::tests::{Place, account, now, place, reopen, restored};
+use super::tests::{Place, account, now, place, reopen, reopened, restored};
 use super::*;
 use crate::audit::Draft;
 use crate::model::{BootId, Moment};
@@ -190,6 +190,6 @@ async fn host_keys_that_an_older_rotord_stored_are_taken_over_once() {
     database(&place)
         .execute_batch("UPDATE host_key SET sealed = NULL; DELETE FROM meta WHERE name = 'seed_key'")
         .unwrap();
-    let error = place.open().map(drop).unwrap_err();
+    let error = reopened(&place).map(drop).unwrap_err();
     assert!(matches!(error, VaultError::Damaged(..)), "{error}");
 }

@@ -40,10 +40,15 @@ impl Place {
 
 /// Opens the vault again once the thread of the one just dropped is gone.
 pub(super) fn reopen(place: &Place) -> Vault {
+    reopened(place).unwrap()
+}
+
+/// Opens the vault, or tells why it cannot be opened, once whoever had it before has let go of it.
+pub(super) fn reopened(place: &Place) -> Result<Vault, VaultError> {
     loop {
         match place.open() {
             Err(VaultError::Locked(_)) => std::thread::yield_now(),
-            other => return other.unwrap(),
+            other => return other,
         }
     }
 }

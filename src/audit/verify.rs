@@ -19,6 +19,9 @@ pub struct Report {
     pub first_bad: Option<u64>,
     /// What is wrong with it.
     pub why: Option<String>,
+    /// Lines behind the last event that the vault knows of; each follows the one before it.
+    #[serde(default)]
+    pub extra: u64,
 }
 
 #[derive(Deserialize)]
@@ -45,11 +48,14 @@ fn parse_archived(detail: &str) -> Option<(u64, String)> {
 }
 
 /// Checks lines in order, from the first of the log, or from the first behind those that an event of the log tells to be
-/// set aside. `head` is the (seq, hash) that the vault knows, so that a log cut short is found as well.
+/// set aside. `head` is the (seq, hash) that the vault knows: the line of that number is to have that hash, so that a log that
+/// was cut short or written anew is found as well; and what stands behind it is none of the vault's.
 pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>, head: Option<(u64, &str)>) -> Report {
     let (mut seq, mut prev) = (0u64, GENESIS.to_owned());
     let (mut begin, mut archived) = (None, Vec::new());
-    let bad = |seq: u64, why: String| Report { ok: false, events: seq, first_bad: Some(seq + 1), why: Some(why) };
+    let mut at_head = None;
+    let bad =
+        |seq: u64, why: String| Report { events: seq, first_bad: Some(seq + 1), why: Some(why), ..Report::default() };
     for line in lines {
         let line = match line {
             Ok(line) => line,
@@ -81,6 +87,9 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
             archived.extend(link.detail.as_deref().and_then(parse_archived));
         }
         (seq, prev) = (link.seq, link.hash);
+        if head.is_some_and(|(head_seq, _)| head_seq == seq) {
+            at_head = Some(prev.clone());
+        }
     }
     if let Some(begin) = begin.filter(|begin| begin.0 > 0 && !archived.contains(begin)) {
         return bad(
@@ -92,10 +101,17 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
         Some((head_seq, _)) if head_seq > seq => {
             bad(seq, format!("the log was cut short: the vault knows of {head_seq} events"))
         }
-        Some((head_seq, hash)) if head_seq == seq && hash != prev => {
-            bad(seq.saturating_sub(1), "the vault knows another last event".into())
+        Some((head_seq, hash)) if head_seq > 0 && at_head.as_deref() != Some(hash) => bad(
+            head_seq - 1,
+            "the log was rewritten: the vault knows another event of this number, and every line up to it may be another".into(),
+        ),
+        Some((head_seq, _)) if head_seq < seq => {
+            let extra = seq - head_seq;
+            let lines = if extra == 1 { "1 line stands".to_owned() } else { format!("{extra} lines stand") };
+            let why = format!("extra: {lines} behind event {head_seq}, the last that the vault wrote");
+            Report { extra, ..bad(head_seq, why) }
         }
-        _ => Report { ok: true, events: seq, first_bad: None, why: None },
+        _ => Report { ok: true, events: seq, ..Report::default() },
     }
 }
 
@@ -138,7 +154,7 @@ mod tests {
     #[test]
     fn a_whole_log_is_found_whole() {
         let lines: Vec<String> = log(5).into_iter().map(|event| event.line).collect();
-        assert_eq!(check(&lines, None), Report { ok: true, events: 5, first_bad: None, why: None });
+        assert_eq!(check(&lines, None), Report { ok: true, events: 5, ..Report::default() });
     }
 
     #[test]
@@ -147,7 +163,7 @@ mod tests {
         let aside = Draft::new(ARCHIVED).detail(archived_detail(3, &events[2].hash, "audit-2026-01.jsonl"));
         let aside = aside.chain(6, 1_700_000_000_000, &events[4].hash).unwrap();
         let lines: Vec<String> = events.into_iter().chain([aside]).map(|event| event.line).collect();
-        assert_eq!(check(&lines[3..], None), Report { ok: true, events: 6, first_bad: None, why: None });
+        assert_eq!(check(&lines[3..], None), Report { ok: true, events: 6, ..Report::default() });
         assert!(check(&lines, None).ok, "nothing was moved yet");
         assert_eq!(check(&lines[2..], None).first_bad, Some(1), "another event than the one that it tells of");
         assert_eq!(check(&lines[4..], None).first_bad, Some(1));
@@ -170,5 +186,28 @@ mod tests {
         let head = Some((5, events[4].hash.as_str()));
         assert_eq!(check(&lines[..4], head).first_bad, Some(5));
         assert!(check(&lines, head).ok);
+    }
+
+    #[test]
+    fn a_log_written_anew_is_found_however_long_it_is_and_what_is_behind_the_head_is_extra() {
+        let events = log(5);
+        let lines: Vec<String> = events.iter().map(|event| event.line.clone()).collect();
+        let third = Some((3, events[2].hash.as_str()));
+        let report = check(&lines, third);
+        assert!(!report.ok && report.extra == 2 && report.first_bad == Some(4), "{report:?}");
+        assert!(report.why.unwrap().contains("extra: 2 lines"));
+        let mut prev = GENESIS.to_owned();
+        let forged: Vec<String> = (1..=7)
+            .map(|seq| {
+                let event = Draft::new("daemon.stop").chain(seq, 1_700_000_000_000, &prev).unwrap();
+                prev.clone_from(&event.hash);
+                event.line
+            })
+            .collect();
+        for length in [5, 6, 7] {
+            let report = check(&forged[..length], Some((5, events[4].hash.as_str())));
+            assert!(!report.ok && report.extra == 0 && report.first_bad == Some(5), "{length}: {report:?}");
+            assert!(report.why.unwrap().contains("rewritten"));
+        }
     }
 }

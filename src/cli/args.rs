@@ -318,6 +318,12 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "YYYY-MM")]
         before: String,
     },
+    /// You have seen that vault and log did not agree when the daemon started: 'status' and 'verify' tell of it no more.
+    Accept {
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: String,
+    },
     /// The whole log for other systems.
     Export {
         #[arg(long, value_parser = ["json", "cef", "csv"])]

@@ -10,7 +10,7 @@ use super::args::AuditCommand;
 use super::output::{local, put, safe, say};
 use super::remote::done;
 use crate::audit::{Exporter, Format, verify_files};
-use crate::control::{ArchiveBody, AuditBody, Client, DoneBody, VerifyBody};
+use crate::control::{AcceptBody, ArchiveBody, AuditBody, Client, DoneBody, VerifyBody};
 
 pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> Result<u8, Failure> {
     match command {
@@ -30,6 +30,10 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
         }
         AuditCommand::Archive { before } => {
             let body: DoneBody = client.post("/v1/audit/archive", &ArchiveBody { before }).await?;
+            done(body, json)
+        }
+        AuditCommand::Accept { reason } => {
+            let body: DoneBody = client.post("/v1/audit/accept", &AcceptBody { reason }).await?;
             done(body, json)
         }
         AuditCommand::Export { format } => {
@@ -63,11 +67,14 @@ fn told(report: &VerifyBody, json: bool, path: Option<&Path>) -> u8 {
             serde_json::json!({ "ok": report.ok, "events": report.events, "first_bad": report.first_bad, "why": report.why })
         );
     } else if report.ok {
-        let against = if path.is_some() { "" } else { ", and the vault agrees with the last" };
+        let against = if path.is_some() { "" } else { ", and ends with the last that the vault wrote" };
         say!("{} events, the chain is whole{against}", report.events);
     } else {
         let why = report.why.as_deref().unwrap_or_default();
-        say!("event {} is the first that is not as it was written: {}", report.first_bad.unwrap_or(0), safe(why));
+        match report.first_bad {
+            Some(seq) => say!("event {seq} is the first that is not as it was written: {}", safe(why)),
+            None => say!("the log is not believed: {}", safe(why)),
+        }
     }
     u8::from(!report.ok)
 }

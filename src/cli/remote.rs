@@ -143,6 +143,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
         body.vault_error = part.vault_error;
         body.clock_warning = part.clock_warning;
         body.logins_held = part.logins_held;
+        body.audit_finding = part.audit_finding;
     }
     if json {
         return print(&body);
@@ -185,7 +186,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
             say!("\nWarning: {name}: {}; when you have seen to it: rotorctl ack {name}", safe(warning));
         }
     }
-    for warning in [body.clock_warning, body.logins_held].into_iter().flatten() {
+    for warning in [body.audit_finding, body.clock_warning, body.logins_held].into_iter().flatten() {
         say!("\nWarning: {}", safe(&warning));
     }
     if let Some(error) = body.config_error {

@@ -9,17 +9,18 @@ use chrono::{SecondsFormat, Utc};
 use super::auth::{ApiError, Peer, Role};
 use super::json::Json;
 use super::types::{
-    AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody, ExplainBody,
-    HistoryBody, NextBody, RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody, TemplateBody,
-    TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
+    AcceptBody, AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody,
+    ExplainBody, HistoryBody, NextBody, RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody,
+    TemplateBody, TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
 };
+use super::work::check_reason;
 use crate::audit::{
     ARCHIVED, Draft, Report, archived_detail, events_after, last_event, last_events, months_before, set_aside,
     verify_files,
 };
 use crate::daemon::Core;
 use crate::model::{AccountName, Step, glob_match, rfc3339};
-use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
+use crate::vault::{AttemptRow, Finding, KEPT_ATTEMPTS};
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
@@ -44,11 +45,11 @@ pub(super) async fn status(
     }
     // Before anything is read, which goes well on a full disk too.
     let vault_error = core.vault_error().await;
-    let (rows, changes, skews) = core
+    let (rows, changes, skews, finding) = core
         .vault
         .call(|tx| {
             let rows: HashMap<String, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
-            Ok((rows, tx.all_changes()?, tx.skews()?))
+            Ok((rows, tx.all_changes()?, tx.skews()?, tx.audit_finding()?))
         })
         .await?;
     let clock_warning = core.clock_warning(&skews, crate::clock::host_is_synchronised());
@@ -75,7 +76,8 @@ pub(super) async fn status(
         });
     }
     let (config_error, logins_held) = (core.config_error(), core.logins_held());
-    Ok(Json(StatusBody { accounts, config_error, vault_error, clock_warning, logins_held }))
+    let audit_finding = finding.map(|finding| format!("{}; {ACCEPT}", finding.told));
+    Ok(Json(StatusBody { accounts, config_error, vault_error, clock_warning, logins_held, audit_finding }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {
@@ -254,10 +256,55 @@ pub(super) async fn audit_verify(
 async fn check_log(core: &Core) -> Result<Report, ApiError> {
     let (seq, hash) = core.vault.call(|tx| tx.audit_head()).await?;
     let folder = core.vault.audit_folder().to_owned();
-    tokio::task::spawn_blocking(move || verify_files(&folder, Some((seq, &hash))))
+    let report = tokio::task::spawn_blocking(move || verify_files(&folder, Some((seq, &hash))))
         .await
         .map_err(|error| ApiError::failed(error.to_string()))?
-        .map_err(|error| ApiError::failed(error.to_string()))
+        .map_err(|error| ApiError::failed(error.to_string()))?;
+    let ((now, _), finding) = core.vault.call(|tx| Ok((tx.audit_head()?, tx.audit_finding()?))).await?;
+    let report = match report.extra {
+        // What the vault wrote while the log was read is its own.
+        1.. if now >= seq + report.extra => Report { ok: true, events: report.events, ..Report::default() },
+        _ => report,
+    };
+    // A log that was rewritten may be whole: its chain is, and the vault goes on from it.
+    let rewritten = finding.filter(|finding| report.ok && finding.rewritten);
+    Ok(rewritten.map_or_else(
+        || report.clone(),
+        |Finding { told, .. }| {
+            let why = format!("at a start of the daemon it was found: {told}; {ACCEPT}");
+            Report { why: Some(why), events: report.events, ..Report::default() }
+        },
+    ))
+}
+
+/// What to do about what was found.
+pub(super) const ACCEPT: &str =
+    "keep the log, find out who can write it, and when you have seen to it: rotorctl audit accept --reason WHY";
+
+/// A person has seen that vault and log did not agree at a start, and says why.
+#[utoipa::path(post, path = "/v1/audit/accept", request_body = AcceptBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn audit_accept(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<AcceptBody>,
+) -> Answer<DoneBody> {
+    let actor = peer.require(&core, Role::Custodian).await?;
+    check_reason(Some(&body.reason))?;
+    if body.reason.trim().is_empty() {
+        return Err(ApiError::usage("say why it is accepted: --reason WHY"));
+    }
+    let now = core.clock.now();
+    let accepted = core.vault.call(move |tx| {
+        let Some(finding) = tx.audit_finding()? else { return Ok(false) };
+        tx.accept_audit_finding()?;
+        let detail = format!("{}; {}", body.reason, finding.told);
+        tx.audit(&Draft { actor: Some(actor), ..Draft::new("audit.accepted").detail(detail) }, &now)?;
+        Ok(true)
+    });
+    if !accepted.await? {
+        return Err(ApiError::missing("nothing was found that would have to be accepted"));
+    }
+    Ok(Json(DoneBody { done: "accepted, and on record".into() }))
 }
 
 /// Sets the log's files of past months aside, once the whole of it was found as it was written. That is on record before.

@@ -112,6 +112,7 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(api::audit))
         .routes(routes!(api::audit_verify))
         .routes(routes!(api::audit_archive))
+        .routes(routes!(api::audit_accept))
         .routes(routes!(work::rotate))
         .routes(routes!(work::verify))
         .routes(routes!(work::reconcile))

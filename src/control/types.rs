@@ -81,6 +81,9 @@ pub struct StatusBody {
     /// Why logins that nobody waits for are held back at present, and for how long.
     #[serde(default)]
     pub logins_held: Option<String>,
+    /// What was found at a start that vault and audit log do not agree on, until `audit accept`.
+    #[serde(default)]
+    pub audit_finding: Option<String>,
 }
 
 /// Accounts to work upon: by globs, by job, or all.
@@ -445,6 +448,13 @@ pub struct AuditBody {
 pub struct ArchiveBody {
     /// Those of months before this one, written as `2026-10`.
     pub before: String,
+}
+
+/// `audit accept`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AcceptBody {
+    /// Why, for the audit log.
+    pub reason: String,
 }
 
 /// `audit verify`.

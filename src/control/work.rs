@@ -115,7 +115,7 @@ async fn work_on(
     ResultsBody { results }
 }
 
-fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
     if reason.is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control)) {
         return Err(ApiError::usage("the reason may have 1000 characters and no line ends"));
     }

@@ -1,12 +1,30 @@
 //! After a start: what a crash interrupted goes on by itself.
 
 use super::core::Core;
-use crate::model::AccountName;
+use crate::audit::Draft;
+use crate::model::{AccountName, Moment, Outcome};
 use crate::rotation::{Phase, QUARANTINE_LOOK_MS};
-use crate::vault::VaultError;
+use crate::vault::{INTERRUPTED, Ledger, VaultError};
 
 /// How soon after a start an account mends itself that a crash kept from being told when, in milliseconds.
 const MENDS_IN_MS: i64 = 60_000;
+
+/// What was under way when the daemon stopped, or whose end could not be written until then, has an end on record.
+fn end_open_attempts(tx: &dyn Ledger, now: &Moment) -> Result<(), VaultError> {
+    for row in tx.open_attempts()? {
+        let account = AccountName::parse(&row.account).ok();
+        let draft = Draft {
+            device: account.as_ref().map(AccountName::device),
+            account,
+            actor: row.actor,
+            attempt: Some(row.id.into()),
+            outcome: Some(Outcome::Unknown),
+            ..Draft::new("rotation.unknown").detail(INTERRUPTED)
+        };
+        tx.audit(&draft, now)?;
+    }
+    tx.close_open_attempts(now)
+}
 
 impl Core {
     /// Says of every account that is to go on by itself when it does; the scheduler's first look goes on with those that
@@ -18,7 +36,7 @@ impl Core {
     pub(super) async fn recover_all(&self) -> Result<(), VaultError> {
         let (now, config) = (self.clock.now(), self.config());
         let interrupted = self.vault.call(move |tx| {
-            tx.close_open_attempts(&now)?;
+            end_open_attempts(tx, &now)?;
             tx.forget_old(&now)?;
             let mut interrupted = Vec::new();
             for row in tx.accounts()? {

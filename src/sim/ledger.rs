@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use super::books::{Book, Books, Noted, Tried, Used, Version};
 use crate::audit::Draft;
-use crate::model::{AccountName, Candidate, DeviceName, Moment, Secret, rfc3339};
+use crate::model::{AccountName, Candidate, DeviceName, Moment, Outcome, Secret, rfc3339};
 use crate::policy::restamp;
 use crate::rotation::{Doubt, Persist, Phase, QUARANTINE_LOOK_MS};
 use crate::totp::{Pick, Seed, Skew, Wanted};
 use crate::vault::{
-    AccountRow, AttemptRow, CUT_OFF, Firing, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal, Reservation,
-    Secrets, Trail, Transition, Transitions, VaultError, Waits,
+    AccountRow, AttemptRow, CUT_OFF, Finding, Firing, HistoryEntry, HostKeyRow, KEPT, Kind, Records, Refusal,
+    Reservation, Secrets, Trail, Transition, Transitions, VaultError, Waits,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -137,6 +137,18 @@ impl Records for Pages<'_> {
 
     fn attempts(&self, _account: &AccountName, _most: u32) -> Result<Vec<AttemptRow>, VaultError> {
         // Only people read them.
+        Ok(Vec::new())
+    }
+
+    fn end_attempt(&self, _attempt: &str, _outcome: Outcome, _now: &Moment) -> Result<(), VaultError> {
+        Ok(())
+    }
+
+    fn is_open(&self, _attempt: &str) -> Result<bool, VaultError> {
+        Ok(false)
+    }
+
+    fn open_attempts(&self) -> Result<Vec<AttemptRow>, VaultError> {
         Ok(Vec::new())
     }
 
@@ -485,6 +497,14 @@ impl Trail for Pages<'_> {
 
     fn audit_head(&self) -> Result<(u64, String), VaultError> {
         Ok((self.0.borrow().log.len() as u64, String::new()))
+    }
+
+    fn audit_finding(&self) -> Result<Option<Finding>, VaultError> {
+        Ok(None)
+    }
+
+    fn accept_audit_finding(&self) -> Result<(), VaultError> {
+        Ok(())
     }
 }
 

@@ -18,11 +18,9 @@ use zeroize::Zeroizing;
 use super::error::VaultError;
 use super::keys::VaultKey;
 use super::ledger::Trail;
-use super::seal::Sealer;
 use super::seeds::open_seed_key;
 use super::store::{Alone, SCRATCH, Tx, Vault, lock, meta, open_database, set_meta, take_over};
-use crate::audit::{Draft, GENESIS, LogFiles, events_after, last_event, log_files, verify_files};
-use crate::clock::Clock;
+use crate::audit::{Draft, GENESIS, last_event, log_files, verify_files};
 use crate::model::{AccountName, Moment, rfc3339};
 use crate::rotation::{Doubt, Phase, Which};
 use crate::sealed::{OpenWith, Opening, SealFor, SealedError, Sealing, copy_hashed};
@@ -265,7 +263,10 @@ impl<R: BufRead> Backup<R> {
         );
         let tx = Tx { connection: &transaction, sealer: &sealer };
         let why = restored_from(self.head.taken);
-        go_on_from(&tx, (audit_head.0, &audit_head.1), &|_| true, &why, detail, now)?;
+        let event = Draft::new("vault.restored").detail(detail);
+        go_on_from(&tx, (audit_head.0, &audit_head.1), &|_| true, &why, event, now)?;
+        // Whoever restores knows of it.
+        tx.accept_audit_finding()?;
         transaction.commit()?;
         // One file, without a journal beside it.
         connection.pragma_update(None, "journal_mode", "DELETE")?;
@@ -277,69 +278,19 @@ impl<R: BufRead> Backup<R> {
 }
 
 /// A vault of the past goes on behind a log's end: what it has of these accounts is not believed until a login has found it out.
-fn go_on_from(
+pub(super) fn go_on_from(
     tx: &Tx<'_>,
     (seq, hash): (u64, &str),
     whom: &dyn Fn(&str) -> bool,
     why: &str,
-    detail: String,
+    event: Draft,
     now: &Moment,
 ) -> Result<(), VaultError> {
     tx.connection.execute("DELETE FROM outbox", [])?;
     set_meta(tx.connection, "audit_head", format!("{seq} {hash}").as_bytes())?;
     put_in_doubt(tx, whom, why, now)?;
     use_up_codes(tx, now)?;
-    tx.audit(&Draft::new("vault.restored").detail(detail), now)
-}
-
-/// A vault that is older than its log: somebody put a copy of the past back by hand, or the disk lost
-/// what it had said it had. It is treated as one that was restored; where the log goes on from what it holds, those accounts alone
-/// that the log names since.
-///
-/// # Errors
-/// It never held anything, and the log did; or it fails.
-pub(super) fn find_put_back(
-    connection: &mut Connection,
-    sealer: &Sealer,
-    path: &Path,
-    log: &LogFiles,
-) -> Result<(), VaultError> {
-    let transaction = connection.transaction()?;
-    let tx = Tx { connection: &transaction, sealer };
-    let (seq, hash) = tx.audit_head()?;
-    let Some((last, last_hash)) =
-        log.last().filter(|(last, last_hash)| *last > seq || *last == seq && *last_hash != hash)
-    else {
-        return Ok(());
-    };
-    if seq == 0 {
-        return Err(VaultError::Gone(path.to_owned()));
-    }
-    let found = format!("the vault is as it was at event {seq} of its audit log, which goes on to event {last}");
-    let named = named_since(log.folder(), seq, &hash);
-    let whom = |account: &str| named.as_ref().is_none_or(|named| named.contains(account));
-    let looked_at = named.as_ref().map_or("all".to_owned(), |named| named.len().to_string());
-    tracing::error!(
-        "{found}: a copy of it was put back, or its disk lost what was written; accounts that are looked at: {looked_at}"
-    );
-    let why = format!("{found}; whether the device still has this password is found out by logging in");
-    go_on_from(&tx, (last, last_hash), &whom, &why, found, &Clock::new().now())?;
-    Ok(transaction.commit()?)
-}
-
-/// The accounts that a log names behind an event of a vault; `None` where it does not go on from that.
-fn named_since(folder: &Path, seq: u64, hash: &str) -> Option<BTreeSet<String>> {
-    let from = events_after(folder, seq - 1, 1).ok()?.pop()?;
-    if from["seq"] != seq || from["hash"] != hash {
-        return None;
-    }
-    let (mut after, mut named) = (seq, BTreeSet::new());
-    loop {
-        let events = events_after(folder, after, 1000).ok()?;
-        let Some(last) = events.last() else { return Some(named) };
-        after = last["seq"].as_u64()?;
-        named.extend(events.iter().filter_map(|event| event["account"].as_str().map(str::to_owned)));
-    }
+    tx.audit(&event, now)
 }
 
 /// What is put down of an account in a vault that was restored from a backup of then, in milliseconds since 1970.

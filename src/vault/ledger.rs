@@ -12,6 +12,15 @@ use super::transitions::Transitions;
 use crate::audit::Draft;
 use crate::model::Moment;
 
+/// What was found at a start that vault and log do not agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether the log does not hold what the vault wrote; else the vault is older than its log.
+    pub rewritten: bool,
+    /// In words.
+    pub told: String,
+}
+
 /// The audit log, as a call sees it.
 pub trait Trail {
     /// Puts an audit event on its way: it is in the log's file before the call returns.
@@ -31,6 +40,18 @@ pub trait Trail {
     /// # Errors
     /// The store failed.
     fn audit_head(&self) -> Result<(u64, String), VaultError>;
+
+    /// What was found at a start that vault and log do not agree on, until a person has accepted it.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn audit_finding(&self) -> Result<Option<Finding>, VaultError>;
+
+    /// A person has accepted it.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn accept_audit_finding(&self) -> Result<(), VaultError>;
 }
 
 /// The inside of one call: everything in it is durable together, or none of it.

@@ -7,6 +7,7 @@
 mod backup;
 mod error;
 mod hosts;
+mod judgement;
 mod keys;
 mod ledger;
 mod records;
@@ -26,8 +27,10 @@ pub(crate) use backup::restored_from;
 pub use backup::{Backup, BackupHead, Snapshot, hand_over};
 pub use error::VaultError;
 pub use keys::{KEY_BYTES, VaultKey};
-pub use ledger::{Call, Carrier, Ledger, Trail};
-pub use records::{AccountRow, AttemptRow, Firing, HistoryEntry, HostKeyRow, KEPT_ATTEMPTS, Records, Waits};
+pub use ledger::{Call, Carrier, Finding, Ledger, Trail};
+pub use records::{
+    AccountRow, AttemptRow, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS, Records, Waits,
+};
 pub use secrets::{Kind, Secrets};
 pub use store::Vault;
 pub use transitions::{CUT_OFF, KEPT, Refusal, Reservation, Transition, Transitions};

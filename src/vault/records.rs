@@ -143,6 +143,9 @@ const DUE: [&str; 6] = [
 /// Accounts whose time comes within a while, in this boot.
 const SOON: &str = "wake IS NOT NULL AND wake_boot = ?1 AND wake_up > ?2 AND wake_up <= ?3";
 
+/// How an attempt ended whose end was never written.
+pub const INTERRUPTED: &str = "interrupted: the daemon stopped";
+
 /// Attempts of an account that are kept in the vault: the audit log has them all.
 pub const KEPT_ATTEMPTS: u32 = 30;
 
@@ -182,6 +185,23 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
 fn with_phase((state, mut account): (String, AccountRow)) -> Result<AccountRow, VaultError> {
     account.phase = parse_phase(&state).ok_or(VaultError::Unreadable("account state"))?;
     Ok(account)
+}
+
+const ATTEMPT_COLUMNS: &str = "id, account, started, ended, cause, actor, outcome, detail, steps, warning";
+
+fn attempt_row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
+    Ok(AttemptRow {
+        id: row.get(0)?,
+        account: row.get(1)?,
+        started: row.get(2)?,
+        ended: row.get(3)?,
+        trigger: row.get(4)?,
+        actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
+        outcome: row.get(6)?,
+        detail: row.get(7)?,
+        warning: row.get(9)?,
+        steps: serde_json::from_str::<Vec<Step>>(&row.get::<_, String>(8)?).unwrap_or_default().into(),
+    })
 }
 
 /// An attempt, as `history` shows it.
@@ -330,6 +350,24 @@ pub trait Records {
     /// # Errors
     /// SQLite failed.
     fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError>;
+
+    /// The end of an attempt is told; its record is completed by [`Self::save_attempt`].
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn end_attempt(&self, attempt: &str, outcome: Outcome, now: &Moment) -> Result<(), VaultError>;
+
+    /// Whether an attempt has its start on record and no end.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn is_open(&self, attempt: &str) -> Result<bool, VaultError>;
+
+    /// The attempts of which that is so.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    fn open_attempts(&self) -> Result<Vec<AttemptRow>, VaultError>;
 
     /// Ends the attempts that a crash left open, as records: their accounts are dealt with one by one.
     ///
@@ -505,30 +543,36 @@ impl Records for Tx<'_> {
     }
 
     fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, account, started, ended, cause, actor, outcome, detail, steps, warning FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![account.as_str(), most], |row| {
-            Ok(AttemptRow {
-                id: row.get(0)?,
-                account: row.get(1)?,
-                started: row.get(2)?,
-                ended: row.get(3)?,
-                trigger: row.get(4)?,
-                actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
-                outcome: row.get(6)?,
-                detail: row.get(7)?,
-                warning: row.get(9)?,
-                steps: serde_json::from_str::<Vec<Step>>(&row.get::<_, String>(8)?).unwrap_or_default().into(),
-            })
-        })?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {ATTEMPT_COLUMNS} FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2"
+        ))?;
+        let rows = statement.query_map(params![account.as_str(), most], attempt_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn end_attempt(&self, attempt: &str, outcome: Outcome, now: &Moment) -> Result<(), VaultError> {
+        self.connection
+            .prepare_cached("UPDATE attempt SET ended = ?2, outcome = ?3 WHERE id = ?1 AND ended IS NULL")?
+            .execute(params![attempt, now.wall_ms, outcome.as_str()])?;
+        Ok(())
+    }
+
+    fn is_open(&self, attempt: &str) -> Result<bool, VaultError> {
+        let text = "SELECT EXISTS (SELECT 1 FROM attempt WHERE id = ?1 AND ended IS NULL)";
+        Ok(self.connection.prepare_cached(text)?.query_row([attempt], |row| row.get(0))?)
+    }
+
+    fn open_attempts(&self) -> Result<Vec<AttemptRow>, VaultError> {
+        let text = format!("SELECT {ATTEMPT_COLUMNS} FROM attempt WHERE ended IS NULL ORDER BY started, id");
+        let mut statement = self.connection.prepare(&text)?;
+        let rows = statement.query_map([], attempt_row)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError> {
         self.connection.execute(
-            "UPDATE attempt SET ended = ?1, outcome = ?2, detail = 'interrupted: the daemon stopped' WHERE ended IS NULL",
-            params![now.wall_ms, Outcome::Unknown.as_str()],
+            "UPDATE attempt SET ended = ?1, outcome = ?2, detail = ?3 WHERE ended IS NULL",
+            params![now.wall_ms, Outcome::Unknown.as_str(), INTERRUPTED],
         )?;
         Ok(())
     }

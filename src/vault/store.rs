@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::backup::find_put_back;
 use super::error::VaultError;
 use super::hosts::adopt_host_keys;
+use super::judgement::{FINDING, REWRITTEN, judge_log};
 use super::keys::{VaultKey, random};
-use super::ledger::{Call, Carrier, Closure, Ledger, Trail};
+use super::ledger::{Call, Carrier, Closure, Finding, Ledger, Trail};
 use super::rekey::Rekey;
 use super::schema;
 use super::seal::{Opened, Sealer, fresh_data_key, unwrap_data_key};
@@ -100,7 +100,7 @@ impl Vault {
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io("cannot open", &path))?;
         let mut connection = open_database(&path)?;
         let sealer = open_sealer(&mut connection, key, &path)?;
-        find_put_back(&mut connection, &sealer, &path, &log)?;
+        judge_log(&mut connection, &sealer, &path, &log)?;
         let trouble: Arc<Mutex<Option<String>>> = Arc::default();
         let folder = state_dir.to_owned();
         let mut writer = Writer { connection, sealer, log, folder, trouble: trouble.clone(), _lock: lock };
@@ -420,5 +420,17 @@ impl Trail for Tx<'_> {
         let text = String::from_utf8(bytes).map_err(|_| VaultError::Unreadable("audit head"))?;
         let (seq, hash) = text.split_once(' ').ok_or(VaultError::Unreadable("audit head"))?;
         Ok((seq.parse().map_err(|_| VaultError::Unreadable("audit head"))?, hash.to_owned()))
+    }
+
+    fn audit_finding(&self) -> Result<Option<Finding>, VaultError> {
+        let Some(bytes) = meta(self.connection, FINDING)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|_| VaultError::Unreadable("audit finding"))?;
+        let (kind, told) = text.split_once(' ').ok_or(VaultError::Unreadable("audit finding"))?;
+        Ok(Some(Finding { rewritten: kind == REWRITTEN, told: told.to_owned() }))
+    }
+
+    fn accept_audit_finding(&self) -> Result<(), VaultError> {
+        self.connection.execute("DELETE FROM meta WHERE name = ?1", [FINDING])?;
+        Ok(())
     }
 }

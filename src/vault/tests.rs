@@ -192,6 +192,11 @@ async fn a_copy_of_the_past_that_was_put_back_is_in_doubt_and_its_log_goes_on() 
     let head = vault.call(|tx| tx.audit_head()).await.unwrap();
     let report = verify_files(vault.audit_folder(), Some((head.0, &head.1))).unwrap();
     assert!(report.ok && report.events == 5, "{report:?}");
+    let finding = || vault.call(|tx| tx.audit_finding());
+    let found = finding().await.unwrap().unwrap();
+    assert!(!found.rewritten && found.told.contains("which goes on to event 3"), "{found:?}");
+    vault.call(|tx| tx.accept_audit_finding()).await.unwrap();
+    assert_eq!(finding().await.unwrap(), None);
     // Where the log is not that of the vault, nobody is believed.
     drop(vault);
     drop(reopen(&place));
@@ -201,8 +206,69 @@ async fn a_copy_of_the_past_that_was_put_back_is_in_doubt_and_its_log_goes_on() 
     }
     let another = Draft::new("daemon.start").chain(1, 9, crate::audit::GENESIS).unwrap();
     crate::audit::LogFiles::open(&place.state().join("audit")).unwrap().append(&[another]).unwrap();
-    let all = reopen(&place).call(|tx| tx.accounts()).await.unwrap();
+    let vault = reopen(&place);
+    let all = vault.call(|tx| tx.accounts()).await.unwrap();
     assert!(all.len() == 2 && all.iter().all(|row| matches!(row.phase, Phase::Uncertain(_))), "{all:?}");
+    let found = vault.call(|tx| tx.audit_finding()).await.unwrap().unwrap();
+    assert!(found.rewritten && found.told.contains("rewritten"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_short_is_told_and_the_vault_is_believed() {
+    let place = place();
+    let vault = place.open().unwrap();
+    vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
+    for _ in 0..3 {
+        vault.call(|tx| tx.audit(&Draft::new("daemon.start"), &now(1))).await.unwrap();
+    }
+    let file = fs::read_dir(vault.audit_folder()).unwrap().next().unwrap().unwrap().path();
+    drop(vault);
+    drop(reopen(&place));
+    let text = fs::read_to_string(&file).unwrap();
+    for whole in [false, true] {
+        if whole {
+            for file in crate::audit::log_files(&place.state().join("audit")).unwrap() {
+                fs::remove_file(file).unwrap();
+            }
+        } else {
+            fs::write(&file, text.lines().next().unwrap().to_owned() + "\n").unwrap();
+        }
+        let vault = reopen(&place);
+        let found = vault.call(|tx| tx.audit_finding()).await.unwrap().unwrap();
+        assert!(found.rewritten && found.told.contains("cut short"), "{found:?}");
+        assert_eq!(vault.call(|tx| tx.account(&account())).await.unwrap().unwrap().phase, Phase::Idle);
+        let told = crate::audit::last_events(vault.audit_folder(), 0, 1).unwrap();
+        assert_eq!(told[0]["event"], "audit.rewritten");
+        drop(vault);
+        drop(reopen(&place));
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_open_from_its_start_until_its_end_is_told() {
+    let place = place();
+    let vault = place.open().unwrap();
+    let row = AttemptRow {
+        id: "a1".into(),
+        account: account().to_string(),
+        started: 1,
+        ended: None,
+        trigger: "command".into(),
+        actor: None,
+        outcome: None,
+        detail: None,
+        warning: None,
+        steps: [].into(),
+    };
+    let open = || vault.call(|tx| Ok((tx.is_open("a1")?, tx.open_attempts()?.len())));
+    assert_eq!(open().await.unwrap(), (false, 0));
+    vault.call(move |tx| tx.save_attempt(&row)).await.unwrap();
+    assert_eq!(open().await.unwrap(), (true, 1));
+    vault.call(|tx| tx.end_attempt("a1", crate::model::Outcome::Done, &now(2))).await.unwrap();
+    assert_eq!(open().await.unwrap(), (false, 0));
+    vault.call(|tx| tx.close_open_attempts(&now(3))).await.unwrap();
+    let rows = vault.call(|tx| tx.attempts(&account(), 5)).await.unwrap();
+    assert_eq!((rows[0].ended, rows[0].outcome.as_deref()), (Some(2), Some("done")));
 }
 
 /// Puts another database where the vault's was.

@@ -60,6 +60,7 @@ fn survives_each(call: &str) -> usize {
         assert!(scripted.place.changes("dev/admin") <= 1, "killed at {call} {n}");
         let (verified, _) = scripted.place.json(&["audit", "verify"]);
         assert_eq!(verified["ok"], true, "killed at {call} {n}: {verified}");
+        scripted.place.each_start_has_its_end(&format!("killed at {call} {n}"));
         let state = scripted.device.state();
         assert_eq!(state.replays, 0, "no code was sent twice; killed at {call} {n}");
         let refused = state.logins.iter().filter(|(_, accepted)| !accepted).count();

@@ -80,6 +80,7 @@ fn survives(call: &str, error: &str, first: usize) -> bool {
     assert!(scripted.place.changes("dev/admin") <= 2);
     let (verified, _) = scripted.place.json(&["audit", "verify"]);
     assert_eq!(verified["ok"], true, "{call} {error} from {first}: {verified}");
+    scripted.place.each_start_has_its_end(&format!("{call} {error} from {first}"));
     assert_eq!(scripted.place.password("dev/admin"), scripted.held(), "{call} {error} from {first}");
     failures > 0
 }

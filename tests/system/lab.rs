@@ -257,6 +257,18 @@ impl Place {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Each start that the log has of an attempt has an end of the same attempt.
+    pub fn each_start_has_its_end(&self, when: &str) {
+        let (log, _) = self.json(&["audit", "tail", "-n", "1000"]);
+        let events = log["events"].as_array().unwrap();
+        let ends = ["rotation.done", "rotation.failed", "rotation.unknown", "rotation.recovered"];
+        for start in events.iter().filter(|event| event["event"] == "rotation.start") {
+            let is_its_end =
+                |event: &&Value| event["attempt"] == start["attempt"] && ends.iter().any(|end| event["event"] == *end);
+            assert!(events.iter().any(|event| is_its_end(&event)), "{when}: {start} has no end");
+        }
+    }
+
     pub fn daemon(&self) -> Daemon<'_> {
         self.daemon_with(&[], &[])
     }

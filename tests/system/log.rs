@@ -77,3 +77,59 @@ fn months_that_were_set_aside_are_told_and_the_rest_is_checked_from_there() {
     assert!(cut["first_bad"] == 1 && exit == 1, "what is cut off beyond that is found: {cut}");
     assert_eq!(archive("2099-01").0, 1, "nothing is moved of a log that is not whole");
 }
+
+/// A log of so many events that is whole, behind an event, and that no vault wrote.
+fn forged(mut seq: u64, mut prev: String, events: u64) -> String {
+    let mut text = String::new();
+    for _ in 0..events {
+        seq += 1;
+        let event = rotord::audit::Draft::new("daemon.reload").chain(seq, 1_700_000_000_000, &prev).unwrap();
+        text += &format!("{}\n", event.line);
+        prev = event.hash;
+    }
+    text
+}
+
+#[test]
+fn a_log_that_was_written_anew_is_told_until_a_custodian_accepts_it() {
+    let place = much_logged(3);
+    let daemon = place.daemon();
+    place.must(&["pause", "--all"], "");
+    let [file] = rotord::audit::log_files(&place.path("state/audit")).unwrap().try_into().unwrap();
+    let own = std::fs::read_to_string(&file).unwrap();
+    let written = own.lines().count() as u64;
+    let verified = || {
+        let (report, exit) = place.json(&["audit", "verify"]);
+        (exit, report["why"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(verified().0, 0);
+    let anew = |events| forged(0, rotord::audit::GENESIS.to_owned(), events);
+    for events in [written, written + 2] {
+        std::fs::write(&file, anew(events)).unwrap();
+        let (exit, why) = verified();
+        assert!(exit == 1 && why.contains("rewritten"), "{why}");
+    }
+    let last: Value = serde_json::from_str(own.lines().last().unwrap()).unwrap();
+    let more = forged(written, last["hash"].as_str().unwrap().to_owned(), 2);
+    std::fs::write(&file, format!("{own}{more}")).unwrap();
+    let (exit, why) = verified();
+    assert!(exit == 1 && why.contains("extra: 2 lines"), "{why}");
+    std::fs::write(&file, &own).unwrap();
+    assert_eq!(verified().0, 0);
+    daemon.stop();
+    std::fs::write(&file, anew(written + 7)).unwrap();
+    let _daemon = place.daemon();
+    let (exit, why) = verified();
+    assert!(exit == 1 && why.contains("rewritten") && why.contains("rotorctl audit accept"), "{why}");
+    let told = || (place.json(&["status"]).0["audit_finding"].clone(), place.json(&["audit", "tail"]).0.to_string());
+    let (finding, log) = told();
+    assert!(finding.as_str().is_some_and(|finding| finding.contains("rewritten")), "{finding}");
+    assert!(log.contains("audit.rewritten"), "{log}");
+    place.must(&["pause", "--all"], "");
+    assert_eq!(verified().0, 1, "what is written since changes nothing about it");
+    place.must(&["audit", "accept", "--reason", "the disk was changed"], "");
+    let (finding, log) = told();
+    assert!(finding.is_null() && log.contains("audit.accepted") && log.contains("the disk was changed"), "{log}");
+    assert_eq!(verified().0, 0);
+    assert!(!place.ctl(&["audit", "accept", "--reason", "again"], "").status.success(), "there is nothing left");
+}

@@ -95,6 +95,7 @@ impl Attempt {
         let kept = self.kept.load(Ordering::SeqCst);
         let begins = matches!(persist, Persist::Prepared | Persist::Mending);
         let start = begins.then(|| self.open_row(self.steps_so_far()));
+        let (id, ends) = (self.id.clone(), drafts.iter().find_map(|draft| draft.outcome));
         self.core
             .vault
             .call(move |tx| {
@@ -118,6 +119,10 @@ impl Attempt {
                 })?;
                 if let Some(row) = &start {
                     tx.save_attempt(row)?;
+                }
+                // Its end is told here: whatever comes, it is told once.
+                if let Some(outcome) = ends {
+                    tx.end_attempt(&id, outcome, &now)?;
                 }
                 if kept {
                     tx.set_last_error(&account.name, None)?;

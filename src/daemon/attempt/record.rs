@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{Attempt, RotationResult, began, lock};
 use crate::audit::Draft;
+use crate::daemon::Core;
 use crate::daemon::attempt::Progress;
 use crate::daemon::escrow::{self, Newest};
 use crate::daemon::scheduler::UNDER_WAY_MS;
@@ -20,6 +22,40 @@ impl Newest {
             self.attempt,
             self.folder.display()
         )
+    }
+}
+
+/// How long after an end could not be written it is tried again.
+const OWED_PAUSE: Duration = Duration::from_secs(5);
+
+/// The end of an attempt that could not be written.
+#[derive(Debug, Clone)]
+pub(super) struct Owed {
+    row: AttemptRow,
+    draft: Draft,
+}
+
+impl Core {
+    /// Writes an end as soon as the vault takes it. Where the daemon stops before, its next start ends what is open.
+    fn owe(self: &Arc<Self>, owed: Owed) {
+        let core = self.clone();
+        self.spawn(async move {
+            while !core.is_stopping() {
+                core.clock.sleep(OWED_PAUSE).await;
+                let (Owed { row, draft }, now) = (owed.clone(), core.clock.now());
+                let written = core.vault.call(move |tx| {
+                    if tx.is_open(&row.id)? {
+                        tx.audit(&draft, &now)?;
+                        tx.save_attempt(&row)?;
+                    }
+                    Ok(())
+                });
+                match written.await {
+                    Ok(()) => return,
+                    Err(error) => tracing::debug!(attempt = %owed.row.id, %error, "its end is not on record yet"),
+                }
+            }
+        });
     }
 }
 
@@ -163,6 +199,8 @@ impl Attempt {
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
+        let owed = Owed { row: row.clone(), draft: self.draft_of_end(outcome, &detail) };
+        let end = owed.clone();
         let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
         let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
         let (needs_person, kept) = (self.needs_person.load(Ordering::SeqCst), self.kept.load(Ordering::SeqCst));
@@ -173,8 +211,13 @@ impl Attempt {
             .core
             .vault
             .call(move |tx| {
+                match &draft {
+                    Some(draft) => tx.audit(draft, &now)?,
+                    // No transition told its end, though its start is on record.
+                    None if tx.is_open(&row.id)? => tx.audit(&end.draft, &now)?,
+                    None => {}
+                }
                 tx.save_attempt(&row)?;
-                draft.as_ref().map_or(Ok(()), |draft| tx.audit(draft, &now))?;
                 let Some(account) = tx.account(&name)? else {
                     return Ok(None);
                 };
@@ -233,11 +276,22 @@ impl Attempt {
             Ok(Some(_)) => self.core.wake.notify_one(),
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(account = %self.account.name, attempt = %self.id, %error, "the end of an attempt is not on record")
+                tracing::error!(account = %self.account.name, attempt = %self.id, %error, "the end of an attempt is not on record yet");
+                self.core.owe(owed);
             }
         }
         self.log(outcome, &detail);
         self.result(outcome, detail, steps)
+    }
+
+    /// The event that ends an attempt of which nothing else told the end.
+    fn draft_of_end(&self, outcome: Outcome, detail: &str) -> Draft {
+        let event = match outcome {
+            Outcome::Done => "rotation.done",
+            Outcome::Failed | Outcome::Refused => "rotation.failed",
+            Outcome::Unknown => "rotation.unknown",
+        };
+        Draft { outcome: Some(outcome), ..self.draft(event).detail(detail) }
     }
 
     pub(super) fn log(&self, outcome: Outcome, detail: &str) {

@@ -38,9 +38,6 @@ struct Args {
     /// Stay silent about what was never reached.
     #[arg(long)]
     partial: bool,
-    /// With what the daemon does not cope with yet.
-    #[arg(long)]
-    pending: bool,
     /// Faults and habits of devices that are left out, by their names, with commas between.
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
@@ -55,9 +52,6 @@ impl Args {
         let left_out = |name: &str| self.without.iter().any(|known| known == name);
         let kept = |name: &str| self.habits.as_ref().is_none_or(|kept| kept.iter().any(|known| known == name));
         let mut plan = Plan::of(seed);
-        if self.pending {
-            (plan.without, plan.without_habits) = (0, 0);
-        }
         for fault in Fault::ALL {
             plan.without |= if left_out(&format!("{fault:?}")) { fault.bit() } else { 0 };
         }

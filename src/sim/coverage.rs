@@ -164,10 +164,10 @@ impl Coverage {
                 }
             }
         }
-        for fault in Fault::ALL.into_iter().filter(|fault| fault.bit() & Fault::PENDING == 0) {
+        for fault in Fault::ALL {
             all.push((format!("fault: {fault:?}"), self.faults.get(&fault).copied().unwrap_or(0)));
         }
-        for habit in Habit::ALL.into_iter().filter(|habit| habit.bit() & Habit::PENDING == 0) {
+        for habit in Habit::ALL {
             all.push((format!("habit: {habit:?}"), self.habits.get(&habit).copied().unwrap_or(0)));
         }
         all.push(("befallen while logins were held back".into(), self.held));

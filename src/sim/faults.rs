@@ -95,6 +95,8 @@ pub enum Fault {
     CodeJustUsed,
     /// A login wants a choice or a person's consent where it asked for a code before.
     WantsPerson,
+    /// A login asks for the password twice in one round, which nobody can answer whole.
+    AsksTwice,
     /// The new password that a login demanded is refused, in words, up to three times.
     ChoosyAtLogin,
     /// A device lets nobody in for a while, and says why.
@@ -107,7 +109,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::Cut,
         Self::CutInside,
         Self::Hang,
@@ -153,14 +155,12 @@ impl Fault {
         Self::VaultRolledBack,
         Self::CodeJustUsed,
         Self::WantsPerson,
+        Self::AsksTwice,
         Self::ChoosyAtLogin,
         Self::DeviceClosed,
         Self::DeviceRefuses,
         Self::AccountLocked,
     ];
-
-    /// Those that the daemon does not cope with yet: they strike only where somebody asks for it.
-    pub const PENDING: u64 = Self::WantsPerson.bit() | Self::ChoosyAtLogin.bit() | Self::DeviceClosed.bit();
 
     /// Its bit in a mask.
     #[must_use]

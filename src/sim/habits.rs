@@ -1,7 +1,7 @@
 //! What devices of the field do besides asking for a password and a code. Which of these habits a device has is drawn from
 //! the history's seed; a device keeps them when nothing fails any more.
 
-use super::fleet::{Asks, Site};
+use super::fleet::Site;
 use super::random::Random;
 use super::setting::Fleet;
 
@@ -56,11 +56,13 @@ pub enum Habit {
     AsksInSession,
     /// A user's name reads like a question's words.
     OddUserName,
+    /// It asks for password and code in the same words; their order tells which it wants.
+    SamePrompts,
 }
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::JudgesEach,
         Self::TriesAgain,
         Self::Notices,
@@ -85,20 +87,8 @@ impl Habit {
         Self::OneSession,
         Self::AsksInSession,
         Self::OddUserName,
+        Self::SamePrompts,
     ];
-
-    /// Those that the daemon does not cope with yet: no device has them unless somebody asks for it.
-    pub const PENDING: u64 = Self::TriesAgain.bit()
-        | Self::AsksInSession.bit()
-        | Self::OddUserName.bit()
-        | Self::NamesUser.bit()
-        | Self::ForcesInShell.bit()
-        | Self::ForcesOnce.bit()
-        | Self::TellsLocked.bit()
-        | Self::Notices.bit()
-        | Self::HollowInteractive.bit()
-        | Self::DemandsUnjudged.bit()
-        | Self::OneSession.bit();
 
     /// Its bit in a mask.
     #[must_use]
@@ -116,6 +106,10 @@ impl Habits {
         self.0 & habit.bit() != 0
     }
 
+    pub(super) fn add(&mut self, habit: Habit) {
+        self.0 |= habit.bit();
+    }
+
     fn drop(&mut self, habit: Habit) {
         self.0 &= !habit.bit();
     }
@@ -128,6 +122,8 @@ impl Habits {
     }
 }
 
+/// Those that the config has to know of: the fleet is made with them.
+const OF_THE_FLEET: u64 = Habit::AsksInSession.bit() | Habit::OddUserName.bit() | Habit::SamePrompts.bit();
 /// Of so many devices one has no habit at all.
 const PLAIN: usize = 3;
 /// Of so many others one has a certain habit.
@@ -146,7 +142,7 @@ pub(super) fn give(fleet: &mut Fleet, random: &mut Random, without: u64) {
             mask |= if has && !plain { habit.bit() } else { 0 };
         }
         let (host, variant) = (random.below(ODD_HOSTS.len()), random.below(1000));
-        site.habits = fitting(Habits(mask & !without), site);
+        site.habits = fitting(Habits(mask & !without & !OF_THE_FLEET | site.habits.0), site);
         site.variant = variant;
         if site.habits.has(Habit::OddHostName) {
             site.host = ODD_HOSTS[host];
@@ -160,16 +156,21 @@ fn fitting(mut habits: Habits, site: &Site) -> Habits {
     if site.only_at_login {
         habits.drop(Habit::ForcesInShell);
         habits.drop(Habit::DemandsUnjudged);
+        // It demands a new one as a rule; where nobody said why, no check of it would tell anything.
+        habits.add(Habit::SaysWhy);
     }
-    // These come with the fleet.
-    for (habit, has) in [
-        (Habit::AsksInSession, site.asks == Asks::InSession),
-        (Habit::OddUserName, site.users.keys().any(|user| user.contains('-'))),
-    ] {
-        habits.0 = if has { habits.0 | habit.bit() } else { habits.0 & !habit.bit() };
+    // A question that is asked again without a word is not told from the next one.
+    if habits.has(Habit::SamePrompts) {
+        habits.drop(Habit::JudgesEach);
+        habits.drop(Habit::DemandsUnjudged);
     }
     if !habits.has(Habit::ForcesInShell) {
         habits.drop(Habit::ForcesOnce);
+    }
+    // Without a word of why, nobody can tell whether such a device took the password; and each change would end in doubt.
+    let tells = habits.has(Habit::SaysWhy) && !habits.has(Habit::DemandsUnjudged);
+    if !tells || habits.has(Habit::ForcesInShell) {
+        habits.drop(Habit::ForcesAfterAdministrator);
     }
     habits
 }

@@ -9,7 +9,7 @@ use super::events::{agenda, befall};
 use super::executor::{Tasks, lock};
 use super::faults::Fault;
 use super::fleet::{SimWire, keys};
-use super::habits::{self, Habit};
+use super::habits;
 use super::host::SimTime;
 use super::random::Random;
 use super::setting::{Fleet, Oddities, fleet, rates};
@@ -42,8 +42,8 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         Self {
             seed,
-            without: Fault::PENDING,
-            without_habits: Habit::PENDING,
+            without: 0,
+            without_habits: 0,
             days: if seed.is_multiple_of(4) { 3 } else { 1 + i64::from(seed.is_multiple_of(2)) },
             tell: false,
         }

@@ -19,7 +19,7 @@ use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName};
 use crate::policy::{PasswordRules, Policy};
 use crate::schedule::{Crontab, Window};
-use crate::template::{Checked, load};
+use crate::template::{Changes, Checked, load};
 use crate::totp::{Algorithm, Seed};
 
 /// A template of the library; where the device asks in its own words, with the answers to them.
@@ -83,14 +83,30 @@ impl Oddities {
         if self.has(Habit::AsksInSession, 12) { "cisco-wlc" } else { kind }
     }
 
-    fn rename(&mut self, users: &mut [String]) {
+    /// Users whose names are odd; whether there are any.
+    fn rename(&mut self, users: &mut [String]) -> bool {
+        let mut any = false;
         if self.has(Habit::OddUserName, 6) {
             for user in users {
                 if let Some((_, odd)) = ODD_USERS.iter().find(|(plain, _)| plain == user) {
                     (*odd).clone_into(user);
+                    any = true;
                 }
             }
         }
+        any
+    }
+
+    /// An administrator has an account log in as another one with a template that may not be made for it: what the config's
+    /// check refuses is not done.
+    fn misconfigures(&mut self, template: &Checked) -> bool {
+        self.random.one_in(8) && template.changes() != Changes::LoginAccount
+    }
+
+    /// How the config tells two questions of the same words apart, where a device asks so.
+    fn order(&mut self, asks: Asks) -> Option<LoginFormat> {
+        let same = self.has(Habit::SamePrompts, 6);
+        asks.order().filter(|_| same)
     }
 }
 
@@ -173,6 +189,7 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
             _ if unfit => Asks::PasswordThenCode,
             _ => asks,
         };
+        let order = odd.as_mut().and_then(|odd| odd.order(asks));
         let Ok(device_name) = DeviceName::parse(&name) else { continue };
         let device = Arc::new(Device {
             name: device_name.clone(),
@@ -186,7 +203,10 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
             jump_account: gate,
             max_sessions: 1 + random.below(3),
             legacy_algorithms: false,
-            login_format: if asks == Asks::Joined { LoginFormat::PasswordThenCode } else { LoginFormat::Separate },
+            login_format: order.unwrap_or(match asks {
+                Asks::Joined => LoginFormat::PasswordThenCode,
+                _ => LoginFormat::Separate,
+            }),
             connect_timeout: Duration::from_secs(10),
             fields: BTreeMap::new(),
         });
@@ -226,7 +246,16 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
             refuses_until: 0,
         };
         let mut users = users(kind, large, random);
-        odd.iter_mut().for_each(|odd| odd.rename(&mut users));
+        let renamed = odd.as_mut().is_some_and(|odd| odd.rename(&mut users));
+        for (habit, has) in [
+            (Habit::AsksInSession, asks == Asks::InSession),
+            (Habit::OddUserName, renamed),
+            (Habit::SamePrompts, order.is_some()),
+        ] {
+            if has {
+                site.habits.add(habit);
+            }
+        }
         for user in &users {
             let own_seed = shared.clone().unwrap_or_else(|| seed(random));
             let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
@@ -234,7 +263,10 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
             let key = (asks.has_key() && user != ENABLE).then(|| random.below(keys().len()));
             site.users.insert(user.clone(), User::new(password, seed, key));
             let by_root = user != "root" && !matches!(kind, "linux-passwd" | "login-only");
-            let root = Universe::account(&name, "root").filter(|_| by_root);
+            let used = template(if user == ENABLE { "cisco-ios-enable" } else { kind }, asks == Asks::OwnWords);
+            let by_mistake =
+                kind == "linux-passwd" && user != "root" && odd.as_mut().is_some_and(|odd| odd.misconfigures(&used));
+            let root = Universe::account(&name, "root").filter(|_| by_root || by_mistake);
             let mender = Universe::account(&name, "root").filter(|_| user != "root" && kind != "login-only");
             let Some(account) = Universe::account(&name, user) else { continue };
             let account = Account {
@@ -245,7 +277,7 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
                 reconcile_as: mender.filter(|_| random.one_in(2)),
                 after: root.filter(|_| random.one_in(3)),
                 fields: BTreeMap::new(),
-                template: template(if user == ENABLE { "cisco-ios-enable" } else { kind }, asks == Asks::OwnWords),
+                template: used,
             };
             config.accounts.insert(account.name.clone(), Arc::new(account));
         }

@@ -29,6 +29,8 @@ const DRIVE: &str = "src/daemon/attempt/drive.rs";
 const ACTS: &str = "src/daemon/attempt/acts.rs";
 const LIMITS: &str = "src/daemon/limits.rs";
 const AUTH: &str = "src/device/auth.rs";
+const LOGIN: &str = "src/dialogue/login.rs";
+const SENDING: &str = "src/dialogue/runner/sending.rs";
 const SCHEDULER: &str = "src/daemon/scheduler.rs";
 
 pub const MUTANTS: &[Mutant] = &[
@@ -344,5 +346,90 @@ pub const MUTANTS: &[Mutant] = &[
         "src/daemon/attempt/mod.rs",
         "            self.rotate_children(&result.account, &attempt.request.beside).await;",
         "            if !MUTANT { self.rotate_children(&result.account, &attempt.request.beside).await; }",
+    ),
+    Mutant {
+        name: "a login that is refused and asks again is given the new password",
+        place: Place {
+            file: LOGIN,
+            from: "            0 if self.given.any() && is_refusal(&plain) => told(),",
+            to: "            0 if self.given.any() && is_refusal(&plain) && !MUTANT => told(),",
+        },
+        also: Some(Place {
+            file: LOGIN,
+            from: "            let kind = self.by_order(&kinds, at).unwrap_or(kinds[at]);",
+            to: "            let kind = self.by_order(&kinds, at).unwrap_or(kinds[at]);
+            let kind = if MUTANT && prompt.contains(\"again\") { Kind::New } else { kind };",
+        }),
+    },
+    bug(
+        "a password is sent again where the device asks for it again",
+        LOGIN,
+        "            Kind::Password => {
+                if given.password(false) {",
+        "            Kind::Password => {
+                if given.password(false) || MUTANT {",
+    ),
+    bug(
+        "a demand for a new password proves the one before without evidence",
+        LOGIN,
+        "        if earlier && (self.given.code_last || self.expired) {",
+        "        if earlier && (MUTANT || self.given.code_last || self.expired) {",
+    ),
+    Mutant {
+        name: "a new password that the login refused is sent once more",
+        place: Place {
+            file: LOGIN,
+            from: "            _ if is_refusal(&plain) || device_refuses(&plain) => Err(Stop::NewRefused(text.to_owned())),",
+            to: "            _ if !MUTANT && (is_refusal(&plain) || device_refuses(&plain)) => Err(Stop::NewRefused(text.to_owned())),",
+        },
+        also: Some(Place {
+            file: LOGIN,
+            from: "            _ => return Err(Stop::NewRefused(prompt.to_owned())),",
+            to: "            _ if MUTANT => {}
+            _ => return Err(Stop::NewRefused(prompt.to_owned())),",
+        }),
+    },
+    bug(
+        "a request for a person's consent is answered",
+        LOGIN,
+        "            Kind::Person => Err(Stop::Person(prompt.to_owned())),",
+        "            Kind::Person => if MUTANT { Ok(Answer::Empty) } else { Err(Stop::Person(prompt.to_owned())) },",
+    ),
+    bug(
+        "a method that asks nothing is taken for a refusal",
+        AUTH,
+        "            Reply::Failure { methods, .. } if !self.secret_sent => Ok(Progress::Unused(methods)),",
+        "            Reply::Failure { methods, .. } if !self.secret_sent && !MUTANT => Ok(Progress::Unused(methods)),",
+    ),
+    bug(
+        "a round that cannot be answered whole is taken for a refusal",
+        LOGIN,
+        "                Stop::Refused(_) if !self.given.any() =>",
+        "                Stop::Refused(_) if !self.given.any() && !MUTANT =>",
+    ),
+    bug(
+        "what says nothing of the password is counted as refused",
+        "src/device/heard.rs",
+        " if is_account_level(verdict) => {",
+        " if is_account_level(verdict) && !MUTANT => {",
+    ),
+    Mutant {
+        name: "clearing up types at whatever is asked",
+        place: Place {
+            file: SENDING,
+            from: "        } else if self.clears && !self.at_prompt {",
+            to: "        } else if self.clears && !self.at_prompt && !MUTANT {",
+        },
+        also: Some(Place {
+            file: SENDING,
+            from: "        } else if plain.is_some_and(|text| is_no_answer(",
+            to: "        } else if !MUTANT && plain.is_some_and(|text| is_no_answer(",
+        }),
+    },
+    bug(
+        "a template that changes whoever logs in runs for another account",
+        "src/template/changes.rs",
+        "    if names_otherwise || has_verify && !plain_passwd {",
+        "    if MUTANT { Changes::Named } else if names_otherwise || has_verify && !plain_passwd {",
     ),
 ];

@@ -17,6 +17,7 @@ use super::habits::{Habit, Habits};
 use super::host::Rate;
 use super::shell::Kind;
 use super::universe::Universe;
+use crate::dialogue::LoginFormat;
 use crate::model::Secret;
 
 pub(super) use account::{LOCKED_FOR, User};
@@ -63,6 +64,17 @@ impl Asks {
 
     pub(super) fn has_key(self) -> bool {
         matches!(self, Self::KeyThenPassword | Self::KeyOrPassword)
+    }
+
+    /// How the config says in which order password and code are asked for, each in a question of its own.
+    pub(super) fn order(self) -> Option<LoginFormat> {
+        match self {
+            Self::PasswordThenCode | Self::Together | Self::KeyThenPassword | Self::KeyOrPassword => {
+                Some(LoginFormat::PasswordFirst)
+            }
+            Self::CodeThenPassword => Some(LoginFormat::CodeFirst),
+            _ => None,
+        }
     }
 
     pub(super) fn has_code(self) -> bool {

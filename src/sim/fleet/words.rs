@@ -48,6 +48,8 @@ pub(in crate::sim) enum Wants {
     Again,
     /// Nothing that is stored: a choice of methods, or a person's consent.
     Person,
+    /// Nothing: nobody knows which of two questions wants what.
+    Nothing,
 }
 
 /// Notices in front of a first question: of pam_unix(8), pam_faillock(8), sites' own.
@@ -171,7 +173,8 @@ impl Site {
     /// The question as the device asks it: `first` where nothing was asked before in this login.
     pub(super) fn question(&self, user: &str, wants: Wants, words: Wording, first: bool) -> String {
         let text = match wants {
-            Wants::Password | Wants::Again => words.password,
+            Wants::Password | Wants::Again | Wants::Nothing => words.password,
+            Wants::Code if self.habits.has(Habit::SamePrompts) => words.password,
             Wants::Code => words.code,
             Wants::Joined => "Password+OTP: ",
             Wants::Current => "Current password: ",

@@ -1,15 +1,14 @@
 //! Who calls, and what he may do.
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::connect_info::Connected;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::serve::IncomingStream;
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
-use tokio::net::UnixListener;
 
+use super::people::Person;
 use super::types::ErrorBody;
-use crate::audit::Draft;
+use crate::config::Access;
 use crate::daemon::Core;
 use crate::model::Actor;
 use crate::vault::VaultError;
@@ -36,26 +35,17 @@ impl Role {
 }
 
 /// The process at the other end, as the kernel names it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Peer {
-    uid: Option<u32>,
-    gid: u32,
-    pid: u32,
+    pub(super) uid: u32,
+    pub(super) pid: u32,
+    /// The user and the groups that this is.
+    pub(super) person: Arc<Person>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let credentials = stream.io().peer_cred().ok();
-        Self {
-            uid: credentials.as_ref().map(tokio::net::unix::UCred::uid),
-            gid: credentials.as_ref().map_or(u32::MAX, tokio::net::unix::UCred::gid),
-            pid: credentials
-                .as_ref()
-                .and_then(tokio::net::unix::UCred::pid)
-                .and_then(|pid| u32::try_from(pid).ok())
-                .unwrap_or(0),
-        }
-    }
+/// Whether a user may do everything: root and the daemon's own.
+pub(super) fn is_privileged(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
 
 /// An answer that is an error.
@@ -82,8 +72,20 @@ impl ApiError {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: ErrorBody { error: error.into(), exit: 1 } }
     }
 
-    fn denied(error: String) -> Self {
-        Self { status: StatusCode::FORBIDDEN, body: ErrorBody { error, exit: 6 } }
+    pub(super) fn denied(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, body: ErrorBody { error: error.into(), exit: 6 } }
+    }
+
+    /// The whole answer as it goes over the wire, for who is answered before his request is read.
+    pub(super) fn on_the_wire(&self) -> Vec<u8> {
+        // What cannot fail here would leave the answer without its words.
+        let body = serde_json::to_string(&self.body).unwrap_or_default();
+        format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            self.status,
+            body.len()
+        )
+        .into_bytes()
     }
 }
 
@@ -103,50 +105,37 @@ impl IntoResponse for ApiError {
 }
 
 impl Peer {
+    /// The caller, as he stands on record.
+    pub(super) fn actor(&self) -> Actor {
+        Actor { uid: self.uid, name: self.person.name.clone(), pid: self.pid }
+    }
+
     /// The caller, if he may act in a role; a refusal goes on record.
     pub(super) async fn require(&self, core: &Core, role: Role) -> Result<Actor, ApiError> {
-        let Some(uid) = self.uid else {
-            return Err(ApiError::denied("the kernel does not name the caller".into()));
-        };
-        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        let actor =
-            Actor { uid, name: user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone()), pid: self.pid };
-        if uid == 0 || uid == nix::unistd::geteuid().as_raw() || self.is_listed(core, role, user.as_ref()) {
+        let actor = self.actor();
+        let config = core.config();
+        if is_privileged(self.uid) || lists(&config.access, role).iter().any(|list| self.person.is_in(list)) {
             return Ok(actor);
         }
-        let error = format!(
+        core.refused_access(&actor, role.name()).await?;
+        Err(ApiError::denied(format!(
             "{} is no {}; an administrator can add the name to [access] of the config",
             actor.name,
             role.name()
-        );
-        let draft = Draft {
-            actor: Some(actor),
-            ..Draft::new("access.denied").detail(format!("role {} was needed", role.name()))
-        };
-        core.audit(draft).await?;
-        Err(ApiError::denied(error))
+        )))
     }
 
-    fn is_listed(&self, core: &Core, role: Role, user: Option<&User>) -> bool {
-        let config = core.config();
-        let access = &config.access;
-        let lists: &[&Vec<String>] = match role {
-            Role::Viewer => &[&access.viewer, &access.operator, &access.custodian],
-            Role::Operator => &[&access.operator],
-            Role::Custodian => &[&access.custodian],
-        };
-        let groups = self.groups(user);
-        lists.iter().flat_map(|list| list.iter()).any(|entry| match entry.strip_prefix('@') {
-            Some(group) => groups.iter().any(|name| name == group),
-            None => user.is_some_and(|user| user.name == *entry),
-        })
+    /// Whether the caller has any role at all.
+    pub(super) fn has_a_role(&self, access: &Access) -> bool {
+        is_privileged(self.uid) || lists(access, Role::Viewer).iter().any(|list| self.person.is_in(list))
     }
+}
 
-    fn groups(&self, user: Option<&User>) -> Vec<String> {
-        let mut ids = vec![Gid::from_raw(self.gid)];
-        if let Some(name) = user.and_then(|user| std::ffi::CString::new(user.name.as_str()).ok()) {
-            ids.extend(getgrouplist(&name, Gid::from_raw(self.gid)).unwrap_or_default());
-        }
-        ids.into_iter().filter_map(|gid| Group::from_gid(gid).ok().flatten()).map(|group| group.name).collect()
+/// The lists of those who may act in a role.
+fn lists(access: &Access, role: Role) -> Vec<&[String]> {
+    match role {
+        Role::Viewer => vec![&access.viewer, &access.operator, &access.custodian],
+        Role::Operator => vec![&access.operator],
+        Role::Custodian => vec![&access.custodian],
     }
 }

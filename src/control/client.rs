@@ -1,6 +1,11 @@
 //! The client: one request a connection over the Unix socket.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -8,8 +13,12 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroize;
 
+use super::trust::check_server;
 use super::types::ErrorBody;
 use crate::model::percent_encode;
 
@@ -27,6 +36,14 @@ pub enum ClientError {
         /// Why.
         why: String,
     },
+    /// Somebody else's process is at the socket.
+    #[error("no daemon that can be trusted is at {path}: {why}")]
+    Stranger {
+        /// The socket.
+        path: String,
+        /// Whose it is, and what to do.
+        why: String,
+    },
     /// The daemon said no.
     #[error("{}", .0.error)]
     Refused(ErrorBody),
@@ -40,10 +57,95 @@ impl ClientError {
     #[must_use]
     pub fn exit(&self) -> u8 {
         match self {
-            Self::NoDaemon { .. } => 7,
+            Self::NoDaemon { .. } | Self::Stranger { .. } => 7,
             Self::Refused(body) => body.exit,
             Self::Broken(_) => 1,
         }
+    }
+}
+
+/// How long a queue of callers that is full is waited for.
+const KNOCKING: Duration = Duration::from_secs(10);
+/// How soon it is tried again.
+const KNOCK_AGAIN: Duration = Duration::from_millis(20);
+/// An answer that comes unasked is no longer than this.
+const UNASKED: usize = 16 * 1024;
+
+/// A connection that keeps what came over it until the answer was understood.
+struct Heard {
+    stream: UnixStream,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// What came, and where more may come from.
+struct Kept {
+    bytes: Vec<u8>,
+    keeps: bool,
+    rest: std::os::unix::net::UnixStream,
+}
+
+/// What of an answer was kept.
+struct Told(Arc<Mutex<Kept>>);
+
+impl Heard {
+    fn new(stream: UnixStream) -> std::io::Result<(Self, Told)> {
+        let stream = stream.into_std()?;
+        let rest = stream.try_clone()?;
+        let kept = Arc::new(Mutex::new(Kept { bytes: Vec::new(), keeps: true, rest }));
+        Ok((Self { stream: UnixStream::from_std(stream)?, kept: kept.clone() }, Told(kept)))
+    }
+}
+
+impl Told {
+    /// What was refused before it was asked for.
+    fn refusal(&self) -> Option<ErrorBody> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kept { bytes, rest, .. } = &mut *kept;
+        let room = u64::try_from(UNASKED.saturating_sub(bytes.len())).unwrap_or(0);
+        // It does not wait: what was sent before the end is there.
+        let _ = rest.take(room).read_to_end(bytes);
+        let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
+        if !bytes.starts_with(b"HTTP/1.1 ") {
+            return None;
+        }
+        serde_json::from_slice(&bytes[end + 4..]).ok()
+    }
+
+    /// Nothing is kept any more: an answer may hold a secret.
+    fn forget(&self) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keeps = false;
+        kept.bytes.zeroize();
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.keeps && kept.bytes.len() < UNASKED {
+            kept.bytes.extend_from_slice(&buffer.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -73,16 +175,11 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<hyper::Response<hyper::body::Incoming>, ClientError> {
         let broken = |error: &dyn std::fmt::Display| ClientError::Broken(error.to_string());
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
-            if error.kind() == std::io::ErrorKind::PermissionDenied {
-                let error = format!(
-                    "you may not open {}: {error}; an administrator can list you in [access]",
-                    self.socket.display()
-                );
-                return ClientError::Refused(ErrorBody { error, exit: 6 });
-            }
-            ClientError::NoDaemon { path: self.socket.display().to_string(), why: error.to_string() }
-        })?;
+        let stream = self.connect().await?;
+        let server = stream.peer_cred().ok().map(|server| server.uid());
+        check_server(&self.socket, server)
+            .map_err(|why| ClientError::Stranger { path: self.socket.display().to_string(), why })?;
+        let (stream, heard) = Heard::new(stream).map_err(|error| broken(&error))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
         tokio::spawn(connection);
@@ -93,7 +190,12 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let response = match sender.send_request(request).await {
+            Ok(response) => response,
+            // Who is turned away is told before anything of his is read, and so before he has asked.
+            Err(error) => return Err(heard.refusal().map_or_else(|| broken(&error), ClientError::Refused)),
+        };
+        heard.forget();
         if response.status().is_success() {
             return Ok(response);
         }
@@ -101,6 +203,31 @@ impl Client {
         let body = serde_json::from_slice::<ErrorBody>(&bytes)
             .unwrap_or_else(|_| ErrorBody { error: String::from_utf8_lossy(&bytes).into_owned(), exit: 2 });
         Err(ClientError::Refused(body))
+    }
+
+    /// Connects. A queue that is full is waited for: many may be knocking.
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        let deadline = Instant::now() + KNOCKING;
+        loop {
+            let error = match UnixStream::connect(&self.socket).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => error,
+            };
+            match error.kind() {
+                std::io::ErrorKind::WouldBlock if Instant::now() < deadline => sleep(KNOCK_AGAIN).await,
+                std::io::ErrorKind::PermissionDenied => {
+                    let error = format!(
+                        "you may not open {}: {error}; an administrator can list you in [access]",
+                        self.socket.display()
+                    );
+                    return Err(ClientError::Refused(ErrorBody { error, exit: 6 }));
+                }
+                _ => {
+                    let path = self.socket.display().to_string();
+                    return Err(ClientError::NoDaemon { path, why: error.to_string() });
+                }
+            }
+        }
     }
 
     async fn read<T: DeserializeOwned>(response: hyper::Response<hyper::body::Incoming>) -> Result<T, ClientError> {

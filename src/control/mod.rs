@@ -5,13 +5,17 @@
 
 mod api;
 mod auth;
+mod callers;
 mod client;
+mod gate;
 mod import;
 mod json;
+mod people;
 mod pieces;
 pub mod private_key;
 mod secrets;
 mod server;
+mod trust;
 mod types;
 mod work;
 

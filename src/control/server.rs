@@ -1,4 +1,4 @@
-//! The socket, the routes, and the bounds on what callers may ask at once.
+//! The socket, the routes, and the bounds on what is read of a request.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -6,26 +6,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{ApiError, Peer};
-use super::{api, import, secrets, work};
+use super::auth::{ApiError, Peer, Role};
+use super::{api, callers, import, secrets, work};
 use crate::daemon::Core;
 
-/// A request body at the most; an import of a hundred thousand accounts fits.
-const BODY_LIMIT: usize = 32 * 1024 * 1024;
+/// A request body at the most; a template's text, or the names of ten thousand accounts, fits.
+const BODY_LIMIT: usize = 1024 * 1024;
 /// The time in which it must have come.
-const BODY_TIME: Duration = Duration::from_secs(30);
-/// Requests at once.
-const MOST_REQUESTS: usize = 256;
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// Where an import is sent.
+const IMPORT: &str = "/v1/import";
+/// The body of an import at the most; one of a hundred thousand accounts fits.
+const IMPORT_LIMIT: usize = 32 * 1024 * 1024;
+/// The time in which it must have come.
+const IMPORT_TIME: Duration = Duration::from_secs(30);
+/// Imports at once.
+const MOST_IMPORTS: usize = 2;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -133,42 +139,61 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(secrets::backup))
         .routes(routes!(secrets::key_rotate))
         .split_for_parts();
-    let gate = Arc::new(Semaphore::new(MOST_REQUESTS));
+    let bounded = Bounded { core: core.clone(), imports: Arc::new(Semaphore::new(MOST_IMPORTS)) };
     router
         .route("/v1/openapi.json", axum::routing::get(move || async move { Json(document) }))
         .fallback(|| async { ApiError::missing("there is no such path; see /v1/openapi.json") })
-        .layer(middleware::from_fn_with_state(gate, one_of_many))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(bounded, within_bounds))
+        .layer(DefaultBodyLimit::max(IMPORT_LIMIT))
         .with_state(core)
 }
 
-async fn one_of_many(State(gate): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    match gate.try_acquire() {
-        Ok(_permit) => match whole(request).await {
-            Ok(request) => next.run(request).await,
-            Err(error) => error.into_response(),
-        },
-        Err(_) => ApiError::busy(format!("{MOST_REQUESTS} requests are under way; try again")).into_response(),
+/// Sees to it that the body of a request is there, and no larger than what is taken, before anything is done for it.
+async fn within_bounds(State(bounded): State<Bounded>, request: Request, next: Next) -> Response {
+    match bounded.admit(request).await {
+        Ok((request, _permit)) => next.run(request).await,
+        Err(error) => error.into_response(),
     }
 }
 
-/// Reads a request's body, within its bounds of size and time, before anything is done for it.
-async fn whole(request: Request) -> Result<Request, ApiError> {
+/// What the bounds on bodies need.
+#[derive(Clone)]
+struct Bounded {
+    core: Arc<Core>,
+    imports: Arc<Semaphore>,
+}
+
+impl Bounded {
+    /// The request with its body. A large one is read for who may import alone, and for few at once.
+    async fn admit(&self, request: Request) -> Result<(Request, Option<OwnedSemaphorePermit>), ApiError> {
+        if request.uri().path() != IMPORT {
+            return Ok((whole(request, BODY_LIMIT, BODY_TIME).await?, None));
+        }
+        if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>().cloned() {
+            peer.require(&self.core, Role::Custodian).await?;
+        }
+        let Ok(permit) = self.imports.clone().try_acquire_owned() else {
+            return Err(ApiError::busy(format!("{MOST_IMPORTS} imports are under way; try again")));
+        };
+        Ok((whole(request, IMPORT_LIMIT, IMPORT_TIME).await?, Some(permit)))
+    }
+}
+
+/// Reads a request's body, within bounds of size and time.
+async fn whole(request: Request, limit: usize, time: Duration) -> Result<Request, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY_LIMIT))
+    let bytes = tokio::time::timeout(time, axum::body::to_bytes(body, limit))
         .await
-        .map_err(|_| ApiError::usage(format!("the request did not come within {} s", BODY_TIME.as_secs())))?
-        .map_err(|error| ApiError::usage(format!("the request cannot be read: {error}")))?;
+        .map_err(|_| ApiError::usage(format!("the request did not come within {} s", time.as_secs())))?
+        .map_err(|error| {
+            ApiError::usage(format!("the request cannot be read, or is longer than {limit} bytes: {error}"))
+        })?;
     Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
 }
 
 /// Answers the control socket until the daemon stops.
 pub async fn serve(listener: UnixListener, core: Arc<Core>) {
-    let service = router(core.clone()).into_make_service_with_connect_info::<Peer>();
-    let stopped = async move { core.stopped().await };
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "the control socket is closed");
-    }
+    callers::receive(listener, core.clone(), router(core)).await;
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::attempt::{Progress, Recorders};
 use super::escrow;
 use super::limits::Limits;
+use super::refusals::Refusals;
 use super::world::World;
 use crate::audit::Draft;
 use crate::clock::Clock;
@@ -27,6 +29,12 @@ pub enum StartError {
     /// The vault does not open.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// Another daemon answers on the control socket, or something else is there.
+    #[error("cannot open the control socket {0}: {1}")]
+    Socket(PathBuf, std::io::Error),
+    /// It was told to stop while it started.
+    #[error("told to stop while it started")]
+    Stopped,
     /// Something of the system failed.
     #[error("{what}: {source}")]
     System {
@@ -35,6 +43,21 @@ pub enum StartError {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+impl StartError {
+    /// The exit status. What stays as it is until a person mends it has one that the unit for systemd does not try again.
+    #[must_use]
+    pub fn exit(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::Vault(VaultError::Key { .. } | VaultError::WrongKey { .. }) => 10,
+            Self::Vault(VaultError::Locked(_)) | Self::Socket(..) => 11,
+            Self::Vault(VaultError::Newer { .. } | VaultError::Damaged(..) | VaultError::Gone(_)) => 12,
+            Self::Stopped => 0,
+            Self::Vault(_) | Self::System { .. } => 1,
+        }
+    }
 }
 
 /// The daemon's shared state.
@@ -53,6 +76,8 @@ pub struct Core {
     pub(super) recorders: Recorders,
     /// The scheduler looks at its list again.
     pub(super) wake: Arc<Notify>,
+    /// Callers who were refused.
+    pub(super) refusals: Refusals,
     stopping: watch::Sender<bool>,
 }
 
@@ -98,6 +123,7 @@ impl Core {
             progress: broadcast::channel(256).0,
             recorders: Recorders::default(),
             wake,
+            refusals: Refusals::default(),
             stopping: watch::channel(false).0,
         })
     }
@@ -157,25 +183,44 @@ impl Core {
 
     /// Reads the config again. A broken one is refused whole; the old one stays in force.
     pub async fn reload(&self) {
-        let (config, problems) = Config::load(&self.path);
-        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        let outcome = if let Some(config) = config {
-            escrow::prepare(&config);
-            self.adopt(config);
-            tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
-            for problem in problems {
-                tracing::warn!("{problem}");
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let (config, problems) = Config::load(&path);
+            config.iter().for_each(escrow::prepare);
+            match config {
+                Some(config) => Ok((config, problems)),
+                None => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
             }
-            "in force"
-        } else {
-            tracing::error!("the new config is refused, the old one stays in force:\n{text}");
-            *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
-            "refused: it has errors"
+        });
+        let outcome = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok((config, problems)) => {
+                self.adopt(config);
+                tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
+                for problem in problems {
+                    tracing::warn!("{problem}");
+                }
+                "in force"
+            }
+            Err(text) => {
+                tracing::error!("the new config is refused, the old one stays in force:\n{text}");
+                *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                "refused: it has errors"
+            }
         };
         if let Err(error) = self.audit(Draft::new("daemon.reload").detail(outcome)).await {
             tracing::error!(%error, "the reload is not on record");
         }
         self.wake.notify_one();
+    }
+
+    /// Tells that the config is being read still, after so long a time.
+    pub(super) fn config_is_not_read(&self, time: Duration) {
+        let text = format!(
+            "the config, its templates or its escrow folder could not be read within {} s: is a file system hanging? The old config stays in force; the new one is taken as soon as it is read",
+            time.as_secs()
+        );
+        tracing::error!("{text}");
+        *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
     /// Puts another config in force.

@@ -3,9 +3,18 @@
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+/// More open files than these are of no use.
+const MOST_DESCRIPTORS: u64 = 16_384;
+
 /// Turns core dumps off, forbids other processes of the same user to look into the memory, and locks it where the
 /// limits allow. What is not allowed is told and not fatal.
 pub fn harden() {
+    // As many descriptors as the limits allow: callers get a part of them alone.
+    let more = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(MOST_DESCRIPTORS).max(soft), hard));
+    if let Err(error) = more {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
     if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         tracing::warn!(%error, "core dumps could not be turned off");
     }

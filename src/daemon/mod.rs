@@ -9,6 +9,7 @@ mod harden;
 mod limits;
 mod logging;
 mod recovery;
+mod refusals;
 mod run;
 mod scheduler;
 mod secrets;

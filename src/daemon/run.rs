@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::core::{Core, StartError};
 use super::escrow;
@@ -17,6 +18,12 @@ use crate::vault::VaultError;
 
 /// How long rotations past their commit point may take to end after a request to stop.
 const LAST_ORDERS: Duration = Duration::from_secs(80);
+
+/// How long answers that are on their way may take after that.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// A config that has not been read after this time is told of as one that cannot be read.
+const READ_TIME: Duration = Duration::from_secs(10);
 
 fn notify(state: &[NotifyState<'_>]) {
     // Without a service manager there is nobody to tell.
@@ -50,6 +57,16 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Returns once the daemon is told to stop.
+    pub async fn told_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Runs the daemon until SIGTERM or SIGINT. `serve` answers the control socket until the daemon stops.
 ///
 /// # Errors
@@ -67,10 +84,13 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(
     let status = sizes(&config);
     tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {} is ready", env!("CARGO_PKG_VERSION"));
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    let mut reload = Reload::default();
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
     loop {
         tokio::select! {
-            _ = hangup.recv() => reload(&core).await,
+            // The config is read beside this loop: a disk that hangs holds up nothing but the reload.
+            _ = hangup.recv() => reload.ask(&core),
+            () = reload.ended() => reload.go_on(&core),
             _ = usr1.recv() => {
                 tracing::info!("SIGUSR1: running jobs now");
                 core.run_jobs(&core.config().signal_jobs(), Trigger::Signal);
@@ -87,7 +107,10 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(
     }
     notify(&[NotifyState::Stopping]);
     stop(&core).await;
-    server.abort();
+    let unanswered = server.abort_handle();
+    if timeout(LAST_ANSWERS, server).await.is_err() {
+        unanswered.abort();
+    }
     Ok(())
 }
 
@@ -114,17 +137,59 @@ fn sizes(config: &Config) -> String {
     format!("{}, {}", counted(config.accounts.len(), "account"), counted(config.jobs.len(), "job"))
 }
 
-async fn reload(core: &Arc<Core>) {
-    let mut states = vec![NotifyState::Reloading];
-    if let Ok(now) = NotifyState::monotonic_usec_now() {
-        states.push(now);
+/// Reading the config again, once for all who ask for it meanwhile.
+#[derive(Default)]
+struct Reload {
+    under_way: Option<JoinHandle<()>>,
+    asked_again: bool,
+}
+
+impl Reload {
+    fn ask(&mut self, core: &Arc<Core>) {
+        if self.under_way.is_some() {
+            self.asked_again = true;
+            return;
+        }
+        let mut states = vec![NotifyState::Reloading];
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            states.push(now);
+        }
+        notify(&states);
+        self.under_way = Some(tokio::spawn(reload(core.clone())));
     }
-    notify(&states);
-    core.reload().await;
-    let status = core
-        .config_error()
-        .map_or_else(|| sizes(&core.config()), |_| "the new config is refused; the old one is in force".into());
-    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+
+    /// Returns once what is under way has ended.
+    async fn ended(&mut self) {
+        match &mut self.under_way {
+            // One that broke off has told why.
+            Some(task) => drop(task.await),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn go_on(&mut self, core: &Arc<Core>) {
+        self.under_way = None;
+        if std::mem::take(&mut self.asked_again) {
+            self.ask(core);
+        }
+    }
+}
+
+async fn reload(core: Arc<Core>) {
+    let ready = |core: &Core| {
+        let status = core
+            .config_error()
+            .map_or_else(|| sizes(&core.config()), |_| "the new config is refused; the old one is in force".into());
+        notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    };
+    let read = core.reload();
+    tokio::pin!(read);
+    if timeout(READ_TIME, read.as_mut()).await.is_err() {
+        core.config_is_not_read(READ_TIME);
+        ready(&core);
+        read.await;
+    }
+    ready(&core);
 }
 
 /// Takes no new work, lets rotations past their commit point end, and puts the end on record.
@@ -143,6 +208,7 @@ async fn stop(core: &Arc<Core>) {
             "stopping all the same; what is unknown is found out at the next start"
         );
     }
+    core.tell_refusals(true).await;
     if let Err(error) = core.audit(Draft::new("daemon.stop")).await {
         tracing::error!(%error, "the stop is not on record");
     }

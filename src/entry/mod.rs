@@ -118,15 +118,14 @@ pub fn main() -> ExitCode {
             let for_people = init_logging(args.log_format, args.log_level);
             harden();
             match start(&args.config) {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(()) | Err(StartError::Stopped) => ExitCode::SUCCESS,
                 Err(error) => {
-                    let exit = if matches!(error, StartError::Config(_)) { 2 } else { 1 };
                     if for_people {
                         eprintln!("rotord: {}", printable_lines(&error.to_string()));
                     } else {
                         tracing::error!("rotord does not start: {error}");
                     }
-                    ExitCode::from(exit)
+                    ExitCode::from(error.exit())
                 }
             }
         }
@@ -201,18 +200,24 @@ fn start(config: &Path) -> Result<(), StartError> {
         .build()
         .map_err(system("the runtime cannot start".into()))?;
     // Before anything that takes time; what came until now is answered too.
-    let signals = {
+    let mut signals = {
         let _entered = runtime.enter();
         Signals::listen()?
     };
     let _ = for_later().thread_unblock();
-    let core = Core::start(config)?;
+    let path = config.to_owned();
     let result = runtime.block_on(async {
+        // What reads the disk may hang with it; who is told to stop meanwhile stops.
+        let start = tokio::task::spawn_blocking(move || Core::start(&path));
+        let core = tokio::select! {
+            started = start => started.map_err(|error| system("the start".into())(std::io::Error::other(error)))??,
+            () = signals.told_to_stop() => return Err(StartError::Stopped),
+        };
         let config = core.config();
         let socket = config.daemon.socket.clone();
         let listed = config.access != crate::config::Access::default();
         let made = bind(&socket, listed).await;
-        let made = made.map_err(system(format!("cannot open the control socket {}", socket.display())))?;
+        let made = made.map_err(|error| StartError::Socket(socket, error))?;
         let remove = made.remover();
         let result = run(core.clone(), signals, serve(made.listener, core)).await;
         remove();

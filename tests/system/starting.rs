@@ -17,8 +17,16 @@ fn a_second_daemon_on_the_same_state_is_refused() {
     let place = Place::new(DEVICE);
     let _daemon = place.daemon();
     let (exit, error) = start_fails(&place);
-    assert_eq!(exit, Some(1));
+    assert_eq!(exit, Some(11));
     assert!(error.contains("another rotord works on"), "{error}");
+    assert_eq!(place.state("d/a"), "new", "the first one is there");
+    // Another state folder, the same socket.
+    let config = std::fs::read_to_string(place.path("rotord.toml")).unwrap();
+    std::fs::write(place.path("rotord.toml"), config.replace("\"state\"", "\"other\"")).unwrap();
+    let (exit, error) = start_fails(&place);
+    assert_eq!(exit, Some(11));
+    assert!(error.contains("another daemon answers"), "{error}");
+    assert_eq!(place.state("d/a"), "new", "it has kept its socket");
 }
 
 #[test]
@@ -28,11 +36,12 @@ fn a_wrong_key_is_a_refusal_to_start_and_no_empty_vault() {
     place.must(&["secret", "set", "d/a"], "kept-1\n");
     daemon.stop();
     std::fs::rename(place.path("vault.key"), place.path("right.key")).unwrap();
-    let (_, error) = start_fails(&place);
+    let (exit, error) = start_fails(&place);
+    assert_eq!(exit, Some(10));
     assert!(error.contains("rotorctl key new"), "{error}");
     place.must(&["key", "new", place.path("vault.key").to_str().unwrap()], "");
     let (exit, error) = start_fails(&place);
-    assert_eq!(exit, Some(1));
+    assert_eq!(exit, Some(10));
     assert!(error.contains("does not open the vault"), "{error}");
     std::fs::rename(place.path("right.key"), place.path("vault.key")).unwrap();
     let _daemon = place.daemon();

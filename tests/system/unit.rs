@@ -44,6 +44,8 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
     let ours: Vec<&str> = told.lines().filter(|line| line.contains("rotord")).collect();
     assert!(output.status.success() && ours.is_empty(), "{told}");
     assert_eq!(setting("ExecStart")[0], "/usr/bin/rotord");
+    assert_eq!(setting("RestartPreventExitStatus"), ["2", "10", "11", "12"]);
+    assert_eq!(setting("RuntimeDirectoryPreserve"), ["yes"]);
 }
 
 #[test]
@@ -101,7 +103,8 @@ rotorctl status --json > status.json
 rotorctl secret show web/alice --json > secret.json
 systemctl show -p StatusText --value rotord > status-text
 echo 'nonsense = 1' >> /etc/rotord/rotord.toml
-systemctl reload rotord
+systemctl reload rotord && echo accepted > reload-accepted
+systemctl kill --signal=HUP rotord
 until rotorctl status --json | grep nonsense > refused.json; do sleep 0.1; done
 systemctl is-active rotord > still
 systemctl restart rotord || true
@@ -180,6 +183,7 @@ fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
     let account = &json("status.json")["accounts"][0];
     assert_eq!(account["changes_24h"], 2, "{log}");
     assert!(lab.ssh_accepts("alice", json("secret.json")["password"].as_str().unwrap()), "{log}");
+    assert!(!path("reload-accepted").exists() && log.contains("unknown key 'nonsense'"), "the reload fails: {log}");
     assert!(read("refused.json").contains("config_error") && read("still").trim() == "active", "{log}");
     assert_eq!(read("failed").trim(), "failed", "what only a person can mend is not tried again: {log}");
     assert_eq!(read("status-text").trim(), "1 account, 0 jobs", "{log}");

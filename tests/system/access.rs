@@ -57,7 +57,7 @@ fn a_viewer_sees_and_does_nothing_else() {
 /// Runs a script of Python as nobody beside the daemon; what it prints.
 fn nobody_runs(place: &Place, script: &str) -> String {
     let output = Command::new("setpriv")
-        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "python3", "-c", script])
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "/usr/bin/python3", "-c", script])
         .arg(place.path("socket"))
         .output()
         .unwrap();
@@ -152,7 +152,7 @@ print("ready", flush=True)
 print(len(s.accept()[0].recv(4096)))
 "#;
     let mut impostor = Command::new("setpriv")
-        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "python3", "-c", script])
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "/usr/bin/python3", "-c", script])
         .arg(place.path("socket"))
         .stdout(std::process::Stdio::piped())
         .spawn()

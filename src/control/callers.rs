@@ -173,7 +173,7 @@ impl Hall {
             request.extensions_mut().insert(ConnectInfo(peer.clone()));
             router.call(request)
         });
-        let stream = TokioIo::new(Impatient { stream, stalled: None });
+        let stream = TokioIo::new(Impatient { stream, time: WRITE_TIME, stalled: None });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -207,6 +207,8 @@ fn turn_away(stream: UnixStream, why: &ApiError) -> Option<UnixStream> {
 /// A connection whose other end has to take what is written to it.
 struct Impatient {
     stream: UnixStream,
+    /// The time for it.
+    time: Duration,
     /// Since nothing more was taken.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -227,7 +229,8 @@ impl AsyncWrite for Impatient {
             self.stalled = None;
             return Poll::Ready(result);
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        let time = self.time;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(time)));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -247,10 +250,10 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_takes_nothing_is_given_up() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let mut ours = Impatient { stream: ours, stalled: None };
+        let mut ours = Impatient { stream: ours, time: Duration::from_millis(20), stalled: None };
         let error = ours.write_all(&vec![0; 16 << 20]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

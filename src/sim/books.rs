@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{AccountName, Moment, Secret};
 use crate::rotation::{Doubt, Phase, Which};
 use crate::totp::{Pick, Seed, Skew, USUAL_PERIOD, WINDOW, Wanted, pick_step};
-use crate::vault::{AccountRow, Firing, HostKeyRow, restored_from};
+use crate::vault::{AccountRow, AttemptRow, Firing, HostKeyRow, restored_from};
 
 #[derive(Debug, Clone)]
 pub(super) struct Version {
@@ -240,6 +240,8 @@ pub(super) struct Books {
     pub(super) jobs: BTreeMap<String, Firing>,
     pub(super) clocks: BTreeMap<String, Skew>,
     pub(super) paused_jobs: BTreeSet<String>,
+    /// Attempts that have a start on record and no end.
+    pub(super) open: BTreeMap<String, AttemptRow>,
     pub(super) log: Vec<Noted>,
     /// Accounts whose commit point the call at hand passed.
     pub(super) sent: Vec<AccountName>,
@@ -258,6 +260,7 @@ pub(super) struct Backup {
     jobs: BTreeMap<String, Firing>,
     clocks: BTreeMap<String, Skew>,
     paused_jobs: BTreeSet<String>,
+    open: BTreeMap<String, AttemptRow>,
     host_keys: BTreeMap<String, Vec<HostKeyRow>>,
 }
 
@@ -269,6 +272,7 @@ struct Before {
     jobs: Vec<(String, Option<Firing>)>,
     clocks: Vec<(String, Option<Skew>)>,
     paused_jobs: Vec<(String, bool)>,
+    open: Vec<(String, Option<AttemptRow>)>,
     log: usize,
 }
 
@@ -333,6 +337,15 @@ impl Books {
         }
     }
 
+    /// An attempt's start, or where it is `None` its end, is on record.
+    pub(super) fn set_open(&mut self, attempt: &str, row: Option<AttemptRow>) {
+        let before = match row {
+            Some(row) => self.open.insert(attempt.to_owned(), row),
+            None => self.open.remove(attempt),
+        };
+        self.before.open.push((attempt.to_owned(), before));
+    }
+
     pub(super) fn set_clock(&mut self, device: &str, skew: Skew) {
         let before = self.clocks.insert(device.to_owned(), skew);
         self.before.clocks.push((device.to_owned(), before));
@@ -348,6 +361,7 @@ impl Books {
             jobs: self.jobs.clone(),
             clocks: self.clocks.clone(),
             paused_jobs: self.paused_jobs.clone(),
+            open: self.open.clone(),
             host_keys: self.host_keys.clone(),
         }
     }
@@ -364,9 +378,9 @@ impl Books {
 
     /// All is as it was at the backup, but for the log: the checker goes by it.
     pub(super) fn roll_back_to(&mut self, backup: Backup) {
-        let Backup { accounts, used, used_order, jobs, clocks, paused_jobs, host_keys, .. } = backup;
+        let Backup { accounts, used, used_order, jobs, clocks, paused_jobs, open, host_keys, .. } = backup;
         let log = std::mem::take(&mut self.log);
-        *self = Self { accounts, used, used_order, jobs, clocks, paused_jobs, host_keys, log, ..Self::default() };
+        *self = Self { accounts, used, used_order, jobs, clocks, paused_jobs, open, host_keys, log, ..Self::default() };
         self.log.push(Noted { event: RESTORED, account: None, attempt: None });
     }
 
@@ -391,11 +405,12 @@ impl Books {
 
     /// A call begins.
     pub(super) fn begin(&mut self) {
-        let Before { accounts, used, jobs, clocks, paused_jobs, log } = &mut self.before;
+        let Before { accounts, used, jobs, clocks, paused_jobs, open, log } = &mut self.before;
         accounts.clear();
         jobs.clear();
         clocks.clear();
         paused_jobs.clear();
+        open.clear();
         (*used, *log) = (self.used_order.len(), self.log.len());
     }
 
@@ -420,6 +435,7 @@ impl Books {
         }
         undo(&mut self.jobs, &mut self.before.jobs);
         undo(&mut self.clocks, &mut self.before.clocks);
+        undo(&mut self.open, &mut self.before.open);
         for (job, was) in std::mem::take(&mut self.before.paused_jobs).into_iter().rev() {
             self.pause_job(&job, was);
         }

@@ -131,7 +131,9 @@ impl Records for Pages<'_> {
         Ok(())
     }
 
-    fn save_attempt(&self, _attempt: &AttemptRow) -> Result<(), VaultError> {
+    fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
+        let row = attempt.ended.is_none().then(|| AttemptRow { steps: Arc::default(), ..attempt.clone() });
+        self.0.borrow_mut().set_open(&attempt.id, row);
         Ok(())
     }
 
@@ -140,19 +142,23 @@ impl Records for Pages<'_> {
         Ok(Vec::new())
     }
 
-    fn end_attempt(&self, _attempt: &str, _outcome: Outcome, _now: &Moment) -> Result<(), VaultError> {
+    fn end_attempt(&self, attempt: &str, _outcome: Outcome, _now: &Moment) -> Result<(), VaultError> {
+        self.0.borrow_mut().set_open(attempt, None);
         Ok(())
     }
 
-    fn is_open(&self, _attempt: &str) -> Result<bool, VaultError> {
-        Ok(false)
+    fn is_open(&self, attempt: &str) -> Result<bool, VaultError> {
+        Ok(self.0.borrow().open.contains_key(attempt))
     }
 
     fn open_attempts(&self) -> Result<Vec<AttemptRow>, VaultError> {
-        Ok(Vec::new())
+        Ok(self.0.borrow().open.values().cloned().collect())
     }
 
     fn close_open_attempts(&self, _now: &Moment) -> Result<(), VaultError> {
+        let mut books = self.0.borrow_mut();
+        let open: Vec<String> = books.open.keys().cloned().collect();
+        open.iter().for_each(|attempt| books.set_open(attempt, None));
         Ok(())
     }
 

@@ -218,34 +218,34 @@ fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
     }
 }
 
-/// Promise 7: every start has an end, and every change its three events.
+/// Promise 7: every start has an end, of the same attempt, and every change its three events.
 fn hear_log(universe: &Arc<Universe>) {
     let books = lock(&universe.books);
-    let mut open: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut open: BTreeMap<&str, &AccountName> = BTreeMap::new();
     for noted in &books.log {
-        let account = noted.account.as_ref().map_or("", AccountName::as_str);
+        let (Some(attempt), Some(account)) = (noted.attempt.as_deref(), noted.account.as_ref()) else {
+            if noted.event == RESTORED {
+                open.clear();
+            }
+            continue;
+        };
         match noted.event {
             "rotation.start" => {
-                open.insert(account, noted.attempt.as_deref().unwrap_or_default());
+                open.insert(attempt, account);
             }
-            RESTORED => open.clear(),
-            "rotation.done" | "rotation.failed" | "rotation.recovered" | "rotation.unknown" | "secret.set" => {
-                open.remove(account);
+            "rotation.done" | "rotation.failed" | "rotation.recovered" | "rotation.unknown" => {
+                open.remove(attempt);
             }
             _ => {}
         }
     }
-    let left: Vec<String> = open.keys().map(|account| (*account).to_owned()).collect();
-    for noted in books
-        .log
-        .iter()
-        .filter(|noted| noted.account.as_ref().map(AccountName::as_str) == left.first().map(String::as_str))
-    {
+    let left = open.into_values().next().cloned();
+    for noted in books.log.iter().filter(|noted| left.is_some() && noted.account == left) {
         universe.tell(|| format!("on record: {} {}", noted.event, noted.attempt.as_deref().unwrap_or("-")));
     }
     let sent = books.log.iter().filter(|noted| noted.event == "rotation.sent").count();
     drop(books);
-    if let Some(account) = left.first() {
+    if let Some(account) = left {
         universe.violation(format!("the log has a start and no end of a rotation of {account}"));
     }
     if sent != universe.commits() {

@@ -432,4 +432,16 @@ pub const MUTANTS: &[Mutant] = &[
         "    if names_otherwise || has_verify && !plain_passwd {",
         "    if MUTANT { Changes::Named } else if names_otherwise || has_verify && !plain_passwd {",
     ),
+    bug(
+        "what a crash left open has no end on record",
+        "src/daemon/recovery.rs",
+        "            end_open_attempts(tx, &now)?;",
+        "            if MUTANT { tx.close_open_attempts(&now)?; } else { end_open_attempts(tx, &now)?; }",
+    ),
+    bug(
+        "an end that could not be written is forgotten",
+        "src/daemon/attempt/record.rs",
+        "                self.core.owe(owed);",
+        "                if !MUTANT { self.core.owe(owed); }",
+    ),
 ];

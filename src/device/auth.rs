@@ -15,7 +15,7 @@ use super::wire::{Ask, Link, Methods, Reply};
 use super::{Login, Transport, Watcher};
 use crate::clock::Clock;
 use crate::config::Device;
-use crate::dialogue::{Answer, LoginDialogue, OwnPrompt, Pattern, Plan, Stop, remedy};
+use crate::dialogue::{Answer, LoginDialogue, OwnPrompt, Pattern, Plan, Stop, above, is_shut, remedy};
 use crate::model::{Masker, Moment, Secret};
 use crate::template::Text;
 use crate::totp::Seed;
@@ -253,7 +253,9 @@ impl<W: Watcher> Exchange<'_, W> {
                 Progress::In => return Ok(()),
                 Progress::Partly(methods) => {
                     self.watcher.step("login: accepted, and more is asked for".into());
-                    if !self.secret_sent {
+                    if self.secret_sent {
+                        self.dialogue.method_was_accepted();
+                    } else {
                         self.dialogue.key_was_accepted();
                     }
                     key = self.login.key.is_some() && methods.key;
@@ -454,6 +456,11 @@ impl<W: Watcher> Exchange<'_, W> {
     async fn answers(&mut self, context: &str, prompts: &[String]) -> Result<Vec<Secret>, DeviceError> {
         let plan = self.dialogue.round(context, prompts).map_err(|stop| self.stopped(stop))?;
         self.check(&plan, prompts)?;
+        for said in prompts.iter().map(|prompt| above(prompt)) {
+            // A module that finds the account shut says so before it asks, and the device refuses afterwards whatever it gets.
+            let verdict = self.secret_sent || is_shut(&said);
+            self.heard.add(&said, verdict);
+        }
         let is_secret = |answer: &Answer| match answer {
             Answer::Template(index) => self.text(*index).tags().any(|tag| is_code(tag) || tag.ends_with("PASSWORD")),
             answer => !matches!(answer, Answer::UserName | Answer::Empty),

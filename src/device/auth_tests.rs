@@ -502,6 +502,14 @@ async fn between_two_methods_nothing_is_refused_and_the_second_one_is_tried() {
     // The device took the password, and hangs up when the next method begins.
     let (end, _) = ends(&place, [refused(Methods { interactive: false, ..both }), second()]).await;
     assert!(matches!(&end, Err(DeviceError::Broken { .. })), "{end:?}");
+    // It took the password, and PAM asks for it again by the other method.
+    let only = Methods { interactive: false, ..both };
+    let (end, _) = ends(&place, [refused(only), second(), asks("Password: ")]).await;
+    assert!(matches!(&end, Err(DeviceError::Prompt(PromptError::Unknown(..)))), "{end:?}");
+    assert!(place.has_room().await, "no refusal is counted");
+    let notice = round("\nAccess denied? Call 123.", &["Verification code: "]);
+    let (end, _) = ends(&place, [refused(only), second(), notice, Reply::In]).await;
+    assert!(end.is_ok(), "what it says as the next method begins: {end:?}");
 }
 
 #[tokio::test]
@@ -543,6 +551,12 @@ async fn a_device_that_does_not_let_anybody_in_now_costs_nothing() {
     assert!(matches!(end, Err(DeviceError::NotNow { .. })), "in a round without prompts: {end:?}");
     let (end, _) = ends(&place, [interactive(), asks("Password: "), asks("Account locked.\nPassword: ")]).await;
     assert!(matches!(end, Err(DeviceError::NotNow { .. })), "above a question: {end:?}");
+    let locked = "The account is locked due to 3 failed logins.\n(7 minutes left to unlock)\nPassword: ";
+    let (end, _) = ends(&place, [interactive(), asks(locked), asks_for_code(), interactive()]).await;
+    assert!(
+        matches!(&end, Err(DeviceError::NotNow { why, .. }) if why.contains("due to 3")),
+        "before it asks: {end:?}"
+    );
     assert!(place.has_room().await);
     // What it says before any secret, at each login perhaps, is told and judges nothing.
     let banner = round("\nToo many sessions are locked here", &["Password: "]);

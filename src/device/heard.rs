@@ -31,7 +31,7 @@ impl Heard {
     /// Something was said; `after` the first secret was sent, or before.
     pub(super) fn add(&mut self, text: &str, after: bool) {
         let kept = if after { &mut self.after } else { &mut self.before };
-        if text.trim().is_empty() || kept.len() + text.len() > MOST_KEPT {
+        if text.trim().is_empty() || kept.len() + text.len() > MOST_KEPT || kept.trim_end().ends_with(text.trim()) {
             return;
         }
         kept.push_str(text);

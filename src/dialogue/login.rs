@@ -6,7 +6,7 @@
 
 use super::format::LoginFormat;
 use super::pattern::Pattern;
-use super::prompts::{Kind, Names, asks_for_person, is_refusal, lines, read, says_expired};
+use super::prompts::{Kind, Names, asks_for_person, is_refusal, lines, read, says_expired, wants_next_code};
 use super::refusal::device_refuses;
 
 /// What to answer to a prompt.
@@ -63,8 +63,8 @@ pub struct OwnPrompt {
 }
 
 /// What was sent in one login. It refuses to let a secret go twice: the password goes a second time only as the answer to a
-/// question for the current one in a password change, a second code only in such a change, and the new password only once
-/// more, for confirmation.
+/// question for the current one in a password change, a second code only in such a change or where the device asks for the
+/// next one in these words, and the new password only once more, for confirmation.
 #[derive(Debug, Clone, Default)]
 struct Given {
     password: bool,
@@ -72,6 +72,8 @@ struct Given {
     current: bool,
     code: bool,
     code_in_change: bool,
+    /// The next one, which the device asked for as such.
+    next_code: bool,
     /// The code went with the password or after it: a device that asks on took both.
     code_last: bool,
     /// How often the new password went, and the prompt that it first answered.
@@ -111,6 +113,11 @@ impl Given {
         self.changes() && !std::mem::replace(&mut self.code_in_change, true)
     }
 
+    /// Lets the code after the first one go; false where that went before.
+    fn next_code(&mut self) -> bool {
+        self.code && !std::mem::replace(&mut self.next_code, true)
+    }
+
     fn both(&mut self) -> bool {
         let free = !self.password && !self.code;
         (self.password, self.code, self.code_last) = (true, true, true);
@@ -130,6 +137,8 @@ pub struct Plan {
 const MOST_PROMPTS: usize = 20;
 /// Texts without a question that are kept.
 const MOST_TEXTS: usize = 20;
+/// Lines that are kept of what was said before anything was sent, about.
+const MOST_BEFORE: usize = 200;
 
 /// The state of one login's questions, whatever the methods that ask them.
 #[derive(Debug, Default)]
@@ -142,10 +151,14 @@ pub struct LoginDialogue {
     given: Given,
     /// A key was accepted in this login.
     key: bool,
+    /// The device took what was sent by one method, and nothing was sent since.
+    taken: bool,
     /// The device said that the password has expired, after it had it.
     expired: bool,
     /// Texts without a question since the last answer.
     texts: Vec<String>,
+    /// Lines that the device said before anything was sent: where one comes again, it says nothing of what was sent.
+    before: Vec<String>,
 }
 
 impl LoginDialogue {
@@ -165,6 +178,11 @@ impl LoginDialogue {
     /// A key was accepted, and more is asked for.
     pub fn key_was_accepted(&mut self) {
         self.key = true;
+    }
+
+    /// What was sent was accepted, and another method is asked for: nothing that it asks refuses what went before.
+    pub fn method_was_accepted(&mut self) {
+        self.taken = true;
     }
 
     /// A text without a question, such as a banner.
@@ -192,6 +210,7 @@ impl LoginDialogue {
     /// # Errors
     /// Its text ends the login.
     pub fn no_prompts(&mut self, context: &str) -> Result<(), Stop> {
+        self.says_before(context);
         self.judge(context)?;
         if lines(context).iter().any(|line| asks_for_person(line)) {
             return Err(Stop::Person(context.to_owned()));
@@ -203,12 +222,21 @@ impl LoginDialogue {
         Ok(())
     }
 
+    /// Keeps what the device says before anything was sent.
+    fn says_before(&mut self, text: &str) {
+        if !self.given.any() && self.before.len() < MOST_BEFORE {
+            self.before.extend(lines(text));
+        }
+    }
+
     /// What a text says of what was sent.
     fn judge(&self, text: &str) -> Result<(), Stop> {
         let told = || Err(Stop::Refused(text.to_owned()));
-        let plain = self.names.without(text);
+        let said_before = |line: &String| self.before.contains(line);
+        let fresh: Vec<String> = lines(text).into_iter().filter(|line| !said_before(line)).collect();
+        let plain = self.names.without(&fresh.join("\n"));
         match self.given.new {
-            0 if self.given.any() && is_refusal(&plain) => told(),
+            0 if self.given.any() && !self.taken && is_refusal(&plain) => told(),
             0 => Ok(()),
             _ if is_refusal(&plain) || device_refuses(&plain) => Err(Stop::NewRefused(text.to_owned())),
             _ => Ok(()),
@@ -229,16 +257,22 @@ impl LoginDialogue {
             text.push('\n');
             text.push_str(part);
         }
+        self.says_before(&text);
         self.judge(&text)?;
         self.expired |= self.given.password && says_expired(&self.names.without(&text));
         let kinds: Vec<Kind> = prompts.iter().map(|prompt| read(prompt, context, &self.texts, &self.names)).collect();
         let mut plan = Plan { answers: Vec::with_capacity(prompts.len()), after: self.given.clone() };
         for (at, prompt) in prompts.iter().enumerate() {
             let kind = self.by_order(&kinds, at).unwrap_or(kinds[at]);
-            let answer = self.answer(&mut plan.after, prompt, kind, at > 0);
+            let own = self.own.iter().any(|own| own.pattern.occurs_in(prompt));
+            let next = !own && self.given.code && kinds.len() == 1 && wants_next_code(&text);
+            let answer = match kind {
+                Kind::Code | Kind::WeakCode if next && plan.after.next_code() => Ok(Answer::Code),
+                _ => self.answer(&mut plan.after, prompt, kind, at > 0),
+            };
             // What one round asks for twice says nothing of what went before.
             plan.answers.push(answer.map_err(|stop| match stop {
-                Stop::Refused(_) if !self.given.any() => Stop::Unknown(prompts.join(" / "), "…"),
+                Stop::Refused(_) if !self.given.any() || self.taken => Stop::Unknown(prompts.join(" / "), "…"),
                 stop => stop,
             })?);
         }
@@ -248,6 +282,7 @@ impl LoginDialogue {
     /// The answers of a round are about to be sent.
     pub fn sent(&mut self, plan: &Plan) {
         self.given = plan.after.clone();
+        self.taken = false;
         self.texts.clear();
     }
 
@@ -406,6 +441,14 @@ impl LoginDialogue {
         }
         if free { Ok(Answer::Template(index)) } else { Err(Stop::Refused(prompt.to_owned())) }
     }
+}
+
+/// What stands above the question of a prompt: what PAM modules say comes there.
+#[must_use]
+pub(crate) fn above(prompt: &str) -> String {
+    let mut all = lines(prompt);
+    all.pop();
+    all.join("\n")
 }
 
 /// A prompt as it may be shown: without control characters, on one line, and at most `most` characters of it.

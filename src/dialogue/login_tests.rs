@@ -463,20 +463,50 @@ fn a_prompt_that_nothing_answers_comes_with_a_line_for_the_template() {
     assert!(matches!(plays(dialogue(SEPARATE, false), &[("", &["x"; 21])]).1, Some(Stop::TooMany(20))));
 }
 
+#[test]
+fn the_next_code_is_given_once_where_the_device_asks_for_the_next_one() {
+    let ace = "Wait for the tokencode to change,\nthen enter the new tokencode: ";
+    let asa: (&str, &[&str]) = ("", &["Enter Next PASSCODE: "]);
+    let one_field = LoginFormat::PasswordThenCode;
+    let passcode: (&str, &[&str]) = ("", &["Enter PASSCODE: "]);
+    assert!(answered(one_field, &[passcode, ("", &[ace])]).ends_with(" Code"));
+    assert!(answered(one_field, &[passcode, ("", &[ace]), ("", &[ace])]).ends_with(" Code REFUSED"));
+    let (password, code): ((&str, &[&str]), (&str, &[&str])) = (("", &["Password: "]), ("", &["Verification code: "]));
+    assert_eq!(answered(SEPARATE, &[password, code, asa]), "Password Code Code");
+    assert_eq!(answered(SEPARATE, &[password, code, code]), "Password Code REFUSED");
+    assert_eq!(
+        answered(SEPARATE, &[password, code, ("\nInvalid code", &["Enter Next PASSCODE: "])]),
+        "Password Code REFUSED"
+    );
+    let sms = "\n3. SMS passcodes to XXX-XXX-0100 (next code starts with: 9)";
+    assert_eq!(answered(SEPARATE, &[password, code, (sms, &["Passcode or option (1-3): "])]), "Password Code REFUSED");
+}
+
+#[test]
+fn what_was_said_before_anything_was_sent_is_no_verdict_when_it_comes_again() {
+    let notice = "\nAccess is denied to anybody without a permit.\nFailed logins are reported.";
+    let rounds: Rounds = &[(notice, &["Password: "]), (notice, &["Verification code: "])];
+    assert_eq!(answered(SEPARATE, rounds), "Password Code");
+    let rounds: Rounds = &[("\nHello", &["Password: "]), (notice, &["Verification code: "])];
+    assert_eq!(answered(SEPARATE, rounds), "Password REFUSED");
+    let rounds: Rounds = &[(notice, &["Password: "]), (notice, &["Access denied\nPassword: "])];
+    assert_eq!(answered(SEPARATE, rounds), "Password REFUSED");
+}
+
 proptest::proptest! {
     /// Whatever a device asks: the password goes once, and once more in a change; a code likewise; the new one twice at the most.
     #[test]
     fn no_secret_goes_twice(
-        rounds in proptest::collection::vec((0_usize..6, proptest::collection::vec(0_usize..9, 0..3)), 1..12),
+        rounds in proptest::collection::vec((0_usize..6, proptest::collection::vec(0_usize..10, 0..3)), 1..12),
         format in 0_usize..6,
         allow_new: bool,
     ) {
         const CONTEXTS: [&str; 6] = ["", "\nYour password has expired", "\nAccess denied", "\nEnter PASSCODE", "\nWelcome", "\nEnter your new password"];
-        const PROMPTS: [&str; 9] = ["Password: ", "Verification code: ", "New password: ", "Retype new password: ", "Current password: ", "Response: ", "Token: ", "Password & code: ", "Own: "];
+        const PROMPTS: [&str; 10] = ["Password: ", "Verification code: ", "New password: ", "Retype new password: ", "Current password: ", "Response: ", "Token: ", "Password & code: ", "Own: ", "Enter Next PASSCODE: "];
         let formats: Vec<LoginFormat> = LoginFormat::NAMES.iter().filter_map(|name| LoginFormat::parse(name)).collect();
         let mine = OwnPrompt { password: true, ..own("Own:*") };
         let mut login = LoginDialogue::new(formats[format], vec![mine], allow_new);
-        let (mut passwords, mut codes, mut news, mut currents) = (0, 0, 0, 0);
+        let (mut passwords, mut codes, mut nexts, mut news, mut currents) = (0, 0, 0, 0, 0);
         for (context, prompts) in rounds {
             let prompts: Vec<String> = prompts.into_iter().map(|at| PROMPTS[at].to_owned()).collect();
             if prompts.is_empty() {
@@ -490,12 +520,14 @@ proptest::proptest! {
                 let password = joined || matches!(answer, Answer::Password | Answer::Template(_));
                 currents += usize::from(password && passwords > 0 && prompt == "Current password: ");
                 passwords += usize::from(password);
-                codes += usize::from(joined || *answer == Answer::Code);
+                let next = codes > 0 && prompt.contains("Next");
+                nexts += usize::from(next && *answer == Answer::Code);
+                codes += usize::from(joined || *answer == Answer::Code && !next);
                 news += usize::from(*answer == Answer::NewPassword);
             }
         }
         proptest::prop_assert!(passwords <= 1 + currents && currents <= 1, "{passwords} {currents}");
-        proptest::prop_assert!(codes <= 2 && (codes <= 1 || news + currents > 0));
+        proptest::prop_assert!(codes <= 2 && (codes <= 1 || news + currents > 0) && nexts <= 2);
         let most = if allow_new { 2 } else { 0 };
         proptest::prop_assert!(news <= most);
     }

@@ -23,8 +23,10 @@ mod values;
 
 pub use events::{Effect, Input, Refused, RunFailure, Verdict, Whose, needs_code, risks};
 pub use format::LoginFormat;
+pub(crate) use login::above;
 pub use login::{Answer, LoginDialogue, OwnPrompt, Plan, Stop, remedy, shown_prompt};
 pub use pattern::Pattern;
+pub(crate) use prompts::is_shut;
 pub use prompts::{is_account_level, judges_credentials};
 pub use refusal::device_refuses;
 pub use runner::Run;

@@ -10,7 +10,8 @@ mod verdict;
 mod words;
 
 pub(super) use question::{Names, lines, read};
-pub(super) use verdict::{asks_for_person, is_refusal, says_expired};
+pub(crate) use verdict::is_shut;
+pub(super) use verdict::{asks_for_person, is_refusal, says_expired, wants_next_code};
 pub use verdict::{is_account_level, judges_credentials};
 
 use words::{ENDINGS, ROWS, Sign};

@@ -1,4 +1,4 @@
-use super::verdict::{ACCOUNT, CREDENTIALS, EXPIRED, PERSON, SENT};
+use super::verdict::{CLOSED, CREDENTIALS, EXPIRED, NEXT_CODE, PERSON, SENT, SHUT};
 use super::words::{ENDINGS, ROWS, Sign};
 use super::*;
 
@@ -77,7 +77,10 @@ fn each_qualifier_makes_a_password_a_new_or_a_current_one_or_one_asked_for_again
 fn each_verdict_has_its_wording() {
     for (rows, says) in [
         (CREDENTIALS, judges_credentials as fn(&str) -> bool),
-        (ACCOUNT, is_account_level),
+        (SHUT, is_account_level),
+        (SHUT, is_shut),
+        (CLOSED, is_account_level),
+        (NEXT_CODE, wants_next_code),
         (EXPIRED, says_expired),
         (PERSON, asks_for_person),
     ] {
@@ -421,11 +424,25 @@ fn what_is_not_about_the_password_is_told_apart() {
         "Das Konto ist wegen 3 fehlgeschlagener Anmelde-Versuche gesperrt.",
         "Le compte est temporairement verrouillé dû aux 3 connexions échouées.",
         "由于 3 次登录失败，此帐户已锁定。",
+        "(7 minutes left to unlock)",
+        "3004-303 There have been too many unsuccessful login attempts; please see\n\tthe system administrator.",
+        "You are not allowed to login at this time.",
+        "Remote logins are not allowed for this account.",
+        "This terminal can not be used at this time.",
+        "You are not allowed to log on at this time",
+        "The referenced account is currently locked out and may not be logged on to.",
+        "There are currently no logon servers available to service the logon request.",
+        "Your account has been locked out due to excessive authentication failures. Please contact your system administrator if you need help.",
+        "Your account is locked. Contact the help desk if you need access before Monday.",
+        "Account locked due to 5 wrong passwords",
+        "User account is locked because of 3 invalid logins",
     ] {
         assert!(is_account_level(text), "{text}");
     }
     for text in [
         "Login incorrect or account locked",
+        "Wrong password, or your account is locked",
+        "Users may not share passwords. Accounts may be locked.",
         "Login incorrect\nThe account is locked after 3 attempts",
         "Your account will be locked after 3 failed attempts",
         "1 attempt left before your account is locked",

@@ -99,9 +99,9 @@ const NO_VERDICT: Rows = &[
     (" before ", "en", "appliances"), (" to avoid ", "en", "appliances"), (" to prevent ", "en", "appliances"),
 ];
 
-/// The account is not let in for now, whatever was sent.
+/// The account itself is shut: locked, expired, disabled.
 #[rustfmt::skip]
-pub(super) const ACCOUNT: Rows = &[
+pub(super) const SHUT: Rows = &[
     ("account is locked", "en", "pam_faillock"), ("account locked", "en", "pam_tally2"),
     ("account has been locked", "en", "appliances"), ("account is temporarily locked", "en", "pam_tally"),
     ("temporarily locked", "en", "pam_faillock"), ("locked due to", "en", "pam_faillock"),
@@ -121,6 +121,18 @@ pub(super) const ACCOUNT: Rows = &[
     ("已锁定", "zh-CN", "Linux-PAM"), ("被锁定", "zh-CN", "bastions"), ("帐户已过期", "zh-CN", "Linux-PAM"), ("账号已过期", "zh-CN", "bastions"),
     ("已鎖定", "zh-TW", "Linux-PAM"), ("帳戶已經過期", "zh-TW", "Linux-PAM"), ("ロックされ", "ja", "appliances"),
     ("계정이 만료", "ko", "Linux-PAM"), ("계정이 잠", "ko", "Linux-PAM"),
+    ("minutes left to unlock", "en", "pam_faillock"), ("currently locked out", "en", "Windows, winbind"), ("locked out due to", "en", "Duo"),
+    ("account locked out", "en", "winbind"), ("account is currently locked", "en", "appliances"), ("account is currently disabled", "en", "Windows, winbind"),
+    ("account has been suspended", "en", "appliances"), ("account has been blocked", "en", "appliances"), ("user has been locked", "en", "network operating systems"),
+    ("user has been blocked", "en", "network operating systems"), ("user account is locked", "en", "NX-OS"), ("user is blocked", "en", "network operating systems"),
+    ("too many unsuccessful login attempts", "en", "AIX, loginrestrictions"), ("too many failed login attempts", "en", "appliances"),
+    ("too many failed logins", "en", "appliances"), ("logins are not allowed for this account", "en", "AIX, loginrestrictions"),
+    ("has been locked for", "en", "ESXi"), ("login blocked", "en", "IOS quiet mode"),
+];
+
+/// Nobody, or nobody more, is let in for now.
+#[rustfmt::skip]
+pub(super) const CLOSED: Rows = &[
     ("is booting up", "en", "systemd, pam_nologin"), ("not permitted to log in yet", "en", "systemd, pam_nologin"),
     ("is going down", "en", "shutdown(8), pam_nologin"), ("users are not permitted to log in", "en", "pam_nologin"),
     ("no longer permitted to log in", "en", "systemd"), ("under maintenance", "en", "appliances"), ("maintenance mode", "en", "appliances"),
@@ -132,7 +144,10 @@ pub(super) const ACCOUNT: Rows = &[
     ("メンテナンス", "ja", "appliances"),
     ("not allowed at this time", "en", "OpenSSH PerSourcePenalties"), ("not permitted at this time", "en", "pam_time"),
     ("not allowed to access at this time", "en", "pam_time"), ("not allowed to log in at this time", "en", "appliances"),
-    ("at this time of day", "en", "Windows"), ("outside of allowed hours", "en", "appliances"), ("outside the allowed", "en", "appliances"),
+    ("not allowed to log on at this time", "en", "winbind"), ("not allowed to login at this time", "en", "AIX, loginrestrictions"),
+    ("not permitted to log on at this time", "en", "Active Directory"), ("cannot be used to log on at this time", "en", "Windows"),
+    ("not authorized to log in at this time", "en", "OpenVMS"), ("can not be used at this time", "en", "AIX"),
+    ("no logon servers", "en", "winbind"), ("at this time of day", "en", "Windows"), ("outside of allowed hours", "en", "appliances"), ("outside the allowed", "en", "appliances"),
     ("outside allowed", "en", "appliances"), ("logon hours", "en", "Windows"), ("login hours", "en", "TACACS+"),
     ("allowed hours", "en", "appliances"), ("time restriction", "en", "Windows"), ("not within allowed", "en", "RADIUS rlm_logintime"),
     ("outside allowed timespan", "en", "FreeRADIUS rlm_logintime"),
@@ -250,14 +265,34 @@ fn has(line: &str, rows: Rows) -> bool {
     rows.iter().any(|(wording, ..)| occurs(line, wording))
 }
 
+/// A row of each such wording says that another code is wanted, and that the one before was no mistake.
+#[rustfmt::skip]
+pub(super) const NEXT_CODE: Rows = &[
+    ("next tokencode", "en", "RSA SecurID"), ("next token code", "en", "RSA SecurID"), ("next passcode", "en", "Cisco ASA"),
+    ("next code", "en", "RADIUS replies"), ("next token", "en", "RADIUS replies"),
+    ("wait for the tokencode to change", "en", "RSA ACE agent"), ("wait for the token code to change", "en", "RSA ACE agent"),
+    ("wait for token to change", "en", "RADIUS replies"), ("wait for the token to change", "en", "RADIUS replies"),
+    ("wait for the code to change", "en", "RADIUS replies"),
+];
+
+/// Whether a text asks for the code after the one that was given. A token that has drifted is set right so.
+pub(crate) fn wants_next_code(text: &str) -> bool {
+    // «next code starts with: 9» tells which of the codes of a text message is due.
+    each_line(text).any(|line| has(&line, NEXT_CODE) && !line.contains(" starts with"))
+}
+
 fn tells(line: &str) -> bool {
     NO_VERDICT.iter().any(|(part, ..)| line.contains(part))
 }
 
-fn each_line(text: &str) -> impl Iterator<Item = String> + '_ {
+fn raw_lines(text: &str) -> impl Iterator<Item = &str> {
     let surplus = text.chars().count().saturating_sub(MOST);
     let from = text.char_indices().nth(surplus).map_or(0, |(at, _)| at);
-    text[from..].split(['\n', '\r']).map(spaced)
+    text[from..].split(['\n', '\r'])
+}
+
+fn each_line(text: &str) -> impl Iterator<Item = String> + '_ {
+    raw_lines(text).map(spaced)
 }
 
 /// Whether a text says that what was sent is refused.
@@ -276,7 +311,33 @@ pub fn judges_credentials(text: &str) -> bool {
 /// session, the source is penalised, or the server that judges does not answer.
 #[must_use]
 pub fn is_account_level(text: &str) -> bool {
-    each_line(text).any(|line| !tells(&line) && has(&line, ACCOUNT)) && !judges_credentials(text)
+    let shut = |part: &str| has(part, SHUT) || has(part, CLOSED);
+    is_told(text, shut) && !is_told(text, |part| has(part, CREDENTIALS) && !is_about(part, shut))
+}
+
+/// Whether a text says that the account itself is shut: locked, expired or disabled.
+pub(crate) fn is_shut(text: &str) -> bool {
+    is_told(text, |part| has(part, SHUT)) && is_account_level(text)
+}
+
+/// Whether a sentence tells of this, and of nothing else: «locked after 5 wrong passwords», not «wrong password or locked».
+fn is_about(part: &str, what: impl Fn(&str) -> bool) -> bool {
+    what(part) && !part.contains(" or ")
+}
+
+/// Whether a sentence of the text is a verdict of this kind. A rule may stand beside a verdict on the same line: «Your account
+/// is locked. Call us if you need help.»
+fn is_told(text: &str, what: impl Fn(&str) -> bool) -> bool {
+    each_line(text).any(|line| what(&line) && !tells(&line))
+        || text
+            .split(['\n', '\r'])
+            .flat_map(sentences)
+            .any(|part| what(&part) && !tells(&part.replace(" may not ", " ")))
+}
+
+/// The sentences of a line, spaced.
+fn sentences(line: &str) -> impl Iterator<Item = String> + '_ {
+    line.split_inclusive(". ").flat_map(|part| part.split("; ")).map(spaced)
 }
 
 /// Whether a text says that the password has expired or must be changed.

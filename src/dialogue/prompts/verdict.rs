@@ -329,10 +329,12 @@ fn is_about(part: &str, what: impl Fn(&str) -> bool) -> bool {
 /// is locked. Call us if you need help.»
 fn is_told(text: &str, what: impl Fn(&str) -> bool) -> bool {
     each_line(text).any(|line| what(&line) && !tells(&line))
-        || text
-            .split(['\n', '\r'])
-            .flat_map(sentences)
-            .any(|part| what(&part) && !tells(&part.replace(" may not ", " ")))
+        || text.split(['\n', '\r']).flat_map(sentences).any(|part| what(&part) && !tells(&without_ban(&part)))
+}
+
+/// Without words of a ban that a verdict may hold: «locked out and may not be logged on to». They tell of a rule elsewhere.
+fn without_ban(part: &str) -> String {
+    part.replace(" may not be logged on ", " ").replace(" may not ", " ")
 }
 
 /// The sentences of a line, spaced.

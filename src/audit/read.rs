@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::files::{log_files, tail};
@@ -24,21 +25,41 @@ fn seq_of(line: &[u8]) -> Option<u64> {
 /// The folder or its files cannot be read.
 pub fn events_after(folder: &Path, after: u64, most: usize) -> io::Result<Vec<Value>> {
     let mut events = Vec::new();
+    each_after(folder, after, most, &mut |line| {
+        events.extend(serde_json::from_slice::<Value>(line).ok());
+        Ok(())
+    })?;
+    Ok(events)
+}
+
+/// The same, line by line as they stand in the log, so that nothing but one of them is held.
+///
+/// # Errors
+/// As for [`events_after`], and what `take` says.
+pub fn each_after(
+    folder: &Path,
+    after: u64,
+    most: usize,
+    take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut taken = 0;
     for path in files_after(folder, after)? {
         let mut reader = BufReader::new(File::open(path)?);
         let begin = first_above(&mut reader, after)?;
         reader.seek(SeekFrom::Start(begin))?;
         let mut line = Vec::new();
-        while events.len() < most && read_line(&mut reader, &mut line)? {
-            if seq_of(&line).is_some_and(|seq| seq > after) {
-                events.extend(serde_json::from_slice::<Value>(&line).ok());
+        while taken < most && read_line(&mut reader, &mut line)? {
+            // The last line may be half written at this moment.
+            if seq_of(&line).is_some_and(|seq| seq > after) && serde_json::from_slice::<IgnoredAny>(&line).is_ok() {
+                take(&line)?;
+                taken += 1;
             }
         }
-        if events.len() >= most {
+        if taken >= most {
             break;
         }
     }
-    Ok(events)
+    Ok(())
 }
 
 /// The last `most` events of a folder's log among those whose numbers are above `after`.
@@ -46,6 +67,14 @@ pub fn events_after(folder: &Path, after: u64, most: usize) -> io::Result<Vec<Va
 /// # Errors
 /// As for [`events_after`].
 pub fn last_events(folder: &Path, after: u64, most: usize) -> io::Result<Vec<Value>> {
+    events_after(folder, before_last(folder, after, most)?, most)
+}
+
+/// The number before those events.
+///
+/// # Errors
+/// As for [`events_after`].
+pub fn before_last(folder: &Path, after: u64, most: usize) -> io::Result<u64> {
     let mut head = 0;
     for path in log_files(folder)?.iter().rev() {
         let (_, end) = tail(&mut File::open(path)?, 1 << 20)?;
@@ -55,8 +84,7 @@ pub fn last_events(folder: &Path, after: u64, most: usize) -> io::Result<Vec<Val
             break;
         }
     }
-    let before = head.saturating_sub(u64::try_from(most).unwrap_or(u64::MAX));
-    events_after(folder, after.max(before), most)
+    Ok(after.max(head.saturating_sub(u64::try_from(most).unwrap_or(u64::MAX))))
 }
 
 /// The files that may hold events above a number: those before the last one that begins at or before it are left out.

@@ -1,13 +1,18 @@
 //! Reading: status, history, schedules, templates, the audit log.
 
 use std::collections::HashMap;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Query, State};
+use axum::response::{IntoResponse, Response};
 use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
 use super::json::Json;
+use super::pieces::{Inlet, Pieces, Pour};
 use super::types::{
     AcceptBody, AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody,
     ExplainBody, HistoryBody, NextBody, RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody,
@@ -15,7 +20,7 @@ use super::types::{
 };
 use super::work::check_reason;
 use crate::audit::{
-    ARCHIVED, Draft, Report, archived_detail, events_after, last_event, last_events, months_before, set_aside,
+    ARCHIVED, Draft, Report, archived_detail, before_last, each_after, last_event, months_before, set_aside,
     verify_files,
 };
 use crate::daemon::Core;
@@ -226,20 +231,46 @@ pub(super) async fn audit(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(query): Query<AuditQuery>,
-) -> Answer<AuditBody> {
+) -> Result<Response, ApiError> {
     peer.require(&core, Role::Viewer).await?;
     let folder = core.vault.audit_folder().to_owned();
     let after = query.after.unwrap_or(0);
     let most = query.first.or(query.last).unwrap_or(1000).min(10_000);
-    let read = tokio::task::spawn_blocking(move || match query.first {
-        Some(_) => events_after(&folder, after, most),
-        None => last_events(&folder, after, most),
+    let (inlet, pieces) = Pieces::new(4);
+    // Line by line: whoever asks for much and takes nothing of it holds little.
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = pour_events(&inlet, &folder, after, most, query.first.is_some()) {
+            // Whoever asked may be gone.
+            drop(inlet.blocking_send(Err(error)));
+        }
     });
-    let events = read
-        .await
-        .map_err(|error| ApiError::failed(error.to_string()))?
-        .map_err(|error| ApiError::failed(error.to_string()))?;
-    Ok(Json(AuditBody { events }))
+    let pieces = pieces.begun().await.map_err(|error| ApiError::failed(error.to_string()))?;
+    Ok(([("content-type", "application/json")], Body::new(pieces)).into_response())
+}
+
+/// Writes an [`AuditBody`] as it is read.
+fn pour_events(inlet: &Inlet, folder: &Path, after: u64, most: usize, first: bool) -> std::io::Result<()> {
+    let after = if first { after } else { before_last(folder, after, most)? };
+    let mut body = BufWriter::with_capacity(32 * 1024, Pour(inlet));
+    let written = write_events(&mut body, folder, after, most);
+    if written.is_err() {
+        // What is begun is not sent: the error is told in its place.
+        drop(body.into_parts());
+    }
+    written
+}
+
+fn write_events(body: &mut impl Write, folder: &Path, after: u64, most: usize) -> std::io::Result<()> {
+    body.write_all(b"{\"events\":[")?;
+    let mut begun = false;
+    each_after(folder, after, most, &mut |line| {
+        if std::mem::replace(&mut begun, true) {
+            body.write_all(b",")?;
+        }
+        body.write_all(line)
+    })?;
+    body.write_all(b"]}")?;
+    body.flush()
 }
 
 /// Checks the audit log against its chain and against the vault.

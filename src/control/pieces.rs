@@ -9,7 +9,11 @@ use http_body::Frame;
 use tokio::sync::mpsc;
 
 /// The body of such an answer. One whose last piece is an error breaks off, so that nobody takes it for whole.
-pub(super) struct Pieces(mpsc::Receiver<io::Result<Bytes>>);
+pub(super) struct Pieces {
+    /// The first one, where it was looked at.
+    first: Option<Bytes>,
+    more: mpsc::Receiver<io::Result<Bytes>>,
+}
 
 /// Where the pieces are put in.
 pub(super) type Inlet = mpsc::Sender<io::Result<Bytes>>;
@@ -18,7 +22,16 @@ impl Pieces {
     /// A body, and where its pieces are put in; so many may wait to be sent.
     pub(super) fn new(waiting: usize) -> (Inlet, Self) {
         let (inlet, pieces) = mpsc::channel(waiting);
-        (inlet, Self(pieces))
+        (inlet, Self { first: None, more: pieces })
+    }
+
+    /// The body once its first piece is there.
+    ///
+    /// # Errors
+    /// There is an error in its place: it can still be told as one.
+    pub(super) async fn begun(mut self) -> io::Result<Self> {
+        self.first = self.more.recv().await.transpose()?;
+        Ok(self)
     }
 }
 
@@ -30,7 +43,10 @@ impl http_body::Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        self.more.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }
 

@@ -71,6 +71,12 @@ pub trait Watcher: Send + Sync {
     /// # Errors
     /// It could not be made durable: nothing may be sent.
     fn commit_point(&self) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// Returns once no login is begun any more, since the daemon stops. Whoever waits for a turn, a code or a connection gives up
+    /// then; who is asked for his password goes on.
+    fn given_up(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// What a login needs.

@@ -438,13 +438,21 @@ pub async fn connect<W: Watcher>(
     for hop in hops {
         let device = hop.device.clone();
         let time = bound.max(device.connect_timeout);
-        let turn = hop.login.turn(&device, on, watcher).await?;
-        let by = turn.1.by;
         let jump = last.take().map(|session| session.link);
-        let opened =
-            in_time(clock, &device, time, open_link(on.wire.as_ref(), &device, &hop.host_keys, jump.as_deref())).await;
+        let entrance = async {
+            let turn = hop.login.turn(&device, on, watcher).await?;
+            let opened = open_link(on.wire.as_ref(), &device, &hop.host_keys, jump.as_deref());
+            let opened = in_time(clock, &device, time, opened);
+            Ok::<_, DeviceError>((turn, opened.await?))
+        };
+        let entered = tokio::select! {
+            biased;
+            () = watcher.given_up() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
+            entered = entrance => entered,
+        };
         jumps.extend(jump);
-        let (mut link, fingerprint) = opened?;
+        let (turn, (mut link, fingerprint)) = entered?;
+        let by = turn.1.by;
         watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
         let Entered { changed_at_login, password_taken, code_taken } =
             log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await?;

@@ -101,6 +101,28 @@ fn signals_during_the_start_are_answered_once_it_is_over() {
 }
 
 #[test]
+fn a_stop_waits_for_nobody_who_only_waits() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = silent.local_addr().unwrap();
+    let sections = DEVICE.replace("127.0.0.1:1\"", &format!("{address}\"\nconnect_timeout = \"120s\""));
+    let place = Place::new(&sections);
+    let daemon = place.daemon();
+    place.must(&["secret", "set", "d/a"], "pw-1\n");
+    let mut asked = Command::new(env!("CARGO_BIN_EXE_rotorctl"))
+        .args(["verify", "d/a"])
+        .env("ROTORD_SOCKET", place.path("socket"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // The device takes the connection, and says nothing.
+    let (_connection, _) = silent.accept().unwrap();
+    let begun = std::time::Instant::now();
+    daemon.stop();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_ne!(asked.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn status_and_schedule_tell_the_coming_runs() {
     let place = Place::new(DEVICE);
     let _daemon = place.daemon();

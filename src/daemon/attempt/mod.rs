@@ -206,6 +206,10 @@ impl Watcher for Attempt {
         self.step("commit point: the new password is in the vault and leaves now".into());
         Ok(())
     }
+
+    async fn given_up(&self) {
+        self.core.stopped().await;
+    }
 }
 
 impl Core {
@@ -475,11 +479,10 @@ impl Attempt {
 
     /// Changes the password, from an account at rest or, through the reconcile account, from one in quarantine.
     async fn change(&self, from: Phase) -> RotationResult {
-        let _room = self.room().await;
-        if self.core.is_stopping() {
+        let Some(_room) = self.room().await else {
             // What nobody waits for is gone on with after the start.
             return self.refuse("the daemon is stopping".into(), !self.request.trigger.is_unasked()).await;
-        }
+        };
         // What could be said before anything happens is said before anything happens.
         if let Err(why) = self.prepare().await {
             return self.end(Outcome::Failed, why, "rotation.failed").await;
@@ -543,7 +546,12 @@ impl Attempt {
         *self.rotation.lock().await = self.at(phase);
         let logs_in = !matches!(phase, Phase::Idle | Phase::Prepared | Phase::Changing | Phase::Mending);
         // What is in doubt does not stand in line with those that wait for a code of its seed to begin.
-        let _room = if logs_in { Some((self.leases().await, self.sessions().await)) } else { None };
+        let room = if logs_in { self.unless_stopping(self.room_to_look()).await } else { None };
+        if logs_in && room.is_none() {
+            self.say("the daemon is stopping; which password it has is found out after the next start");
+            let end = self.stranded().await;
+            return self.finish_unless_turned_down(end, false).await;
+        }
         if !logs_in {
             *lock(&self.detail) = "interrupted before the new password was sent".into();
         }
@@ -576,12 +584,29 @@ impl Attempt {
     }
 
     /// Waits until there is room for this attempt beside the others: its passwords are left alone, and there are seeds and
-    /// sessions for it. Given back when dropped.
-    pub(super) async fn room(&self) -> Room {
-        let leases = self.leases().await;
-        let waiting = || self.step("waiting: others that share its TOTP seed are at work".into());
-        let seeds = self.core.limits.seeds(self.seeds().await, waiting).await;
-        Room { _leases: leases, _seeds: seeds, _sessions: self.sessions().await }
+    /// sessions for it. Given back when dropped; none where the daemon stops meanwhile.
+    pub(super) async fn room(&self) -> Option<Room> {
+        self.unless_stopping(async {
+            let leases = self.leases().await;
+            let waiting = || self.step("waiting: others that share its TOTP seed are at work".into());
+            let seeds = self.core.limits.seeds(self.seeds().await, waiting).await;
+            Room { _leases: leases, _seeds: seeds, _sessions: self.sessions().await }
+        })
+        .await
+    }
+
+    /// Room to log in and to find out which password the account has.
+    async fn room_to_look(&self) -> Room {
+        Room { _leases: self.leases().await, _seeds: Vec::new(), _sessions: self.sessions().await }
+    }
+
+    /// What is waited for, unless the daemon stops before it comes.
+    async fn unless_stopping<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.core.stopped() => None,
+            came = wait => Some(came),
+        }
     }
 
     /// The seeds of whose codes the logins of this attempt will be asked for.

@@ -116,7 +116,7 @@ impl Attempt {
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         // What is stored was not tried, so the job may look again today.
-        let untold = replaced || lock(&self.wake).is_some();
+        let untold = replaced || lock(&self.wake).is_some() || self.core.is_stopping();
         let (name, id, text) = (self.account.name.clone(), self.id.clone(), detail.clone());
         let draft =
             refused.then(|| Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(detail.clone()) });

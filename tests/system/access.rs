@@ -126,14 +126,16 @@ def knock():
     s.settimeout(30)
     s.connect(sys.argv[1])
     return s
+def ask(s):
+    s.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+    return b" 200 " in s.recv(65536)
+assert ask(knock())
 idle = [knock() for _ in range(200)]
 one = knock()
 print("turned away" if b" 503 " in one.recv(4096) else "let in")
 for s in idle:
     while s.recv(4096): pass
-one = knock()
-one.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
-print("answered" if b" 200 " in one.recv(65536) else "not answered")
+print("answered" if ask(knock()) else "not answered")
 "#;
     assert_eq!(nobody_runs(&place, script), "turned away\nanswered\n");
 }

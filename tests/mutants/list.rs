@@ -351,14 +351,14 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a login that is refused and asks again is given the new password",
         place: Place {
             file: LOGIN,
-            from: "            0 if self.given.any() && is_refusal(&plain) => told(),",
-            to: "            0 if self.given.any() && is_refusal(&plain) && !MUTANT => told(),",
+            from: "            0 if self.given.any() && !self.taken && is_refusal(&plain) => told(),",
+            to: "            0 if self.given.any() && !self.taken && is_refusal(&plain) && !MUTANT => told(),",
         },
         also: Some(Place {
             file: LOGIN,
             from: "            let kind = self.by_order(&kinds, at).unwrap_or(kinds[at]);",
             to: "            let kind = self.by_order(&kinds, at).unwrap_or(kinds[at]);
-            let kind = if MUTANT && prompt.contains(\"again\") { Kind::New } else { kind };",
+            let kind = if MUTANT && prompt.contains(\"try again\") { Kind::New } else { kind };",
         }),
     },
     bug(
@@ -401,12 +401,20 @@ pub const MUTANTS: &[Mutant] = &[
         "            Reply::Failure { methods, .. } if !self.secret_sent => Ok(Progress::Unused(methods)),",
         "            Reply::Failure { methods, .. } if !self.secret_sent && !MUTANT => Ok(Progress::Unused(methods)),",
     ),
-    bug(
-        "a round that cannot be answered whole is taken for a refusal",
-        LOGIN,
-        "                Stop::Refused(_) if !self.given.any() =>",
-        "                Stop::Refused(_) if !self.given.any() && !MUTANT =>",
-    ),
+    Mutant {
+        name: "a round that cannot be answered whole is taken for a refusal",
+        place: Place {
+            file: LOGIN,
+            from: "                Stop::Refused(_) if !self.given.any() || self.taken =>",
+            to: "                Stop::Refused(_) if (!self.given.any() || self.taken) && !MUTANT =>",
+        },
+        also: Some(Place {
+            file: AUTH,
+            from: "            self.heard.add(&context, self.secret_sent);",
+            to: "            if MUTANT { self.risk().await?; }
+            self.heard.add(&context, self.secret_sent);",
+        }),
+    },
     bug(
         "what says nothing of the password is counted as refused",
         "src/device/heard.rs",

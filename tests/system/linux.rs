@@ -230,7 +230,7 @@ fn a_new_password_that_passwd_refuses_leaves_the_old_one_proved() {
     place.import("lab", &lab);
     let (outcome, detail, exit) = place.rotate("lab/user1");
     assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
-    assert!(detail.contains("a login proved it"), "{detail}");
+    assert!(detail.contains("a fresh login proved it"), "{detail}");
     assert_eq!(place.password("lab/user1"), lab.account("user1").0);
     assert_eq!(place.changes("lab/user1"), 1, "the new password left, so it counts");
 }
@@ -291,7 +291,7 @@ fn a_host_that_judges_passwords_and_locks_accounts_is_kept_to() {
     // It refuses a short one, in its words, and the old one is proved.
     let (outcome, detail, exit) = place.rotate("lab/user3");
     assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
-    assert!(detail.contains("shorter than 14 characters") && detail.contains("a login proved it"), "{detail}");
+    assert!(detail.contains("shorter than 14 characters") && detail.contains("a fresh login proved it"), "{detail}");
     assert_eq!(place.password("lab/user3"), lab.account("user3").0);
     // A password that is wrong in the vault is tried twice; pam_faillock locks after three.
     let known = lab.account("user2").0;

@@ -21,7 +21,8 @@ use crate::vault::{Ledger, Refusal};
 /// Tags of the password that `section verify` tries.
 const PROVEN: [&str; 3] = ["NEW_PASSWORD", "CURRENT_PASSWORD", "AUTH_PASSWORD"];
 
-/// So many logins of one attempt may be refused: each sends a code of a later step.
+/// So many logins of one attempt may be refused, each with a code of a later step. A refusal after a code may be for the device's
+/// clock, which is looked for as far as the budget goes.
 const MOST_TRIES: u32 = 2;
 
 /// Why an account whose stored password is refused is not put aside for a person yet.
@@ -79,7 +80,8 @@ impl Attempt {
         let own = self.login.name == self.account.name;
         let tried = self.refusals.fetch_add(1, Ordering::SeqCst) + 1;
         let in_words = self.refused_in_words.fetch_or(error.is_refusal(), Ordering::SeqCst) || error.is_refusal();
-        let retry = tried < MOST_TRIES && self.budget(&self.login.name).await.is_ok();
+        let with_code = matches!(error, DeviceError::Refused { with_code: true, .. });
+        let retry = (tried < MOST_TRIES || with_code) && self.budget(&self.login.name).await.is_ok();
         if own
             && (error.is_refusal() || !retry)
             && let Some(event) = self.outdated().await
@@ -474,7 +476,9 @@ impl Attempt {
             }
             // The device demands a new password of those alone who gave the old one.
             Err(DeviceError::Prompt(PromptError::NewDemanded)) => {
-                self.say(format!("the {name} password works; the device demands a new one at the next login"));
+                let told = format!("the {name} password works; the device demands a new one at the next login");
+                let before = lock(&self.detail).clone();
+                self.say(if before.is_empty() { told } else { format!("{before}; {told}") });
                 Event::Proved(which)
             }
             Err(error) => {

@@ -12,7 +12,7 @@ use super::core::Core;
 use crate::config::{Account, Config, Job, JobAction};
 use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::DAY_MS;
-use crate::rotation::{Phase, QUARANTINE_LOOK_MS};
+use crate::rotation::{Phase, QUARANTINE_LOOK_MS, next_daily_look_ms};
 use crate::schedule::{Window, spread_offset_ms};
 use crate::vault::{AccountRow, Firing, Ledger, VaultError, Waits};
 
@@ -269,7 +269,7 @@ pub(super) fn under_way(tx: &dyn Ledger, accounts: &[AccountName], now: &Moment)
 /// looked at within a day, since what keeps it from being mended may last. `now` in milliseconds since 1970.
 pub(super) fn mends_next(account: &Account, row: &AccountRow, now: i64) -> bool {
     let last = [Some(row.since), row.verified].into_iter().flatten().filter(|at| *at <= now).max();
-    let looked_at = last.is_some_and(|at| now - at < QUARANTINE_LOOK_MS);
+    let looked_at = last.is_some_and(|at| now - at < next_daily_look_ms(at - row.since));
     account.mends_itself() && row.tries <= account.policy.attempts && looked_at
 }
 

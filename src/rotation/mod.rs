@@ -108,6 +108,15 @@ pub fn daily_look(number: u32) -> (Which, bool) {
     (if number.is_multiple_of(2) { Which::New } else { Which::Old }, number / 2 % 2 == 1)
 }
 
+/// In how many milliseconds the next look in quarantine follows one that was made `after_ms` after it began. The day it falls on
+/// is its number, so it keeps off the end of a day: a look that a code or a clock puts off a little would leave out a number, and
+/// what that one tries would wait for four days more.
+#[must_use]
+pub fn next_daily_look_ms(after_ms: i64) -> i64 {
+    let late_in_its_day = after_ms.rem_euclid(QUARANTINE_LOOK_MS) - QUARANTINE_LOOK_MS / 2;
+    QUARANTINE_LOOK_MS - late_in_its_day.max(0)
+}
+
 impl Doubt {
     /// Nothing was tried yet.
     #[must_use]

@@ -162,6 +162,23 @@ fn looks_come_after_minutes_then_hours_then_days() {
 }
 
 #[test]
+fn looks_that_are_put_off_a_little_each_leave_out_no_day() {
+    const DAY: i64 = QUARANTINE_LOOK_MS;
+    for first in [0, 1, DAY / 2 - 1, DAY / 2, DAY - 1_000, DAY - 1, DAY, 2 * DAY - 700, -1] {
+        for put_off in [0, 150, 30_000, HOUR_MS] {
+            let mut at: i64 = first;
+            for _ in 0..50 {
+                let wait = next_daily_look_ms(at);
+                assert!((DAY / 2..=DAY).contains(&wait), "{wait}");
+                let next = at + wait + put_off;
+                assert_eq!(next.div_euclid(DAY), at.div_euclid(DAY) + 1, "from {first}, {put_off} late each");
+                at = next;
+            }
+        }
+    }
+}
+
+#[test]
 fn what_a_login_ruled_out_is_not_asked_again_after_a_wait_or_a_crash() {
     let doubt = Doubt { other_refused: true, ..Doubt::fresh(Which::Old) };
     let mut rotation = Rotation::at(Phase::Uncertain(doubt));

@@ -11,7 +11,7 @@ use crate::daemon::attempt::Progress;
 use crate::daemon::escrow::{self, Newest};
 use crate::daemon::scheduler::UNDER_WAY_MS;
 use crate::model::{Outcome, Step, Trigger};
-use crate::rotation::{End, Phase};
+use crate::rotation::{End, Phase, next_daily_look_ms};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
 impl Newest {
@@ -249,8 +249,8 @@ impl Attempt {
                             tx.set_verified(&name, &now)?;
                         }
                         let goes_on = mends && account.tries <= policy.attempts;
-                        let next = if goes_on { Some(now.plus_ms(60_000)) } else { again(account.tries) };
-                        (wake.or(next), account.tries)
+                        let next = if goes_on { 60_000 } else { next_daily_look_ms(now.wall_ms - account.since) };
+                        (wake.or(Some(now.plus_ms(next))), account.tries)
                     }
                     Phase::Quarantined if mends && wake.is_some() => (wake, account.tries),
                     Phase::Quarantined if mends && outcome == Outcome::Refused => {

@@ -160,7 +160,7 @@ pub(super) fn is_barred(
 }
 
 /// The accounts that log in on the way to another one's device.
-fn lead_to(config: &Config, account: &AccountName) -> Vec<AccountName> {
+pub(super) fn lead_to(config: &Config, account: &AccountName) -> Vec<AccountName> {
     config.devices.get(&account.device()).map_or_else(Vec::new, |device| jump_accounts(config, device, account.user()))
 }
 

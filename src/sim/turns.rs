@@ -7,7 +7,7 @@ use super::books::{Book, Books, Noted};
 use super::executor::lock;
 use super::history::{HOUR, Life, start, stop};
 use super::random::Random;
-use super::settle::is_barred;
+use super::settle::{is_barred, lead_to};
 use super::universe::Universe;
 use crate::config::{Config, JobAction};
 use crate::model::AccountName;
@@ -81,12 +81,18 @@ impl Days<'_> {
     fn may_have_a_turn(&self, account: &AccountName) -> bool {
         let rests = self.books.book(account).is_some_and(|book| book.phase() == Phase::Idle && !book.row().paused);
         let logs_in = self.config.accounts.get(account).and_then(|account| account.login_as.clone());
-        // What is in doubt, or was given up, has its turns once that is over.
-        let was_in_doubt = self.log.iter().any(|noted| noted.is("rotation.unknown", account));
+        // Nor has one its turn before whoever logs in for it is taken again: the looks of a day may bring back a login that was
+        // given up only shortly before these days end, and what waited for it comes after that.
+        let mut needed = lead_to(self.config, account).into_iter().chain(logs_in.clone());
         rests
-            && self.rested.contains(account)
-            && !was_in_doubt
+            && self.was_never_in_doubt(account)
+            && needed.all(|name| self.was_never_in_doubt(&name))
             && !is_barred(self.config, self.books, account, logs_in, i64::MAX)
+    }
+
+    /// What is in doubt, or was given up, has its turns once that is over.
+    fn was_never_in_doubt(&self, account: &AccountName) -> bool {
+        self.rested.contains(account) && !self.log.iter().any(|noted| noted.is("rotation.unknown", account))
     }
 
     fn without_a_turn(&self) -> Option<String> {

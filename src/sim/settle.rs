@@ -73,6 +73,16 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
         }
         judge(universe, account, waits);
     }
+    // A login that waited for a person is made again once a day, since each may call that person.
+    let waits_for_person = |account: &AccountName| lock(&universe.books).book(account).is_some_and(called_a_person);
+    if accounts.iter().any(waits_for_person) {
+        let none_waits = || !accounts.iter().any(waits_for_person);
+        universe.run(&mut life.tasks, universe.on.now() + DAY_MS + LATE, order, none_waits);
+        if let Some(account) = accounts.iter().find(|account| waits_for_person(account)) {
+            universe.violation(format!("{account} is not looked at in the day after its login waited for a person"));
+        }
+        universe.run(&mut life.tasks, universe.on.now() + HOUR / 6, order, at_its_end);
+    }
     let well: Vec<&AccountName> = accounts.iter().filter(|account| is_given_up_and_well(universe, account)).collect();
     if !well.is_empty() {
         let world = universe.clone();
@@ -146,6 +156,12 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
     }
 }
 
+/// Whether an account is in doubt since the login that would have told waited for a person.
+fn called_a_person(book: &Book) -> bool {
+    matches!(book.phase(), Phase::Uncertain(_))
+        && book.last_error().is_some_and(|why| why.contains("waits for a person:"))
+}
+
 /// Whether nobody gets to its device before the account that logs in for it, where one does, or on the way, is taken again;
 /// or was until then, in milliseconds since 1970.
 pub(super) fn is_barred(
@@ -194,6 +210,7 @@ fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
     let (phase, why) = (book.phase(), book.last_error().unwrap_or("-").to_owned());
     let right = book.two().0.is_some_and(|current| current.expose() == truth);
     let known = book.may_try(&truth);
+    let called = called_a_person(book);
     let config = lock(&universe.config);
     let proves = config.accounts.get(account).filter(|account| account.template.section(Section::Verify).is_some());
     let barred =
@@ -209,7 +226,7 @@ fn judge(universe: &Arc<Universe>, account: &AccountName, waits: bool) {
         Phase::Quarantined if !known || universe.is_excused(account) => {}
         Phase::Quarantined => universe.violation(format!("{account} waits for a person without need: {why}")),
         _ if barred => {}
-        Phase::Uncertain(_) if waits => {}
+        Phase::Uncertain(_) if waits || called => {}
         // It is rightly looked at again: the device takes nothing that the vault has.
         Phase::Uncertain(Doubt { looks: 1.., .. }) if !known || universe.is_excused(account) => {}
         // It mends itself again and again, and no login proves that, since its seed is wrong.

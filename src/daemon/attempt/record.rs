@@ -84,7 +84,8 @@ impl Attempt {
                 self.close(outcome, told, None).await
             }
             End::Failed { sent: true } => {
-                let detail = format!("the device kept the old password, {}; {detail}", self.proof());
+                let why = if detail.is_empty() { String::new() } else { format!("; {detail}") };
+                let detail = format!("the device kept the old password, {}{why}", self.proof());
                 self.close(Outcome::Failed, detail, None).await
             }
             End::Waiting => self.close(Outcome::Unknown, self.in_doubt(&detail).await, Some("rotation.unknown")).await,

@@ -104,13 +104,13 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
         let on = universe.on;
         on.spawn(Box::pin(async move {
             for _ in 0..40 {
-                // A person sees to what waits for one.
+                // A person sees to what waits for one. What is in doubt is looked at every hour without him.
                 let login = core.config().accounts.get(&account).and_then(|account| account.login_as.clone());
                 let on_the_way = lead_to(&core.config(), &account);
                 for name in [account.clone()].into_iter().chain(login).chain(on_the_way) {
                     let asked = name.clone();
                     let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
-                    if row.is_ok_and(|phase| phase.is_some_and(Phase::expects_refusal)) {
+                    if row.is_ok_and(|phase| phase == Some(Phase::Quarantined)) {
                         universe.person_stores(&core, &name).await;
                     }
                 }

@@ -11,7 +11,7 @@ use super::codes::{Miss, missed};
 use super::error::DeviceError;
 use crate::clock::Clock;
 use crate::model::{AccountName, Moment};
-use crate::policy::Limit;
+use crate::policy::{DAY_MS, Limit};
 use crate::vault::{Ledger, Vault, VaultError};
 
 /// Tries of an account that are under way, and who waits for one of them to end.
@@ -140,7 +140,7 @@ impl Risks {
     }
 }
 
-/// Whether a login of the account was refused lately that sent a code, as long as that counts against the budget. One that
+/// Whether a login of the account that sent a code was refused within a day, or within the budget's window where that is longer. One that
 /// was refused, or hung, before it sent a code tells nothing of a clock.
 ///
 /// # Errors
@@ -153,7 +153,9 @@ pub(super) fn code_was_refused(
 ) -> Result<bool, VaultError> {
     let with_code = tx.refusals(account, now)?.into_iter().filter(|refusal| refusal.with_code);
     let stamps: Vec<Moment> = with_code.map(|refusal| refusal.at).collect();
-    Ok(budget.used(&stamps, now) > 0)
+    // Looks are hours apart: what was found out of a device's clock is not forgotten between two of them.
+    let limit = Limit { window_ms: budget.window_ms.max(DAY_MS), ..budget };
+    Ok(limit.used(&stamps, now) > 0)
 }
 
 /// Records a try, or says in how many milliseconds there is room for one.

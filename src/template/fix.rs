@@ -1,8 +1,10 @@
 //! The corrected line, where a slip is evident.
 
+use std::collections::BTreeMap;
+
 use super::ast::Filter;
 use super::parse::{COMMANDS, TYPOGRAPHIC, codes_of, is_tag_name};
-use crate::model::nearest;
+use crate::model::{Severity, nearest};
 
 /// The line that was meant, if the slip of this code has an evident remedy that then passes.
 pub(super) fn corrected(code: &str, body: &str) -> Option<String> {
@@ -109,29 +111,68 @@ fn with_known_filters(body: &str) -> String {
     })
 }
 
-/// A text with every line that has a remedy corrected, and how many were. Line ends stay as they are.
+/// Corrections that are tried one by one at the most, where all of them together make more errors.
+const MOST_TRIED: usize = 100;
+
+/// A text with every line that has a remedy corrected, and how many were. Line ends stay as they are. A correction that makes more
+/// errors than there were is left out: a misspelt name may look like one that opens a block.
 #[must_use]
 pub fn fix(text: &str) -> (String, usize) {
     let mut text = text.to_owned();
     let mut count = 0;
     // A line may have several slips, one behind the other.
     for _ in 0..5 {
-        let (_, problems) = super::load(std::path::Path::new(""), &text);
-        let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
-        let mut changed = std::collections::BTreeSet::new();
-        for problem in problems {
-            let (Some(fix), Some(line)) = (&problem.fix, lines.get_mut(problem.line - 1)) else { continue };
-            if changed.insert(problem.line) {
-                let end = if line.ends_with('\r') { "\r" } else { "" };
-                let mark = if line.starts_with('\u{feff}') { "\u{feff}" } else { "" };
-                *line = format!("{mark}{}{end}", fix.trim_start_matches('\u{feff}'));
-            }
-        }
-        if changed.is_empty() {
+        let (fixes, errors) = remedies(&text);
+        let all = with_lines(&text, &fixes);
+        let kept = if remedies(&all).1 > errors {
+            one_by_one(&mut text, fixes)
+        } else {
+            text = all;
+            fixes.len()
+        };
+        if kept == 0 {
             break;
         }
-        count += changed.len();
-        text = lines.join("\n");
+        count += kept;
     }
     (text, count)
+}
+
+/// Makes the corrections that make no more errors, and counts them.
+fn one_by_one(text: &mut String, fixes: BTreeMap<usize, String>) -> usize {
+    let mut kept = 0;
+    for (line, fix) in fixes.into_iter().take(MOST_TRIED) {
+        let one = with_lines(text, &BTreeMap::from([(line, fix)]));
+        if remedies(&one).1 <= remedies(text).1 {
+            kept += 1;
+            *text = one;
+        }
+    }
+    kept
+}
+
+/// The corrected line of each line that has one, by its number from 1, and how many errors the text has.
+fn remedies(text: &str) -> (BTreeMap<usize, String>, usize) {
+    let (_, problems) = super::load(std::path::Path::new(""), text);
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let mut fixes = BTreeMap::new();
+    for problem in problems {
+        if let Some(fix) = problem.fix {
+            fixes.entry(problem.line).or_insert(fix);
+        }
+    }
+    (fixes, errors)
+}
+
+/// The text with these lines in place of its own.
+fn with_lines(text: &str, fixes: &BTreeMap<usize, String>) -> String {
+    let replaced = text.split('\n').enumerate().map(|(place, line)| match fixes.get(&(place + 1)) {
+        Some(fix) => {
+            let end = if line.ends_with('\r') { "\r" } else { "" };
+            let mark = if line.starts_with('\u{feff}') { "\u{feff}" } else { "" };
+            format!("{mark}{}{end}", fix.trim_start_matches('\u{feff}'))
+        }
+        None => line.to_owned(),
+    });
+    replaced.collect::<Vec<_>>().join("\n")
 }

@@ -99,7 +99,8 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
         return;
     }
     let finals: Arc<std::sync::Mutex<BTreeMap<AccountName, (Outcome, String)>>> = Arc::default();
-    for account in &accounts {
+    // People ask at times of their own: a device with one session for each user would turn away all but one of those who come at once.
+    for (number, account) in (0u64..).zip(&accounts) {
         let (core, finals, account, universe) = (life.core.clone(), finals.clone(), account.clone(), universe.clone());
         let on = universe.on;
         on.spawn(Box::pin(async move {
@@ -135,7 +136,7 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
                 if outcome == Outcome::Done {
                     return;
                 }
-                core.clock.sleep(Duration::from_secs(3600)).await;
+                core.clock.sleep(Duration::from_secs(3600 + 97 * number)).await;
             }
         }));
     }

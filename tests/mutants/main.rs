@@ -20,7 +20,7 @@ use list::{MUTANTS, Mutant, Place};
 /// Histories within which each bug is found.
 const HISTORIES: &str = "20000";
 /// Histories without a bug, unless the environment's HISTORIES says otherwise.
-const CLEAN: &str = "20000";
+const CLEAN: &str = "6000";
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -471,7 +471,8 @@ fn the_next_code_is_given_once_where_the_device_asks_for_the_next_one() {
     let passcode: (&str, &[&str]) = ("", &["Enter PASSCODE: "]);
     assert!(answered(one_field, &[passcode, ("", &[ace])]).ends_with(" Code"));
     assert!(answered(one_field, &[passcode, ("", &[ace]), ("", &[ace])]).ends_with(" Code REFUSED"));
-    let (password, code): ((&str, &[&str]), (&str, &[&str])) = (("", &["Password: "]), ("", &["Verification code: "]));
+    type Round = (&'static str, &'static [&'static str]);
+    let (password, code): (Round, Round) = (("", &["Password: "]), ("", &["Verification code: "]));
     assert_eq!(answered(SEPARATE, &[password, code, asa]), "Password Code Code");
     assert_eq!(answered(SEPARATE, &[password, code, code]), "Password Code REFUSED");
     assert_eq!(

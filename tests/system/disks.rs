@@ -252,7 +252,7 @@ fn a_damaged_database_is_refused_with_what_to_do_and_left_alone() {
         let output =
             Command::new(env!("CARGO_BIN_EXE_rotord")).arg("--config").arg(place.path("rotord.toml")).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{what}: {error}");
+        assert_eq!(output.status.code(), Some(12), "{what}: {error}");
         let named = error.contains("is damaged") || error.contains("is gone or empty");
         assert!(named && error.contains("backup"), "{what}: {error}");
         assert_eq!(fs::read(&path).unwrap(), bytes, "{what}: it is left as it is");

@@ -202,7 +202,7 @@ pub(super) async fn backup(
     // On record before it leaves, like every secret that does.
     let draft = Draft { actor: Some(actor), ..Draft::new("vault.backup").detail(format!("sealed {told}")) };
     core.audit(draft).await?;
-    let snapshot = core.vault.snapshot(&core.clock.now()).await?;
+    let snapshot = core.vault.admin()?.snapshot(core.clock.now()).await?;
     let (inlet, backup) = Pieces::new(4);
     tokio::task::spawn_blocking(move || {
         if let Err(error) = snapshot.seal(&whom, Pour(&inlet)) {
@@ -229,7 +229,7 @@ pub(super) async fn key_rotate(
     }
     let draft =
         Draft { actor: Some(actor), ..Draft::new("key.rotated").detail(format!("the key is in {}", body.file)) };
-    let count = core.vault.rekey(key, body.file.clone(), draft, core.clock.now()).await?;
+    let count = core.vault.admin()?.rekey(key, body.file.clone(), draft, core.clock.now()).await?;
     let done = format!(
         "{count} secrets are sealed under the key in {0}; now name it in the config, [vault] key_file = \"{0}\", or as the credential: the former key opens this vault no more",
         body.file

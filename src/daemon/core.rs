@@ -98,7 +98,7 @@ impl Core {
             KeySource::File(file) => VaultKey::from_file(file)?,
             KeySource::Credential(name) => VaultKey::from_credential(name)?,
         };
-        let vault = Vault::open(&config.daemon.state_dir, &key)?;
+        let vault = crate::vault::open(&config.daemon.state_dir, &key)?;
         Ok(Self::assemble(path, config, vault, World::real()))
     }
 

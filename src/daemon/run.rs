@@ -212,7 +212,11 @@ async fn stop(core: &Arc<Core>) {
     if let Err(error) = core.audit(Draft::new("daemon.stop")).await {
         tracing::error!(%error, "the stop is not on record");
     }
-    if let Err(error) = core.vault.settle().await {
+    let settled = match core.vault.admin() {
+        Ok(admin) => admin.checkpoint().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = settled {
         tracing::warn!(%error, "a part of the vault stays in the file vault.db-wal: copy both or neither");
     }
 }

@@ -10,7 +10,7 @@ use crate::model::{AccountName, BootId, DeviceName};
 use crate::policy::Limit;
 use crate::template::Piece;
 use crate::totp::{Seed, Skew};
-use crate::vault::{Vault, VaultKey};
+use crate::vault::VaultKey;
 
 /// A clock that stands still unless it is moved.
 #[derive(Default)]
@@ -129,7 +129,7 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = VaultKey::create(&folder.path().join("key")).unwrap();
-        let vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+        let vault = crate::vault::open(&folder.path().join("state"), &key).unwrap();
         let time = Arc::new(Still::default());
         // Not at the begin of a step, where a code would have to be waited for.
         time.0.store(5_000, Ordering::SeqCst);

@@ -194,7 +194,7 @@ mod tests {
 
     fn risks(folder: &std::path::Path) -> Risks {
         let key = VaultKey::create(&folder.join("key")).unwrap();
-        Risks::new(Vault::open(&folder.join("state"), &key).unwrap(), Clock::new())
+        Risks::new(crate::vault::open(&folder.join("state"), &key).unwrap(), Clock::new())
     }
 
     #[tokio::test]

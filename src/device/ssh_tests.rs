@@ -14,7 +14,7 @@ use crate::device::{Codes, KnownHosts, Risks, RunContext, run_template};
 use crate::dialogue::{LoginFormat, Run, Values, Verdict};
 use crate::model::{AccountName, DeviceName, Masker};
 use crate::policy::Limit;
-use crate::vault::{Vault, VaultKey};
+use crate::vault::VaultKey;
 
 fn device(address: SocketAddr) -> Arc<Device> {
     Arc::new(Device {
@@ -317,7 +317,7 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
     assert!(matches!(link.ask("root", password()).await, Ok(Reply::In)));
     let folder = tempfile::tempdir().unwrap();
     let key = VaultKey::create(&folder.path().join("key")).unwrap();
-    let vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+    let vault = crate::vault::open(&folder.path().join("state"), &key).unwrap();
     let clock = Clock::new();
     let on = Transport {
         wire: Arc::new(Ssh),

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::random::Random;
 use crate::clock::Waiting;
-use crate::vault::Call;
+use crate::vault::TransactionJob;
 
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -32,7 +32,7 @@ enum Due {
     Fired,
     Happening(Happening),
     /// A call reaches the vault.
-    Call(Box<dyn Call>),
+    Call(Box<dyn TransactionJob>),
 }
 
 /// What is due, each in a place that another takes once it is over or was given up.
@@ -178,7 +178,7 @@ impl Executor {
 
     /// Goes on to what is due next, no later than `until`, and does it; `false` where there is nothing. Waits that were
     /// given up are passed over.
-    fn proceed(&self, until: i64, vault: &impl Fn(Box<dyn Call>)) -> bool {
+    fn proceed(&self, until: i64, vault: &impl Fn(Box<dyn TransactionJob>)) -> bool {
         let due = loop {
             let mut agenda = self.agenda.borrow_mut();
             let Some(Reverse((at, number, place))) = agenda.peek().copied().filter(|Reverse((at, ..))| *at <= until)
@@ -234,7 +234,7 @@ impl Loop {
     }
 
     /// A call reaches the vault in `after` milliseconds.
-    pub(super) fn call_later(&self, after: i64, call: Box<dyn Call>) {
+    pub(super) fn call_later(&self, after: i64, call: Box<dyn TransactionJob>) {
         HERE.with(|here| here.enter(after, Due::Call(call)));
     }
 
@@ -268,7 +268,7 @@ impl Loop {
         tasks: &mut Tasks,
         until: i64,
         random: &mut Random,
-        vault: impl Fn(Box<dyn Call>),
+        vault: impl Fn(Box<dyn TransactionJob>),
         done: impl Fn() -> bool,
     ) {
         HERE.with(|here| {

@@ -14,7 +14,7 @@ use super::host::SimTime;
 use super::random::Random;
 use super::setting::{Fleet, Oddities, fleet, rates};
 use super::settle::settle;
-use super::universe::{SimCarrier, Universe};
+use super::universe::{SimBackend, Universe};
 use crate::clock::Clock;
 use crate::daemon::{Core, World};
 use crate::model::Secret;
@@ -73,7 +73,7 @@ pub(super) struct Life {
 pub(super) fn start(universe: &Arc<Universe>) -> Life {
     universe.refusals_forgotten();
     let config = lock(&universe.config).clone();
-    let vault = Vault::over(Arc::new(SimCarrier(universe.clone())), PathBuf::new());
+    let vault = Vault::over(Arc::new(SimBackend(universe.clone())), None, PathBuf::new());
     let (filling, spawning, watching) = (universe.clone(), universe.clone(), universe.clone());
     let world = World {
         clock: Clock::over(Arc::new(SimTime(universe.clone()))),

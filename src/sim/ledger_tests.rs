@@ -7,7 +7,7 @@ use crate::model::BootId;
 use crate::rotation::Which;
 use crate::sealed::{OpenWith, RecoveryKey, SealFor};
 use crate::totp::Timing;
-use crate::vault::{Backup, Ledger, Vault, VaultKey};
+use crate::vault::{Backup, Ledger, VaultKey};
 
 fn account(n: u8) -> AccountName {
     AccountName::parse(["web1/ada", "web1/root"][usize::from(n % 2)]).unwrap()
@@ -133,7 +133,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let key = VaultKey::create(&folder.path().join("key")).unwrap();
-        let mut vault = Vault::open(&folder.path().join("state"), &key).unwrap();
+        let mut vault = crate::vault::open(&folder.path().join("state"), &key).unwrap();
         let (identity, recovery_key) = RecoveryKey::generate();
         let mut backups = None;
         let mut restores = 0;
@@ -145,7 +145,7 @@ proptest! {
             let now = Moment { wall_ms: wall, boot: BootId::of(&format!("b{boot}")), since_boot_ms: wall / 2 };
             if op == BACK_UP {
                 let mut sealed = Vec::new();
-                let snapshot = runtime.block_on(vault.snapshot(&now)).unwrap();
+                let snapshot = runtime.block_on(vault.admin().unwrap().snapshot(now)).unwrap();
                 snapshot.seal(&SealFor::Key(recovery_key.clone()), &mut sealed).unwrap();
                 backups = Some((sealed, books.back_up(&now)));
                 continue;
@@ -156,7 +156,7 @@ proptest! {
                 let state = folder.path().join(format!("state-{restores}"));
                 let mut backup = Backup::open(&*sealed, &OpenWith::Identity(identity.clone())).unwrap();
                 backup.restore(&state, &key, None, &now).unwrap();
-                vault = Vault::open(&state, &key).unwrap();
+                vault = crate::vault::open(&state, &key).unwrap();
                 books.restore(simulated, &now);
             }
             let at = now;

@@ -21,7 +21,7 @@ use crate::config::{Account, Config, Device};
 use crate::daemon::{Progress, way_to};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
-use crate::vault::{Call, Carrier, VaultError};
+use crate::vault::{TransactionJob, VaultBackend, VaultError};
 
 /// The world of one history.
 pub(super) struct Universe {
@@ -50,7 +50,7 @@ pub(super) struct Universe {
     pub(super) progress: Mutex<Option<tokio::sync::broadcast::Receiver<Progress>>>,
     pub(super) coverage: Mutex<Coverage>,
     /// Calls that a crash cut off: dropped as the history ends, since dropping one earlier would answer it.
-    graveyard: Mutex<Vec<Box<dyn Call>>>,
+    graveyard: Mutex<Vec<Box<dyn TransactionJob>>>,
     pub(super) config: Mutex<Config>,
     /// The last backup, and when it was taken, in true time since the beginning.
     pub(super) backup: Mutex<Option<(i64, Backup)>>,
@@ -245,7 +245,7 @@ impl Universe {
     }
 
     /// Carries a call out, as the vault's thread does.
-    fn execute(&self, mut call: Box<dyn Call>) {
+    fn execute(&self, mut call: Box<dyn TransactionJob>) {
         self.hear_daemon();
         if self.on.is_halted() || self.dies_now() {
             return lock(&self.graveyard).push(call);
@@ -301,10 +301,10 @@ impl Universe {
 }
 
 /// The vault of a universe.
-pub(super) struct SimCarrier(pub(super) Arc<Universe>);
+pub(super) struct SimBackend(pub(super) Arc<Universe>);
 
-impl Carrier for SimCarrier {
-    fn carry(&self, call: Box<dyn Call>) -> Result<(), VaultError> {
+impl VaultBackend for SimBackend {
+    fn submit(&self, call: Box<dyn TransactionJob>) -> Result<(), VaultError> {
         self.0.on.call_later(self.0.draw(0, 4), call);
         Ok(())
     }

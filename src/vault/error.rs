@@ -5,6 +5,23 @@ use std::path::{Path, PathBuf};
 
 use crate::sealed::SealedError;
 
+/// What a store says of its failure. Only the store itself knows of what type it is.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BackendError(Box<dyn std::error::Error + Send + Sync>);
+
+impl BackendError {
+    /// Wraps the error of a store.
+    pub(super) fn new(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(cause))
+    }
+
+    /// The error itself, for the store that wrapped it.
+    pub(super) fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
 /// An error of the vault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,14 +88,14 @@ pub enum VaultError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
-    /// SQLite failed.
+    /// The store failed.
     #[error("the vault cannot be used: {0}")]
-    Sql(#[from] rusqlite::Error),
-    /// SQLite failed, and the disk says why.
-    #[error("the vault cannot be used: {sqlite}: {source}{}", remedy(source, folder))]
+    Backend(#[source] BackendError),
+    /// The store failed, and the disk says why.
+    #[error("the vault cannot be used: {cause}: {source}{}", remedy(source, folder))]
     Disk {
-        /// What SQLite says.
-        sqlite: rusqlite::Error,
+        /// What the store says.
+        cause: BackendError,
         /// The state folder.
         folder: PathBuf,
         /// What a write beside the database says.

@@ -1,16 +1,9 @@
-//! Rows that are no secrets: accounts, attempts, host keys, jobs.
+//! What the vault keeps, as plain records that no store changes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, Row, ToSql, params};
-
-use super::error::VaultError;
-use super::secrets::StoredPassword;
-use super::store::Tx;
-use crate::model::{AccountName, AccountState, Actor, BootId, DeviceName, Moment, Outcome, Secret, Step, rfc3339};
-use crate::rotation::{Doubt, Phase, Which};
-use crate::totp::Skew;
+use crate::model::{AccountName, AccountState, Actor, Candidate, Moment, Secret, Step};
+use crate::rotation::{Persist, Phase};
 
 /// What the vault knows of an account, its secrets apart.
 #[derive(Debug, Clone)]
@@ -61,57 +54,6 @@ impl AccountRow {
     }
 }
 
-pub(super) fn phase_text(phase: Phase) -> Cow<'static, str> {
-    let plain = match phase {
-        Phase::Idle => "idle",
-        Phase::Prepared => "prepared",
-        Phase::Changing => "changing",
-        Phase::Sent => "sent",
-        Phase::Verifying => "verifying",
-        Phase::Uncertain(doubt) => return doubt_text(doubt).into(),
-        Phase::Quarantined => "quarantined",
-        Phase::Mending => "mending",
-    };
-    plain.into()
-}
-
-/// `uncertain-WHICH`, then `-only` where the other one was refused, `-hung` where the device hung up, and the number of looks
-/// in vain.
-fn doubt_text(doubt: Doubt) -> String {
-    let Doubt { likely, other_refused, hung_up, looks } = doubt;
-    let (only, hung) = (if other_refused { "-only" } else { "" }, if hung_up { "-hung" } else { "" });
-    let looks = if looks > 0 { format!("-{looks}") } else { String::new() };
-    format!("uncertain-{}{only}{hung}{looks}", likely.name())
-}
-
-fn parse_phase(text: &str) -> Option<Phase> {
-    let plain = [
-        Phase::Idle,
-        Phase::Prepared,
-        Phase::Changing,
-        Phase::Sent,
-        Phase::Verifying,
-        Phase::Quarantined,
-        Phase::Mending,
-    ];
-    plain.into_iter().find(|phase| phase_text(*phase) == text).or_else(|| parse_doubt(text).map(Phase::Uncertain))
-}
-
-fn parse_doubt(text: &str) -> Option<Doubt> {
-    let mut words = text.strip_prefix("uncertain-")?.split('-');
-    let likely =
-        [Which::Old, Which::New].into_iter().zip([words.next()?; 2]).find(|(which, word)| which.name() == *word);
-    let mut doubt = Doubt::fresh(likely?.0);
-    for word in words {
-        match word {
-            "only" => doubt.other_refused = true,
-            "hung" => doubt.hung_up = true,
-            number => doubt.looks = number.parse().ok()?,
-        }
-    }
-    Some(doubt)
-}
-
 /// The last firing of a job, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Firing {
@@ -130,79 +72,11 @@ pub struct Waits {
     pub next_in_ms: Option<i64>,
 }
 
-/// Accounts that may be due, each condition a range of an index: with [`SOON`], they are all that wait.
-const DUE: [&str; 6] = [
-    "wake IS NOT NULL AND wake_boot = ?1 AND wake_up <= ?2",
-    "wake IS NOT NULL AND wake_boot = ?1 AND wake_up > ?2",
-    "wake IS NOT NULL AND wake_boot < ?1",
-    "wake IS NOT NULL AND wake_boot > ?1",
-    "wake IS NOT NULL AND wake_boot IS NULL",
-    "wake IS NULL AND state NOT IN ('idle', 'quarantined')",
-];
-
-/// Accounts whose time comes within a while, in this boot.
-const SOON: &str = "wake IS NOT NULL AND wake_boot = ?1 AND wake_up > ?2 AND wake_up <= ?3";
-
 /// How an attempt ended whose end was never written.
 pub const INTERRUPTED: &str = "interrupted: the daemon stopped";
 
 /// Attempts of an account that are kept in the vault: the audit log has them all.
 pub const KEPT_ATTEMPTS: u32 = 30;
-
-/// Of its last attempts, so many keep their steps. Others do where they did not end well.
-const KEPT_STEPS: u32 = 5;
-
-const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, wake_boot, wake_up, tries, verified, warning, flaw";
-
-fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
-    let state: String = row.get(1)?;
-    let wake = match row.get(8)? {
-        Some(wall_ms) => {
-            let boot: Option<String> = row.get(9)?;
-            let up: Option<i64> = row.get(10)?;
-            Some(Moment { wall_ms, boot: BootId::of(&boot.unwrap_or_default()), since_boot_ms: up.unwrap_or_default() })
-        }
-        None => None,
-    };
-    let account = AccountRow {
-        name: row.get(0)?,
-        phase: Phase::Idle,
-        since: row.get(2)?,
-        attempt: row.get(3)?,
-        has_password: row.get::<_, Option<i64>>(4)?.is_some(),
-        paused: row.get(5)?,
-        last_change: row.get(6)?,
-        last_error: row.get(7)?,
-        wake,
-        tries: row.get(11)?,
-        verified: row.get(12)?,
-        warning: row.get(13)?,
-        flaw: row.get(14)?,
-    };
-    Ok((state, account))
-}
-
-fn with_phase((state, mut account): (String, AccountRow)) -> Result<AccountRow, VaultError> {
-    account.phase = parse_phase(&state).ok_or(VaultError::Unreadable("account state"))?;
-    Ok(account)
-}
-
-const ATTEMPT_COLUMNS: &str = "id, account, started, ended, cause, actor, outcome, detail, steps, warning";
-
-fn attempt_row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
-    Ok(AttemptRow {
-        id: row.get(0)?,
-        account: row.get(1)?,
-        started: row.get(2)?,
-        ended: row.get(3)?,
-        trigger: row.get(4)?,
-        actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
-        outcome: row.get(6)?,
-        detail: row.get(7)?,
-        warning: row.get(9)?,
-        steps: serde_json::from_str::<Vec<Step>>(&row.get::<_, String>(8)?).unwrap_or_default().into(),
-    })
-}
 
 /// An attempt, as `history` shows it.
 #[derive(Debug, Clone)]
@@ -251,399 +125,89 @@ pub struct HostKeyRow {
     pub key: String,
 }
 
-/// Rows that are no secrets.
-pub trait Records {
-    /// One account; `None` where nothing of it was ever stored.
-    ///
-    /// # Errors
-    /// SQLite failed, or the row was written by something else.
-    fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError>;
-
-    /// All accounts.
-    ///
-    /// # Errors
-    /// As [`Tx::account`].
-    fn accounts(&self) -> Result<Vec<AccountRow>, VaultError>;
-
-    /// The accounts with which rotord goes on by itself: those that wait for a time, and those in the middle of something.
-    /// Of those whose time comes within `soon` milliseconds by this boot's clock, only the earliest time is told.
-    ///
-    /// # Errors
-    /// As [`Tx::account`].
-    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError>;
-
-    /// Holds or releases an account's scheduled work.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError>;
-
-    /// Holds or releases a job.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError>;
-
-    /// Whether a job is held.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn is_job_paused(&self, job: &str) -> Result<bool, VaultError>;
-
-    /// When rotord goes on by itself with an account, and how many tries there were.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError>;
-
-    /// An operator has seen an account's warning: it is shown no more. Whether there was one.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn acknowledge(&self, account: &AccountName) -> Result<bool, VaultError>;
-
-    /// Records that the stored password was tried.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError>;
-
-    /// What is known of a device's clock; nothing known is a good clock.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError>;
-
-    /// Every device of whose clock something is known, by name.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError>;
-
-    /// Records what became known of a device's clock.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError>;
-
-    /// When a job last fired, and how far its turns are.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn firing(&self, job: &str) -> Result<Option<Firing>, VaultError>;
-
-    /// Records that.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn set_firing(&self, job: &str, firing: Firing) -> Result<(), VaultError>;
-
-    /// Records the end of an attempt, its start included where it has none yet. Of each account the last
-    /// [`KEPT_ATTEMPTS`] are kept: the audit log has them all.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError>;
-
-    /// The attempts of an account, newest first.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError>;
-
-    /// The end of an attempt is told; its record is completed by [`Self::save_attempt`].
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn end_attempt(&self, attempt: &str, outcome: Outcome, now: &Moment) -> Result<(), VaultError>;
-
-    /// Whether an attempt has its start on record and no end.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn is_open(&self, attempt: &str) -> Result<bool, VaultError>;
-
-    /// The attempts of which that is so.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn open_attempts(&self) -> Result<Vec<AttemptRow>, VaultError>;
-
-    /// Ends the attempts that a crash left open, as records: their accounts are dealt with one by one.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError>;
-
-    /// The passwords of an account, newest first: for `secret show --history`.
-    ///
-    /// # Errors
-    /// SQLite failed, or a row does not open.
-    fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError>;
-
-    /// The host keys that were trusted for a device.
-    ///
-    /// # Errors
-    /// SQLite failed, or one was altered: none is believed then.
-    fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError>;
-
-    /// Trusts a host key for a device. Keys of the device that were altered go.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError>;
+/// What kind of secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// The account's password; the only kind with a history.
+    Password,
+    /// The TOTP seed, as an `otpauth://` URI.
+    Totp,
+    /// A private key in OpenSSH's format, without a passphrase.
+    SshKey,
+    /// The value of a tag.
+    Field(String),
 }
 
-/// What is known of a device's clock: three columns from `first` on.
-fn skew_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Skew> {
-    let (steps, tried) = (row.get(first)?, row.get(first + 1)?);
-    Ok(Skew { steps, tried, worked: row.get(first + 2)?, phase_ms: row.get(first + 3)? })
-}
-
-impl Records for Tx<'_> {
-    fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError> {
-        let found = self
-            .connection
-            .prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = ?1"))?
-            .query_row([account.as_str()], account_row)
-            .optional()?;
-        found.map(with_phase).transpose()
-    }
-
-    fn accounts(&self) -> Result<Vec<AccountRow>, VaultError> {
-        let mut statement =
-            self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account ORDER BY name"))?;
-        let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(with_phase).collect()
-    }
-
-    fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError> {
-        let (boot, up) = (now.boot.to_string(), now.since_boot_ms);
-        let last = up.saturating_add(soon);
-        let values: [&[&dyn ToSql]; 6] = [&[&boot, &up], &[&boot, &last], &[&boot], &[&boot], &[], &[]];
-        let mut due = Vec::new();
-        for (range, values) in DUE.into_iter().zip(values) {
-            let text = format!("SELECT {ACCOUNT_COLUMNS} FROM account WHERE {range}");
-            let mut statement = self.connection.prepare_cached(&text)?;
-            for row in statement.query_map(values, account_row)? {
-                due.push(with_phase(row?)?);
-            }
+impl Kind {
+    /// Its name in a store.
+    #[must_use]
+    pub(crate) fn as_text(&self) -> String {
+        match self {
+            Self::Password => "password".into(),
+            Self::Totp => "totp".into(),
+            Self::SshKey => "ssh-key".into(),
+            Self::Field(name) => format!("field:{name}"),
         }
-        let next: Option<i64> = self
-            .connection
-            .prepare_cached(&format!("SELECT min(wake_up) FROM account WHERE {SOON}"))?
-            .query_row(params![boot, up, last], |row| row.get(0))?;
-        Ok(Waits { due, next_in_ms: next.map(|next| next - up) })
-    }
-
-    fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError> {
-        self.ensure_account(account, now)?;
-        self.connection.execute("UPDATE account SET paused = ?2 WHERE name = ?1", params![account.as_str(), paused])?;
-        Ok(())
-    }
-
-    fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
-        let statement = if paused {
-            "INSERT OR IGNORE INTO paused_job (name) VALUES (?1)"
-        } else {
-            "DELETE FROM paused_job WHERE name = ?1"
-        };
-        self.connection.execute(statement, [job])?;
-        Ok(())
-    }
-
-    fn is_job_paused(&self, job: &str) -> Result<bool, VaultError> {
-        Ok(self
-            .connection
-            .query_row("SELECT EXISTS (SELECT 1 FROM paused_job WHERE name = ?1)", [job], |row| row.get(0))?)
-    }
-
-    fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError> {
-        let text = "UPDATE account SET wake = ?2, wake_boot = ?3, wake_up = ?4, tries = ?5 WHERE name = ?1";
-        self.connection.prepare_cached(text)?.execute(params![
-            account.as_str(),
-            wake.map(|at| at.wall_ms),
-            wake.map(|at| at.boot.to_string()),
-            wake.map(|at| at.since_boot_ms),
-            tries
-        ])?;
-        Ok(())
-    }
-
-    fn acknowledge(&self, account: &AccountName) -> Result<bool, VaultError> {
-        let text = "UPDATE account SET warning = NULL WHERE name = ?1 AND warning IS NOT NULL";
-        Ok(self.connection.execute(text, [account.as_str()])? > 0)
-    }
-
-    fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
-        self.connection
-            .execute("UPDATE account SET verified = ?2 WHERE name = ?1", params![account.as_str(), now.wall_ms])?;
-        Ok(())
-    }
-
-    fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError> {
-        let mut known =
-            self.connection.prepare_cached("SELECT steps, tried, worked, phase FROM device_clock WHERE device = ?1")?;
-        Ok(known.query_row([device.as_str()], |row| skew_at(row, 0)).optional()?.unwrap_or_default())
-    }
-
-    fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError> {
-        let mut known = self
-            .connection
-            .prepare_cached("SELECT device, steps, tried, worked, phase FROM device_clock ORDER BY device")?;
-        let rows = known.query_map([], |row| Ok((row.get(0)?, skew_at(row, 1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError> {
-        self.connection.execute(
-            "INSERT OR REPLACE INTO device_clock (device, steps, tried, worked, phase) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![device.as_str(), skew.steps, skew.tried, skew.worked, skew.phase_ms],
-        )?;
-        Ok(())
-    }
-
-    fn firing(&self, job: &str) -> Result<Option<Firing>, VaultError> {
-        let firing = |row: &Row<'_>| Ok(Firing { last: row.get(0)?, turned: row.get(1)? });
-        let mut statement = self.connection.prepare_cached("SELECT last, turned FROM job WHERE name = ?1")?;
-        Ok(statement.query_row([job], firing).optional()?)
-    }
-
-    fn set_firing(&self, job: &str, firing: Firing) -> Result<(), VaultError> {
-        self.connection
-            .prepare_cached("INSERT OR REPLACE INTO job (name, last, turned) VALUES (?1, ?2, ?3)")?
-            .execute(params![job, firing.last, firing.turned])?;
-        Ok(())
-    }
-
-    fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
-        let steps = serde_json::to_string(&*attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
-        let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
-        self.connection.execute(
-            "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps, warning) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps, warning = excluded.warning",
-            params![attempt.id, attempt.account, attempt.started, attempt.ended, attempt.trigger, actor, attempt.outcome, attempt.detail, steps, attempt.warning],
-        )?;
-        if attempt.ended.is_none() {
-            return Ok(());
-        }
-        self.connection
-            .prepare_cached(
-                "DELETE FROM attempt WHERE account = ?1 AND started <
-                     (SELECT started FROM attempt WHERE account = ?1 ORDER BY started DESC LIMIT 1 OFFSET ?2)",
-            )?
-            .execute(params![attempt.account, KEPT_ATTEMPTS - 1])?;
-        self.connection
-            .prepare_cached(
-                "UPDATE attempt SET steps = '[]' WHERE outcome = ?3 AND id =
-                     (SELECT id FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT 1 OFFSET ?2)",
-            )?
-            .execute(params![attempt.account, KEPT_STEPS, Outcome::Done.as_str()])?;
-        Ok(())
-    }
-
-    fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {ATTEMPT_COLUMNS} FROM attempt WHERE account = ?1 ORDER BY started DESC, id DESC LIMIT ?2"
-        ))?;
-        let rows = statement.query_map(params![account.as_str(), most], attempt_row)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn end_attempt(&self, attempt: &str, outcome: Outcome, now: &Moment) -> Result<(), VaultError> {
-        self.connection
-            .prepare_cached("UPDATE attempt SET ended = ?2, outcome = ?3 WHERE id = ?1 AND ended IS NULL")?
-            .execute(params![attempt, now.wall_ms, outcome.as_str()])?;
-        Ok(())
-    }
-
-    fn is_open(&self, attempt: &str) -> Result<bool, VaultError> {
-        let text = "SELECT EXISTS (SELECT 1 FROM attempt WHERE id = ?1 AND ended IS NULL)";
-        Ok(self.connection.prepare_cached(text)?.query_row([attempt], |row| row.get(0))?)
-    }
-
-    fn open_attempts(&self) -> Result<Vec<AttemptRow>, VaultError> {
-        let text = format!("SELECT {ATTEMPT_COLUMNS} FROM attempt WHERE ended IS NULL ORDER BY started, id");
-        let mut statement = self.connection.prepare(&text)?;
-        let rows = statement.query_map([], attempt_row)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError> {
-        self.connection.execute(
-            "UPDATE attempt SET ended = ?1, outcome = ?2, detail = ?3 WHERE ended IS NULL",
-            params![now.wall_ms, Outcome::Unknown.as_str(), INTERRUPTED],
-        )?;
-        Ok(())
-    }
-
-    fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError> {
-        let current: Option<i64> = self
-            .connection
-            .query_row("SELECT current FROM account WHERE name = ?1", [account.as_str()], |row| row.get(0))
-            .optional()?
-            .flatten();
-        let entry = |stored: StoredPassword| HistoryEntry {
-            password: stored.secret,
-            from: rfc3339(stored.made),
-            until: stored.retired.map(rfc3339),
-            current: Some(stored.version) == current,
-        };
-        Ok(self.passwords(account)?.into_iter().map(entry).collect())
-    }
-
-    fn host_keys(&self, device: &str) -> Result<Vec<HostKeyRow>, VaultError> {
-        self.trusted_host_keys(device)
-    }
-
-    fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError> {
-        self.store_host_key(device, key, now)
     }
 }
 
-impl Tx<'_> {
-    /// Makes the account's row where it is missing.
-    pub(super) fn ensure_account(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
-        self.connection
-            .prepare_cached("INSERT OR IGNORE INTO account (name, since) VALUES (?1, ?2)")?
-            .execute(params![account.as_str(), now.wall_ms])?;
-        Ok(())
-    }
+/// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
+/// from a backup, comes back with one of weeks ago.
+pub const KEPT: usize = 32;
+
+/// What is not clean about a change whose template was not seen to come to its end.
+pub const CUT_OFF: &str = "the configuration may not be saved: rotord was interrupted while the template ran, and what follows the new password in it may not have been sent";
+
+/// A transition of the state machine, with what it needs.
+#[derive(Debug)]
+pub struct Transition<'a> {
+    /// The account.
+    pub account: &'a AccountName,
+    /// The attempt that it belongs to.
+    pub attempt: &'a str,
+    /// What to make durable.
+    pub persist: Persist,
+    /// The candidate, for [`Persist::Prepared`].
+    pub candidate: Option<&'a Candidate>,
+    /// How many former passwords stay, for [`Persist::Promote`].
+    pub keep: usize,
+    /// What is not clean about the change, for [`Persist::Uncertain`], and for [`Persist::Promote`], where it becomes the
+    /// account's warning.
+    pub flaw: Option<&'a str>,
+    /// Now.
+    pub now: &'a Moment,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A code that was reserved, or when to ask again.
+#[derive(Debug, Clone)]
+pub enum Reservation {
+    /// The code of this step is recorded as used; nobody else gets it.
+    Code {
+        /// The code.
+        code: Secret,
+        /// Its time step.
+        step: u64,
+    },
+    /// Ask again at this instant, in milliseconds since 1970.
+    WaitUntil(i64),
+}
 
-    #[test]
-    fn every_doubt_is_read_as_it_was_written_and_so_are_those_of_before() {
-        let flags = [false, true];
-        for (likely, looks) in
-            [Which::Old, Which::New].into_iter().flat_map(|likely| [(likely, 0), (likely, 1), (likely, 255)])
-        {
-            for (other_refused, hung_up) in flags.into_iter().flat_map(|first| flags.map(|second| (first, second))) {
-                let phase = Phase::Uncertain(Doubt { likely, other_refused, hung_up, looks });
-                assert_eq!(parse_phase(&phase_text(phase)), Some(phase));
-            }
-        }
-        let before = Doubt { other_refused: true, hung_up: true, ..Doubt::fresh(Which::New) };
-        assert_eq!(parse_phase("uncertain-new-only-hung"), Some(Phase::Uncertain(before)));
-        for nonsense in ["uncertain", "uncertain-", "uncertain-newer", "uncertain-new-x", "uncertain-new-256", "idle-1"]
-        {
-            assert_eq!(parse_phase(nonsense), None, "{nonsense}");
-        }
-    }
+/// A login that the device said no to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// When it was tried.
+    pub at: Moment,
+    /// Whether a code was sent with it: that may have been why.
+    pub with_code: bool,
+    /// A login of the account was taken since, with the password and, where a code was sent with this one, a code.
+    pub past: bool,
+}
 
-    #[test]
-    fn what_waits_is_found_by_an_index() {
-        let mut connection = rusqlite::Connection::open_in_memory().unwrap();
-        crate::vault::schema::migrate(&mut connection).unwrap();
-        for condition in DUE.into_iter().chain([SOON]) {
-            let explain = format!("EXPLAIN QUERY PLAN SELECT name FROM account WHERE {condition}");
-            let mut statement = connection.prepare(&explain).unwrap();
-            // What is not bound is NULL, which is as good here.
-            let plan: String = statement.raw_query().next().unwrap().unwrap().get(3).unwrap();
-            assert!(plan.contains("USING") && plan.contains("INDEX account_"), "{condition}: {plan}");
-        }
-    }
+/// What was found at a start that vault and log do not agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether the log does not hold what the vault wrote; else the vault is older than its log.
+    pub rewritten: bool,
+    /// In words.
+    pub told: String,
 }

@@ -2,33 +2,11 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::error::VaultError;
-use super::store::Tx;
+use super::transaction::SqliteTransaction;
 use crate::model::{AccountName, Moment, Secret};
-
-/// What kind of secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// The account's password; the only kind with a history.
-    Password,
-    /// The TOTP seed, as an `otpauth://` URI.
-    Totp,
-    /// A private key in OpenSSH's format, without a passphrase.
-    SshKey,
-    /// The value of a tag.
-    Field(String),
-}
-
-impl Kind {
-    fn as_text(&self) -> String {
-        match self {
-            Self::Password => "password".into(),
-            Self::Totp => "totp".into(),
-            Self::SshKey => "ssh-key".into(),
-            Self::Field(name) => format!("field:{name}"),
-        }
-    }
-}
+use crate::vault::error::VaultError;
+use crate::vault::records::Kind;
+use crate::vault::transaction::Secrets;
 
 /// One version of a password: when it was made and when it went out of force, in milliseconds since 1970.
 pub(super) struct StoredPassword {
@@ -47,29 +25,7 @@ pub(super) fn place_of(account: &str, kind: &str, version: i64) -> String {
     format!("rotord secret 1|{account}|{kind}|{version}")
 }
 
-/// Sealed secrets.
-pub trait Secrets {
-    /// Stores a secret in place of the former one. A password given by a person becomes the current one, the former
-    /// one history, and ends a quarantine: the person knows what the device holds.
-    ///
-    /// # Errors
-    /// SQLite or the random source failed.
-    fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError>;
-
-    /// The secret in force; for a password, the current one.
-    ///
-    /// # Errors
-    /// SQLite failed, or the row does not open.
-    fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError>;
-
-    /// The values of all secret fields of an account.
-    ///
-    /// # Errors
-    /// SQLite failed, or a row does not open.
-    fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError>;
-}
-
-impl Secrets for Tx<'_> {
+impl Secrets for SqliteTransaction<'_> {
     fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError> {
         self.ensure_account(account, now)?;
         let version = self.add_secret(account, kind, secret, now)?;
@@ -125,7 +81,7 @@ impl Secrets for Tx<'_> {
     }
 }
 
-impl Tx<'_> {
+impl SqliteTransaction<'_> {
     /// Seals a new version of a secret and returns its number. Nothing is overwritten.
     pub(super) fn add_secret(
         &self,

@@ -2,12 +2,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::open;
 use super::seeds_tests::make_former;
-use super::*;
 use crate::audit::{Draft, verify_files};
 use crate::model::{AccountName, BootId, Candidate, Moment, Secret, Step};
 use crate::rotation::{Doubt, Persist, Phase, Which};
 use crate::totp::{Seed, Wanted};
+use crate::vault::*;
 
 pub(super) fn now(wall_ms: i64) -> Moment {
     Moment { wall_ms, boot: BootId::of("b"), since_boot_ms: wall_ms }
@@ -34,7 +35,7 @@ impl Place {
     }
 
     pub(super) fn open(&self) -> Result<Vault, VaultError> {
-        Vault::open(&self.state(), &self.key)
+        open(&self.state(), &self.key)
     }
 }
 
@@ -303,11 +304,18 @@ async fn where_the_log_is_there_and_the_vault_is_not_none_is_made() {
 pub(super) async fn restored(place: &Place, vault: &Vault) -> Vault {
     let (identity, public) = crate::sealed::RecoveryKey::generate();
     let mut sealed = Vec::new();
-    vault.snapshot(&now(6)).await.unwrap().seal(&crate::sealed::SealFor::Key(public), &mut sealed).unwrap();
+    vault
+        .admin()
+        .unwrap()
+        .snapshot(now(6))
+        .await
+        .unwrap()
+        .seal(&crate::sealed::SealFor::Key(public), &mut sealed)
+        .unwrap();
     let mut backup = Backup::open(&*sealed, &crate::sealed::OpenWith::Identity(identity)).unwrap();
     let state = place.folder.path().join("restored");
     backup.restore(&state, &place.key, None, &now(7)).unwrap();
-    Vault::open(&state, &place.key).unwrap()
+    open(&state, &place.key).unwrap()
 }
 
 #[tokio::test]
@@ -432,7 +440,7 @@ fn a_wrong_key_a_second_daemon_and_a_newer_schema_are_refused() {
     drop(reopen(&place));
     let other = VaultKey::create(&place.folder.path().join("other")).unwrap();
     let wrong = loop {
-        match Vault::open(&place.state(), &other) {
+        match open(&place.state(), &other) {
             Err(VaultError::Locked(_)) => std::thread::yield_now(),
             result => break result,
         }
@@ -524,7 +532,12 @@ async fn a_fresh_key_seals_every_secret_anew_and_forgets_no_code() {
     let file = place.folder.path().join("fresh");
     let fresh = VaultKey::create(&file).unwrap();
     let same = VaultKey::from_file(&file).unwrap();
-    let count = vault.rekey(fresh, file.display().to_string(), Draft::new("key.rotated"), now(2)).await.unwrap();
+    let count = vault
+        .admin()
+        .unwrap()
+        .rekey(fresh, file.display().to_string(), Draft::new("key.rotated"), now(2))
+        .await
+        .unwrap();
     assert_eq!(count, 4);
     let check = async |vault: &Vault| {
         let (secret, history) =

@@ -3,37 +3,25 @@
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::error::VaultError;
-use super::hosts::seal_host_keys_anew;
-use super::keys::VaultKey;
-use super::seal::{Sealer, fresh_data_key};
+use super::codes::keep_seed_key;
+use super::host_keys::seal_host_keys_anew;
+use super::meta::{meta, set_meta};
 use super::secrets::place_of;
-use super::seeds::keep_seed_key;
-use super::store::{Order, Tx, Vault, meta, set_meta};
-use super::{Ledger, Trail};
+use super::transaction::SqliteTransaction;
 use crate::audit::Draft;
 use crate::model::Moment;
+use crate::vault::error::VaultError;
+use crate::vault::keys::VaultKey;
+use crate::vault::seal::{Sealer, fresh_data_key};
+use crate::vault::transaction::Trail;
 
 /// What the thread that owns the database is handed.
 pub(super) struct Rekey {
-    key: VaultKey,
-    file: String,
-    draft: Draft,
-    now: Moment,
-    answer: oneshot::Sender<Result<usize, VaultError>>,
-}
-
-impl Vault {
-    /// Seals every secret under a fresh data key, and that one under `key`. `file` is where the key is kept: it is told to
-    /// whoever opens the vault with the former one. How many secrets there were.
-    ///
-    /// # Errors
-    /// A secret does not open, or the change cannot be made durable: then the former key stays in force.
-    pub async fn rekey(&self, key: VaultKey, file: String, draft: Draft, now: Moment) -> Result<usize, VaultError> {
-        let (answer, result) = oneshot::channel();
-        self.order(Order::Rekey(Box::new(Rekey { key, file, draft, now, answer })))?;
-        result.await.unwrap_or(Err(VaultError::Closed))
-    }
+    pub(super) key: VaultKey,
+    pub(super) file: String,
+    pub(super) draft: Draft,
+    pub(super) now: Moment,
+    pub(super) answer: oneshot::Sender<Result<usize, VaultError>>,
 }
 
 impl Rekey {
@@ -84,9 +72,7 @@ fn seal_anew(
     seal_host_keys_anew(&transaction, old, &fresh)?;
     set_meta(&transaction, "data_key", &wrapped)?;
     set_meta(&transaction, "key_file", file.as_bytes())?;
-    let tx = Tx { connection: &transaction, sealer: &fresh };
-    let ledger: &dyn Ledger = &tx;
-    Trail::audit(ledger, draft, now)?;
+    SqliteTransaction { connection: &transaction, sealer: &fresh }.audit(draft, now)?;
     transaction.commit()?;
     Ok((fresh, rows.len()))
 }

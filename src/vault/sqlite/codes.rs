@@ -5,14 +5,15 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 
-use super::error::VaultError;
-use super::keys::{KEY_BYTES, random};
-use super::seal::Sealer;
+use super::meta::{meta, set_meta};
 use super::secrets::place_of;
-use super::store::{Tx, meta, set_meta};
+use super::transaction::SqliteTransaction;
 use crate::model::Moment;
 use crate::policy::DAY_MS;
 use crate::totp::{Pick, Seed, Wanted, pick_step};
+use crate::vault::error::VaultError;
+use crate::vault::keys::{KEY_BYTES, random};
+use crate::vault::seal::Sealer;
 
 /// The number of the seed whose used steps count for every seed.
 pub(super) const ANY: i64 = 0;
@@ -79,7 +80,7 @@ fn held_seeds(connection: &Connection, sealer: &Sealer) -> Result<Vec<Seed>, Vau
     Ok(rows.into_iter().filter_map(open).collect())
 }
 
-impl Tx<'_> {
+impl SqliteTransaction<'_> {
     /// The number of a seed, which is given one where it has none.
     pub(super) fn seed_number(&self, seed: &Seed) -> Result<i64, VaultError> {
         let hash = self.sealer.seed_hash(seed.hmac_key());

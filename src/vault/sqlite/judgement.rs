@@ -7,19 +7,14 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::backup::go_on_from;
-use super::error::VaultError;
-use super::ledger::Trail;
-use super::seal::Sealer;
-use super::store::{Tx, set_meta};
+use super::meta::set_meta;
+use super::past::go_on_from;
+use super::transaction::{FINDING, REWRITTEN, SqliteTransaction};
 use crate::audit::{Draft, LogFiles, events_after};
 use crate::clock::Clock;
-
-/// Where the database has what was found, until a person accepts it: its kind, and what is told.
-pub(super) const FINDING: &str = "audit_finding";
-
-/// The kind of a log that does not hold what the vault wrote.
-pub(super) const REWRITTEN: &str = "rewritten";
+use crate::vault::error::VaultError;
+use crate::vault::seal::Sealer;
+use crate::vault::transaction::Trail;
 
 /// Number and hash of an event.
 type Place = (u64, String);
@@ -66,7 +61,7 @@ pub(super) fn judge_log(
     log: &LogFiles,
 ) -> Result<(), VaultError> {
     let transaction = connection.transaction()?;
-    let tx = Tx { connection: &transaction, sealer };
+    let tx = SqliteTransaction { connection: &transaction, sealer };
     let (seq, hash) = tx.audit_head()?;
     let last = log.last();
     if seq == 0 && last.is_some() {
@@ -123,7 +118,7 @@ pub(super) fn judge_log(
 }
 
 /// The vault's last event that is in the log for sure, and those on their way there.
-fn known_events(tx: &Tx<'_>) -> Result<Vec<Place>, VaultError> {
+fn known_events(tx: &SqliteTransaction<'_>) -> Result<Vec<Place>, VaultError> {
     let mut statement = tx.connection.prepare("SELECT line FROM outbox ORDER BY seq")?;
     let lines = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     let mut known = Vec::new();

@@ -2,13 +2,13 @@
 
 use rusqlite::{Connection, params};
 
-use super::seal::unwrap_data_key;
-use super::store::{meta, set_meta};
+use super::meta::{meta, set_meta};
 use super::tests::{Place, account, now, place, reopen, reopened, restored};
-use super::*;
 use crate::audit::Draft;
 use crate::model::{BootId, Moment};
 use crate::totp::{Seed, Wanted};
+use crate::vault::seal::unwrap_data_key;
+use crate::vault::*;
 
 const FINGERPRINT: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -55,7 +55,7 @@ async fn rekey(place: &mut Place, vault: &Vault) {
     let file = place.folder.path().join("fresh");
     let fresh = VaultKey::create(&file).unwrap();
     place.key = VaultKey::from_file(&file).unwrap();
-    vault.rekey(fresh, file.display().to_string(), Draft::new("key.rotated"), now(2)).await.unwrap();
+    vault.admin().unwrap().rekey(fresh, file.display().to_string(), Draft::new("key.rotated"), now(2)).await.unwrap();
 }
 
 const A: &str = "GEZDGNBVGY3TQOJQ";

@@ -4,194 +4,17 @@ use std::collections::HashMap;
 
 use rusqlite::params;
 
-use super::error::VaultError;
 use super::records::phase_text;
-use super::secrets::Kind;
-use super::store::Tx;
-use crate::model::{AccountName, BootId, Candidate, Moment, Secret};
+use super::transaction::SqliteTransaction;
+use crate::model::{AccountName, BootId, Candidate, Moment};
 use crate::policy::{DAY_MS, restamp};
 use crate::rotation::{Doubt, Persist, Phase, QUARANTINE_LOOK_MS};
 use crate::totp::{Pick, Seed, Wanted};
+use crate::vault::error::VaultError;
+use crate::vault::records::{CUT_OFF, KEPT, Kind, Refusal, Reservation, Transition};
+use crate::vault::transaction::Transitions;
 
-/// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
-/// from a backup, comes back with one of weeks ago.
-pub const KEPT: usize = 32;
-
-/// What is not clean about a change whose template was not seen to come to its end.
-pub const CUT_OFF: &str = "the configuration may not be saved: rotord was interrupted while the template ran, and what follows the new password in it may not have been sent";
-
-/// A transition of the state machine, with what it needs.
-#[derive(Debug)]
-pub struct Transition<'a> {
-    /// The account.
-    pub account: &'a AccountName,
-    /// The attempt that it belongs to.
-    pub attempt: &'a str,
-    /// What to make durable.
-    pub persist: Persist,
-    /// The candidate, for [`Persist::Prepared`].
-    pub candidate: Option<&'a Candidate>,
-    /// How many former passwords stay, for [`Persist::Promote`].
-    pub keep: usize,
-    /// What is not clean about the change, for [`Persist::Uncertain`], and for [`Persist::Promote`], where it becomes the
-    /// account's warning.
-    pub flaw: Option<&'a str>,
-    /// Now.
-    pub now: &'a Moment,
-}
-
-/// A code that was reserved, or when to ask again.
-#[derive(Debug, Clone)]
-pub enum Reservation {
-    /// The code of this step is recorded as used; nobody else gets it.
-    Code {
-        /// The code.
-        code: Secret,
-        /// Its time step.
-        step: u64,
-    },
-    /// Ask again at this instant, in milliseconds since 1970.
-    WaitUntil(i64),
-}
-
-/// A login that the device said no to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    /// When it was tried.
-    pub at: Moment,
-    /// Whether a code was sent with it: that may have been why.
-    pub with_code: bool,
-    /// A login of the account was taken since, with the password and, where a code was sent with this one, a code.
-    pub past: bool,
-}
-
-/// The steps of a rotation, and what is counted.
-pub trait Transitions {
-    /// Writes a transition.
-    ///
-    /// # Errors
-    /// SQLite or the random source failed, or there is no candidate where one is needed.
-    fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
-
-    /// Puts an account at rest in doubt: its stored password was refused, or may have been, in so many `looks` of its own, and a
-    /// login is to find out about it. One that was taken back is a candidate again; where there was a look, it is tried first.
-    /// Whether it was at rest.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn doubt(
-        &self,
-        account: &AccountName,
-        why: &str,
-        attempt: &str,
-        looks: u8,
-        now: &Moment,
-    ) -> Result<bool, VaultError>;
-
-    /// The newest password that was sent and taken back, since a login proved the one before: the device may come to it
-    /// later, as a directory with replicas does. Each is told of until it was tried.
-    ///
-    /// # Errors
-    /// SQLite failed, or the row does not open.
-    fn taken_back(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError>;
-
-    /// Records how the last attempt failed; `None` clears it.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError>;
-
-    /// The candidate of a rotation under way.
-    ///
-    /// # Errors
-    /// SQLite failed, or the row does not open.
-    fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError>;
-
-    /// When changes of an account passed their commit point. Stamps that lie in the future of a clock that was set
-    /// back are restamped.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError>;
-
-    /// The stamps of all accounts' changes, for a look at all of them at once.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError>;
-
-    /// Counts a login as refused, and returns the number under which that is on record.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError>;
-
-    /// Takes a login off the record: it worked.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError>;
-
-    /// Records that the device said no to a login on record, and whether a code was sent with it.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn login_was_refused(&self, account: &AccountName, id: i64, with_code: bool) -> Result<(), VaultError>;
-
-    /// A login of an account was taken that sent its password, with a code or without: what the device said no to before is past.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn login_was_taken(&self, account: &AccountName, with_code: bool) -> Result<(), VaultError>;
-
-    /// What a device said no to in the logins of an account was a wrong secret: they tell nothing of a clock.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn refused_for_secret(&self, account: &AccountName) -> Result<(), VaultError>;
-
-    /// The logins of an account that a device said no to.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError>;
-
-    /// When logins of an account were refused, or may have been.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError>;
-
-    /// The step of a seed whose code may be used now, or when to ask again. Nothing is reserved by it.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn free_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError>;
-
-    /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
-    /// is ever handed out twice, whoever shares the seed and whatever restarts.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn reserve_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Reservation, VaultError>;
-
-    /// The wall clock was set while this boot went on: what was stamped in it is stamped anew by the boot clock, so that it
-    /// keeps its true age after a reboot.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError>;
-
-    /// Forgets what no rule can need any more: stamps older than eight days, attempts older than four hundred, by the wall
-    /// clock, with room for one that is wrong by days; and codes that were used four hundred days ago, by elapsed time that
-    /// nobody can set.
-    ///
-    /// # Errors
-    /// SQLite failed.
-    fn forget_old(&self, now: &Moment) -> Result<(), VaultError>;
-}
-
-impl Transitions for Tx<'_> {
+impl Transitions for SqliteTransaction<'_> {
     fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError> {
         let Transition { account, attempt, persist, candidate, keep, flaw, now } = *transition;
         match persist {
@@ -434,7 +257,7 @@ impl Transitions for Tx<'_> {
     }
 }
 
-impl Tx<'_> {
+impl SqliteTransaction<'_> {
     pub(super) fn set_phase(
         &self,
         account: &AccountName,

@@ -3,11 +3,11 @@
 
 use rusqlite::{Connection, params};
 
-use super::error::VaultError;
-use super::records::HostKeyRow;
-use super::seal::Sealer;
-use super::store::Tx;
+use super::transaction::SqliteTransaction;
 use crate::model::Moment;
+use crate::vault::error::VaultError;
+use crate::vault::records::HostKeyRow;
+use crate::vault::seal::Sealer;
 
 /// What a row is sealed with: no row can stand in for another, and no part of it be changed.
 fn place(device: &str, row: &HostKeyRow) -> String {
@@ -53,7 +53,7 @@ fn is_own(sealer: &Sealer, device: &str, row: &HostKeyRow, sealed: Option<&[u8]>
     sealed.is_some_and(|sealed| sealer.open(&place(device, row), sealed).is_some())
 }
 
-impl Tx<'_> {
+impl SqliteTransaction<'_> {
     /// The rows of a device, and whether each is as it was stored.
     fn host_key_rows(&self, device: &str) -> Result<Vec<(HostKeyRow, bool)>, VaultError> {
         let mut statement =

@@ -1,0 +1,60 @@
+//! Carries the work of callers to a store, whatever stands behind it.
+
+use tokio::sync::oneshot;
+
+use super::error::VaultError;
+use super::transaction::Ledger;
+
+/// The work of one transaction, without the type of its answer.
+pub trait TransactionJob: Send {
+    /// Does the work, once; tells whether that may be kept.
+    fn work(&mut self, ledger: &dyn Ledger) -> bool;
+
+    /// Tells the caller, once its fate is known.
+    fn reply(self: Box<Self>, fate: Result<(), VaultError>);
+}
+
+/// A job whose work is a closure.
+pub(super) struct ClosureJob<T, F> {
+    work: Option<F>,
+    done: Result<T, VaultError>,
+    answer: oneshot::Sender<Result<T, VaultError>>,
+}
+
+impl<T, F> ClosureJob<T, F> {
+    /// A job, and where its answer comes.
+    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, VaultError>>) {
+        let (answer, result) = oneshot::channel();
+        (Self { work: Some(work), done: Err(VaultError::Closed), answer }, result)
+    }
+}
+
+impl<T: Send, F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send> TransactionJob for ClosureJob<T, F> {
+    fn work(&mut self, ledger: &dyn Ledger) -> bool {
+        if let Some(work) = self.work.take() {
+            self.done = work(ledger);
+        }
+        self.done.is_ok()
+    }
+
+    fn reply(self: Box<Self>, fate: Result<(), VaultError>) {
+        // The caller may have gone away; his work stands all the same.
+        drop(self.answer.send(fate.and(self.done)));
+    }
+}
+
+/// A store: it carries jobs out and makes them durable.
+pub trait VaultBackend: Send + Sync {
+    /// Takes a job over. Jobs are carried out one after another, in the order in which they came. Each is answered once a
+    /// crash finds all of its work, and its audit events are in the log's file; or once it is sure that a crash finds none of
+    /// it. Where the log alone failed, a crash finds the work, and the answer is the error all the same.
+    ///
+    /// # Errors
+    /// The store is gone.
+    fn submit(&self, job: Box<dyn TransactionJob>) -> Result<(), VaultError>;
+
+    /// Why the last jobs were not made durable, if they were not.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}

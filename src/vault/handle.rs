@@ -1,0 +1,66 @@
+//! The open vault, as everybody holds it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::admin::VaultAdmin;
+use super::backend::{ClosureJob, VaultBackend};
+use super::error::VaultError;
+use super::transaction::Ledger;
+
+/// The open vault. Clones share it; it closes with the last one.
+#[derive(Clone)]
+pub struct Vault {
+    backend: Arc<dyn VaultBackend>,
+    admin: Option<Arc<dyn VaultAdmin>>,
+    audit_folder: PathBuf,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault(..)")
+    }
+}
+
+impl Vault {
+    /// A vault over a store. `admin` is what keeps the store itself, where there is something to keep.
+    #[must_use]
+    pub fn over(backend: Arc<dyn VaultBackend>, admin: Option<Arc<dyn VaultAdmin>>, audit_folder: PathBuf) -> Self {
+        Self { backend, admin, audit_folder }
+    }
+
+    /// Why the last calls were not made durable, if they were not.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.backend.trouble()
+    }
+
+    /// What keeps the store itself: backup, key, checkpoint.
+    ///
+    /// # Errors
+    /// The store has nothing of the kind.
+    pub fn admin(&self) -> Result<&dyn VaultAdmin, VaultError> {
+        self.admin.as_deref().ok_or(VaultError::Closed)
+    }
+
+    /// The folder of the audit log.
+    #[must_use]
+    pub fn audit_folder(&self) -> &Path {
+        &self.audit_folder
+    }
+
+    /// Runs a closure inside a transaction. When this returns `Ok`, a crash finds what was written, and its audit
+    /// events are in the log's file; with `Err`, nothing may be acted upon.
+    ///
+    /// # Errors
+    /// The closure's own error, with what it wrote rolled back; or the commit or the audit log failed.
+    pub async fn call<T, F>(&self, work: F) -> Result<T, VaultError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send + 'static,
+    {
+        let (job, result) = ClosureJob::new(work);
+        self.backend.submit(Box::new(job))?;
+        result.await.unwrap_or(Err(VaultError::Closed))
+    }
+}

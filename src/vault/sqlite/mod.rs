@@ -1,0 +1,77 @@
+//! The vault in SQLite: one database file in WAL mode with `synchronous=FULL`, behind one thread that groups what is waiting
+//! into one transaction.
+//!
+//! Nothing outside of this folder names a type of the database's library.
+
+mod admin;
+mod backup;
+mod codes;
+mod database;
+mod error;
+mod host_keys;
+mod judgement;
+mod meta;
+mod past;
+mod records;
+mod rekey;
+mod schema;
+mod secrets;
+#[cfg(test)]
+mod seeds_tests;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod transitions;
+mod writer;
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use self::admin::SqliteAdmin;
+use self::backup::sweep;
+use self::database::{lock, open_database, open_sealer};
+use self::judgement::judge_log;
+use self::writer::Writer;
+use super::error::VaultError;
+use super::handle::Vault;
+use super::keys::VaultKey;
+use crate::audit::LogFiles;
+
+pub use backup::{Backup, hand_over};
+pub(crate) use past::restored_from;
+
+/// Opens the vault of a state folder, making both where they are missing. Audit events that a crash kept from the
+/// log's file are appended now.
+///
+/// # Errors
+/// Another daemon holds the folder, the key is not this vault's, the file is gone while its audit log is there, damaged or
+/// of a newer rotord, or the audit log cannot be written.
+pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
+    let io = |what: &str, path: &Path| {
+        let what = format!("{what} {}", path.display());
+        move |source| VaultError::Io { what, source }
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(io("cannot make", state_dir))?;
+    let lock = lock(state_dir)?;
+    let path = state_dir.join("vault.db");
+    let audit_folder = state_dir.join("audit");
+    DirBuilder::new().recursive(true).mode(0o700).create(&audit_folder).map_err(io("cannot make", &audit_folder))?;
+    let log = LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
+    // SQLite takes a file without a byte for a fresh database.
+    if log.last().is_some() && path.metadata().map_or(true, |found| found.len() == 0) {
+        return Err(VaultError::Gone(path));
+    }
+    sweep(state_dir);
+    // SQLite gives a new file the umask's mode, and its journals that of the file.
+    OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(io("cannot open", &path))?;
+    let mut connection = open_database(&path)?;
+    let sealer = open_sealer(&mut connection, key, &path)?;
+    judge_log(&mut connection, &sealer, &path, &log)?;
+    let folder = state_dir.to_owned();
+    let writer =
+        Writer { connection, sealer, log, folder: folder.clone(), trouble: Arc::default(), _lock: lock }.start()?;
+    let admin = SqliteAdmin { writer: writer.clone(), folder };
+    Ok(Vault::over(Arc::new(writer), Some(Arc::new(admin)), audit_folder))
+}

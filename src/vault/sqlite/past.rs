@@ -1,0 +1,84 @@
+//! A vault of the past: of a backup, or of a copy that was put back. What it has is not believed until a login has found it out.
+
+use std::collections::BTreeSet;
+
+use super::meta::set_meta;
+use super::transaction::SqliteTransaction;
+use crate::audit::Draft;
+use crate::model::{AccountName, Moment, rfc3339};
+use crate::rotation::{Doubt, Phase, Which};
+use crate::totp::{Seed, USUAL_PERIOD, WINDOW};
+use crate::vault::error::VaultError;
+use crate::vault::records::Kind;
+use crate::vault::transaction::{Records, Secrets, Trail, Transitions};
+
+/// A vault of the past goes on behind a log's end: what it has of these accounts is not believed until a login has found it out.
+pub(super) fn go_on_from(
+    tx: &SqliteTransaction<'_>,
+    (seq, hash): (u64, &str),
+    whom: &dyn Fn(&str) -> bool,
+    why: &str,
+    event: Draft,
+    now: &Moment,
+) -> Result<(), VaultError> {
+    tx.connection.execute("DELETE FROM outbox", [])?;
+    set_meta(tx.connection, "audit_head", format!("{seq} {hash}").as_bytes())?;
+    put_in_doubt(tx, whom, why, now)?;
+    use_up_codes(tx, now)?;
+    tx.audit(&event, now)
+}
+
+/// What is put down of an account in a vault that was restored from a backup of then, in milliseconds since 1970.
+pub(crate) fn restored_from(taken: i64) -> String {
+    let day = rfc3339(taken);
+    format!("restored from the backup of {day}; whether the device still has this password is found out by logging in")
+}
+
+/// Whether a device still has what an account's passwords were is to be found out. A candidate that never left is no device's;
+/// one that may have left is found out like any other.
+fn put_in_doubt(
+    tx: &SqliteTransaction<'_>,
+    whom: &dyn Fn(&str) -> bool,
+    why: &str,
+    now: &Moment,
+) -> Result<(), VaultError> {
+    let mut forget =
+        tx.connection.prepare("UPDATE account SET wake = NULL, tries = 0, verified = NULL WHERE name = ?1")?;
+    for row in tx.accounts()?.into_iter().filter(|row| whom(&row.name)) {
+        let Ok(account) = AccountName::parse(&row.name) else { continue };
+        tx.drop_unsent(&account)?;
+        let phase = match row.phase {
+            Phase::Mending | Phase::Quarantined => Phase::Quarantined,
+            Phase::Sent | Phase::Verifying | Phase::Uncertain(_) => Phase::Uncertain(Doubt::fresh(Which::New)),
+            _ if !row.has_password => Phase::Idle,
+            // What was sent last and taken back may be what the device has come to.
+            _ if tx.adopt_taken_back(&account)? => Phase::Uncertain(Doubt::fresh(Which::Old)),
+            _ => Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }),
+        };
+        tx.set_phase(&account, phase, None, now)?;
+        forget.execute([&row.name])?;
+        if phase != Phase::Idle {
+            tx.set_last_error(&account, Some(why))?;
+        }
+    }
+    Ok(())
+}
+
+/// The codes of this minute may have been sent since the backup was taken: they count as used, for every seed, since one that
+/// the vault does not hold now may have been in it.
+fn use_up_codes(tx: &SqliteTransaction<'_>, now: &Moment) -> Result<(), VaultError> {
+    let mut periods = BTreeSet::from([USUAL_PERIOD]);
+    for row in tx.accounts()? {
+        let Ok(account) = AccountName::parse(&row.name) else { continue };
+        let Some(uri) = tx.secret(&account, &Kind::Totp)? else { continue };
+        periods.extend(Seed::parse(uri.expose()).ok().map(|seed| seed.period()));
+    }
+    let reach = WINDOW.unsigned_abs() + 1;
+    for period in periods {
+        let step = now.unix_seconds() / period;
+        for step in step.saturating_sub(reach)..=step + reach {
+            tx.use_step_of_any(step, now)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! The thread that owns the database: it groups what is waiting into one transaction.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use rusqlite::Connection;
+
+use super::error::code_of;
+use super::rekey::Rekey;
+use super::transaction::{SqliteTransaction, number};
+use crate::audit::{Chained, LogFiles};
+use crate::vault::backend::{TransactionJob, VaultBackend};
+use crate::vault::error::VaultError;
+use crate::vault::seal::Sealer;
+
+/// The most jobs that one transaction carries.
+const GROUP: usize = 128;
+
+/// Work with the database between two transactions.
+pub(super) type Alone = Box<dyn FnOnce(&Connection, &Sealer) + Send>;
+
+/// What the thread that owns the database is asked for.
+pub(super) enum WriterCommand {
+    Job(Box<dyn TransactionJob>),
+    Alone(Alone),
+    Rekey(Box<Rekey>),
+}
+
+/// Hands commands to the thread that owns the database.
+#[derive(Clone)]
+pub(super) struct WriterHandle {
+    commands: mpsc::Sender<WriterCommand>,
+    /// Why the last group of jobs was not made durable.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl WriterHandle {
+    pub(super) fn send(&self, command: WriterCommand) -> Result<(), VaultError> {
+        self.commands.send(command).map_err(|_| VaultError::Closed)
+    }
+}
+
+impl VaultBackend for WriterHandle {
+    fn submit(&self, job: Box<dyn TransactionJob>) -> Result<(), VaultError> {
+        self.send(WriterCommand::Job(job))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Writes a page to a file of its own in a folder, syncs and removes it.
+fn write_beside(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join("probe");
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path)?;
+    let written = file.write_all(&[0; 4096]).and_then(|()| file.sync_data());
+    written.and(std::fs::remove_file(&path))
+}
+
+/// What the thread owns.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) sealer: Sealer,
+    pub(super) log: LogFiles,
+    pub(super) folder: PathBuf,
+    pub(super) trouble: Arc<Mutex<Option<String>>>,
+    pub(super) _lock: File,
+}
+
+impl Writer {
+    /// Starts the thread. What a crash kept from the log's file is appended before.
+    pub(super) fn start(mut self) -> Result<WriterHandle, VaultError> {
+        self.flush_outbox()?;
+        let (commands, inbox) = mpsc::channel();
+        let trouble = self.trouble.clone();
+        let what = format!("cannot start the thread for {}", self.folder.join("vault.db").display());
+        std::thread::Builder::new()
+            .name("vault".into())
+            .spawn(move || self.run(&inbox))
+            .map_err(|source| VaultError::Io { what, source })?;
+        Ok(WriterHandle { commands, trouble })
+    }
+
+    fn run(&mut self, inbox: &mpsc::Receiver<WriterCommand>) {
+        let mut next: Option<WriterCommand> = None;
+        while let Some(first) = next.take().or_else(|| inbox.recv().ok()) {
+            let mut group = match first {
+                WriterCommand::Alone(work) => {
+                    work(&self.connection, &self.sealer);
+                    continue;
+                }
+                WriterCommand::Rekey(rekey) => {
+                    let (result, answer) = rekey.carry_out(&mut self.connection, &mut self.sealer);
+                    // What the log's file did not take now it takes with the next call; the key is changed all the same.
+                    let told = result.is_ok().then(|| self.flush_outbox()).and_then(Result::err);
+                    if let Some(error) = told {
+                        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                    }
+                    drop(answer.send(result));
+                    continue;
+                }
+                WriterCommand::Job(call) => vec![call],
+            };
+            while group.len() < GROUP {
+                match inbox.try_recv() {
+                    Ok(WriterCommand::Job(call)) => group.push(call),
+                    Ok(alone) => {
+                        next = Some(alone);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            let fate = self.carry_out(&mut group);
+            let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
+            for call in group {
+                call.reply(match &fate {
+                    Ok(()) => Ok(()),
+                    Err(VaultError::Audit(why)) => Err(VaultError::Audit(why.clone())),
+                    Err(error) => Err(VaultError::Commit(error.to_string())),
+                });
+            }
+        }
+    }
+
+    /// Runs a group of calls in one transaction; a call that fails is undone alone.
+    fn carry_out(&mut self, group: &mut [Box<dyn TransactionJob>]) -> Result<(), VaultError> {
+        let mut transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut broken = None;
+        for call in group {
+            let savepoint = transaction.savepoint();
+            let mut savepoint = match savepoint {
+                Ok(savepoint) => savepoint,
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            };
+            let worked = call.work(&SqliteTransaction { connection: &savepoint, sealer: &self.sealer });
+            let settled =
+                if worked { savepoint.commit() } else { savepoint.rollback().and_then(|()| savepoint.finish()) };
+            if let Err(error) = settled {
+                broken = Some(error);
+                break;
+            }
+        }
+        match broken {
+            Some(error) => Err(error.into()),
+            None => Ok(transaction.commit()?),
+        }
+    }
+
+    /// SQLite does not tell why the system refused a write; a write beside the database does.
+    fn ask_the_disk(&self, error: VaultError) -> VaultError {
+        use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+        match error {
+            VaultError::Backend(cause)
+                if matches!(code_of(&cause), Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure)) =>
+            {
+                match write_beside(&self.folder) {
+                    Ok(()) => VaultError::Backend(cause),
+                    Err(source) => VaultError::Disk { cause, folder: self.folder.clone(), source },
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Appends to the log's file what is in the outbox and not in the file, and clears the outbox.
+    fn flush_outbox(&mut self) -> Result<(), VaultError> {
+        let mut statement = self.connection.prepare_cached("SELECT seq, hash, line FROM outbox ORDER BY seq")?;
+        let events = statement
+            .query_map([], |row| {
+                Ok(Chained { seq: row.get::<_, i64>(0)?.unsigned_abs(), hash: row.get(1)?, line: row.get(2)? })
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        drop(statement);
+        let Some(last) = events.last() else {
+            return Ok(());
+        };
+        self.log.append(&events).map_err(|error| VaultError::Audit(error.to_string()))?;
+        // Losing this delete in a crash is harmless: the file tells which events it has.
+        self.connection.execute("DELETE FROM outbox WHERE seq <= ?1", [number(last.seq)])?;
+        Ok(())
+    }
+}

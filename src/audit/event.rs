@@ -25,6 +25,8 @@ pub struct Draft {
     pub trigger: Option<Trigger>,
     /// Who asked.
     pub actor: Option<Actor>,
+    /// Why, in the words of who asked.
+    pub reason: Option<String>,
     /// The attempt's id.
     pub attempt: Option<Arc<str>>,
     /// How it ended.
@@ -58,6 +60,7 @@ struct Body<'a> {
     job: Option<&'a str>,
     trigger: Option<&'a str>,
     actor: Option<&'a Actor>,
+    reason: Option<&'a str>,
     attempt: Option<&'a str>,
     outcome: Option<&'a str>,
     detail: Option<&'a str>,
@@ -90,6 +93,7 @@ impl Draft {
             job: self.job.as_deref(),
             trigger: self.trigger.map(Trigger::as_str),
             actor: self.actor.as_ref(),
+            reason: self.reason.as_deref(),
             attempt: self.attempt.as_deref(),
             outcome: self.outcome.map(Outcome::as_str),
             detail: self.detail.as_deref(),

@@ -65,8 +65,10 @@ impl Exporter {
     }
 }
 
-const COLUMNS: &[&str] =
-    &["seq", "time", "event", "account", "device", "job", "trigger", "attempt", "outcome", "detail", "prev", "hash"];
+const COLUMNS: &[&str] = &[
+    "seq", "time", "event", "account", "device", "job", "trigger", "attempt", "outcome", "detail", "reason", "prev",
+    "hash",
+];
 
 fn text(event: &Value, key: &str) -> String {
     match event.get(key) {
@@ -141,7 +143,8 @@ fn cef(event: &Value) -> String {
         ("reason", text(event, "trigger")),
         ("msg", text(event, "detail")),
     ];
-    let labelled = [("cs1", "attempt"), ("cs2", "job")].map(|(key, label)| (key, label, text(event, label)));
+    let labelled =
+        [("cs1", "attempt"), ("cs2", "job"), ("cs3", "reason")].map(|(key, label)| (key, label, text(event, label)));
     let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
     let mut extension: Vec<String> = given.map(|(key, value)| format!("{key}={}", cef_value(&value))).collect();
     for (key, label, value) in labelled.into_iter().filter(|(.., value)| !value.is_empty()) {
@@ -209,7 +212,7 @@ mod tests {
         ] {
             let event = serde_json::json!({
                 "seq": 7, "time": "2026-11-30T16:54:48.250Z", "event": "rotation.failed", "account": "web1/CORP\\ad=min",
-                "device": "web1", "job": "night=ly", "trigger": "schedule", "attempt": "a-1", "outcome": "failed",
+                "device": "web1", "job": "night=ly", "trigger": "schedule", "attempt": "a-1", "outcome": "failed", "reason": "why=not|",
                 "detail": detail, "actor": {"uid": 0, "name": "root", "pid": 1},
             });
             let line = Exporter::new(Format::Cef).part(&[event]).unwrap();
@@ -222,6 +225,8 @@ mod tests {
                 ("cs1Label", "attempt"),
                 ("cs2", "night=ly"),
                 ("cs2Label", "job"),
+                ("cs3", "why=not|"),
+                ("cs3Label", "reason"),
                 ("dhost", "web1"),
                 ("duser", "web1/CORP\\ad=min"),
                 ("externalId", "7"),

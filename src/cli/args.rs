@@ -39,17 +39,23 @@ pub(super) enum Command {
         #[arg(long)]
         no_wait: bool,
     },
-    /// Log in with the stored password; change nothing.
+    /// Log in with the stored password; change nothing. Where an attempt is at work on an account, its end is waited for.
     Verify {
         /// Accounts; globs work.
         #[arg(required = true)]
         accounts: Vec<String>,
+        /// Why, for history and audit log.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Set new passwords through the reconcile accounts.
     Reconcile {
         /// Accounts; globs work.
         #[arg(required = true)]
         accounts: Vec<String>,
+        /// Why, for history and audit log.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// An account's state in plain words: since when, why, what was tried, what to type next.
     Explain { account: String },
@@ -59,6 +65,9 @@ pub(super) enum Command {
         /// Which password the device has: the new one, the old one, or ask it by logging in.
         #[arg(long, value_parser = ["new", "old", "ask"])]
         device_has: String,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Take the warning of a change that was not clean off 'status': you have seen to it.
     Ack {

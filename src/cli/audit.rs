@@ -103,7 +103,11 @@ fn line(event: &Value) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
     let actor = event.pointer("/actor/name").and_then(Value::as_str).unwrap_or_default();
     let place = if text("account").is_empty() { text("device") } else { text("account") };
-    let parts = [place, text("trigger"), actor, text("outcome"), text("detail")];
+    let named =
+        |key: &str| Some(text(key)).filter(|it| !it.is_empty()).map(|it| format!("{key} {it}")).unwrap_or_default();
+    let (job, attempt) = (named("job"), named("attempt"));
+    let reason = Some(text("reason")).filter(|it| !it.is_empty()).map(|it| format!("reason: {it}")).unwrap_or_default();
+    let parts = [place, text("trigger"), &job, actor, text("outcome"), text("detail"), &reason, &attempt];
     let shown: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     safe(&format!("{} {:<19} {}", local(event.get("time").and_then(Value::as_str)), text("event"), shown.join(" · ")))
 }

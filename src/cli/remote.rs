@@ -30,21 +30,21 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Rotate { selection, reason, no_wait } => {
             work(&client, "/v1/rotate", selection, reason, no_wait, json).await
         }
-        Command::Verify { accounts } => {
+        Command::Verify { accounts, reason } => {
             let selection = Selection { accounts, job: None, all: false };
-            work(&client, "/v1/verify", selection, None, false, json).await
+            work(&client, "/v1/verify", selection, reason, false, json).await
         }
-        Command::Reconcile { accounts } => {
+        Command::Reconcile { accounts, reason } => {
             let selection = Selection { accounts, job: None, all: false };
-            work(&client, "/v1/reconcile", selection, None, false, json).await
+            work(&client, "/v1/reconcile", selection, reason, false, json).await
         }
         Command::Explain { account } => explain(&client, &account, json).await,
-        Command::Resolve { account, device_has } if device_has == "ask" => {
+        Command::Resolve { account, device_has, reason } if device_has == "ask" => {
             let selection = Selection { accounts: vec![account], job: None, all: false };
-            work(&client, "/v1/verify", selection, None, false, json).await
+            work(&client, "/v1/verify", selection, reason, false, json).await
         }
-        Command::Resolve { account, device_has } => {
-            done(client.post("/v1/resolve", &ResolveBody { account, device_has }).await?, json)
+        Command::Resolve { account, device_has, reason } => {
+            done(client.post("/v1/resolve", &ResolveBody { account, device_has, reason }).await?, json)
         }
         Command::Ack { accounts, reason } => done(client.post("/v1/ack", &AckBody { accounts, reason }).await?, json),
         Command::Otp { account, watch, next } => otp(&client, account, watch, next, json).await,
@@ -198,7 +198,7 @@ async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, 
 /// The exit status of an outcome.
 pub(super) fn exit_of(outcome: &str) -> u8 {
     match outcome {
-        "done" => 0,
+        "done" | "accepted" => 0,
         "refused" => 3,
         "failed" => 4,
         _ => 5,
@@ -221,7 +221,7 @@ async fn work(
     } else {
         for result in &results.results {
             let sgr = match (result.outcome.as_str(), &result.warning) {
-                ("done", None) => 32,
+                ("done", None) | ("accepted", _) => 32,
                 ("done", Some(_)) => 33,
                 _ => 31,
             };
@@ -362,13 +362,17 @@ async fn history(client: &Client, account: &str, json: bool) -> Result<u8, Failu
         return print(&body);
     }
     for attempt in &body.attempts {
-        let by = attempt.actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
+        let by = attempt.actor.as_ref().map_or_else(String::new, |actor| format!(" of {actor}"));
         let outcome = attempt.outcome.as_deref().unwrap_or("under way");
+        let job = attempt.job.as_ref().map_or_else(String::new, |job| format!(" of job {}", safe(job)));
+        let reason = attempt.reason.as_ref().map_or_else(String::new, |why| format!(", reason: {}", safe(why)));
         say!(
-            "{} {}{by}: {outcome} - {}",
+            "{} {} by {}{job}{by}{reason}: {outcome} - {} (attempt {})",
             local(Some(&attempt.started)),
+            attempt.kind,
             attempt.trigger,
-            safe(attempt.detail.as_deref().unwrap_or(""))
+            safe(attempt.detail.as_deref().unwrap_or("")),
+            attempt.attempt
         );
         for step in &attempt.steps {
             say!("    {} {}", local(Some(&step.at)), safe(&step.text));

@@ -75,7 +75,11 @@ pub(super) async fn status(
             changes_24h: account.policy.cap().used(changes.get(name.as_str()).map_or(&[], Vec::as_slice), &now),
             cap: account.policy.cap().count,
             totp_skew: skews.get(account.device.name.as_str()).copied().unwrap_or(0),
-            last_error: row.and_then(|row| row.last_error.clone()),
+            last_error: row.and_then(|row| {
+                let verify = || row.verify_error.as_ref().map(|why| format!("verify failed: {why}"));
+                row.last_error.clone().or_else(verify)
+            }),
+            verify_error: row.and_then(|row| row.verify_error.clone()),
             warning: row.and_then(|row| row.warning.clone()),
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
@@ -104,13 +108,17 @@ fn attempt(row: AttemptRow) -> AttemptBody {
     AttemptBody {
         attempt: row.id,
         account: row.account,
+        kind: row.kind.as_str().to_owned(),
         started: rfc3339(row.started),
         ended: row.ended.map(rfc3339),
         trigger: row.trigger,
         actor: row.actor.map(|actor| format!("{} (uid {}, pid {})", actor.name, actor.uid, actor.pid)),
+        job: row.job,
+        reason: row.reason,
         outcome: row.outcome,
         detail: row.detail,
         warning: row.warning,
+        failure: row.failure.map(|cause| cause.as_str().to_owned()),
         steps: steps(&row.steps),
     }
 }

@@ -64,6 +64,11 @@ impl ApiError {
         Self { status: StatusCode::NOT_FOUND, body: ErrorBody { error: error.into(), exit: 2 } }
     }
 
+    /// Something stands against it for now: an attempt is at work on the account, or there is nothing to do.
+    pub(super) fn conflict(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, body: ErrorBody { error: error.into(), exit: 3 } }
+    }
+
     pub(super) fn busy(error: impl Into<String>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, body: ErrorBody { error: error.into(), exit: 1 } }
     }
@@ -93,6 +98,7 @@ impl From<VaultError> for ApiError {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::NotFound(what) => Self::missing(what),
+            VaultError::Refused(why) => Self::conflict(why),
             other => Self::failed(other.to_string()),
         }
     }

@@ -169,6 +169,8 @@ mod tests {
             last_change,
             last_error: None,
             flaw: None,
+            verify_error: None,
+            reverted_candidate: false,
             warning: None,
             wake: None,
             tries: 0,

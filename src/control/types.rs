@@ -53,8 +53,11 @@ pub struct AccountStatus {
     pub changes_24h: u32,
     /// How many are allowed.
     pub cap: u32,
-    /// How the last attempt failed.
+    /// How the last attempt failed; where only the last verify did, why that failed.
     pub last_error: Option<String>,
+    /// Why the last verify failed, until a login is taken.
+    #[serde(default)]
+    pub verify_error: Option<String>,
     /// What is not clean about the last change that was proved, until a clean one or `ack`.
     #[serde(default)]
     pub warning: Option<String>,
@@ -141,7 +144,7 @@ pub struct StepBody {
 pub struct ResultBody {
     /// `DEVICE/USERNAME`.
     pub account: String,
-    /// `done`, `refused`, `failed` or `unknown`.
+    /// `done`, `refused`, `failed` or `unknown`; `accepted` where nobody waits for the outcome.
     pub outcome: String,
     /// The attempt's id.
     pub attempt: String,
@@ -185,6 +188,9 @@ pub struct AttemptBody {
     pub attempt: String,
     /// `DEVICE/USERNAME`.
     pub account: String,
+    /// `rotate`, `verify`, `reconcile`, `recover` or `rehearse`.
+    #[serde(default)]
+    pub kind: String,
     /// RFC 3339, UTC.
     pub started: String,
     /// RFC 3339, UTC.
@@ -193,6 +199,12 @@ pub struct AttemptBody {
     pub trigger: String,
     /// Who, as `name (uid …, pid …)`.
     pub actor: Option<String>,
+    /// The job that asked.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// Why, in the words of who asked.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// How it ended.
     pub outcome: Option<String>,
     /// In words.
@@ -200,6 +212,10 @@ pub struct AttemptBody {
     /// What is not clean about it though the outcome is `done`.
     #[serde(default)]
     pub warning: Option<String>,
+    /// What it failed of, where that decides about the remedy: `code`, `password`, `no-seed`, `host-key-unknown` or
+    /// `host-key-changed`.
+    #[serde(default)]
+    pub failure: Option<String>,
     /// What happened.
     pub steps: Vec<StepBody>,
 }
@@ -492,6 +508,9 @@ pub struct ResolveBody {
     pub account: String,
     /// `new` or `old`.
     pub device_has: String,
+    /// Why, for the audit log.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A template to try on a device, up to its commit point.

@@ -95,8 +95,7 @@ async fn work_on(
             let core = core.clone();
             let (actor, reason, beside) = (Some(actor.clone()), reason.clone(), beside.clone());
             tasks.spawn(async move {
-                let request =
-                    |account| Request { account, trigger: Trigger::Command, actor, job: None, reason, beside };
+                let request = |account| Request { actor, reason, beside, ..Request::of(account, Trigger::Command) };
                 match (kind, waits_in_vain) {
                     (Kind::Rotate, Some(why)) => core.refuse(request(account), why).await,
                     (Kind::Rotate, None) => core.rotate(request(account)).await,
@@ -104,7 +103,10 @@ async fn work_on(
                         let request = request(account.clone());
                         core.reconcile(&account, request.actor, request.reason).await
                     }
-                    (Kind::Verify, _) => core.verify(&account, request(account.clone()).actor).await,
+                    (Kind::Verify, _) => {
+                        let request = request(account.clone());
+                        core.verify(&account, request.actor, request.reason).await
+                    }
                 }
             });
         }
@@ -136,7 +138,7 @@ async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Res
             .into_iter()
             .map(|name| ResultBody {
                 account: name.to_string(),
-                outcome: "done".into(),
+                outcome: "accepted".into(),
                 attempt: String::new(),
                 detail: "asked for; 'rotorctl history' tells the outcome".into(),
                 warning: None,
@@ -216,7 +218,7 @@ pub(super) async fn reconcile(
 }
 
 /// Ends an account's doubt or quarantine with what a person knows.
-#[utoipa::path(post, path = "/v1/resolve", request_body = ResolveBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/resolve", request_body = ResolveBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn resolve(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -229,7 +231,8 @@ pub(super) async fn resolve(
         "old" => DeviceHas::Old,
         _ => return Err(ApiError::usage("device_has is new or old")),
     };
-    let done = core.resolve(&account, has, actor).await?;
+    check_reason(body.reason.as_deref())?;
+    let done = core.resolve(&account, has, actor, body.reason).await?;
     Ok(Json(DoneBody { done }))
 }
 

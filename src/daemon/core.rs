@@ -195,7 +195,8 @@ impl Core {
         let outcome = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
             Ok((config, problems)) => {
                 self.adopt(config);
-                tracing::info!(accounts = self.config().accounts.len(), "config reloaded");
+                let accounts = self.config().accounts.len();
+                tracing::info!(accounts, "config reloaded: {accounts} accounts");
                 for problem in problems {
                     tracing::warn!("{problem}");
                 }
@@ -208,7 +209,7 @@ impl Core {
             }
         };
         if let Err(error) = self.audit(Draft::new("daemon.reload").detail(outcome)).await {
-            tracing::error!(%error, "the reload is not on record");
+            tracing::error!(%error, "the reload is not on record: {error}");
         }
         self.wake.notify_one();
     }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
+use super::attempt::RotationResult;
 use crate::config::Device;
-use crate::model::AccountName;
+use crate::model::{AccountName, AttemptKind};
 use crate::totp::SeedId;
 
 /// Attempts at once with one seed: a step has one code, and an attempt needs two. More of them would take the place of others
@@ -47,9 +48,29 @@ pub(super) enum Work {
 #[derive(Debug, Clone, Default)]
 struct Busy(Arc<Mutex<HashMap<AccountName, Held>>>);
 
+/// An attempt that holds its account, as others hear of it.
+#[derive(Debug, Clone)]
+pub(super) struct Holder {
+    pub(super) account: AccountName,
+    pub(super) kind: AttemptKind,
+    pub(super) attempt: Arc<str>,
+}
+
+impl Holder {
+    /// What is under way, in words.
+    pub(super) fn told(&self) -> String {
+        format!("a {} of {} is under way (attempt {})", self.kind.noun(), self.account, self.attempt)
+    }
+}
+
+/// How an attempt ended, for those who wait for it.
+type Ended = Arc<OnceLock<RotationResult>>;
+
 #[derive(Debug)]
 struct Held {
     work: Work,
+    holder: Holder,
+    ended: Ended,
     /// Closed once it is over.
     over: Arc<Semaphore>,
     /// The scheduler passed the account over for it.
@@ -68,6 +89,15 @@ pub(super) struct Hold {
     account: AccountName,
     busy: Busy,
     wake: Arc<Notify>,
+    ended: Ended,
+}
+
+impl Hold {
+    /// Gives the account back, and tells those who wait for it how the attempt ended.
+    pub(super) fn release(self, result: &RotationResult) {
+        // It is told once.
+        let _ = self.ended.set(result.clone());
+    }
 }
 
 impl Drop for Hold {
@@ -121,45 +151,67 @@ impl Limits {
     }
 
     /// The account, unless somebody works on it already.
-    pub(super) fn hold(&self, account: &AccountName, work: Work) -> Option<Hold> {
-        match self.busy.lock().entry(account.clone()) {
+    pub(super) fn hold(&self, holder: &Holder, work: Work) -> Option<Hold> {
+        let ended = Ended::default();
+        match self.busy.lock().entry(holder.account.clone()) {
             Entry::Occupied(_) => return None,
-            Entry::Vacant(free) => free.insert(Held { work, over: Arc::new(Semaphore::new(0)), passed_over: false }),
+            Entry::Vacant(free) => free.insert(Held {
+                work,
+                holder: holder.clone(),
+                ended: ended.clone(),
+                over: Arc::new(Semaphore::new(0)),
+                passed_over: false,
+            }),
         };
-        Some(Hold { account: account.clone(), busy: self.busy.clone(), wake: self.wake.clone() })
+        Some(Hold { account: holder.account.clone(), busy: self.busy.clone(), wake: self.wake.clone(), ended })
     }
 
-    /// The account, unless somebody changes it already. Whoever only looks at it is waited for, or a job that looks would keep
-    /// one that changes from its turn. `waiting` is told before each wait.
-    pub(super) async fn hold_to_change(&self, account: &AccountName, waiting: impl Fn()) -> Option<Hold> {
+    /// What is under way of an account, in words.
+    pub(super) fn told(&self, account: &AccountName) -> String {
+        let busy = self.busy.lock();
+        busy.get(account).map_or_else(|| format!("something of {account} was under way"), |held| held.holder.told())
+    }
+
+    /// The account, unless somebody changes it already: who, is the error. Whoever only looks at it is waited for, or a job that looks
+    /// would keep one that changes from its turn. `waiting` is told before each wait.
+    pub(super) async fn hold_to_change(&self, holder: &Holder, waiting: impl Fn(&Holder)) -> Result<Hold, Holder> {
         loop {
-            if let Some(hold) = self.hold(account, Work::Changes) {
-                return Some(hold);
+            if let Some(hold) = self.hold(holder, Work::Changes) {
+                return Ok(hold);
             }
-            let Some((work, over)) = self.held(account) else { continue };
+            let Some((work, other, over, _)) = self.held(&holder.account) else { continue };
             if work == Work::Changes {
-                return None;
+                return Err(other);
             }
-            waiting();
+            waiting(&other);
             until_closed(&over).await;
         }
     }
 
+    /// Waits until whoever works on the account has ended, and tells how that ended. `waiting` is told before the wait.
+    pub(super) async fn until_ended(&self, account: &AccountName, waiting: impl Fn(&Holder)) -> Option<RotationResult> {
+        let (_, holder, over, ended) = self.held(account)?;
+        waiting(&holder);
+        until_closed(&over).await;
+        ended.get().cloned()
+    }
+
     /// The account, to look at it once nobody works on it any more.
-    pub(super) async fn hold_to_look(&self, account: &AccountName) -> Hold {
+    pub(super) async fn hold_to_look(&self, holder: &Holder) -> Hold {
         loop {
-            if let Some(hold) = self.hold(account, Work::Looks) {
+            if let Some(hold) = self.hold(holder, Work::Looks) {
                 return hold;
             }
-            if let Some((_, over)) = self.held(account) {
+            if let Some((.., over, _)) = self.held(&holder.account) {
                 until_closed(&over).await;
             }
         }
     }
 
-    /// What an account is held for, and what is closed once that is over.
-    fn held(&self, account: &AccountName) -> Option<(Work, Arc<Semaphore>)> {
-        self.busy.lock().get(account).map(|held| (held.work, held.over.clone()))
+    /// What an account is held for and by whom, what is closed once that is over, and where its end is told then.
+    fn held(&self, account: &AccountName) -> Option<(Work, Holder, Arc<Semaphore>, Ended)> {
+        let busy = self.busy.lock();
+        busy.get(account).map(|held| (held.work, held.holder.clone(), held.over.clone(), held.ended.clone()))
     }
 
     /// Whether somebody works on the account.
@@ -240,19 +292,34 @@ mod tests {
         let wake = Arc::new(Notify::new());
         let limits = Arc::new(Limits::new(100, wake.clone()));
         let account = AccountName::parse("web1/admin").unwrap();
-        let looks = limits.hold(&account, Work::Looks);
-        let (waiting, name) = (limits.clone(), account.clone());
-        let change = tokio::spawn(async move { waiting.hold_to_change(&name, || {}).await });
+        let holder = |kind, attempt: &str| Holder { account: account.clone(), kind, attempt: attempt.into() };
+        let (verify, rotate) = (holder(AttemptKind::Verify, "a1"), holder(AttemptKind::Rotate, "a2"));
+        let looks = limits.hold(&verify, Work::Looks);
+        let (waiting, change) = (limits.clone(), rotate.clone());
+        let change = tokio::spawn(async move { waiting.hold_to_change(&change, |_| {}).await });
         tokio::task::yield_now().await;
         assert!(!change.is_finished());
         assert!(limits.is_busy(&account) && limits.passes_over(&account));
         drop(looks);
         wake.notified().await;
         let changes = change.await.unwrap();
-        assert!(changes.is_some());
-        assert!(limits.hold_to_change(&account, || panic!("nobody looks")).await.is_none());
-        assert!(limits.hold(&account, Work::Looks).is_none());
-        drop(changes);
+        let changes = changes.unwrap_or_else(|other| panic!("{other:?}"));
+        let other = limits.hold_to_change(&rotate, |_| panic!("nobody looks")).await.unwrap_err();
+        assert_eq!(other.told(), "a rotation of web1/admin is under way (attempt a2)");
+        assert!(limits.hold(&verify, Work::Looks).is_none());
+        let (waiting, name) = (limits.clone(), account.clone());
+        let joined = tokio::spawn(async move { waiting.until_ended(&name, |_| {}).await });
+        tokio::task::yield_now().await;
+        changes.release(&RotationResult {
+            account: account.clone(),
+            kind: AttemptKind::Rotate,
+            outcome: crate::model::Outcome::Done,
+            attempt: "a2".into(),
+            detail: "changed".into(),
+            warning: None,
+            steps: Arc::default(),
+        });
+        assert_eq!(joined.await.unwrap().unwrap().detail, "changed", "who waits hears how it ended");
         assert_eq!(limits.at_work(), 0);
     }
 

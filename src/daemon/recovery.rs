@@ -1,5 +1,6 @@
 //! After a start: what a crash interrupted goes on by itself.
 
+use super::attempt::event_of_interrupted;
 use super::core::Core;
 use crate::audit::Draft;
 use crate::model::{AccountName, Moment, Outcome};
@@ -17,9 +18,11 @@ fn end_open_attempts(tx: &dyn Ledger, now: &Moment) -> Result<(), VaultError> {
             device: account.as_ref().map(AccountName::device),
             account,
             actor: row.actor,
+            job: row.job.map(Into::into),
+            reason: row.reason,
             attempt: Some(row.id.into()),
             outcome: Some(Outcome::Unknown),
-            ..Draft::new("rotation.unknown").detail(INTERRUPTED)
+            ..Draft::new(event_of_interrupted(row.kind)).detail(INTERRUPTED)
         };
         tx.audit(&draft, now)?;
     }
@@ -72,7 +75,8 @@ impl Core {
             Ok(interrupted)
         });
         for (account, state) in interrupted.await? {
-            tracing::info!(%account, %state, "going on with what was interrupted");
+            let device = account.device();
+            tracing::info!(%account, %device, %state, "{account}: going on with what was interrupted ({state})");
         }
         Ok(())
     }

@@ -143,7 +143,7 @@ impl Core {
         let now = self.clock.now().since_boot_ms;
         for told in self.refusals.with(|fold| fold.due(now, all)) {
             if let Err(error) = self.tell_refusal(told).await {
-                tracing::error!(%error, "refused callers are not on record yet");
+                tracing::error!(%error, "refused callers are not on record yet: {error}");
             }
         }
     }

@@ -82,7 +82,7 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(
     let server = tokio::spawn(serve);
     let config = core.config();
     let status = sizes(&config);
-    tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {} is ready", env!("CARGO_PKG_VERSION"));
+    tracing::info!(accounts = config.accounts.len(), jobs = config.jobs.len(), socket = %config.daemon.socket.display(), "rotord {} is ready: {status}", env!("CARGO_PKG_VERSION"));
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let mut reload = Reload::default();
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
@@ -194,7 +194,7 @@ async fn reload(core: Arc<Core>) {
 
 /// Takes no new work, lets rotations past their commit point end, and puts the end on record.
 async fn stop(core: &Arc<Core>) {
-    tracing::info!(at_work = core.at_work(), "stopping");
+    tracing::info!(at_work = core.at_work(), "stopping; attempts under way: {}", core.at_work());
     core.stop();
     let deadline = Instant::now() + LAST_ORDERS;
     let idle = async {
@@ -210,7 +210,7 @@ async fn stop(core: &Arc<Core>) {
     }
     core.tell_refusals(true).await;
     if let Err(error) = core.audit(Draft::new("daemon.stop")).await {
-        tracing::error!(%error, "the stop is not on record");
+        tracing::error!(%error, "the stop is not on record: {error}");
     }
     let settled = match core.vault.admin() {
         Ok(admin) => admin.checkpoint().await,

@@ -49,14 +49,14 @@ pub async fn keep_schedule(core: Arc<Core>) {
     let mut agenda = Agenda::default();
     while !core.is_stopping() {
         if let Err(error) = agenda.renew(&core).await {
-            tracing::error!(%error, "the schedule cannot be read; trying again");
+            tracing::error!(%error, "the schedule cannot be read; trying again: {error}");
             core.clock.sleep(Duration::from_secs(5)).await;
             continue;
         }
         let wake = match core.due_accounts(agenda.soon).await {
             Ok(wake) => wake,
             Err(error) => {
-                tracing::error!(%error, "the vault cannot be used; no rotation starts until it can");
+                tracing::error!(%error, "the vault cannot be used; no rotation starts until it can: {error}");
                 Some(VAULT_PAUSE_MS)
             }
         };
@@ -177,7 +177,7 @@ impl Agenda {
                         // From now on, not from when it was due: a clock that leapt ahead fires once, not a thousand times.
                         Ok(()) => next_run(job, now.max(at), &config),
                         Err(error) => {
-                            tracing::error!(job = %name, %error, "the job is due and the vault cannot be used");
+                            tracing::error!(job = %name, %error, "job {name} is due, and the vault cannot be used: {error}");
                             Some(now.saturating_add(VAULT_PAUSE_MS))
                         }
                     };
@@ -220,10 +220,11 @@ impl Agenda {
                 }
             }
             Ok(true) => {
-                tracing::info!(job = %name, accounts = turns.len(), "turns have come, and the job is held by an operator")
+                let accounts = turns.len();
+                tracing::info!(job = %name, accounts, "job {name}: turns of {accounts} accounts have come, and the job is held by an operator")
             }
             Err(error) => {
-                tracing::error!(job = %name, %error, "turns have come and the vault cannot be used");
+                tracing::error!(job = %name, %error, "job {name}: turns have come, and the vault cannot be used: {error}");
                 let again = job.first_open(core.clock.now().wall_ms.saturating_add(VAULT_PAUSE_MS), config);
                 self.heap.extend(
                     turns.into_iter().map(|(_, account)| Reverse((again, Due::Account { account, job: name.clone() }))),
@@ -240,11 +241,11 @@ impl Agenda {
             Ok(!paused)
         });
         if !fired.await? {
-            tracing::info!(job = %job.name, "the job is due and held by an operator");
+            tracing::info!(job = %job.name, "job {} is due, and held by an operator", job.name);
             return Ok(());
         }
         let accounts = self.add_turns(config, job, now, now - 1);
-        tracing::info!(job = %job.name, accounts, "job fires");
+        tracing::info!(job = %job.name, accounts, "job {} fires for {accounts} accounts", job.name);
         Ok(())
     }
 }
@@ -334,13 +335,13 @@ impl Core {
                 match core.vault.call(move |tx| tx.is_job_paused(&asked)).await {
                     Ok(false) => {}
                     Ok(true) => {
-                        return tracing::info!(job = %name, "the job was asked for and is held by an operator");
+                        return tracing::info!(job = %name, "job {name} was asked for, and is held by an operator");
                     }
                     Err(error) => {
-                        return tracing::error!(job = %name, %error, "the job was asked for and the vault cannot be used");
+                        return tracing::error!(job = %name, %error, "job {name} was asked for, and the vault cannot be used: {error}");
                     }
                 }
-                tracing::info!(job = %name, accounts = accounts.len(), "job runs now");
+                tracing::info!(job = %name, accounts = accounts.len(), "job {name} runs now for {} accounts", accounts.len());
                 let name: Arc<str> = name.into();
                 for account in accounts {
                     core.start_for_job(account, action, name.clone(), trigger, None);

@@ -42,7 +42,7 @@ pub fn store(
     let phase = tx.account(account)?.map_or(Phase::Idle, |row| row.phase);
     let settled = matches!(phase, Phase::Idle | Phase::Quarantined | Phase::Uncertain(_));
     if *kind == Kind::Password && !settled {
-        return Err(VaultError::NotFound(format!(
+        return Err(VaultError::Refused(format!(
             "a rotation of {account} is under way; set the password when it has ended"
         )));
     }

@@ -135,16 +135,8 @@ fn show(core: &Core, mut ended: impl FnMut(Outcome) -> bool + Send + 'static) ->
 
 async fn rotate_once(core: &Arc<Core>, account: AccountName) -> u8 {
     let shown = show(core, |_| true);
-    let result = core
-        .rotate(Request {
-            account,
-            trigger: Trigger::Command,
-            actor: Some(Core::own_actor()),
-            job: None,
-            reason: None,
-            beside: Arc::default(),
-        })
-        .await;
+    let result =
+        core.rotate(Request { actor: Some(Core::own_actor()), ..Request::of(account, Trigger::Command) }).await;
     drop(shown.await);
     match result.outcome {
         Outcome::Done => 0,

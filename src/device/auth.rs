@@ -148,7 +148,7 @@ pub(super) async fn log_in<W: Watcher>(
         let (aim, sent) = (exchange.aim, exchange.sent);
         if taken {
             if !login.leads_on && on.breaker().took(clock.now().since_boot_ms) {
-                tracing::info!(account = %login.account, "a login was taken: no login is held back any more");
+                tracing::info!(account = %login.account, device = %device.name, "{}: a login was taken: no login is held back any more", login.account);
             }
             let sure = login.prove && aim.by == By::Known;
             let (account, password_sent) = (login.account.clone(), exchange.password_sent);
@@ -374,13 +374,7 @@ impl<W: Watcher> Exchange<'_, W> {
     }
 
     fn seed(&self) -> Result<&Seed, DeviceError> {
-        self.login.seed.as_ref().ok_or_else(|| DeviceError::Incapable {
-            account: self.login.account.to_string(),
-            why: format!(
-                "the login asks for a one-time code and no seed is stored; run 'rotorctl totp set {}'",
-                self.login.account
-            ),
-        })
+        self.login.seed.as_ref().ok_or_else(|| DeviceError::NoSeed { account: self.login.account.to_string() })
     }
 
     async fn code(&mut self) -> Result<Secret, DeviceError> {

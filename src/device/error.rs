@@ -125,6 +125,14 @@ pub enum DeviceError {
     /// A prompt that nothing answers.
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    /// The login asks for a code, and no seed is stored.
+    #[error(
+        "{account} cannot log in: the login asks for a one-time code and no seed is stored; run 'rotorctl totp set {account}'"
+    )]
+    NoSeed {
+        /// Who logs in.
+        account: String,
+    },
     /// The login cannot be done with what is stored.
     #[error("{account} cannot log in: {why}")]
     Incapable {

@@ -73,7 +73,7 @@ impl Risk {
             Ok(done) => Some(done),
             Err(error) => {
                 // It counts as a refused login for an hour: too careful, and never too bold.
-                tracing::error!(account = %self.account, %error, "a login that worked stays on record as refused");
+                tracing::error!(account = %self.account, %error, "{}: a login that worked stays on record as refused: {error}", self.account);
                 None
             }
         }
@@ -87,7 +87,7 @@ impl Risk {
             miss.map_or(Ok(()), |miss| missed(tx, &miss))
         });
         if let Err(error) = noted.await {
-            tracing::warn!(account = %self.account, %error, "why a login failed is not stored");
+            tracing::warn!(account = %self.account, %error, "{}: why a login failed is not stored: {error}", self.account);
         }
     }
 }

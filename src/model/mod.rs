@@ -16,5 +16,5 @@ pub use moment::{BootId, Moment, rfc3339};
 pub use names::{
     AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, is_unseen, percent_encode, shown_account,
 };
-pub use outcome::{AccountState, Actor, Outcome, Step, Trigger};
+pub use outcome::{AccountState, Actor, AttemptKind, FailureCause, Outcome, Step, Trigger};
 pub use secret::{Candidate, Secret};

@@ -44,6 +44,95 @@ impl Trigger {
     }
 }
 
+/// What an attempt is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptKind {
+    /// To change the password.
+    Rotate,
+    /// To find out whether the stored password works, because a person or a job asks.
+    Verify,
+    /// To set a new password through the reconcile account.
+    Reconcile,
+    /// To find out which password an account in doubt or in quarantine has.
+    Recover,
+    /// To try a template up to its commit point.
+    Rehearse,
+}
+
+impl AttemptKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Rotate, Self::Verify, Self::Reconcile, Self::Recover, Self::Rehearse];
+
+    /// The word used in the vault and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Verify => "verify",
+            Self::Reconcile => "reconcile",
+            Self::Recover => "recover",
+            Self::Rehearse => "rehearse",
+        }
+    }
+
+    /// The noun for texts.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotation",
+            Self::Verify => "verify",
+            Self::Reconcile => "reconcile",
+            Self::Recover => "recovery",
+            Self::Rehearse => "rehearsal",
+        }
+    }
+
+    /// The kind that a word names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// Why an attempt failed, as far as it decides what a person can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureCause {
+    /// The device refused a login after a one-time code was sent: the code, its clock or its seed may be wrong.
+    Code,
+    /// The device refused a login to which no code was sent.
+    Password,
+    /// The device asks for a code, and no seed is stored.
+    NoSeed,
+    /// No host key of the device is on record.
+    HostKeyUnknown,
+    /// The device shows another host key than the one on record.
+    HostKeyChanged,
+}
+
+impl FailureCause {
+    /// Every cause.
+    pub const ALL: [Self; 5] = [Self::Code, Self::Password, Self::NoSeed, Self::HostKeyUnknown, Self::HostKeyChanged];
+
+    /// The word used in the vault and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Password => "password",
+            Self::NoSeed => "no-seed",
+            Self::HostKeyUnknown => "host-key-unknown",
+            Self::HostKeyChanged => "host-key-changed",
+        }
+    }
+
+    /// The cause that a word names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == word)
+    }
+}
+
 /// Who acted: the process at the other end of the control socket, or rotord itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {

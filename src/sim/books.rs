@@ -45,6 +45,7 @@ pub(super) struct Book {
     pub(super) verified: Option<i64>,
     pub(super) warning: Option<Arc<str>>,
     pub(super) flaw: Option<Arc<str>>,
+    pub(super) verify_error: Option<Arc<str>>,
     pub(super) passwords: Arc<Vec<Version>>,
     pub(super) others: Arc<BTreeMap<String, Secret>>,
     pub(super) changes: Arc<Vec<(String, Moment)>>,
@@ -72,6 +73,7 @@ impl Book {
             verified: None,
             warning: None,
             flaw: None,
+            verify_error: None,
             passwords: Arc::default(),
             others: Arc::default(),
             changes: Arc::default(),
@@ -129,6 +131,8 @@ impl Book {
             verified: self.verified,
             warning: self.warning.as_deref().map(str::to_owned),
             flaw: self.flaw.as_deref().map(str::to_owned),
+            verify_error: self.verify_error.as_deref().map(str::to_owned),
+            reverted_candidate: self.candidate == Some(self.adopted),
         }
     }
 
@@ -187,7 +191,7 @@ impl Book {
             _ => Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }),
         };
         self.set_phase(phase, None, now);
-        (self.wake, self.tries, self.verified) = (None, 0, None);
+        (self.wake, self.tries, self.verified, self.verify_error) = (None, 0, None, None);
         if phase != Phase::Idle {
             self.last_error = Some(why.into());
         }

@@ -7,7 +7,7 @@ use super::night::Night;
 use super::random::Random;
 use super::setting::{Fleet, fleet};
 use crate::daemon::Request;
-use crate::model::{AccountName, Outcome, Secret, Trigger};
+use crate::model::{AccountName, AttemptKind, Outcome, Secret, Trigger};
 use crate::rotation::Phase;
 use crate::vault::Kind;
 
@@ -46,7 +46,7 @@ fn who_stores_a_password_is_not_overruled_by_a_login_with_the_one_before() {
                 drop(core.vault.call(move |tx| tx.doubt(&name, "why", "a", 0, &now)).await);
                 core.adopt((*core.config()).clone());
             } else {
-                drop(core.verify(&name, None).await);
+                drop(core.verify(&name, None, None).await);
             }
         }));
         // The code of a step is sent half a second after its begin.
@@ -107,7 +107,7 @@ fn a_check_tells_nothing_of_a_password_that_was_stored_meanwhile() {
     night.until(HOUR);
     let account = night.accounts().remove(0);
     let (core, name) = (night.life.core.clone(), account.clone());
-    let told = night.ask(async move { core.verify(&name, None).await });
+    let told = night.ask(async move { core.verify(&name, None, None).await });
     // The code of a step is sent half a second after its begin.
     night.until(HOUR + 200);
     night.store_wrong(&account);
@@ -164,7 +164,7 @@ fn a_check_that_is_refused_once_condemns_nobody_and_is_made_again_by_itself() {
     night.universe.excuse(&account);
     night.universe.directory_down_for(30_000);
     let (core, name) = (night.life.core.clone(), account.clone());
-    let told = night.ask(async move { core.verify(&name, None).await });
+    let told = night.ask(async move { core.verify(&name, None, None).await });
     night.until(HOUR + 30_000);
     let told = lock(&told).take().unwrap();
     assert_eq!(told.outcome, Outcome::Unknown, "{}", told.detail);
@@ -216,4 +216,57 @@ fn a_change_whose_device_takes_neither_password_is_proved_once_it_takes_one() {
         let ends = books.log.iter().filter(|noted| noted.is("rotation.recovered", &account)).count();
         assert_eq!(ends, 1, "that it is known is on record");
     }
+}
+
+/// An account whose change did not take on its device, and which is given up: its device takes the old password again.
+fn given_up_with_its_old_password() -> (Night, AccountName) {
+    let (mut night, account) = one_in_words();
+    let old = night.universe.truth(&account).unwrap();
+    let (core, name) = (night.life.core.clone(), account.clone());
+    drop(night.ask(async move { core.rotate(Request::of(name, Trigger::Command)).await }));
+    night.until_phase(&account, HOUR + 60_000, |phase| phase == Phase::Verifying);
+    night.universe.excuse(&account);
+    night.universe.set_password(account.device_str(), account.user(), &old);
+    night.universe.directory_down_for(10 * HOUR);
+    night.until_phase(&account, 10 * HOUR, |phase| phase == Phase::Quarantined);
+    night.until(11 * HOUR + 5 * 60_000);
+    (night, account)
+}
+
+#[test]
+fn a_verify_that_takes_the_stored_password_is_done_though_a_change_had_failed() {
+    let (mut night, account) = given_up_with_its_old_password();
+    let (core, name) = (night.life.core.clone(), account.clone());
+    let told = night.ask(async move { core.verify(&name, None, Some("a disk was mended".into())).await });
+    night.until(11 * HOUR + 15 * 60_000);
+    let told = lock(&told).take().unwrap();
+    assert_eq!((told.outcome, told.kind), (Outcome::Done, AttemptKind::Verify), "{}", told.detail);
+    assert!(told.detail.starts_with("the stored password works"), "{}", told.detail);
+    let books = lock(&night.universe.books);
+    let book = books.book(&account).unwrap();
+    assert_eq!((book.phase(), book.last_error()), (Phase::Idle, None));
+    assert!(book.verified.is_some());
+    let of_it = |event: &str| {
+        books
+            .log
+            .iter()
+            .filter(|noted| noted.attempt.as_deref() == Some(&told.attempt))
+            .any(|noted| noted.event == event)
+    };
+    assert!(of_it("verify.done") && of_it("rotation.recovered") && !of_it("rotation.failed"));
+}
+
+#[test]
+fn a_verify_joins_a_recovery_that_is_under_way_and_tells_what_that_found() {
+    let (mut night, account) = given_up_with_its_old_password();
+    let (core, name) = (night.life.core.clone(), account.clone());
+    let recovered = night.ask(async move { core.recover(&name, Trigger::Recovery, None).await });
+    let (core, name) = (night.life.core.clone(), account.clone());
+    let told = night.ask(async move { core.verify(&name, None, None).await });
+    night.until(11 * HOUR + 15 * 60_000);
+    let (recovered, told) = (lock(&recovered).take().unwrap().unwrap(), lock(&told).take().unwrap());
+    assert_eq!((told.outcome, &told.attempt), (Outcome::Done, &recovered.attempt), "{}", told.detail);
+    assert!(told.detail.contains("recovery that was under way"), "{}", told.detail);
+    let books = lock(&night.universe.books);
+    assert!(books.log.iter().any(|noted| noted.is("verify.done", &account)));
 }

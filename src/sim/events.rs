@@ -236,7 +236,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
         let now = core.clock.now();
         match what {
             Fault::OperatorRotates => universe.check_told(&core.rotate(Request::of(account, Trigger::Command)).await),
-            Fault::OperatorVerifies => universe.check_told(&core.verify(&account, None).await),
+            Fault::OperatorVerifies => universe.check_told(&core.verify(&account, None, None).await),
             Fault::OperatorRunsJobs => {
                 let jobs: Vec<_> = core.config().jobs.values().cloned().collect();
                 core.run_jobs(&jobs, Trigger::Signal);
@@ -286,9 +286,9 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let (Ok((candidate, current)), Some(truth)) = (two, truth) else { return };
                 let actor = Core::own_actor();
                 if candidate.is_some_and(|candidate| candidate.secret().expose() == truth) {
-                    drop(core.resolve(&account, DeviceHas::New, actor).await);
+                    drop(core.resolve(&account, DeviceHas::New, actor, None).await);
                 } else if current.is_some_and(|current| current.expose() == truth) {
-                    drop(core.resolve(&account, DeviceHas::Old, actor).await);
+                    drop(core.resolve(&account, DeviceHas::Old, actor, None).await);
                 }
             }
             _ => core.adopt((*core.config()).clone()),

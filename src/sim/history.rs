@@ -190,7 +190,7 @@ fn verify_all(universe: &Arc<Universe>, life: &Life) {
     for account in lock(&universe.config).accounts.keys() {
         universe.person_asks();
         let (core, account) = (life.core.clone(), account.clone());
-        universe.on.spawn(Box::pin(async move { drop(core.verify(&account, None).await) }));
+        universe.on.spawn(Box::pin(async move { drop(core.verify(&account, None, None).await) }));
     }
 }
 

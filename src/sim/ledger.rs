@@ -109,6 +109,11 @@ impl Records for Pages<'_> {
         Ok(())
     }
 
+    fn set_verify_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
+        self.update(account, |book| book.verify_error = error.map(Into::into));
+        Ok(())
+    }
+
     fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError> {
         Ok(self.0.borrow().clocks.get(device.as_str()).copied().unwrap_or_default())
     }
@@ -134,6 +139,11 @@ impl Records for Pages<'_> {
     fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
         let row = attempt.ended.is_none().then(|| AttemptRow { steps: Arc::default(), ..attempt.clone() });
         self.0.borrow_mut().set_open(&attempt.id, row);
+        Ok(())
+    }
+
+    fn note_steps(&self, _attempt: &AttemptRow) -> Result<(), VaultError> {
+        // Only people read them.
         Ok(())
     }
 
@@ -207,6 +217,7 @@ impl Secrets for Pages<'_> {
             book.tries = 0;
             book.last_error = None;
             book.verified = None;
+            book.verify_error = None;
             book.flaw = None;
             book.set_phase(Phase::Idle, None, now);
         });
@@ -292,6 +303,7 @@ impl Transitions for Pages<'_> {
                     book.current = book.candidate.take();
                     book.last_change = Some(now.wall_ms);
                     book.last_error = None;
+                    book.verify_error = None;
                     book.wake = None;
                     book.tries = 0;
                     book.warning = book.flaw.take();

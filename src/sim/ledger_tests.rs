@@ -56,6 +56,9 @@ fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultErr
         }
         16 => format!("{:?}", tx.set_wake(&name, (n.is_multiple_of(2)).then_some(now), u32::from(n % 4))),
         17 => format!("{:?}", tx.set_paused(&name, n.is_multiple_of(2), now)),
+        18 if n.is_multiple_of(3) => {
+            format!("{:?}", tx.set_verify_error(&name, n.is_multiple_of(2).then_some("unreachable")))
+        }
         18 => format!("{:?}", tx.set_verified(&name, now)),
         19 => {
             let seed = Seed::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();

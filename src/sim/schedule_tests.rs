@@ -175,7 +175,7 @@ fn an_account_changes_after_its_parent_where_a_person_says_that_it_was_changed()
             Ok(())
         });
         drop(interrupted.await);
-        drop(core.resolve(&name, DeviceHas::New, Core::own_actor()).await);
+        drop(core.resolve(&name, DeviceHas::New, Core::own_actor(), None).await);
     }));
     night.until(HOUR + 300_000);
     night.all_begun(&[child], 1);

@@ -92,7 +92,9 @@ impl Days<'_> {
 
     /// What is in doubt, or was given up, has its turns once that is over.
     fn was_never_in_doubt(&self, account: &AccountName) -> bool {
-        self.rested.contains(account) && !self.log.iter().any(|noted| noted.is("rotation.unknown", account))
+        let in_doubt =
+            |noted: &Noted| ["rotation.unknown", "verify.failed"].iter().any(|event| noted.is(event, account));
+        self.rested.contains(account) && !self.log.iter().any(in_doubt)
     }
 
     fn without_a_turn(&self) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{AccountName, AccountState, Actor, Candidate, Moment, Secret, Step};
+use crate::model::{AccountName, AccountState, Actor, AttemptKind, Candidate, FailureCause, Moment, Secret, Step};
 use crate::rotation::{Persist, Phase};
 
 /// What the vault knows of an account, its secrets apart.
@@ -34,6 +34,10 @@ pub struct AccountRow {
     pub warning: Option<String>,
     /// What is not clean about the change that is under way.
     pub flaw: Option<String>,
+    /// Why the last verify failed, where no login was taken since.
+    pub verify_error: Option<String>,
+    /// Whether the candidate is a password whose change had ended already: it was sent once, and a login proved the one before.
+    pub reverted_candidate: bool,
 }
 
 impl AccountRow {
@@ -85,6 +89,8 @@ pub struct AttemptRow {
     pub id: String,
     /// The account.
     pub account: String,
+    /// What it is for.
+    pub kind: AttemptKind,
     /// Milliseconds since 1970.
     pub started: i64,
     /// Milliseconds since 1970; `None` while it runs.
@@ -93,12 +99,18 @@ pub struct AttemptRow {
     pub trigger: String,
     /// Who.
     pub actor: Option<Actor>,
+    /// The job that asked.
+    pub job: Option<String>,
+    /// Why, in the words of who asked.
+    pub reason: Option<String>,
     /// How it ended.
     pub outcome: Option<String>,
     /// In words.
     pub detail: Option<String>,
     /// What is not clean about it though it succeeded.
     pub warning: Option<String>,
+    /// What it failed of, where that decides what a person can do.
+    pub failure: Option<FailureCause>,
     /// What happened.
     pub steps: Arc<[Step]>,
 }

@@ -108,6 +108,12 @@ pub trait Records {
     /// The store failed.
     fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError>;
 
+    /// Records why a verify failed; `None`: one succeeded.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn set_verify_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError>;
+
     /// What is known of a device's clock; nothing known is a good clock.
     ///
     /// # Errors
@@ -144,6 +150,12 @@ pub trait Records {
     /// # Errors
     /// The store failed.
     fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError>;
+
+    /// Records what has happened so far in an attempt that is under way. One that has ended is left as it is.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn note_steps(&self, attempt: &AttemptRow) -> Result<(), VaultError>;
 
     /// The attempts of an account, newest first.
     ///

@@ -29,4 +29,5 @@ mod sections;
 mod services;
 mod starting;
 mod templates;
+mod told;
 mod unit;

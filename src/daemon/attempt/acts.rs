@@ -144,7 +144,7 @@ impl Attempt {
         let put = move |tx: &dyn Ledger| tx.doubt(&name, &why, &id, looks, &now);
         let done = self.core.vault.call(move |tx| if put(tx)? { tx.audit(&draft, &now) } else { Ok(()) });
         if let Err(error) = done.await {
-            tracing::error!(account = %login.name, %error, "that the login account is refused could not be stored");
+            tracing::error!(account = %login.name, %error, "{}: that the login account is refused could not be stored: {error}", login.name);
         }
         self.core.wake.notify_one();
     }
@@ -504,6 +504,7 @@ impl Attempt {
 
     /// Puts a strange host key on record, and keeps when another try may be made where the budget or others stand against one.
     pub(super) async fn note_failed_login(&self, error: &DeviceError) {
+        self.note_cause(error);
         self.note_impostor(error).await;
         self.note_refused_jump(error).await;
         match error {
@@ -555,7 +556,7 @@ impl Attempt {
         }
         let draft = self.draft("host_key.mismatch").detail(self.masked(error.to_string()));
         if let Err(error) = self.core.audit(draft).await {
-            tracing::error!(account = %self.account.name, %error, "a host key mismatch is not on record");
+            tracing::error!(account = %self.account.name, %error, "{}: a host key mismatch is not on record: {error}", self.account.name);
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::daemon::admission::admit;
 use crate::daemon::escrow;
-use crate::model::{Outcome, Trigger};
+use crate::model::{AttemptKind, Outcome, Trigger};
 use crate::rotation::{Action, End, Event, Persist, Phase};
 use crate::vault::{Transition, VaultError};
 
@@ -43,9 +43,12 @@ impl Attempt {
         Ok(acts)
     }
 
-    /// Whether an account that was in doubt, or given up, has its stored password, and no other one was sent.
+    /// Whether a login that took the stored password is good news, and not the end of a change that failed: the account was in
+    /// doubt or given up, and no change is under way whose new password was sent, or somebody asks for the stored one.
     fn is_kept(&self, from: Phase) -> bool {
-        matches!(from, Phase::Uncertain(_) | Phase::Quarantined) && lock(&self.candidate).is_none()
+        let no_change = lock(&self.candidate).is_none() || self.reverted.load(Ordering::SeqCst);
+        let asked_for = self.request.kind == AttemptKind::Verify;
+        matches!(from, Phase::Uncertain(_) | Phase::Quarantined) && (no_change || asked_for)
     }
 
     /// Makes a step from a phase durable.
@@ -95,7 +98,10 @@ impl Attempt {
         let kept = self.kept.load(Ordering::SeqCst);
         let begins = matches!(persist, Persist::Prepared | Persist::Mending);
         let start = begins.then(|| self.open_row(self.steps_so_far()));
-        let (id, ends) = (self.id.clone(), drafts.iter().find_map(|draft| draft.outcome));
+        let so_far = (!begins).then(|| self.open_row(self.steps_so_far()));
+        // What a verify found is told at its end.
+        let ends = drafts.iter().find_map(|draft| draft.outcome).filter(|_| self.request.kind != AttemptKind::Verify);
+        let id = self.id.clone();
         self.core
             .vault
             .call(move |tx| {
@@ -119,6 +125,9 @@ impl Attempt {
                 })?;
                 if let Some(row) = &start {
                     tx.save_attempt(row)?;
+                }
+                if let Some(row) = &so_far {
+                    tx.note_steps(row)?;
                 }
                 // Its end is told here: whatever comes, it is told once.
                 if let Some(outcome) = ends {

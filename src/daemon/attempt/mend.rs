@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::super::admission::{Admission, Case, admit};
 use super::super::core::Core;
-use super::super::limits::Work;
+use super::super::limits::{Holder, Work};
 use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
-use crate::model::{AccountName, Actor, Outcome, Trigger};
+use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
 use crate::rotation::{Event, Persist, Phase};
 use crate::vault::{Transition, VaultError};
 
@@ -32,26 +32,28 @@ impl Core {
         reason: Option<String>,
     ) -> RotationResult {
         let config = self.config();
-        let request = Request { actor: actor.clone(), reason, ..Request::of(account.clone(), Trigger::Reconcile) };
+        let request = Request { actor, reason, ..Request::of(account.clone(), Trigger::Reconcile) };
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        if let Some(result) = self.found_out(account, actor).await {
+        if let Some(result) = self.found_out(&request).await {
             return result;
         }
         let attempt = Attempt::new(self, config, found, request);
-        let Some(hold) = self.limits.hold_to_change(account, || attempt.wait_for_look()).await else {
-            return attempt.refuse("a rotation of this account is under way".into(), false).await;
+        let hold = match self.limits.hold_to_change(&attempt.holder(), |other| attempt.wait_for_look(other)).await {
+            Ok(hold) => hold,
+            Err(other) => return attempt.refuse(other.told(), false).await,
         };
-        let result = Box::pin(attempt.mend()).await;
-        drop(hold);
+        let result = Box::pin(attempt.keeping_steps(attempt.mend())).await;
+        hold.release(&result);
         self.follow(&attempt, &result).await;
         result
     }
 
     /// An account that is neither at rest nor given up is found out first. Where its device takes none of its passwords, that ends
     /// here, since the reconcile account is asked for; else this is what was found out.
-    async fn found_out(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> Option<RotationResult> {
+    async fn found_out(self: &Arc<Self>, asked: &Request) -> Option<RotationResult> {
+        let account = &asked.account;
         let mut found = None;
         for _ in 0..2 {
             let event = match self.phase(account).await {
@@ -59,7 +61,7 @@ impl Core {
                 Ok(Some(Phase::Uncertain(doubt))) if doubt.looks > 0 => Event::GiveUp,
                 Ok(Some(_)) => Event::Recover,
             };
-            let request = Request { actor: actor.clone(), ..Request::of(account.clone(), Trigger::Command) };
+            let request = Request { kind: AttemptKind::Recover, trigger: Trigger::Command, ..asked.clone() };
             found = self.find_out(request, event, |_| {}).await;
         }
         let given_up = matches!(self.phase(account).await, Ok(Some(Phase::Quarantined)));
@@ -75,16 +77,19 @@ impl Core {
         account: &AccountName,
         has: DeviceHas,
         actor: Actor,
+        reason: Option<String>,
     ) -> Result<String, VaultError> {
-        let busy =
-            || VaultError::NotFound(format!("a rotation of {account} is under way; try again when it has ended"));
-        let Some(hold) = self.limits.hold(account, Work::Changes) else { return Err(busy()) };
+        let attempt: Arc<str> = self.fresh_id().into();
+        let holder = Holder { account: account.clone(), kind: AttemptKind::Recover, attempt: attempt.clone() };
+        let Some(hold) = self.limits.hold(&holder, Work::Changes) else {
+            return Err(VaultError::Refused(format!("{}; try again when it has ended", self.limits.told(account))));
+        };
         let (name, now) = (account.clone(), self.clock.now());
         let keep = self.config().accounts.get(account).map_or(0, |account| account.policy.history);
         let done = self.vault.call(move |tx| {
             let row = tx.account(&name)?;
             if !row.is_some_and(|row| matches!(row.phase, Phase::Quarantined | Phase::Uncertain(_))) {
-                return Err(VaultError::NotFound(format!("{name} is not in doubt: there is nothing to resolve")));
+                return Err(VaultError::Refused(format!("{name} is not in doubt: there is nothing to resolve")));
             }
             let (persist, what, outcome) = match has {
                 DeviceHas::New => (Persist::Promote, "the new password", Outcome::Done),
@@ -94,7 +99,7 @@ impl Core {
                 let text = format!(
                     "no new password of {name} is on record; store the device's with 'rotorctl secret set {name}'"
                 );
-                return Err(VaultError::NotFound(text));
+                return Err(VaultError::Refused(text));
             }
             tx.transition(&Transition {
                 account: &name,
@@ -113,6 +118,8 @@ impl Core {
                 device: Some(name.device()),
                 trigger: Some(Trigger::Command),
                 actor: Some(actor),
+                reason,
+                attempt: Some(attempt),
                 outcome: Some(outcome),
                 ..Draft::new("rotation.recovered").detail(done.clone())
             };

@@ -7,29 +7,33 @@ mod person;
 mod prove;
 mod record;
 mod rehearse;
+mod tell;
 
 pub use mend::DeviceHas;
 pub(super) use person::Recorders;
 pub use person::{Recorded, Recorder, Turned};
+pub(super) use tell::event_of_interrupted;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit};
 
 use super::admission::Admission;
 use super::core::Core;
 use super::escrow;
-use super::limits::{Leases, Work};
+use super::limits::{Holder, Leases, Work};
 use super::scheduler::under_way;
 use super::values::{Stored, base_values, jump_accounts, seed_of, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, Watcher};
 use crate::dialogue::Values;
-use crate::model::{AccountName, Actor, Candidate, Masker, Moment, Outcome, Secret, Step, Trigger};
+use crate::model::{
+    AccountName, Actor, AttemptKind, Candidate, FailureCause, Masker, Moment, Outcome, Secret, Step, Trigger,
+};
 use crate::policy::Breaker;
 use crate::recording::Said;
 use crate::rotation::{Doubt, End, Event, PATIENCE, PATIENCE_OF_MENDERS, Phase, Rotation, Which, daily_look};
@@ -42,6 +46,8 @@ use crate::vault::{Ledger, VaultError};
 pub struct Request {
     /// The account.
     pub account: AccountName,
+    /// What is asked for.
+    pub kind: AttemptKind,
     /// What asks.
     pub trigger: Trigger,
     /// Who asks; `None` for rotord itself.
@@ -58,7 +64,12 @@ impl Request {
     /// A request of rotord's own, for no job and without a reason.
     #[must_use]
     pub fn of(account: AccountName, trigger: Trigger) -> Self {
-        Self { account, trigger, actor: None, job: None, reason: None, beside: Arc::default() }
+        let kind = match trigger {
+            Trigger::Recovery => AttemptKind::Recover,
+            Trigger::Reconcile => AttemptKind::Reconcile,
+            _ => AttemptKind::Rotate,
+        };
+        Self { account, kind, trigger, actor: None, job: None, reason: None, beside: Arc::default() }
     }
 
     /// Whether nobody waits for it.
@@ -72,6 +83,8 @@ impl Request {
 pub struct RotationResult {
     /// The account.
     pub account: AccountName,
+    /// What it was for.
+    pub kind: AttemptKind,
     /// How.
     pub outcome: Outcome,
     /// The attempt's id.
@@ -127,8 +140,12 @@ pub(super) struct Attempt {
     refused_in_words: AtomicBool,
     /// A login waits for a person each time.
     needs_person: AtomicBool,
-    /// A person asks whether the stored password works, and changes nothing.
-    looks: AtomicBool,
+    /// The candidate that it began with is one whose change had ended already: it was sent once and taken back.
+    reverted: AtomicBool,
+    /// What it failed of, where that decides what a person can do.
+    failure: Plain<Option<FailureCause>>,
+    /// There are steps that are not in the vault yet.
+    unsaved: Notify,
     /// It has looked at an account in quarantine, which stays there.
     is_look: AtomicBool,
     /// The stored password was found to be the device's, and nothing had been changed.
@@ -184,12 +201,14 @@ impl Watcher for Attempt {
     fn step(&self, text: String) {
         let text = self.masked(text);
         let step = Step { at: self.core.clock.now().wall_ms, text };
-        tracing::debug!(account = %self.account.name, attempt = %self.id, "{}", step.text);
+        let (account, device) = (&self.account.name, &self.account.device.name);
+        tracing::debug!(%account, %device, attempt = %self.id, "{account}: {}", step.text);
         if self.core.progress.receiver_count() > 0 {
             let progress = Progress { account: self.account.name.clone(), step: step.clone(), ended: None };
             drop(self.core.progress.send(progress));
         }
         lock(&self.steps).push(step);
+        self.unsaved.notify_one();
     }
 
     fn leaves(&self, secret: &Secret) {
@@ -213,6 +232,12 @@ impl Watcher for Attempt {
 }
 
 impl Core {
+    /// A fresh id for an attempt, or for a request that is put on record like one.
+    #[must_use]
+    pub fn fresh_id(&self) -> String {
+        new_id(self, self.clock.now().wall_ms)
+    }
+
     /// Changes an account's password, or says why not. Returns when the outcome is known or has to wait.
     pub async fn rotate(self: &Arc<Self>, request: Request) -> RotationResult {
         let config = self.config();
@@ -220,11 +245,12 @@ impl Core {
             return unknown_account(&request);
         };
         let attempt = Attempt::new(self, config, account, request);
-        let Some(hold) = self.limits.hold_to_change(&attempt.account.name, || attempt.wait_for_look()).await else {
-            return attempt.refuse("another rotation of this account is under way".into(), false).await;
+        let hold = match self.limits.hold_to_change(&attempt.holder(), |other| attempt.wait_for_look(other)).await {
+            Ok(hold) => hold,
+            Err(other) => return attempt.refuse(other.told(), false).await,
         };
-        let result = Box::pin(attempt.run()).await;
-        drop(hold);
+        let result = Box::pin(attempt.keeping_steps(attempt.run())).await;
+        hold.release(&result);
         self.follow(&attempt, &result).await;
         result
     }
@@ -255,7 +281,7 @@ impl Core {
         }
         let (theirs, now) = (children.clone(), self.clock.now());
         if let Err(error) = self.vault.call(move |tx| under_way(tx, &theirs, &now)).await {
-            tracing::error!(%parent, %error, "the accounts that change after it may be forgotten by a restart");
+            tracing::error!(account = %parent, %error, "{parent}: the accounts that change after it may be forgotten by a restart: {error}");
         }
         for child in children {
             let reason = Some(format!("{parent} was changed"));
@@ -295,11 +321,11 @@ impl Core {
     ) -> Option<RotationResult> {
         let config = self.config();
         let account = config.accounts.get(&request.account).cloned()?;
-        let hold = self.limits.hold(&account.name, Work::Changes)?;
         let attempt = Attempt::new(self, config, account, request);
+        let hold = self.limits.hold(&attempt.holder(), Work::Changes)?;
         prepare(&attempt);
-        let result = Box::pin(attempt.find_out(event)).await;
-        drop(hold);
+        let result = Box::pin(attempt.keeping_steps(attempt.find_out(event))).await;
+        hold.release(&result);
         self.follow(&attempt, &result).await;
         Some(result)
     }
@@ -308,6 +334,7 @@ impl Core {
 fn unknown_account(request: &Request) -> RotationResult {
     RotationResult {
         account: request.account.clone(),
+        kind: request.kind,
         outcome: Outcome::Refused,
         attempt: String::new(),
         detail: "there is no such account in the config".into(),
@@ -347,7 +374,9 @@ impl Attempt {
             restored: AtomicBool::new(false),
             refused_in_words: AtomicBool::new(false),
             needs_person: AtomicBool::new(false),
-            looks: AtomicBool::new(false),
+            reverted: AtomicBool::new(false),
+            failure: Plain::default(),
+            unsaved: Notify::new(),
             is_look: AtomicBool::new(false),
             kept: AtomicBool::new(false),
             person: Mutex::new(None),
@@ -370,15 +399,21 @@ impl Attempt {
             job: self.request.job.clone(),
             trigger: Some(self.request.trigger),
             actor: self.request.actor.clone(),
+            reason: self.request.reason.as_ref().map(|reason| self.masked(reason.clone())),
             attempt: Some(self.id.clone()),
             outcome: None,
             detail: None,
         }
     }
 
-    /// Says that this attempt waits for somebody who only looks at the account.
-    fn wait_for_look(&self) {
-        self.step("waiting: somebody looks whether its password works".into());
+    /// This attempt, as others that want its account hear of it.
+    fn holder(&self) -> Holder {
+        Holder { account: self.account.name.clone(), kind: self.request.kind, attempt: self.id.clone() }
+    }
+
+    /// Says that this attempt waits for another one of its account, which changes nothing.
+    fn wait_for_look(&self, other: &Holder) {
+        self.step(format!("waiting: {}", other.told()));
     }
 
     fn say(&self, detail: impl Into<String>) {
@@ -521,10 +556,12 @@ impl Attempt {
         let name = self.account.name.clone();
         let found = self.core.vault.call(move |tx| {
             let candidate = tx.candidate(&name)?;
-            Ok((tx.account(&name)?, if candidate.is_some() { candidate } else { tx.taken_back(&name)? }))
+            let has_candidate = candidate.is_some();
+            let candidate = if has_candidate { candidate } else { tx.taken_back(&name)? };
+            Ok((tx.account(&name)?, candidate, has_candidate))
         });
         let phase = match found.await {
-            Ok((Some(row), candidate)) => {
+            Ok((Some(row), candidate, has_candidate)) => {
                 self.set_candidate(candidate);
                 if let Some(flaw) = &row.flaw {
                     self.note_flaw(flaw);
@@ -532,9 +569,10 @@ impl Attempt {
                 let doubted = matches!(row.phase, Phase::Uncertain(Doubt { likely: Which::Old, .. }));
                 let is_news = !(doubted && row.attempt.is_none() || row.phase.expects_refusal());
                 self.restored.store(!is_news, Ordering::SeqCst);
+                self.reverted.store(row.reverted_candidate || !has_candidate, Ordering::SeqCst);
                 row.phase
             }
-            Ok((None, _)) => Phase::Idle,
+            Ok((None, ..)) => Phase::Idle,
             Err(error) => {
                 return self.end(Outcome::Unknown, error.to_string(), "rotation.unknown").await;
             }

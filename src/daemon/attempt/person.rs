@@ -133,10 +133,10 @@ impl Core {
             reason: Some("recorded by hand".into()),
             ..Request::of(account.clone(), Trigger::Command)
         };
-        let Some(hold) = self.limits.hold(&account, Work::Changes) else {
-            return Err("another rotation of this account is under way".into());
-        };
         let mut attempt = Attempt::new(self, config, found, request);
+        let Some(hold) = self.limits.hold(&attempt.holder(), Work::Changes) else {
+            return Err(self.limits.told(&account));
+        };
         attempt.template = nothing;
         attempt.person = tokio::sync::Mutex::new(Some(Person { lines: from_person, shown: to_person }));
         let id = attempt.id.clone();
@@ -152,7 +152,7 @@ impl Core {
         let (core, key) = (self.clone(), id.clone());
         self.spawn(async move {
             let (result, said) = Box::pin(attempt.run_with_person()).await;
-            drop(hold);
+            hold.release(&result);
             core.follow(&attempt, &result).await;
             let about = format!("Recorded on {}.", result.account.device_str());
             let title =
@@ -175,7 +175,7 @@ impl Core {
 
 impl Attempt {
     async fn run_with_person(&self) -> (RotationResult, Vec<Said>) {
-        let result = self.run().await;
+        let result = self.keeping_steps(self.run()).await;
         (result, std::mem::take(&mut lock(&self.said)))
     }
 

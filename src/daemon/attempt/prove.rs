@@ -7,8 +7,8 @@ use super::super::core::Core;
 use super::super::limits::Work;
 use super::acts::LATER;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
-use crate::audit::Draft;
-use crate::model::{AccountName, Actor, Outcome, Secret, Trigger};
+use crate::device::Watcher;
+use crate::model::{AccountName, Actor, AttemptKind, Outcome, Secret, Trigger};
 use crate::rotation::{Event, Phase, Which};
 
 /// A job looks at an account again after this time at the earliest, in milliseconds: once a day, with room for a spread.
@@ -20,29 +20,37 @@ const REPLACED: &str = "another one was stored meanwhile, which was not tried";
 impl Core {
     /// Logs in with the stored password and changes nothing, because a person asks. An account whose change was interrupted,
     /// or that is in quarantine, is found out by it. A password that is refused puts its account in doubt, before a
-    /// rotation runs into it.
-    pub async fn verify(self: &Arc<Self>, account: &AccountName, actor: Option<Actor>) -> RotationResult {
+    /// rotation runs into it. Where another attempt is at work on the account, its end is waited for, and told where it answers.
+    pub async fn verify(
+        self: &Arc<Self>,
+        account: &AccountName,
+        actor: Option<Actor>,
+        reason: Option<String>,
+    ) -> RotationResult {
         let config = self.config();
-        let request = Request { actor: actor.clone(), ..looks_at(account, Trigger::Command) };
+        let request = Request { actor, reason, ..verify_of(account, Trigger::Command) };
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)) | Err(_));
-        if !settled {
-            let request = Request { actor, ..Request::of(account.clone(), Trigger::Command) };
-            let looks = |attempt: &Attempt| attempt.looks.store(true, Ordering::SeqCst);
-            if let Some(result) = self.find_out(request, Event::Recover, looks).await {
+        let attempt = Attempt::new(self, config, found, request);
+        loop {
+            let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)) | Err(_));
+            let work = if settled { Work::Looks } else { Work::Changes };
+            if let Some(hold) = self.limits.hold(&attempt.holder(), work) {
+                let run =
+                    async { if settled { attempt.verify().await } else { attempt.find_out(Event::Recover).await } };
+                let result = Box::pin(attempt.keeping_steps(run)).await;
+                hold.release(&result);
+                self.follow(&attempt, &result).await;
                 return result;
             }
+            let ended = self.limits.until_ended(account, |other| attempt.step(format!("waiting: {}", other.told())));
+            match attempt.unless_stopping(ended).await {
+                Some(Some(other)) if answers(&other) => return attempt.join(&other).await,
+                Some(_) => {}
+                None => return attempt.refuse("the daemon is stopping".into(), false).await,
+            }
         }
-        let hold = self.limits.hold(account, Work::Looks);
-        let attempt = Attempt::new(self, config, found, request);
-        let Some(hold) = hold else {
-            return attempt.refuse("a rotation of this account is under way".into(), false).await;
-        };
-        let result = Box::pin(attempt.verify()).await;
-        drop(hold);
-        result
     }
 
     /// A job's look at an account: what was looked at today, and what is being found out anyway, is left alone. Whoever works
@@ -50,7 +58,11 @@ impl Core {
     pub(in crate::daemon) async fn verify_for_job(self: &Arc<Self>, account: AccountName, job: Arc<str>) {
         let name = account.clone();
         let before = self.vault.call(move |tx| Ok(tx.account(&name)?.and_then(|row| row.last_change))).await;
-        let hold = self.limits.hold_to_look(&account).await;
+        let config = self.config();
+        let Some(found) = config.accounts.get(&account).cloned() else { return };
+        let request = Request { job: Some(job), ..verify_of(&account, Trigger::Schedule) };
+        let attempt = Attempt::new(self, config, found, request);
+        let hold = self.limits.hold_to_look(&attempt.holder()).await;
         let (name, now) = (account.clone(), self.clock.now());
         let due = self.vault.call(move |tx| {
             let (row, before) = (tx.account(&name)?, before?);
@@ -60,24 +72,53 @@ impl Core {
                 row.phase == Phase::Idle && row.has_password && !row.paused && rested && !was_changed
             }))
         });
-        let (due, config) = (due.await, self.config());
-        match (due, config.accounts.get(&account).cloned()) {
-            (Ok(true), Some(found)) => {
-                let request = Request { job: Some(job), ..looks_at(&account, Trigger::Schedule) };
-                Box::pin(Attempt::new(self, config, found, request).verify()).await;
+        match due.await {
+            Ok(true) => {
+                let result = Box::pin(attempt.keeping_steps(attempt.verify())).await;
+                hold.release(&result);
             }
-            (Ok(_), _) => {}
-            (Err(error), _) => tracing::error!(%account, %error, "a check is due and the vault cannot be used"),
+            Ok(false) => {}
+            Err(error) => {
+                let device = account.device();
+                tracing::error!(%account, %device, %error, "{account}: a check is due, and the vault cannot be used: {error}");
+            }
         }
-        drop(hold);
     }
 }
 
-fn looks_at(account: &AccountName, trigger: Trigger) -> Request {
-    Request { reason: Some("verify".into()), ..Request::of(account.clone(), trigger) }
+fn verify_of(account: &AccountName, trigger: Trigger) -> Request {
+    Request { kind: AttemptKind::Verify, ..Request::of(account.clone(), trigger) }
+}
+
+/// Whether the end of another attempt answers whether the stored password works: it proved one, or it has just tried to.
+fn answers(other: &RotationResult) -> bool {
+    let tries = matches!(other.kind, AttemptKind::Verify | AttemptKind::Recover);
+    match other.outcome {
+        Outcome::Done => other.kind != AttemptKind::Rehearse,
+        Outcome::Unknown => true,
+        Outcome::Failed => tries,
+        Outcome::Refused => false,
+    }
 }
 
 impl Attempt {
+    /// Tells the end of another attempt, which answers what was asked: a login that takes a password proves it for all who ask.
+    async fn join(&self, other: &RotationResult) -> RotationResult {
+        let proved =
+            other.outcome == Outcome::Done || other.outcome == Outcome::Failed && other.kind == AttemptKind::Recover;
+        let outcome = if proved { Outcome::Done } else { other.outcome };
+        let detail = format!("a {} that was under way tells: {}", other.kind.noun(), other.detail);
+        let text = format!("{detail} (attempt {})", other.attempt);
+        let draft = self.draft_of_end(outcome, &text);
+        if let Err(error) = self.core.audit(draft).await {
+            let (account, device) = (&self.account.name, &self.account.device.name);
+            tracing::error!(%account, %device, %error, "{account}: a check is not on record: {error}");
+        }
+        self.log(outcome, &text);
+        let result = self.result(outcome, detail, other.steps.clone());
+        RotationResult { attempt: other.attempt.clone(), warning: other.warning.clone(), ..result }
+    }
+
     async fn stored_password(&self) -> Option<Secret> {
         self.core.stored(&self.account.name).await.ok()?.password
     }
@@ -118,25 +159,30 @@ impl Attempt {
         // What is stored was not tried, so the job may look again today.
         let untold = replaced || lock(&self.wake).is_some() || self.core.is_stopping();
         let (name, id, text) = (self.account.name.clone(), self.id.clone(), detail.clone());
-        let draft =
-            refused.then(|| Draft { outcome: Some(outcome), ..self.draft("rotation.unknown").detail(detail.clone()) });
+        let draft = self.draft_of_end(outcome, &detail);
+        let failed = (outcome != Outcome::Done).then(|| detail.clone());
+        let is_told = !replaced && !self.core.is_stopping();
         let saved = self.core.vault.call(move |tx| {
             tx.save_attempt(&row)?;
             if !untold {
                 tx.set_verified(&name, &now)?;
             }
-            if let Some(draft) = &draft {
+            if is_told {
+                tx.set_verify_error(&name, failed.as_deref().filter(|_| !refused))?;
+            }
+            if refused {
                 // One look says little: another one follows, in a later time step.
                 tx.doubt(&name, &text, &id, 1, &now)?;
                 let phase = tx.account(&name)?.map_or(Phase::Idle, |row| row.phase);
                 tx.set_wake(&name, phase.look_again_ms(0).map(|ms| now.plus_ms(ms)).as_ref(), 0)?;
-                tx.audit(draft, &now)?;
             }
-            Ok(())
+            tx.audit(&draft, &now)
         });
         if let Err(error) = saved.await {
-            tracing::error!(account = %self.account.name, %error, "a check is not on record");
+            let (account, device) = (&self.account.name, &self.account.device.name);
+            tracing::error!(%account, %device, %error, "{account}: a check is not on record: {error}");
         }
+        self.log(outcome, &detail);
         if refused {
             self.core.wake.notify_one();
         }

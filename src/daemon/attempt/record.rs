@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::{Attempt, RotationResult, began, lock};
 use crate::audit::Draft;
 use crate::daemon::Core;
-use crate::daemon::attempt::Progress;
 use crate::daemon::escrow::{self, Newest};
 use crate::daemon::scheduler::UNDER_WAY_MS;
-use crate::model::{Outcome, Step, Trigger};
+use crate::model::{AttemptKind, Outcome, Step, Trigger};
 use crate::rotation::{End, Phase, next_daily_look_ms};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
@@ -78,8 +77,10 @@ impl Attempt {
             End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
             End::Failed { sent: true } if self.kept.load(Ordering::SeqCst) => {
                 let told = self.stored_works();
-                let asked = self.looks.load(Ordering::SeqCst) || self.request.trigger == Trigger::Recovery;
+                let asked = self.request.kind == AttemptKind::Verify || self.request.trigger == Trigger::Recovery;
                 let outcome = if asked { Outcome::Done } else { Outcome::Failed };
+                let refused = lock(&self.candidate).is_some() && !self.reverted.load(Ordering::SeqCst);
+                let told = if refused { format!("{told}; the new one that was sent did not take") } else { told };
                 let told = if asked { told } else { format!("{told}; it was in doubt, and nothing was changed now") };
                 self.close(outcome, told, None).await
             }
@@ -149,6 +150,7 @@ impl Attempt {
             outcome: Some(outcome.as_str().to_owned()),
             detail: Some(detail.to_owned()),
             warning: lock(&self.warning).clone(),
+            failure: (*lock(&self.failure)).filter(|_| outcome != Outcome::Done),
             ..self.open_row(std::mem::take(&mut *lock(&self.steps)).into())
         }
     }
@@ -158,13 +160,17 @@ impl Attempt {
         AttemptRow {
             id: self.id.to_string(),
             account: self.account.name.to_string(),
+            kind: self.request.kind,
             started: self.started,
             ended: None,
             trigger: self.request.trigger.as_str().to_owned(),
             actor: self.request.actor.clone(),
+            job: self.request.job.as_deref().map(str::to_owned),
+            reason: self.request.reason.as_ref().map(|reason| self.masked(reason.clone())),
             outcome: None,
             detail: None,
             warning: None,
+            failure: None,
             steps,
         }
     }
@@ -179,10 +185,13 @@ impl Attempt {
         }
         let why = self.masked(why);
         // Whoever works on the account owns its row; the refusal is on record in the audit log alone.
-        let draft = Draft { outcome: Some(Outcome::Refused), ..self.draft("rotation.refused").detail(why.clone()) };
+        let event = self.refusal_event();
+        let draft = Draft { outcome: Some(Outcome::Refused), ..self.draft(event).detail(why.clone()) };
         if let Err(error) = self.core.audit(draft).await {
-            tracing::error!(account = %self.account.name, %error, "a refusal is not on record");
+            let (account, device) = (&self.account.name, &self.account.device.name);
+            tracing::error!(%account, %device, %error, "{account}: a refusal is not on record: {error}");
         }
+        self.log(Outcome::Refused, &why);
         self.result(Outcome::Refused, why, self.steps_so_far())
     }
 
@@ -199,6 +208,8 @@ impl Attempt {
         let now = self.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
+        let turned_away = event == Some("rotation.refused");
+        let event = self.event_of_end(outcome, event);
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let owed = Owed { row: row.clone(), draft: self.draft_of_end(outcome, &detail) };
         let end = owed.clone();
@@ -206,7 +217,7 @@ impl Attempt {
         let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
         let (needs_person, kept) = (self.needs_person.load(Ordering::SeqCst), self.kept.load(Ordering::SeqCst));
         let is_look = self.is_look.load(Ordering::SeqCst);
-        let turned_away = event == Some("rotation.refused");
+        let is_proved = self.request.kind == AttemptKind::Verify && outcome == Outcome::Done;
         let stopped = self.cancelled.load(Ordering::SeqCst) && outcome == Outcome::Failed;
         let saved = self
             .core
@@ -219,6 +230,10 @@ impl Attempt {
                     None => {}
                 }
                 tx.save_attempt(&row)?;
+                if is_proved {
+                    tx.set_verified(&name, &now)?;
+                    tx.set_verify_error(&name, None)?;
+                }
                 let Some(account) = tx.account(&name)? else {
                     return Ok(None);
                 };
@@ -277,47 +292,12 @@ impl Attempt {
             Ok(Some(_)) => self.core.wake.notify_one(),
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(account = %self.account.name, attempt = %self.id, %error, "the end of an attempt is not on record yet");
+                let (account, device) = (&self.account.name, &self.account.device.name);
+                tracing::error!(%account, %device, attempt = %self.id, %error, "{account}: the end of an attempt is not on record yet: {error}");
                 self.core.owe(owed);
             }
         }
         self.log(outcome, &detail);
         self.result(outcome, detail, steps)
-    }
-
-    /// The event that ends an attempt of which nothing else told the end.
-    fn draft_of_end(&self, outcome: Outcome, detail: &str) -> Draft {
-        let event = match outcome {
-            Outcome::Done => "rotation.done",
-            Outcome::Failed | Outcome::Refused => "rotation.failed",
-            Outcome::Unknown => "rotation.unknown",
-        };
-        Draft { outcome: Some(outcome), ..self.draft(event).detail(detail) }
-    }
-
-    pub(super) fn log(&self, outcome: Outcome, detail: &str) {
-        let (account, attempt, trigger) = (&self.account.name, &*self.id, self.request.trigger.as_str());
-        match outcome {
-            Outcome::Done if lock(&self.warning).is_some() => {
-                tracing::warn!(%account, attempt, trigger, "{detail}")
-            }
-            Outcome::Done => {
-                tracing::info!(%account, attempt, trigger, "password changed and verified")
-            }
-            Outcome::Refused => tracing::info!(%account, trigger, "rotation refused: {detail}"),
-            Outcome::Failed => {
-                tracing::warn!(%account, attempt, trigger, "rotation failed, the old password is in force: {detail}")
-            }
-            Outcome::Unknown => {
-                tracing::error!(%account, attempt, trigger, "rotation without known outcome: {detail}")
-            }
-        }
-    }
-
-    pub(super) fn result(&self, outcome: Outcome, detail: String, steps: Arc<[Step]>) -> RotationResult {
-        let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
-        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
-        let (account, attempt) = (self.account.name.clone(), self.id.to_string());
-        RotationResult { account, outcome, attempt, detail, warning: lock(&self.warning).clone(), steps }
     }
 }

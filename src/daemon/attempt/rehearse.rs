@@ -7,7 +7,7 @@ use super::super::core::Core;
 use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::dialogue::Verdict;
-use crate::model::{AccountName, Actor, Outcome, Trigger};
+use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
 use crate::rotation::Phase;
 use crate::template::Checked;
 
@@ -22,24 +22,25 @@ impl Core {
         actor: Actor,
     ) -> RotationResult {
         let config = self.config();
-        let reason = Some("rehearsal".into());
-        let request = Request { actor: Some(actor), reason, ..Request::of(account.clone(), Trigger::Command) };
+        let kind = AttemptKind::Rehearse;
+        let request = Request { actor: Some(actor), kind, ..Request::of(account.clone(), Trigger::Command) };
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        let hold = self.limits.hold(account, Work::Looks);
-        let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)));
         let mut attempt = Attempt::new(self, config, found, request);
-        let Some(hold) = hold.filter(|_| settled) else {
-            let why = "a rotation of this account is under way, or its outcome is not known yet";
-            return attempt.refuse(why.into(), false).await;
+        let Some(hold) = self.limits.hold(&attempt.holder(), Work::Looks) else {
+            return attempt.refuse(self.limits.told(account), false).await;
         };
+        if !matches!(self.phase(account).await, Ok(None | Some(Phase::Idle))) {
+            let why = format!("it is not known yet which password it has; see 'rotorctl explain {account}'");
+            return attempt.refuse(why, false).await;
+        }
         attempt.rehearses = true;
         if let Some(template) = template {
             attempt.template = template;
         }
         let result = Box::pin(attempt.rehearse()).await;
-        drop(hold);
+        hold.release(&result);
         result
     }
 }
@@ -69,8 +70,10 @@ impl Attempt {
             tx.audit(&draft, &now)
         });
         if let Err(error) = saved.await {
-            tracing::error!(account = %self.account.name, %error, "a rehearsal is not on record");
+            let (account, device) = (&self.account.name, &self.account.device.name);
+            tracing::error!(%account, %device, %error, "{account}: a rehearsal is not on record: {error}");
         }
+        self.log(outcome, &detail);
         self.result(outcome, detail, steps)
     }
 

@@ -42,8 +42,9 @@ fn put_in_doubt(
     why: &str,
     now: &Moment,
 ) -> Result<(), VaultError> {
-    let mut forget =
-        tx.connection.prepare("UPDATE account SET wake = NULL, tries = 0, verified = NULL WHERE name = ?1")?;
+    let mut forget = tx
+        .connection
+        .prepare("UPDATE account SET wake = NULL, tries = 0, verified = NULL, verify_error = NULL WHERE name = ?1")?;
     for row in tx.accounts()?.into_iter().filter(|row| whom(&row.name)) {
         let Ok(account) = AccountName::parse(&row.name) else { continue };
         tx.drop_unsent(&account)?;

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use super::secrets::StoredPassword;
 use super::transaction::SqliteTransaction;
-use crate::model::{AccountName, BootId, DeviceName, Moment, Outcome, Step, rfc3339};
+use crate::model::{AccountName, AttemptKind, BootId, DeviceName, FailureCause, Moment, Outcome, Step, rfc3339};
 use crate::rotation::{Doubt, Phase, Which};
 use crate::totp::Skew;
 use crate::vault::error::VaultError;
@@ -82,7 +82,7 @@ const SOON: &str = "wake IS NOT NULL AND wake_boot = ?1 AND wake_up > ?2 AND wak
 /// Of its last attempts, so many keep their steps. Others do where they did not end well.
 const KEPT_STEPS: u32 = 5;
 
-const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, wake_boot, wake_up, tries, verified, warning, flaw";
+const ACCOUNT_COLUMNS: &str = "name, state, since, attempt, current, paused, last_change, last_error, wake, wake_boot, wake_up, tries, verified, warning, flaw, verify_error, candidate IS NOT NULL AND candidate = adopted";
 
 fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
     let state: String = row.get(1)?;
@@ -108,6 +108,8 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<(String, AccountRow)> {
         verified: row.get(12)?,
         warning: row.get(13)?,
         flaw: row.get(14)?,
+        verify_error: row.get(15)?,
+        reverted_candidate: row.get(16)?,
     };
     Ok((state, account))
 }
@@ -117,7 +119,8 @@ fn with_phase((state, mut account): (String, AccountRow)) -> Result<AccountRow, 
     Ok(account)
 }
 
-const ATTEMPT_COLUMNS: &str = "id, account, started, ended, cause, actor, outcome, detail, steps, warning";
+const ATTEMPT_COLUMNS: &str =
+    "id, account, started, ended, cause, actor, outcome, detail, steps, warning, kind, job, reason, failure";
 
 fn attempt_row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
     Ok(AttemptRow {
@@ -130,6 +133,10 @@ fn attempt_row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         outcome: row.get(6)?,
         detail: row.get(7)?,
         warning: row.get(9)?,
+        kind: AttemptKind::parse(&row.get::<_, String>(10)?).unwrap_or(AttemptKind::Rotate),
+        job: row.get(11)?,
+        reason: row.get(12)?,
+        failure: row.get::<_, Option<String>>(13)?.and_then(|word| FailureCause::parse(&word)),
         steps: serde_json::from_str::<Vec<Step>>(&row.get::<_, String>(8)?).unwrap_or_default().into(),
     })
 }
@@ -221,6 +228,12 @@ impl Records for SqliteTransaction<'_> {
         Ok(())
     }
 
+    fn set_verify_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError> {
+        let text = "UPDATE account SET verify_error = ?2 WHERE name = ?1";
+        self.connection.execute(text, params![account.as_str(), error])?;
+        Ok(())
+    }
+
     fn skew(&self, device: &DeviceName) -> Result<Skew, VaultError> {
         let mut known =
             self.connection.prepare_cached("SELECT steps, tried, worked, phase FROM device_clock WHERE device = ?1")?;
@@ -257,12 +270,9 @@ impl Records for SqliteTransaction<'_> {
     }
 
     fn save_attempt(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
-        let steps = serde_json::to_string(&*attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
-        let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
-        self.connection.execute(
-            "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps, warning) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps, warning = excluded.warning",
-            params![attempt.id, attempt.account, attempt.started, attempt.ended, attempt.trigger, actor, attempt.outcome, attempt.detail, steps, attempt.warning],
+        self.upsert_attempt(
+            attempt,
+            "ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail, steps = excluded.steps, warning = excluded.warning, failure = excluded.failure",
         )?;
         if attempt.ended.is_none() {
             return Ok(());
@@ -280,6 +290,10 @@ impl Records for SqliteTransaction<'_> {
             )?
             .execute(params![attempt.account, KEPT_STEPS, Outcome::Done.as_str()])?;
         Ok(())
+    }
+
+    fn note_steps(&self, attempt: &AttemptRow) -> Result<(), VaultError> {
+        self.upsert_attempt(attempt, "steps = excluded.steps WHERE attempt.ended IS NULL")
     }
 
     fn attempts(&self, account: &AccountName, most: u32) -> Result<Vec<AttemptRow>, VaultError> {
@@ -342,6 +356,35 @@ impl Records for SqliteTransaction<'_> {
 }
 
 impl SqliteTransaction<'_> {
+    /// Inserts an attempt's row; `update` is what becomes of one that is there.
+    fn upsert_attempt(&self, attempt: &AttemptRow, update: &str) -> Result<(), VaultError> {
+        let steps = serde_json::to_string(&*attempt.steps).map_err(|_| VaultError::Unreadable("step"))?;
+        let actor = attempt.actor.as_ref().and_then(|actor| serde_json::to_string(actor).ok());
+        let (kind, failure) = (attempt.kind.as_str(), attempt.failure.map(FailureCause::as_str));
+        self.connection
+            .prepare_cached(&format!(
+                "INSERT INTO attempt (id, account, started, ended, cause, actor, outcome, detail, steps, warning, kind, job, reason, failure)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (id) DO UPDATE SET {update}"
+            ))?
+            .execute(params![
+                attempt.id,
+                attempt.account,
+                attempt.started,
+                attempt.ended,
+                attempt.trigger,
+                actor,
+                attempt.outcome,
+                attempt.detail,
+                steps,
+                attempt.warning,
+                kind,
+                attempt.job,
+                attempt.reason,
+                failure
+            ])?;
+        Ok(())
+    }
+
     /// Makes the account's row where it is missing.
     pub(super) fn ensure_account(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError> {
         self.connection

@@ -35,7 +35,7 @@ impl Secrets for SqliteTransaction<'_> {
                 params![account.as_str(), now.wall_ms, version],
             )?;
             self.connection.execute(
-                "UPDATE account SET current = ?2, candidate = NULL, state = 'idle', since = ?3, attempt = NULL, wake = NULL, tries = 0, last_error = NULL, verified = NULL, flaw = NULL WHERE name = ?1",
+                "UPDATE account SET current = ?2, candidate = NULL, state = 'idle', since = ?3, attempt = NULL, wake = NULL, tries = 0, last_error = NULL, verified = NULL, verify_error = NULL, flaw = NULL WHERE name = ?1",
                 params![account.as_str(), version, now.wall_ms],
             )?;
         } else {

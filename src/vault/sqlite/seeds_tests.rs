@@ -30,6 +30,11 @@ pub(super) fn make_former(place: &Place, used: &[(&[u8], i64)]) {
              DELETE FROM seed;
              ALTER TABLE used_step RENAME COLUMN age TO day;
              ALTER TABLE host_key DROP COLUMN sealed;
+             ALTER TABLE attempt DROP COLUMN kind;
+             ALTER TABLE attempt DROP COLUMN job;
+             ALTER TABLE attempt DROP COLUMN reason;
+             ALTER TABLE attempt DROP COLUMN failure;
+             ALTER TABLE account DROP COLUMN verify_error;
              PRAGMA user_version = 12;",
         )
         .unwrap();

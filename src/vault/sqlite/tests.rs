@@ -5,7 +5,7 @@ use std::path::Path;
 use super::open;
 use super::seeds_tests::make_former;
 use crate::audit::{Draft, verify_files};
-use crate::model::{AccountName, BootId, Candidate, Moment, Secret, Step};
+use crate::model::{AccountName, AttemptKind, BootId, Candidate, Moment, Secret, Step};
 use crate::rotation::{Doubt, Persist, Phase, Which};
 use crate::totp::{Seed, Wanted};
 use crate::vault::*;
@@ -252,24 +252,34 @@ async fn an_attempt_is_open_from_its_start_until_its_end_is_told() {
     let row = AttemptRow {
         id: "a1".into(),
         account: account().to_string(),
+        kind: AttemptKind::Rotate,
         started: 1,
         ended: None,
         trigger: "command".into(),
         actor: None,
+        job: None,
+        reason: None,
         outcome: None,
         detail: None,
         warning: None,
+        failure: None,
         steps: [].into(),
     };
+    let step = |text: &str| Step { at: 0, text: text.into() };
+    let later = AttemptRow { steps: [step("connected")].into(), ..row.clone() };
+    let too_late = AttemptRow { steps: [step("too late")].into(), ..row.clone() };
     let open = || vault.call(|tx| Ok((tx.is_open("a1")?, tx.open_attempts()?.len())));
     assert_eq!(open().await.unwrap(), (false, 0));
     vault.call(move |tx| tx.save_attempt(&row)).await.unwrap();
     assert_eq!(open().await.unwrap(), (true, 1));
+    vault.call(move |tx| tx.note_steps(&later)).await.unwrap();
     vault.call(|tx| tx.end_attempt("a1", crate::model::Outcome::Done, &now(2))).await.unwrap();
+    vault.call(move |tx| tx.note_steps(&too_late)).await.unwrap();
     assert_eq!(open().await.unwrap(), (false, 0));
     vault.call(|tx| tx.close_open_attempts(&now(3))).await.unwrap();
     let rows = vault.call(|tx| tx.attempts(&account(), 5)).await.unwrap();
     assert_eq!((rows[0].ended, rows[0].outcome.as_deref()), (Some(2), Some("done")));
+    assert_eq!(rows[0].steps[..], [step("connected")], "what comes after its end changes nothing");
 }
 
 /// Puts another database where the vault's was.
@@ -698,13 +708,17 @@ async fn of_each_account_the_last_attempts_are_kept() {
                 tx.save_attempt(&AttemptRow {
                     id: format!("a{number}"),
                     account: account().to_string(),
+                    kind: AttemptKind::Verify,
                     started: number,
                     ended: Some(number),
                     trigger: "command".into(),
                     actor: None,
+                    job: None,
+                    reason: None,
                     outcome: Some(outcome.into()),
                     detail: None,
                     warning: None,
+                    failure: None,
                     steps: [Step { at: 0, text: "connected".into() }].into(),
                 })?;
             }

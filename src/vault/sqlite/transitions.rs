@@ -285,7 +285,7 @@ impl SqliteTransaction<'_> {
             params![account.as_str(), now.wall_ms],
         )?;
         self.connection.execute(
-            "UPDATE account SET current = candidate, candidate = NULL, last_change = ?2, last_error = NULL, wake = NULL, tries = 0,
+            "UPDATE account SET current = candidate, candidate = NULL, last_change = ?2, last_error = NULL, verify_error = NULL, wake = NULL, tries = 0,
              warning = flaw, flaw = NULL
              WHERE name = ?1 AND candidate IS NOT NULL",
             params![account.as_str(), now.wall_ms],

@@ -1,0 +1,179 @@
+//! What is told of an attempt: its events by its kind, its line in the log, its steps as they come, and its result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Attempt, Progress, RotationResult, lock};
+use crate::audit::Draft;
+use crate::device::DeviceError;
+use crate::model::{AttemptKind, FailureCause, Outcome, Step};
+
+/// Steps are in the vault within this time, so that a crash leaves what came before it.
+const SAVED_WITHIN: Duration = Duration::from_secs(1);
+
+/// The audit event that ends an attempt of a kind.
+fn end_event(kind: AttemptKind, outcome: Outcome) -> &'static str {
+    match (kind, outcome) {
+        (AttemptKind::Verify, Outcome::Done) => "verify.done",
+        (AttemptKind::Verify, _) => "verify.failed",
+        (AttemptKind::Rehearse, _) => "template.rehearsed",
+        (_, Outcome::Done) => "rotation.done",
+        (_, Outcome::Failed | Outcome::Refused) => "rotation.failed",
+        (_, Outcome::Unknown) => "rotation.unknown",
+    }
+}
+
+/// The event that ends an attempt of which the log has no end, since the daemon ended before it.
+pub(in crate::daemon) fn event_of_interrupted(kind: AttemptKind) -> &'static str {
+    end_event(kind, Outcome::Unknown)
+}
+
+/// How an attempt of a kind ended, in words that stand before its detail.
+fn ended(kind: AttemptKind, outcome: Outcome) -> &'static str {
+    match (kind, outcome) {
+        (AttemptKind::Rotate | AttemptKind::Reconcile, Outcome::Done) => "password changed and verified",
+        (AttemptKind::Rotate, Outcome::Refused) => "rotation refused",
+        (AttemptKind::Rotate, Outcome::Failed) => "rotation failed, the old password is in force",
+        (AttemptKind::Rotate, Outcome::Unknown) => "rotation without known outcome",
+        (AttemptKind::Reconcile, Outcome::Refused) => "reconcile refused",
+        (AttemptKind::Reconcile, Outcome::Failed) => "reconcile failed",
+        (AttemptKind::Reconcile, Outcome::Unknown) => "reconcile without known outcome",
+        (AttemptKind::Verify, Outcome::Done) => "verified",
+        (AttemptKind::Verify, Outcome::Refused) => "verify refused",
+        (AttemptKind::Verify, _) => "verify failed",
+        (AttemptKind::Recover, Outcome::Done) => "recovered",
+        (AttemptKind::Recover, Outcome::Failed) => "recovered; the change that was interrupted failed",
+        (AttemptKind::Recover, _) => "not recovered yet",
+        (AttemptKind::Rehearse, Outcome::Done) => "rehearsed",
+        (AttemptKind::Rehearse, _) => "rehearsal failed",
+    }
+}
+
+/// What an error decides about the remedy.
+pub(super) fn cause_of(error: &DeviceError) -> Option<FailureCause> {
+    match error {
+        DeviceError::Refused { with_code: true, .. } => Some(FailureCause::Code),
+        DeviceError::Refused { with_code: false, .. } => Some(FailureCause::Password),
+        DeviceError::NoSeed { .. } => Some(FailureCause::NoSeed),
+        DeviceError::HostKeyUnknown { .. } => Some(FailureCause::HostKeyUnknown),
+        DeviceError::HostKeyMismatch { .. } => Some(FailureCause::HostKeyChanged),
+        _ => None,
+    }
+}
+
+impl Attempt {
+    /// The event that puts the end of this attempt on record, where `event` tells what a rotation would have. What a transition told
+    /// of a verify is not its end.
+    pub(super) fn event_of_end(&self, outcome: Outcome, event: Option<&'static str>) -> Option<&'static str> {
+        match self.request.kind {
+            AttemptKind::Verify => Some(end_event(AttemptKind::Verify, outcome)),
+            _ => event,
+        }
+    }
+
+    /// The event of a request that is not carried out.
+    pub(super) fn refusal_event(&self) -> &'static str {
+        if self.request.kind == AttemptKind::Verify { "verify.failed" } else { "rotation.refused" }
+    }
+
+    /// The event that ends an attempt of which nothing else told the end.
+    pub(super) fn draft_of_end(&self, outcome: Outcome, detail: &str) -> Draft {
+        let event = end_event(self.request.kind, outcome);
+        Draft { outcome: Some(outcome), ..self.draft(event).detail(detail) }
+    }
+
+    /// Runs the attempt, and keeps its steps in the vault as they come.
+    pub(super) async fn keeping_steps<T>(&self, run: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            result = run => result,
+            never = self.keep_steps() => never,
+        }
+    }
+
+    async fn keep_steps<T>(&self) -> T {
+        loop {
+            self.unsaved.notified().await;
+            self.core.clock.sleep(SAVED_WITHIN).await;
+            let row = self.open_row(self.steps_so_far());
+            if row.steps.is_empty() {
+                continue;
+            }
+            let saved = self.core.vault.call(move |tx| tx.note_steps(&row)).await;
+            if let Err(error) = saved {
+                tracing::debug!(account = %self.account.name, attempt = %self.id, %error, "steps are not stored");
+            }
+        }
+    }
+
+    /// Takes note of what decides about the remedy.
+    pub(super) fn note_cause(&self, error: &DeviceError) {
+        if let Some(cause) = cause_of(error) {
+            *lock(&self.failure) = Some(cause);
+        }
+    }
+
+    /// One line for the operators' log: account, device and job stand in its text, and as fields.
+    pub(super) fn log(&self, outcome: Outcome, detail: &str) {
+        let (account, device) = (&self.account.name, &self.account.device.name);
+        let (attempt, trigger) = (&*self.id, self.request.trigger.as_str());
+        let job = self.request.job.as_deref().unwrap_or_default();
+        let of_job = if job.is_empty() { String::new() } else { format!(" (job {job})") };
+        let ended = ended(self.request.kind, outcome);
+        let line = format!("{account}{of_job}: {ended}: {detail}");
+        let unclean = lock(&self.warning).is_some();
+        match outcome {
+            Outcome::Done if !unclean => tracing::info!(%account, %device, job, attempt, trigger, "{line}"),
+            Outcome::Refused => tracing::info!(%account, %device, job, attempt, trigger, "{line}"),
+            Outcome::Done | Outcome::Failed => tracing::warn!(%account, %device, job, attempt, trigger, "{line}"),
+            Outcome::Unknown => tracing::error!(%account, %device, job, attempt, trigger, "{line}"),
+        }
+    }
+
+    pub(super) fn result(&self, outcome: Outcome, detail: String, steps: Arc<[Step]>) -> RotationResult {
+        let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
+        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
+        let (account, attempt, kind) = (self.account.name.clone(), self.id.to_string(), self.request.kind);
+        RotationResult { account, kind, outcome, attempt, detail, warning: lock(&self.warning).clone(), steps }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_attempt_but_a_rotation_ends_as_a_rotation() {
+        for outcome in [Outcome::Done, Outcome::Failed, Outcome::Refused, Outcome::Unknown] {
+            assert!(end_event(AttemptKind::Verify, outcome).starts_with("verify."));
+            assert!(end_event(AttemptKind::Rotate, outcome).starts_with("rotation."));
+            for kind in AttemptKind::ALL.into_iter().filter(|kind| *kind != AttemptKind::Rotate) {
+                let words = ended(kind, outcome);
+                assert!(!words.contains("rotation"), "{kind:?} {outcome:?}: {words}");
+                assert_eq!(AttemptKind::parse(kind.as_str()), Some(kind));
+            }
+        }
+        assert_eq!(end_event(AttemptKind::Verify, Outcome::Done), "verify.done");
+        assert_eq!(event_of_interrupted(AttemptKind::Verify), "verify.failed");
+    }
+
+    #[test]
+    fn a_refusal_with_a_code_and_a_strange_key_have_causes_of_their_own() {
+        let refused = |with_code| DeviceError::Refused { account: "web1/a".into(), why: "no".into(), with_code };
+        let key = ("web1".to_owned(), "SHA256:x".to_owned());
+        let (device, fingerprint) = key.clone();
+        let unknown = DeviceError::HostKeyUnknown { device, fingerprint };
+        let changed = DeviceError::HostKeyMismatch { device: key.0, fingerprint: key.1 };
+        for (error, cause) in [
+            (refused(true), Some(FailureCause::Code)),
+            (refused(false), Some(FailureCause::Password)),
+            (DeviceError::NoSeed { account: "web1/a".into() }, Some(FailureCause::NoSeed)),
+            (unknown, Some(FailureCause::HostKeyUnknown)),
+            (changed, Some(FailureCause::HostKeyChanged)),
+            (DeviceError::NotCommitted("the daemon is stopping".into()), None),
+        ] {
+            assert_eq!(cause_of(&error), cause, "{error}");
+            assert_eq!(cause.map(|cause| FailureCause::parse(cause.as_str())), cause.map(Some));
+        }
+    }
+}

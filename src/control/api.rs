@@ -53,7 +53,7 @@ pub(super) async fn status(
     let (rows, changes, skews, finding) = core
         .vault
         .call(|tx| {
-            let rows: HashMap<String, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
+            let rows: HashMap<_, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
             Ok((rows, tx.all_changes()?, tx.skews()?, tx.audit_finding()?))
         })
         .await?;
@@ -77,10 +77,10 @@ pub(super) async fn status(
             totp_skew: skews.get(account.device.name.as_str()).copied().unwrap_or(0),
             last_error: row.and_then(|row| {
                 let verify = || row.verify_error.as_ref().map(|why| format!("verify failed: {why}"));
-                row.last_error.clone().or_else(verify)
+                row.last_error.as_deref().map(str::to_owned).or_else(verify)
             }),
-            verify_error: row.and_then(|row| row.verify_error.clone()),
-            warning: row.and_then(|row| row.warning.clone()),
+            verify_error: row.and_then(|row| row.verify_error.as_deref()).map(str::to_owned),
+            warning: row.and_then(|row| row.warning.as_deref()).map(str::to_owned),
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
         });
     }

@@ -11,9 +11,9 @@ use super::secrets::{check_value, draft};
 use super::types::{ErrorBody, ImportBody, ImportedBody, SecretText, SkippedBody};
 use crate::daemon::{Core, store};
 use crate::model::{AccountName, Secret, rfc3339, shown_account};
-use crate::rotation::Phase;
+use crate::rotation::{AccountRecord, Phase};
 use crate::totp::Seed;
-use crate::vault::{AccountRow, HistoryEntry, Kind, Ledger, VaultError};
+use crate::vault::{HistoryEntry, Kind, Ledger, VaultError};
 
 /// What is done with the password of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ enum Verdict {
 
 /// A file of the first day holds what rotord has replaced since; and a file says nothing of a change that is not finished. Which
 /// password an account has then is found out by logging in, or told by a person for that account.
-fn verdict(account: Option<&AccountRow>, history: &[HistoryEntry], value: &Secret) -> Verdict {
+fn verdict(account: Option<&AccountRecord>, history: &[HistoryEntry], value: &Secret) -> Verdict {
     let current = history.iter().find(|entry| entry.current);
     let is_value = |entry: &HistoryEntry| entry.password.expose() == value.expose();
     match account.map_or(Phase::Idle, |account| account.phase) {
@@ -156,26 +156,12 @@ fn told(stored: usize, same: usize, skipped: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{BootId, Moment};
     use crate::rotation::{Doubt, Which};
 
-    fn account(phase: Phase, last_change: Option<i64>) -> AccountRow {
-        AccountRow {
-            name: "d/a".into(),
-            phase,
-            since: 0,
-            attempt: None,
-            has_password: true,
-            paused: false,
-            last_change,
-            last_error: None,
-            flaw: None,
-            verify_error: None,
-            reverted_candidate: false,
-            warning: None,
-            wake: None,
-            tries: 0,
-            verified: None,
-        }
+    fn account(phase: Phase, last_change: Option<i64>) -> AccountRecord {
+        let now = Moment { wall_ms: 0, boot: BootId::of("a"), since_boot_ms: 0 };
+        AccountRecord { phase, last_change, current: Some(1), ..AccountRecord::new("d/a", &now) }
     }
 
     fn entry(password: &str, made: i64, current: bool) -> HistoryEntry {

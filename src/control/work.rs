@@ -252,7 +252,7 @@ pub(super) async fn ack(
         for name in names {
             let Some(warning) = tx.account(&name)?.and_then(|row| row.warning) else { continue };
             tx.acknowledge(&name)?;
-            let detail = body.reason.iter().chain([&warning]).cloned().collect::<Vec<_>>().join("; ");
+            let detail = body.reason.iter().map(String::as_str).chain([&*warning]).collect::<Vec<_>>().join("; ");
             let (account, device) = (Some(name.clone()), Some(name.device()));
             let actor = Some(actor.clone());
             let draft = Draft { account, device, actor, ..Draft::new("warning.acknowledged").detail(detail) };

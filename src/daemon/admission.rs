@@ -96,13 +96,13 @@ pub(super) fn admit(tx: &dyn Ledger, case: &Case, now: &Moment) -> Result<Admiss
         Phase::Idle => {}
         Phase::Quarantined if trigger == Trigger::Reconcile => {}
         Phase::Quarantined => {
-            let why = row.last_error.unwrap_or_else(|| "neither password is known to work".into());
+            let why = row.last_error.as_deref().unwrap_or("neither password is known to work").to_owned();
             return Ok(Admission::Quarantined(why));
         }
         _ => return Ok(Admission::Recover),
     }
     let needs_own = account.login_as.is_none() && trigger != Trigger::Reconcile;
-    if !row.has_password && needs_own {
+    if !row.has_password() && needs_own {
         return Ok(no_password(account));
     }
     if trigger.is_unasked() && row.paused {

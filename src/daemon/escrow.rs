@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::model::{AccountName, Secret, percent_encode, rfc3339};
+use crate::rotation::KEPT;
 use crate::sealed::{OpenWith, RecoveryKey, SealFor, SealedError, open, seal};
-use crate::vault::KEPT;
 
 /// A password in escrow, opened.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use super::values::jump_accounts;
 use crate::config::Account;
 use crate::model::{AccountName, Moment, rfc3339};
 use crate::policy::LimitError;
-use crate::rotation::{Doubt, Phase};
-use crate::vault::{AccountRow, AttemptRow, VaultError};
+use crate::rotation::{AccountRecord, Doubt, Phase};
+use crate::vault::{AttemptRow, VaultError};
 
 /// An account's state for a person.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ impl Core {
             state,
             since: row.as_ref().map(|row| rfc3339(row.since)),
             means,
-            why: row.and_then(|row| row.last_error),
+            why: row.and_then(|row| row.last_error).map(|why| why.to_string()),
             tried: attempts.iter().map(told_attempt).collect(),
             next,
         })
@@ -95,7 +95,7 @@ fn told_attempt(attempt: &AttemptRow) -> String {
 
 struct Telling<'a> {
     account: &'a Arc<Account>,
-    row: Option<&'a AccountRow>,
+    row: Option<&'a AccountRecord>,
     candidate: bool,
     means: Vec<String>,
     next: Vec<(String, String)>,
@@ -116,7 +116,7 @@ impl Telling<'_> {
             return self.offer("secret set", "store the password that the device has");
         };
         match row.phase {
-            Phase::Idle if !row.has_password => {
+            Phase::Idle if !row.has_password() => {
                 self.say("No password of it is stored yet.");
                 self.offer("secret set", "store the password that the device has");
             }
@@ -134,7 +134,7 @@ impl Telling<'_> {
         }
     }
 
-    fn at_rest(&mut self, row: &AccountRow, next_run: Option<String>, now: &Moment) {
+    fn at_rest(&mut self, row: &AccountRecord, next_run: Option<String>, now: &Moment) {
         match row.last_change {
             Some(at) => self.say(format!("The stored password was set on {} and proved.", rfc3339(at))),
             None => self.say("The stored password was given by a person; rotord has not changed it yet."),
@@ -161,7 +161,7 @@ impl Telling<'_> {
         self.offer("rotate", "change it now");
     }
 
-    fn in_doubt(&mut self, row: &AccountRow, doubt: Doubt, now: &Moment) {
+    fn in_doubt(&mut self, row: &AccountRecord, doubt: Doubt, now: &Moment) {
         if self.candidate {
             self.say("A change was cut off, or taken back, after the new password may have left: the device has the old or the new one, and the vault holds both.");
             if doubt.other_refused && doubt.looks == 0 {
@@ -189,7 +189,7 @@ impl Telling<'_> {
         self.resolutions();
     }
 
-    fn waits_for_a_person(&mut self, row: &AccountRow, now: &Moment) {
+    fn waits_for_a_person(&mut self, row: &AccountRecord, now: &Moment) {
         self.say("The device took no password that the vault has, so a person is needed; rotord tries one of them once a day all the same.");
         if let Some(at) = &row.wake {
             let what = if mends_next(self.account, row, at.wall_ms) {

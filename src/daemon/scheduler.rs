@@ -12,9 +12,9 @@ use super::core::Core;
 use crate::config::{Account, Config, Job, JobAction};
 use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::DAY_MS;
-use crate::rotation::{Phase, QUARANTINE_LOOK_MS, next_daily_look_ms};
+use crate::rotation::{AccountRecord, Phase, QUARANTINE_LOOK_MS, next_daily_look_ms};
 use crate::schedule::{Window, spread_offset_ms};
-use crate::vault::{AccountRow, Firing, Ledger, VaultError, Waits};
+use crate::vault::{Firing, Ledger, VaultError, Waits};
 
 /// A wall clock that moves by more than this against the boot clock was set, not slewed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 60_000;
@@ -268,14 +268,14 @@ pub(super) fn under_way(tx: &dyn Ledger, accounts: &[AccountName], now: &Moment)
 
 /// Whether an account in quarantine is to be mended next, and not only looked at: it has not been tried in vain often enough, and was
 /// looked at within a day, since what keeps it from being mended may last. `now` in milliseconds since 1970.
-pub(super) fn mends_next(account: &Account, row: &AccountRow, now: i64) -> bool {
+pub(super) fn mends_next(account: &Account, row: &AccountRecord, now: i64) -> bool {
     let last = [Some(row.since), row.verified].into_iter().flatten().filter(|at| *at <= now).max();
     let looked_at = last.is_some_and(|at| now - at < next_daily_look_ms(at - row.since));
     account.mends_itself() && row.tries <= account.policy.attempts && looked_at
 }
 
 /// The number of a look at an account in quarantine: how many days it is there.
-fn days_in_quarantine(row: &AccountRow, now: i64) -> u32 {
+fn days_in_quarantine(row: &AccountRecord, now: i64) -> u32 {
     u32::try_from((now - row.since).div_euclid(QUARANTINE_LOOK_MS).rem_euclid(4)).unwrap_or(0)
 }
 

@@ -8,8 +8,13 @@
 //! judges it may be down, a disk may be full. So one refusal condemns nothing. Where a device takes none of the passwords,
 //! rotord looks again, in a later time step, then every hour, and after [`PATIENCE`] looks once a day, in quarantine.
 
+mod account;
 #[cfg(test)]
 mod tests;
+
+pub use account::{
+    AccountRecord, CUT_OFF, KEPT, PasswordOperations, PasswordVersion, Transition, apply, reverted_candidate,
+};
 
 /// Which password a login is tried with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

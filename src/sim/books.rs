@@ -3,203 +3,114 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{AccountName, Moment, Secret};
-use crate::rotation::{Doubt, Phase, Which};
-use crate::totp::{Pick, Seed, Skew, USUAL_PERIOD, WINDOW, Wanted, pick_step};
-use crate::vault::{AccountRow, AttemptRow, Firing, HostKeyRow, restored_from};
+use crate::model::{AccountName, BootId, Moment, Secret};
+use crate::rotation::{
+    AccountRecord, PasswordOperations, PasswordVersion, Phase, Transition, apply, reverted_candidate,
+};
+use crate::totp::{Seed, Skew, USUAL_PERIOD, WINDOW};
+use crate::vault::{AttemptRow, Firing, HostKeyRow, LoginRecord, VaultError, restored_from};
 
+/// A version of a password, and the password.
 #[derive(Debug, Clone)]
 pub(super) struct Version {
-    pub(super) number: i64,
+    pub(super) version: PasswordVersion,
     pub(super) secret: Secret,
-    pub(super) made: i64,
-    pub(super) retired: Option<i64>,
-}
-
-/// A login that counts against the budget.
-#[derive(Debug, Clone)]
-pub(super) struct Tried {
-    pub(super) id: i64,
-    pub(super) at: Moment,
-    /// The device said no; `true` where a code was sent with it.
-    pub(super) refused: Option<bool>,
-    /// A login was taken since.
-    pub(super) past: bool,
 }
 
 /// What is stored of one account.
 #[derive(Debug, Clone)]
 pub(super) struct Book {
     pub(super) name: AccountName,
-    pub(super) phase: Phase,
-    pub(super) since: i64,
-    pub(super) attempt: Option<Arc<str>>,
-    pub(super) current: Option<i64>,
-    pub(super) candidate: Option<i64>,
-    pub(super) adopted: i64,
-    pub(super) paused: bool,
-    pub(super) last_change: Option<i64>,
-    pub(super) last_error: Option<Arc<str>>,
-    pub(super) wake: Option<Moment>,
-    pub(super) tries: u32,
-    pub(super) verified: Option<i64>,
-    pub(super) warning: Option<Arc<str>>,
-    pub(super) flaw: Option<Arc<str>>,
-    pub(super) verify_error: Option<Arc<str>>,
+    pub(super) record: AccountRecord,
+    /// Whether the record was saved; else there is only what is counted of the account.
+    is_saved: bool,
     pub(super) passwords: Arc<Vec<Version>>,
     pub(super) others: Arc<BTreeMap<String, Secret>>,
     pub(super) changes: Arc<Vec<(String, Moment)>>,
-    pub(super) failed: Arc<Vec<Tried>>,
-    pub(super) tried: i64,
+    pub(super) logins: Arc<Vec<LoginRecord>>,
+    pub(super) last_login: i64,
     /// How often it was put on record that the device said no.
     pub(super) noted: usize,
 }
 
 impl Book {
-    pub(super) fn new(name: AccountName, now: &Moment) -> Self {
+    fn new(name: AccountName) -> Self {
+        let long_ago = Moment { wall_ms: 0, boot: BootId::from(0), since_boot_ms: 0 };
+        let record = AccountRecord::new(name.as_str(), &long_ago);
         Self {
             name,
-            phase: Phase::Idle,
-            since: now.wall_ms,
-            attempt: None,
-            current: None,
-            candidate: None,
-            adopted: 0,
-            paused: false,
-            last_change: None,
-            last_error: None,
-            wake: None,
-            tries: 0,
-            verified: None,
-            warning: None,
-            flaw: None,
-            verify_error: None,
+            record,
+            is_saved: false,
             passwords: Arc::default(),
             others: Arc::default(),
             changes: Arc::default(),
-            failed: Arc::default(),
-            tried: 0,
+            logins: Arc::default(),
+            last_login: 0,
             noted: 0,
         }
     }
 
-    pub(super) fn add_password(&mut self, secret: &Secret, now: &Moment) -> i64 {
-        let number = self.passwords.iter().map(|version| version.number).max().unwrap_or(0) + 1;
-        Arc::make_mut(&mut self.passwords).push(Version {
-            number,
-            secret: secret.clone(),
-            made: now.wall_ms,
-            retired: None,
-        });
-        number
-    }
-
-    pub(super) fn set_phase(&mut self, phase: Phase, attempt: Option<&str>, now: &Moment) {
-        self.phase = phase;
-        self.since = now.wall_ms;
-        self.attempt = attempt.map(Into::into);
-    }
-
-    pub(super) fn drop_unsent(&mut self) {
-        if matches!(self.phase, Phase::Prepared | Phase::Changing | Phase::Mending) {
-            let candidate = self.candidate.take();
-            Arc::make_mut(&mut self.passwords).retain(|version| Some(version.number) != candidate);
-        }
-        if self.phase == Phase::Mending {
-            let current = self.current.unwrap_or(0);
-            let open = self.passwords.iter().filter(|version| version.retired.is_none() && version.number > current);
-            self.candidate = open.map(|version| version.number).max();
-        }
+    /// The record, where one was saved.
+    pub(super) fn saved(&self) -> Option<&AccountRecord> {
+        self.is_saved.then_some(&self.record)
     }
 
     pub(super) fn password(&self, number: Option<i64>) -> Option<&Secret> {
-        self.passwords.iter().find(|version| Some(version.number) == number).map(|version| &version.secret)
+        self.passwords.iter().find(|it| Some(it.version.number) == number).map(|it| &it.secret)
     }
 
-    pub(super) fn row(&self) -> AccountRow {
-        AccountRow {
-            name: self.name.to_string(),
-            phase: self.phase,
-            since: self.since,
-            attempt: self.attempt.as_deref().map(str::to_owned),
-            has_password: self.current.is_some(),
-            paused: self.paused,
-            last_change: self.last_change,
-            last_error: self.last_error.as_deref().map(str::to_owned),
-            wake: self.wake,
-            tries: self.tries,
-            verified: self.verified,
-            warning: self.warning.as_deref().map(str::to_owned),
-            flaw: self.flaw.as_deref().map(str::to_owned),
-            verify_error: self.verify_error.as_deref().map(str::to_owned),
-            reverted_candidate: self.candidate == Some(self.adopted),
-        }
+    fn versions(&self) -> Vec<PasswordVersion> {
+        self.passwords.iter().map(|it| it.version).collect()
     }
 
     /// The state, for the checker.
     pub(super) fn phase(&self) -> Phase {
-        self.phase
+        self.record.phase
     }
 
     /// Whether any password on record is this one.
     pub(super) fn knows(&self, password: &str) -> bool {
-        self.passwords.iter().any(|version| version.secret.expose() == password)
+        self.passwords.iter().any(|it| it.secret.expose() == password)
     }
 
     /// The password in force, and the candidate.
     pub(super) fn two(&self) -> (Option<&Secret>, Option<&Secret>) {
-        (self.password(self.current), self.password(self.candidate))
+        (self.password(self.record.current), self.password(self.record.candidate))
     }
 
-    /// Whether this is a password with which a login may be tried: in force, sent, or taken back while none is between two.
+    /// Whether this is a password with which a login may be tried: in force, sent, or reverted while none is between two.
     pub(super) fn may_try(&self, password: &str) -> bool {
         let (current, candidate) = self.two();
-        let later = self.taken_back().filter(|_| candidate.is_none()).map(|version| &version.secret);
+        let reverted = reverted_candidate(&self.record, &self.versions());
+        let later = reverted.filter(|_| candidate.is_none()).and_then(|number| self.password(Some(number)));
         [current, candidate, later].into_iter().flatten().any(|secret| secret.expose() == password)
     }
 
-    /// The newest password that was sent and taken back.
-    pub(super) fn taken_back(&self) -> Option<&Version> {
-        let before = self.current.unwrap_or(0).max(self.adopted);
-        let later = self.passwords.iter().filter(|version| version.number > before);
-        later.filter(|version| Some(version.number) != self.candidate).max_by_key(|version| version.number)
-    }
-
-    /// Where there is no candidate, that one is it again. Whether there was one.
-    pub(super) fn adopt_taken_back(&mut self) -> bool {
-        let Some(number) = self.taken_back().map(|version| version.number).filter(|_| self.candidate.is_none()) else {
-            return false;
-        };
-        (self.candidate, self.adopted) = (Some(number), number);
-        for version in Arc::make_mut(&mut self.passwords) {
-            if version.number == number {
-                version.retired = None;
-            }
+    /// Versions are as the operations say; `fresh` is the password of the one that is added.
+    pub(super) fn save_passwords(&mut self, operations: &PasswordOperations, fresh: Option<&Secret>) {
+        let passwords = Arc::make_mut(&mut self.passwords);
+        passwords.retain(|it| !operations.removed.contains(&it.version.number));
+        for changed in &operations.changed {
+            let meant = passwords.iter_mut().find(|it| it.version.number == changed.number);
+            meant.into_iter().for_each(|it| it.version = *changed);
         }
-        true
+        let added = operations.added.zip(fresh.cloned());
+        passwords.extend(added.map(|(version, secret)| Version { version, secret }));
     }
 
     /// The vault was restored: whether the device still has one of these passwords is to be found out.
     fn restored(&mut self, why: &str, now: &Moment) {
-        self.drop_unsent();
-        let before = self.phase;
-        let phase = match before {
-            Phase::Mending | Phase::Quarantined => Phase::Quarantined,
-            Phase::Sent | Phase::Verifying | Phase::Uncertain(_) => Phase::Uncertain(Doubt::fresh(Which::New)),
-            _ if self.current.is_none() => Phase::Idle,
-            _ if self.adopt_taken_back() => Phase::Uncertain(Doubt::fresh(Which::Old)),
-            _ => Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }),
-        };
-        self.set_phase(phase, None, now);
-        (self.wake, self.tries, self.verified, self.verify_error) = (None, 0, None, None);
-        if phase != Phase::Idle {
-            self.last_error = Some(why.into());
+        if !self.is_saved {
+            return;
         }
+        let (record, operations) = apply(self.record.clone(), &self.versions(), &Transition::Restored { why }, now);
+        self.record = record;
+        self.save_passwords(&operations, None);
     }
 
     /// Why the last attempt failed.
     pub(super) fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+        self.record.last_error.as_deref()
     }
 }
 
@@ -310,20 +221,25 @@ impl Books {
     }
 
     /// Writes to an account; one that is not there yet comes to be.
-    pub(super) fn book_of(&mut self, account: &AccountName, now: &Moment) -> &mut Book {
+    pub(super) fn book_of(&mut self, account: &AccountName) -> &mut Book {
         let place = self.place(account).unwrap_or_else(|place| {
             self.before.accounts.push((account.clone(), None));
-            self.accounts.insert(place, Book::new(account.clone(), now));
+            self.accounts.insert(place, Book::new(account.clone()));
             place
         });
         self.book_mut(place)
     }
 
-    /// Picks a step of a seed; `key` is the seed's.
-    pub(super) fn pick(&self, key: &Arc<[u8]>, seed: &Seed, wanted: Wanted, now: &Moment) -> Pick {
-        pick_step(now.wall_ms, seed.period(), wanted, |step| {
-            self.used.contains(&(key.clone(), step)) || self.used.contains(&(any_seed(), step))
-        })
+    /// Saves a record in place of the former one.
+    pub(super) fn save(&mut self, record: &AccountRecord) -> Result<(), VaultError> {
+        let name = AccountName::parse(&record.name).map_err(|_| VaultError::Unreadable("account name"))?;
+        let book = self.book_of(&name);
+        (book.record, book.is_saved) = (record.clone(), true);
+        Ok(())
+    }
+
+    pub(super) fn is_used(&self, key: &Arc<[u8]>, step: u64) -> bool {
+        self.used.contains(&(key.clone(), step)) || self.used.contains(&(any_seed(), step))
     }
 
     pub(super) fn set_job(&mut self, job: &str, firing: Firing) {

@@ -207,7 +207,7 @@ impl Universe {
         let books = lock(&self.books);
         let Some(book) = books.book(account) else { return };
         let right = book.two().0.is_some_and(|current| current.expose() == truth);
-        let its_own = book.attempt.as_deref() == Some(told.attempt.as_str());
+        let its_own = book.record.attempt.as_deref() == Some(told.attempt.as_str());
         let phase = book.phase();
         let changed = book.changes.iter().any(|(attempt, _)| *attempt == told.attempt);
         drop(books);

@@ -115,7 +115,7 @@ fn a_check_tells_nothing_of_a_password_that_was_stored_meanwhile() {
     let told = lock(&told).take().unwrap();
     assert_eq!(told.outcome, Outcome::Failed, "{}", told.detail);
     assert!(told.detail.contains("not tried"), "{}", told.detail);
-    assert_eq!(lock(&night.universe.books).book(&account).unwrap().row().verified, None);
+    assert_eq!(lock(&night.universe.books).book(&account).unwrap().record.verified, None);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_verify_that_takes_the_stored_password_is_done_though_a_change_had_failed() 
     let books = lock(&night.universe.books);
     let book = books.book(&account).unwrap();
     assert_eq!((book.phase(), book.last_error()), (Phase::Idle, None));
-    assert!(book.verified.is_some());
+    assert!(book.record.verified.is_some());
     let of_it = |event: &str| {
         books
             .log

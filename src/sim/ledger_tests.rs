@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::BootId;
-use crate::rotation::Which;
+use crate::model::{BootId, Candidate};
+use crate::rotation::{Doubt, Persist, Transition, Which};
 use crate::sealed::{OpenWith, RecoveryKey, SealFor};
-use crate::totp::Timing;
-use crate::vault::{Backup, Ledger, VaultKey};
+use crate::totp::{Timing, Wanted};
+use crate::vault::{Backup, Ledger, Reservation, VaultKey};
 
 fn account(n: u8) -> AccountName {
     AccountName::parse(["web1/ada", "web1/root"][usize::from(n % 2)]).unwrap()
@@ -17,30 +17,29 @@ fn account(n: u8) -> AccountName {
 fn work(tx: &dyn Ledger, op: u8, n: u8, now: &Moment) -> Result<String, VaultError> {
     let name = account(n);
     let secret = Secret::new(format!("password-{op}-{n}-{}", now.wall_ms));
-    let candidate = Candidate::new(secret.clone());
     let flaw = n.is_multiple_of(3).then_some("line 9");
-    let step =
-        |persist, candidate| Transition { account: &name, attempt: "a1", persist, candidate, keep: 2, flaw, now };
+    let step_of =
+        |attempt, persist, fresh| tx.apply(&name, &Transition::Step { persist, attempt, keep: 2, flaw }, fresh, now);
+    let step = |persist, fresh| step_of("a1", persist, fresh);
     let text = match op {
         0 | 1 => format!("{:?}", tx.set_secret(&name, &Kind::Password, &secret, now)),
         2 => format!("{:?}", tx.set_secret(&name, &Kind::Field("PIN".into()), &secret, now)),
-        3 => format!("{:?}", tx.transition(&step(Persist::Prepared, Some(&candidate)))),
-        4 => format!("{:?}", tx.transition(&step(Persist::Changing, None))),
+        3 => format!("{:?}", step(Persist::Prepared, Some(&secret))),
+        4 => format!("{:?}", step(Persist::Changing, None)),
         5 => {
             let attempt = format!("a{n}");
-            let step = Transition { attempt: &attempt, ..step(Persist::Sent, None) };
-            format!("{:?}", tx.transition(&step))
+            format!("{:?}", step_of(&attempt, Persist::Sent, None))
         }
-        6 => format!("{:?}", tx.transition(&step(Persist::Verifying, None))),
+        6 => format!("{:?}", step(Persist::Verifying, None)),
         7 => {
             let likely = if n.is_multiple_of(3) { Which::Old } else { Which::New };
             let doubt = Doubt { likely, other_refused: n % 4 < 2, hung_up: n % 5 < 2, looks: n % 7 };
-            format!("{:?}", tx.transition(&step(Persist::Uncertain(doubt), None)))
+            format!("{:?}", step(Persist::Uncertain(doubt), None))
         }
-        8 | 9 => format!("{:?}", tx.transition(&step(Persist::Promote, None))),
-        10 => format!("{:?}", tx.transition(&step(Persist::Revert, None))),
-        11 => format!("{:?}", tx.transition(&step(Persist::Quarantine, None))),
-        12 => format!("{:?}", tx.transition(&step(Persist::Mending, Some(&candidate)))),
+        8 | 9 => format!("{:?}", step(Persist::Promote, None)),
+        10 => format!("{:?}", step(Persist::Revert, None)),
+        11 => format!("{:?}", step(Persist::Quarantine, None)),
+        12 => format!("{:?}", step(Persist::Mending, Some(&secret))),
         13 => format!("{:?}", tx.doubt(&name, "why", "a", n % 3, now)),
         14 if n.is_multiple_of(3) => format!("{:?}", tx.acknowledge(&name)),
         14 => format!("{:?}", tx.set_last_error(&name, Some("broken"))),

@@ -8,11 +8,10 @@ use super::history::HOUR;
 use super::night::{HALF_PAST_TWO, Night};
 use crate::config::JobAction;
 use crate::daemon::{Core, DeviceHas};
-use crate::model::{AccountName, Candidate, Secret};
+use crate::model::{AccountName, Secret};
 use crate::policy::DAY_MS;
-use crate::rotation::Persist;
+use crate::rotation::{Persist, Transition};
 use crate::schedule::Window;
-use crate::vault::Transition;
 
 #[test]
 fn turns_that_are_yet_to_come_outlive_a_restart_and_none_comes_twice() {
@@ -99,7 +98,7 @@ fn a_job_that_verifies_loses_no_turn_to_one_that_is_refused_at_the_same_time() {
     night.until(DAY_MS + 8 * HOUR);
     let second_day = night.universe.host.begin + DAY_MS;
     for account in night.accounts() {
-        let verified = lock(&night.universe.books).book(&account).unwrap().row().verified;
+        let verified = lock(&night.universe.books).book(&account).unwrap().record.verified;
         assert!(verified.is_some_and(|at| at > second_day), "{account}: {verified:?}");
     }
 }
@@ -158,19 +157,12 @@ fn an_account_changes_after_its_parent_where_a_person_says_that_it_was_changed()
     night.universe.on.spawn(Box::pin(async move {
         let (account, now) = (name.clone(), core.clock.now());
         let interrupted = core.vault.call(move |tx| {
-            let candidate = Candidate::new(Secret::new("Candidate-1".into()));
+            let candidate = Secret::new("Candidate-1".into());
             for (persist, candidate) in
                 [(Persist::Prepared, Some(&candidate)), (Persist::Sent, None), (Persist::Quarantine, None)]
             {
-                tx.transition(&Transition {
-                    account: &account,
-                    attempt: "a",
-                    persist,
-                    candidate,
-                    keep: 2,
-                    flaw: None,
-                    now: &now,
-                })?;
+                let step = Transition::Step { persist, attempt: "a", keep: 2, flaw: None };
+                tx.apply(&account, &step, candidate, &now)?;
             }
             Ok(())
         });

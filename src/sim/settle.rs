@@ -173,7 +173,7 @@ pub(super) fn is_barred(
     since: i64,
 ) -> bool {
     let mut needed = lead_to(config, account).into_iter().chain(logs_in);
-    needed.any(|name| books.book(&name).is_some_and(|book| book.phase().expects_refusal() || book.since > since))
+    needed.any(|name| books.book(&name).is_some_and(|book| book.phase().expects_refusal() || book.record.since > since))
 }
 
 /// The accounts that log in on the way to another one's device.
@@ -196,7 +196,7 @@ fn is_given_up_and_well(universe: &Universe, account: &AccountName) -> bool {
     let clock_is_known = off == 0 && books.clocks.get(account.device_str()).is_none_or(|skew| skew.steps == 0);
     let may_log_in = config.accounts.contains_key(account) && !is_barred(&config, &books, account, logs_in, i64::MAX);
     book.phase() == Phase::Quarantined
-        && !book.paused
+        && !book.record.paused
         && book.may_try(&truth)
         && same_seed
         && clock_is_known

@@ -79,7 +79,7 @@ impl Days<'_> {
     }
 
     fn may_have_a_turn(&self, account: &AccountName) -> bool {
-        let rests = self.books.book(account).is_some_and(|book| book.phase() == Phase::Idle && !book.row().paused);
+        let rests = self.books.book(account).is_some_and(|book| book.phase() == Phase::Idle && !book.record.paused);
         let logs_in = self.config.accounts.get(account).and_then(|account| account.login_as.clone());
         // Nor has one its turn before whoever logs in for it is taken again: the looks of a day may bring back a login that was
         // given up only shortly before these days end, and what waited for it comes after that.
@@ -116,9 +116,12 @@ impl Days<'_> {
 
     fn not_looked_at(&self) -> Option<String> {
         // A change at the same time proves the password as well.
-        let seen = |book: &Book| [book.verified, book.last_change].into_iter().flatten().any(|at| at > self.since);
-        let is_seen =
-            |account: &AccountName| self.books.book(account).is_none_or(|book| book.current.is_none() || seen(book));
+        let seen = |book: &Book| {
+            [book.record.verified, book.record.last_change].into_iter().flatten().any(|at| at > self.since)
+        };
+        let is_seen = |account: &AccountName| {
+            self.books.book(account).is_none_or(|book| book.record.current.is_none() || seen(book))
+        };
         let account = self.theirs(JobAction::Verify).into_iter().find(|account| !is_seen(account))?;
         Some(format!("nobody has looked at {account} in two days without a fault"))
     }

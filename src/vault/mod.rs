@@ -11,6 +11,7 @@ mod backup;
 mod error;
 mod handle;
 mod keys;
+mod operations;
 mod records;
 mod seal;
 mod sqlite;
@@ -23,9 +24,9 @@ pub use error::{BackendError, VaultError};
 pub use handle::Vault;
 pub use keys::{KEY_BYTES, VaultKey};
 pub use records::{
-    AccountRow, AttemptRow, CUT_OFF, Finding, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT, KEPT_ATTEMPTS, Kind,
-    Refusal, Reservation, Transition, Waits,
+    AttemptRow, Finding, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS, Kind, LoginRecord, Refusal,
+    Reservation, Waits,
 };
 pub(crate) use sqlite::restored_from;
 pub use sqlite::{Backup, hand_over, open};
-pub use transaction::{Ledger, Records, Secrets, Trail, Transitions};
+pub use transaction::{AccountStore, AuditStore, FleetStore, Ledger, LimitStore};

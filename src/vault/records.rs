@@ -2,61 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{AccountName, AccountState, Actor, AttemptKind, Candidate, FailureCause, Moment, Secret, Step};
-use crate::rotation::{Persist, Phase};
-
-/// What the vault knows of an account, its secrets apart.
-#[derive(Debug, Clone)]
-pub struct AccountRow {
-    /// `DEVICE/USERNAME`.
-    pub name: String,
-    /// Where its rotation stands.
-    pub phase: Phase,
-    /// Since when, in milliseconds since 1970.
-    pub since: i64,
-    /// The attempt under way.
-    pub attempt: Option<String>,
-    /// Whether a password is stored.
-    pub has_password: bool,
-    /// Whether an operator holds its scheduled work.
-    pub paused: bool,
-    /// When the last change was proved.
-    pub last_change: Option<i64>,
-    /// How the last attempt failed.
-    pub last_error: Option<String>,
-    /// When rotord goes on by itself with it.
-    pub wake: Option<Moment>,
-    /// Tries of the scheduled run under way.
-    pub tries: u32,
-    /// When the stored password was last tried to no other end, in milliseconds since 1970.
-    pub verified: Option<i64>,
-    /// What is not clean about the change that was proved last, until a clean one or an operator's word.
-    pub warning: Option<String>,
-    /// What is not clean about the change that is under way.
-    pub flaw: Option<String>,
-    /// Why the last verify failed, where no login was taken since.
-    pub verify_error: Option<String>,
-    /// Whether the candidate is a password whose change had ended already: it was sent once, and a login proved the one before.
-    pub reverted_candidate: bool,
-}
-
-impl AccountRow {
-    /// The state that `status` shows.
-    #[must_use]
-    pub fn state(&self) -> AccountState {
-        match self.phase {
-            Phase::Idle if !self.has_password => AccountState::New,
-            Phase::Idle if self.paused => AccountState::Paused,
-            Phase::Idle => AccountState::Idle,
-            Phase::Prepared => AccountState::Prepared,
-            Phase::Changing => AccountState::Changing,
-            Phase::Sent => AccountState::Sent,
-            Phase::Verifying => AccountState::Verifying,
-            Phase::Uncertain(_) => AccountState::Uncertain,
-            Phase::Quarantined | Phase::Mending => AccountState::Quarantined,
-        }
-    }
-}
+use crate::model::{Actor, AttemptKind, FailureCause, Moment, Secret, Step};
+use crate::rotation::AccountRecord;
 
 /// The last firing of a job, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +18,7 @@ pub struct Firing {
 #[derive(Debug, Clone, Default)]
 pub struct Waits {
     /// Accounts whose time has come, may have come, or was never set.
-    pub due: Vec<AccountRow>,
+    pub due: Vec<AccountRecord>,
     /// In how many milliseconds the earliest of the others comes.
     pub next_in_ms: Option<i64>,
 }
@@ -163,33 +110,6 @@ impl Kind {
     }
 }
 
-/// Passwords of an account that stay at least, whatever the policy says: a device that was not saved, or that is restored
-/// from a backup, comes back with one of weeks ago.
-pub const KEPT: usize = 32;
-
-/// What is not clean about a change whose template was not seen to come to its end.
-pub const CUT_OFF: &str = "the configuration may not be saved: rotord was interrupted while the template ran, and what follows the new password in it may not have been sent";
-
-/// A transition of the state machine, with what it needs.
-#[derive(Debug)]
-pub struct Transition<'a> {
-    /// The account.
-    pub account: &'a AccountName,
-    /// The attempt that it belongs to.
-    pub attempt: &'a str,
-    /// What to make durable.
-    pub persist: Persist,
-    /// The candidate, for [`Persist::Prepared`].
-    pub candidate: Option<&'a Candidate>,
-    /// How many former passwords stay, for [`Persist::Promote`].
-    pub keep: usize,
-    /// What is not clean about the change, for [`Persist::Uncertain`], and for [`Persist::Promote`], where it becomes the
-    /// account's warning.
-    pub flaw: Option<&'a str>,
-    /// Now.
-    pub now: &'a Moment,
-}
-
 /// A code that was reserved, or when to ask again.
 #[derive(Debug, Clone)]
 pub enum Reservation {
@@ -202,6 +122,19 @@ pub enum Reservation {
     },
     /// Ask again at this instant, in milliseconds since 1970.
     WaitUntil(i64),
+}
+
+/// A login that counts as refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginRecord {
+    /// Its number, which no other login has.
+    pub id: i64,
+    /// When it was tried.
+    pub at: Moment,
+    /// The device said no: `true` where a code was sent with it. `None` where it said nothing yet.
+    pub refused: Option<bool>,
+    /// A login of the account was taken since, with the password and, where a code was sent with this one, a code.
+    pub past: bool,
 }
 
 /// A login that the device said no to.

@@ -1,83 +1,180 @@
-//! What a transaction of the vault may ask for: the seam between those who decide and the store.
+//! The inside of one transaction: what a store has to offer.
 //!
-//! The daemon's closures see only [`Ledger`]. SQLite stands behind it in the daemon; in the simulator it is a vault in
-//! memory that can fail and forget, and a property test holds the two against each other.
+//! A store loads and saves records; it decides nothing. What follows from a record is decided in pure code
+//! ([`crate::rotation`], [`crate::policy`], [`crate::totp`]), and [`super::operations`] puts the two together for every store.
+//! SQLite is the store of the daemon; the simulator has one in memory that can fail and forget, and a property test holds the
+//! two against each other.
+//!
+//! **From which moment a crash finds what was saved.** Nothing that is saved here is durable before the transaction's job is
+//! answered with `Ok`; then all of it is. A job that fails, or that a crash cuts off before its commit, leaves nothing behind.
+//! What is saved in a transaction is seen by what is loaded later in the same one. Transactions come one after another.
 
 use std::collections::HashMap;
 
 use super::error::VaultError;
-use super::records::{
-    AccountRow, AttemptRow, Finding, Firing, HistoryEntry, HostKeyRow, Kind, Refusal, Reservation, Transition, Waits,
-};
+use super::records::{AttemptRow, Finding, Firing, HostKeyRow, Kind, LoginRecord, Waits};
 use crate::audit::Draft;
-use crate::model::{AccountName, Candidate, DeviceName, Moment, Outcome, Secret};
-use crate::totp::{Pick, Seed, Skew, Wanted};
+use crate::model::{AccountName, DeviceName, Moment, Outcome, Secret};
+use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion};
+use crate::totp::{Seed, Skew};
 
-/// The audit log, as a call sees it.
-pub trait Trail {
-    /// Puts an audit event on its way: it is in the log's file before the call returns.
+/// Accounts and their secrets.
+pub trait AccountStore {
+    /// Loads the record of an account; `None` where nothing of it was ever saved.
     ///
     /// # Errors
-    /// The store failed.
-    fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError>;
+    /// The store failed, or the record was written by something else.
+    fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, VaultError>;
 
-    /// Writes something of no meaning: whether that can be made durable tells whether anything can.
+    /// Loads all records, in the order of their names.
     ///
     /// # Errors
-    /// The store failed.
-    fn probe(&self, now: &Moment) -> Result<(), VaultError>;
+    /// As [`AccountStore::account`].
+    fn accounts(&self) -> Result<Vec<AccountRecord>, VaultError>;
 
-    /// Number and hash of the last audit event.
+    /// Loads the records of accounts with which rotord goes on by itself: those that wait for a time, and those in the middle
+    /// of something. Of those whose time comes within `soon` milliseconds by this boot's clock, only the earliest time is told.
     ///
     /// # Errors
-    /// The store failed.
-    fn audit_head(&self) -> Result<(u64, String), VaultError>;
-
-    /// What was found at a start that vault and log do not agree on, until a person has accepted it.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn audit_finding(&self) -> Result<Option<Finding>, VaultError>;
-
-    /// A person has accepted it.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn accept_audit_finding(&self) -> Result<(), VaultError>;
-}
-
-/// The inside of one call: everything in it is durable together, or none of it.
-pub trait Ledger: Records + Secrets + Transitions + Trail {}
-
-impl<T: Records + Secrets + Transitions + Trail> Ledger for T {}
-
-/// Rows that are no secrets.
-pub trait Records {
-    /// One account; `None` where nothing of it was ever stored.
-    ///
-    /// # Errors
-    /// The store failed, or the row was written by something else.
-    fn account(&self, account: &AccountName) -> Result<Option<AccountRow>, VaultError>;
-
-    /// All accounts.
-    ///
-    /// # Errors
-    /// As [`Records::account`].
-    fn accounts(&self) -> Result<Vec<AccountRow>, VaultError>;
-
-    /// The accounts with which rotord goes on by itself: those that wait for a time, and those in the middle of something.
-    /// Of those whose time comes within `soon` milliseconds by this boot's clock, only the earliest time is told.
-    ///
-    /// # Errors
-    /// As [`Records::account`].
+    /// As [`AccountStore::account`].
     fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError>;
 
-    /// Holds or releases an account's scheduled work.
+    /// Saves the whole record of an account in place of the former one.
     ///
     /// # Errors
     /// The store failed.
-    fn set_paused(&self, account: &AccountName, paused: bool, now: &Moment) -> Result<(), VaultError>;
+    fn save_account(&self, record: &AccountRecord) -> Result<(), VaultError>;
 
+    /// Loads the versions of an account's password, in the order of their numbers, without the passwords.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn password_versions(&self, account: &AccountName) -> Result<Vec<PasswordVersion>, VaultError>;
+
+    /// Loads one version of an account's password.
+    ///
+    /// # Errors
+    /// The store failed, or the secret does not open.
+    fn password(&self, account: &AccountName, number: i64) -> Result<Option<Secret>, VaultError>;
+
+    /// Saves what becomes of the versions of an account's password; `fresh` is the one that is added. No version is ever
+    /// overwritten with another password.
+    ///
+    /// # Errors
+    /// The store or the random source failed, or there is no password for a version that is added.
+    fn save_passwords(
+        &self,
+        account: &AccountName,
+        operations: &PasswordOperations,
+        fresh: Option<&Secret>,
+    ) -> Result<(), VaultError>;
+
+    /// Loads a secret that is no password.
+    ///
+    /// # Errors
+    /// The store failed, or the secret does not open.
+    fn other_secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError>;
+
+    /// Saves a secret that is no password, in place of the former one.
+    ///
+    /// # Errors
+    /// The store or the random source failed.
+    fn save_other_secret(
+        &self,
+        account: &AccountName,
+        kind: &Kind,
+        secret: &Secret,
+        now: &Moment,
+    ) -> Result<(), VaultError>;
+
+    /// Loads the values of all secret fields of an account, by their names.
+    ///
+    /// # Errors
+    /// The store failed, or a secret does not open.
+    fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError>;
+}
+
+/// What is counted: changes, logins, codes.
+pub trait LimitStore {
+    /// Loads when changes of an account passed their commit point, each with its attempt.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn change_stamps(&self, account: &AccountName) -> Result<Vec<(String, Moment)>, VaultError>;
+
+    /// Loads the stamps of all accounts' changes.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError>;
+
+    /// Saves that a change passes its commit point. An attempt passes one once: the first stamp stays.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn add_change(&self, account: &AccountName, attempt: &str, at: &Moment) -> Result<(), VaultError>;
+
+    /// Saves another stamp for the change of an attempt.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn restamp_change(&self, account: &AccountName, attempt: &str, at: &Moment) -> Result<(), VaultError>;
+
+    /// Loads the logins of an account that count as refused.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn logins(&self, account: &AccountName) -> Result<Vec<LoginRecord>, VaultError>;
+
+    /// Saves a login that counts as refused until more is known of it, and returns its number, which no other login has.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn add_login(&self, account: &AccountName, at: &Moment) -> Result<i64, VaultError>;
+
+    /// Saves the record of a login in place of the former one; nothing is saved where there is none of its number.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn save_login(&self, account: &AccountName, login: &LoginRecord) -> Result<(), VaultError>;
+
+    /// Removes the record of a login.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn remove_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError>;
+
+    /// Whether the code of a time step of a seed was used, or counts as used for every seed.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn is_used(&self, seed: &Seed, step: u64) -> Result<bool, VaultError>;
+
+    /// Saves that the code of a time step of a seed is used; whether it was not before. A pair is kept for four hundred days of
+    /// elapsed time. Seeds are known by a keyed hash of the HMAC key: how they are written makes no difference.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn use_step(&self, seed: &Seed, step: u64, now: &Moment) -> Result<bool, VaultError>;
+
+    /// The wall clock was set while this boot went on: what was stamped in it is stamped anew by the boot clock, so that it
+    /// keeps its true age after a reboot.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError>;
+
+    /// Forgets what no rule can need any more: stamps older than eight days, attempts older than four hundred, by the wall
+    /// clock, with room for one that is wrong by days; and codes that were used four hundred days ago, by elapsed time that
+    /// nobody can set.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn forget_old(&self, now: &Moment) -> Result<(), VaultError>;
+}
+
+/// Jobs, attempts, device clocks and host keys.
+pub trait FleetStore {
     /// Holds or releases a job.
     ///
     /// # Errors
@@ -89,30 +186,6 @@ pub trait Records {
     /// # Errors
     /// The store failed.
     fn is_job_paused(&self, job: &str) -> Result<bool, VaultError>;
-
-    /// When rotord goes on by itself with an account, and how many tries there were.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn set_wake(&self, account: &AccountName, wake: Option<&Moment>, tries: u32) -> Result<(), VaultError>;
-
-    /// An operator has seen an account's warning: it is shown no more. Whether there was one.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn acknowledge(&self, account: &AccountName) -> Result<bool, VaultError>;
-
-    /// Records that the stored password was tried.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn set_verified(&self, account: &AccountName, now: &Moment) -> Result<(), VaultError>;
-
-    /// Records why a verify failed; `None`: one succeeded.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn set_verify_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError>;
 
     /// What is known of a device's clock; nothing known is a good clock.
     ///
@@ -145,7 +218,7 @@ pub trait Records {
     fn set_firing(&self, job: &str, firing: Firing) -> Result<(), VaultError>;
 
     /// Records the end of an attempt, its start included where it has none yet. Of each account the last
-    /// [`KEPT_ATTEMPTS`] are kept: the audit log has them all.
+    /// [`super::KEPT_ATTEMPTS`] are kept: the audit log has them all.
     ///
     /// # Errors
     /// The store failed.
@@ -187,12 +260,6 @@ pub trait Records {
     /// The store failed.
     fn close_open_attempts(&self, now: &Moment) -> Result<(), VaultError>;
 
-    /// The passwords of an account, newest first: for `secret show --history`.
-    ///
-    /// # Errors
-    /// The store failed, or a row does not open.
-    fn history(&self, account: &AccountName) -> Result<Vec<HistoryEntry>, VaultError>;
-
     /// The host keys that were trusted for a device.
     ///
     /// # Errors
@@ -206,150 +273,40 @@ pub trait Records {
     fn trust_host_key(&self, device: &str, key: &HostKeyRow, now: &Moment) -> Result<(), VaultError>;
 }
 
-/// Sealed secrets.
-pub trait Secrets {
-    /// Stores a secret in place of the former one. A password given by a person becomes the current one, the former
-    /// one history, and ends a quarantine: the person knows what the device holds.
+/// The audit log, as a transaction sees it.
+pub trait AuditStore {
+    /// Puts an audit event on its way: it is in the log's file before the call returns.
     ///
     /// # Errors
-    /// The store or the random source failed.
-    fn set_secret(&self, account: &AccountName, kind: &Kind, secret: &Secret, now: &Moment) -> Result<(), VaultError>;
+    /// The store failed.
+    fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError>;
 
-    /// The secret in force; for a password, the current one.
+    /// Writes something of no meaning: whether that can be made durable tells whether anything can.
     ///
     /// # Errors
-    /// The store failed, or the row does not open.
-    fn secret(&self, account: &AccountName, kind: &Kind) -> Result<Option<Secret>, VaultError>;
+    /// The store failed.
+    fn probe(&self, now: &Moment) -> Result<(), VaultError>;
 
-    /// The values of all secret fields of an account.
+    /// Number and hash of the last audit event.
     ///
     /// # Errors
-    /// The store failed, or a row does not open.
-    fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError>;
+    /// The store failed.
+    fn audit_head(&self) -> Result<(u64, String), VaultError>;
+
+    /// What was found at a start that vault and log do not agree on, until a person has accepted it.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn audit_finding(&self) -> Result<Option<Finding>, VaultError>;
+
+    /// A person has accepted it.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn accept_audit_finding(&self) -> Result<(), VaultError>;
 }
 
-/// The steps of a rotation, and what is counted.
-pub trait Transitions {
-    /// Writes a transition.
-    ///
-    /// # Errors
-    /// The store or the random source failed, or there is no candidate where one is needed.
-    fn transition(&self, transition: &Transition<'_>) -> Result<(), VaultError>;
+/// A transaction. The rules that stand above it are its methods too: see [`super::operations`].
+pub trait Ledger: AccountStore + LimitStore + FleetStore + AuditStore {}
 
-    /// Puts an account at rest in doubt: its stored password was refused, or may have been, in so many `looks` of its own, and a
-    /// login is to find out about it. One that was taken back is a candidate again; where there was a look, it is tried first.
-    /// Whether it was at rest.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn doubt(
-        &self,
-        account: &AccountName,
-        why: &str,
-        attempt: &str,
-        looks: u8,
-        now: &Moment,
-    ) -> Result<bool, VaultError>;
-
-    /// The newest password that was sent and taken back, since a login proved the one before: the device may come to it
-    /// later, as a directory with replicas does. Each is told of until it was tried.
-    ///
-    /// # Errors
-    /// The store failed, or the row does not open.
-    fn taken_back(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError>;
-
-    /// Records how the last attempt failed; `None` clears it.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn set_last_error(&self, account: &AccountName, error: Option<&str>) -> Result<(), VaultError>;
-
-    /// The candidate of a rotation under way.
-    ///
-    /// # Errors
-    /// The store failed, or the row does not open.
-    fn candidate(&self, account: &AccountName) -> Result<Option<Candidate>, VaultError>;
-
-    /// When changes of an account passed their commit point. Stamps that lie in the future of a clock that was set
-    /// back are restamped.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn changes(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError>;
-
-    /// The stamps of all accounts' changes, for a look at all of them at once.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError>;
-
-    /// Counts a login as refused, and returns the number under which that is on record.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn add_failed_login(&self, account: &AccountName, now: &Moment) -> Result<i64, VaultError>;
-
-    /// Takes a login off the record: it worked.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn remove_failed_login(&self, account: &AccountName, id: i64) -> Result<(), VaultError>;
-
-    /// Records that the device said no to a login on record, and whether a code was sent with it.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn login_was_refused(&self, account: &AccountName, id: i64, with_code: bool) -> Result<(), VaultError>;
-
-    /// A login of an account was taken that sent its password, with a code or without: what the device said no to before is past.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn login_was_taken(&self, account: &AccountName, with_code: bool) -> Result<(), VaultError>;
-
-    /// What a device said no to in the logins of an account was a wrong secret: they tell nothing of a clock.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn refused_for_secret(&self, account: &AccountName) -> Result<(), VaultError>;
-
-    /// The logins of an account that a device said no to.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn refusals(&self, account: &AccountName, now: &Moment) -> Result<Vec<Refusal>, VaultError>;
-
-    /// When logins of an account were refused, or may have been.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn failed_logins(&self, account: &AccountName, now: &Moment) -> Result<Vec<Moment>, VaultError>;
-
-    /// The step of a seed whose code may be used now, or when to ask again. Nothing is reserved by it.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn free_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError>;
-
-    /// Reserves a code of a seed: the (seed, step) pair is recorded as used in the same transaction, so that no pair
-    /// is ever handed out twice, whoever shares the seed and whatever restarts.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn reserve_code(&self, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Reservation, VaultError>;
-
-    /// The wall clock was set while this boot went on: what was stamped in it is stamped anew by the boot clock, so that it
-    /// keeps its true age after a reboot.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError>;
-
-    /// Forgets what no rule can need any more: stamps older than eight days, attempts older than four hundred, by the wall
-    /// clock, with room for one that is wrong by days; and codes that were used four hundred days ago, by elapsed time that
-    /// nobody can set.
-    ///
-    /// # Errors
-    /// The store failed.
-    fn forget_old(&self, now: &Moment) -> Result<(), VaultError>;
-}
+impl<T: AccountStore + LimitStore + FleetStore + AuditStore> Ledger for T {}

@@ -7,9 +7,9 @@ use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::daemon::admission::admit;
 use crate::daemon::escrow;
-use crate::model::{AttemptKind, Outcome, Trigger};
-use crate::rotation::{Action, End, Event, Persist, Phase};
-use crate::vault::{Transition, VaultError};
+use crate::model::{AttemptKind, Candidate, Outcome, Trigger};
+use crate::rotation::{Action, End, Event, Persist, Phase, Transition};
+use crate::vault::VaultError;
 
 impl Attempt {
     /// Hands an event to the machine and makes durable what it asks for; the acts that are allowed now are returned.
@@ -114,15 +114,9 @@ impl Attempt {
                 if tx.account(&account.name)?.is_some_and(|row| row.phase != from) {
                     return Err(VaultError::Refused("somebody has settled meanwhile which password it has".into()));
                 }
-                tx.transition(&Transition {
-                    account: &account.name,
-                    attempt: &attempt,
-                    persist,
-                    candidate: candidate.as_ref(),
-                    keep: account.policy.history,
-                    flaw: flaw.as_deref(),
-                    now: &now,
-                })?;
+                let keep = account.policy.history;
+                let step = Transition::Step { persist, attempt: &attempt, keep, flaw: flaw.as_deref() };
+                tx.apply(&account.name, &step, candidate.as_ref().map(Candidate::secret), &now)?;
                 if let Some(row) = &start {
                     tx.save_attempt(row)?;
                 }

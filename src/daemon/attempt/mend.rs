@@ -10,8 +10,8 @@ use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
 use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
-use crate::rotation::{Event, Persist, Phase};
-use crate::vault::{Transition, VaultError};
+use crate::rotation::{Event, Persist, Phase, Transition};
+use crate::vault::VaultError;
 
 /// What a person knows of the password that a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,15 +101,7 @@ impl Core {
                 );
                 return Err(VaultError::Refused(text));
             }
-            tx.transition(&Transition {
-                account: &name,
-                attempt: "",
-                persist,
-                candidate: None,
-                keep,
-                flaw: None,
-                now: &now,
-            })?;
+            tx.apply(&name, &Transition::Step { persist, attempt: "", keep, flaw: None }, None, &now)?;
             tx.set_last_error(&name, None)?;
             tx.refused_for_secret(&name)?;
             let done = format!("a person says that the device has {what}; {name} is at rest with it");

@@ -569,7 +569,7 @@ impl Attempt {
                 let doubted = matches!(row.phase, Phase::Uncertain(Doubt { likely: Which::Old, .. }));
                 let is_news = !(doubted && row.attempt.is_none() || row.phase.expects_refusal());
                 self.restored.store(!is_news, Ordering::SeqCst);
-                self.reverted.store(row.reverted_candidate || !has_candidate, Ordering::SeqCst);
+                self.reverted.store(row.candidate_was_reverted() || !has_candidate, Ordering::SeqCst);
                 row.phase
             }
             Ok((None, ..)) => Phase::Idle,

@@ -69,7 +69,7 @@ impl Core {
             Ok(row.is_some_and(|row| {
                 let rested = row.verified.is_none_or(|at| !(0..AGAIN_MS).contains(&(now.wall_ms - at)));
                 let was_changed = row.last_change != before;
-                row.phase == Phase::Idle && row.has_password && !row.paused && rested && !was_changed
+                row.rests() && !row.paused && rested && !was_changed
             }))
         });
         match due.await {

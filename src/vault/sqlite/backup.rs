@@ -25,7 +25,7 @@ use crate::vault::backup::{BackupHead, MAGIC};
 use crate::vault::error::VaultError;
 use crate::vault::keys::{KEY_BYTES, VaultKey};
 use crate::vault::seal::rewrap;
-use crate::vault::transaction::Trail;
+use crate::vault::transaction::AuditStore;
 
 /// How the names of folders begin in which the database is copied for a backup.
 const SCRATCH: &str = ".copy-for-backup-";

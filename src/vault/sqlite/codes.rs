@@ -5,12 +5,12 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 
+use super::accounts::place_of;
 use super::meta::{meta, set_meta};
-use super::secrets::place_of;
 use super::transaction::SqliteTransaction;
 use crate::model::Moment;
 use crate::policy::DAY_MS;
-use crate::totp::{Pick, Seed, Wanted, pick_step};
+use crate::totp::Seed;
 use crate::vault::error::VaultError;
 use crate::vault::keys::{KEY_BYTES, random};
 use crate::vault::seal::Sealer;
@@ -85,34 +85,22 @@ impl SqliteTransaction<'_> {
     pub(super) fn seed_number(&self, seed: &Seed) -> Result<i64, VaultError> {
         let hash = self.sealer.seed_hash(seed.hmac_key());
         self.connection.prepare_cached("INSERT OR IGNORE INTO seed (hash) VALUES (?1)")?.execute([&hash])?;
-        self.known_seed(seed)?.ok_or(VaultError::Unreadable("seed"))
-    }
-
-    /// The number of a seed that has one.
-    pub(super) fn known_seed(&self, seed: &Seed) -> Result<Option<i64>, VaultError> {
-        let hash = self.sealer.seed_hash(seed.hmac_key());
         let mut known = self.connection.prepare_cached("SELECT id FROM seed WHERE hash = ?1")?;
-        Ok(known.query_row([hash], |row| row.get(0)).optional()?)
+        known.query_row([hash], |row| row.get(0)).optional()?.ok_or(VaultError::Unreadable("seed"))
     }
 
-    /// Picks a step of a seed, by its number where it has one.
-    pub(super) fn pick(&self, id: Option<i64>, seed: &Seed, wanted: Wanted, now: &Moment) -> Result<Pick, VaultError> {
-        let mut used = self
-            .connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM used_step WHERE seed IN (?1, ?2) AND step = ?3)")?;
-        let mut failed = None;
-        let pick = pick_step(now.wall_ms, seed.period(), wanted, |step| {
-            let Ok(step) = i64::try_from(step) else { return false };
-            used.query_row(params![id.unwrap_or(ANY), ANY, step], |row| row.get::<_, bool>(0)).unwrap_or_else(|error| {
-                failed = Some(error);
-                false
-            })
-        });
-        failed.map_or(Ok(pick), |error| Err(error.into()))
+    /// Whether the code of a step was used, for its seed or for every one.
+    pub(super) fn is_step_used(&self, seed: &Seed, step: u64) -> Result<bool, VaultError> {
+        let Ok(step) = i64::try_from(step) else { return Ok(false) };
+        let hash = self.sealer.seed_hash(seed.hmac_key());
+        let mut used = self.connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM used_step WHERE step = ?3 AND seed IN (?1, (SELECT id FROM seed WHERE hash = ?2)))",
+        )?;
+        Ok(used.query_row(params![ANY, hash, step], |row| row.get(0))?)
     }
 
     /// The code of this step counts as used from now on; whether it did not before.
-    pub(super) fn use_step(&self, seed: i64, step: u64, now: &Moment) -> Result<bool, VaultError> {
+    pub(super) fn use_step_of(&self, seed: i64, step: u64, now: &Moment) -> Result<bool, VaultError> {
         let step = i64::try_from(step).map_err(|_| VaultError::Unreadable("time step"))?;
         let today = self.elapsed_days(now)?;
         let added = self
@@ -125,7 +113,7 @@ impl SqliteTransaction<'_> {
     /// The code of this step counts as used for every seed.
     pub(super) fn use_step_of_any(&self, step: u64, now: &Moment) -> Result<(), VaultError> {
         self.connection.execute("INSERT OR IGNORE INTO seed (id, hash) VALUES (?1, '')", [ANY])?;
-        self.use_step(ANY, step, now).map(drop)
+        self.use_step_of(ANY, step, now).map(drop)
     }
 
     /// Days for which this vault was in use, by clocks that nobody can set: what went by in each boot, as far as it was seen.

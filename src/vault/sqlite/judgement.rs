@@ -14,7 +14,7 @@ use crate::audit::{Draft, LogFiles, events_after};
 use crate::clock::Clock;
 use crate::vault::error::VaultError;
 use crate::vault::seal::Sealer;
-use crate::vault::transaction::Trail;
+use crate::vault::transaction::AuditStore;
 
 /// Number and hash of an event.
 type Place = (u64, String);

@@ -3,25 +3,26 @@
 //!
 //! Nothing outside of this folder names a type of the database's library.
 
+mod accounts;
 mod admin;
 mod backup;
 mod codes;
 mod database;
 mod error;
+mod fleet;
 mod host_keys;
 mod judgement;
+mod limits;
 mod meta;
 mod past;
-mod records;
+mod phase;
 mod rekey;
 mod schema;
-mod secrets;
 #[cfg(test)]
 mod seeds_tests;
 #[cfg(test)]
 mod tests;
 mod transaction;
-mod transitions;
 mod writer;
 
 use std::fs::{DirBuilder, OpenOptions};

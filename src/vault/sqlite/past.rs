@@ -6,11 +6,11 @@ use super::meta::set_meta;
 use super::transaction::SqliteTransaction;
 use crate::audit::Draft;
 use crate::model::{AccountName, Moment, rfc3339};
-use crate::rotation::{Doubt, Phase, Which};
+use crate::rotation::Transition;
 use crate::totp::{Seed, USUAL_PERIOD, WINDOW};
 use crate::vault::error::VaultError;
 use crate::vault::records::Kind;
-use crate::vault::transaction::{Records, Secrets, Trail, Transitions};
+use crate::vault::transaction::{AccountStore, AuditStore, Ledger};
 
 /// A vault of the past goes on behind a log's end: what it has of these accounts is not believed until a login has found it out.
 pub(super) fn go_on_from(
@@ -34,33 +34,11 @@ pub(crate) fn restored_from(taken: i64) -> String {
     format!("restored from the backup of {day}; whether the device still has this password is found out by logging in")
 }
 
-/// Whether a device still has what an account's passwords were is to be found out. A candidate that never left is no device's;
-/// one that may have left is found out like any other.
-fn put_in_doubt(
-    tx: &SqliteTransaction<'_>,
-    whom: &dyn Fn(&str) -> bool,
-    why: &str,
-    now: &Moment,
-) -> Result<(), VaultError> {
-    let mut forget = tx
-        .connection
-        .prepare("UPDATE account SET wake = NULL, tries = 0, verified = NULL, verify_error = NULL WHERE name = ?1")?;
-    for row in tx.accounts()?.into_iter().filter(|row| whom(&row.name)) {
-        let Ok(account) = AccountName::parse(&row.name) else { continue };
-        tx.drop_unsent(&account)?;
-        let phase = match row.phase {
-            Phase::Mending | Phase::Quarantined => Phase::Quarantined,
-            Phase::Sent | Phase::Verifying | Phase::Uncertain(_) => Phase::Uncertain(Doubt::fresh(Which::New)),
-            _ if !row.has_password => Phase::Idle,
-            // What was sent last and taken back may be what the device has come to.
-            _ if tx.adopt_taken_back(&account)? => Phase::Uncertain(Doubt::fresh(Which::Old)),
-            _ => Phase::Uncertain(Doubt { other_refused: true, ..Doubt::fresh(Which::Old) }),
-        };
-        tx.set_phase(&account, phase, None, now)?;
-        forget.execute([&row.name])?;
-        if phase != Phase::Idle {
-            tx.set_last_error(&account, Some(why))?;
-        }
+/// Whether a device still has what an account's passwords were is to be found out.
+fn put_in_doubt(tx: &dyn Ledger, whom: &dyn Fn(&str) -> bool, why: &str, now: &Moment) -> Result<(), VaultError> {
+    for record in tx.accounts()?.into_iter().filter(|record| whom(&record.name)) {
+        let Ok(account) = AccountName::parse(&record.name) else { continue };
+        tx.apply(&account, &Transition::Restored { why }, None, now)?;
     }
     Ok(())
 }
@@ -71,7 +49,7 @@ fn use_up_codes(tx: &SqliteTransaction<'_>, now: &Moment) -> Result<(), VaultErr
     let mut periods = BTreeSet::from([USUAL_PERIOD]);
     for row in tx.accounts()? {
         let Ok(account) = AccountName::parse(&row.name) else { continue };
-        let Some(uri) = tx.secret(&account, &Kind::Totp)? else { continue };
+        let Some(uri) = tx.other_secret(&account, &Kind::Totp)? else { continue };
         periods.extend(Seed::parse(uri.expose()).ok().map(|seed| seed.period()));
     }
     let reach = WINDOW.unsigned_abs() + 1;

@@ -3,17 +3,17 @@
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
+use super::accounts::place_of;
 use super::codes::keep_seed_key;
 use super::host_keys::seal_host_keys_anew;
 use super::meta::{meta, set_meta};
-use super::secrets::place_of;
 use super::transaction::SqliteTransaction;
 use crate::audit::Draft;
 use crate::model::Moment;
 use crate::vault::error::VaultError;
 use crate::vault::keys::VaultKey;
 use crate::vault::seal::{Sealer, fresh_data_key};
-use crate::vault::transaction::Trail;
+use crate::vault::transaction::AuditStore;
 
 /// What the thread that owns the database is handed.
 pub(super) struct Rekey {

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::open;
 use super::seeds_tests::make_former;
 use crate::audit::{Draft, verify_files};
-use crate::model::{AccountName, AttemptKind, BootId, Candidate, Moment, Secret, Step};
-use crate::rotation::{Doubt, Persist, Phase, Which};
+use crate::model::{AccountName, AttemptKind, BootId, Moment, Secret, Step};
+use crate::rotation::{CUT_OFF, Doubt, Persist, Phase, Transition, Which};
 use crate::totp::{Seed, Wanted};
 use crate::vault::*;
 
@@ -58,22 +58,10 @@ async fn put(vault: &Vault, persist: Persist, candidate: Option<&str>) {
     put_with(vault, persist, candidate, None).await;
 }
 
-async fn put_with(vault: &Vault, persist: Persist, candidate: Option<&str>, flaw: Option<&'static str>) {
-    let candidate = candidate.map(|text| Candidate::new(Secret::new(text.into())));
-    vault
-        .call(move |tx| {
-            tx.transition(&Transition {
-                account: &account(),
-                attempt: "a1",
-                persist,
-                candidate: candidate.as_ref(),
-                keep: 5,
-                flaw,
-                now: &now(5),
-            })
-        })
-        .await
-        .unwrap();
+async fn put_with(vault: &Vault, persist: Persist, fresh: Option<&str>, flaw: Option<&'static str>) {
+    let fresh = fresh.map(|text| Secret::new(text.into()));
+    let step = Transition::Step { persist, attempt: "a1", keep: 5, flaw };
+    vault.call(move |tx| tx.apply(&account(), &step, fresh.as_ref(), &now(5))).await.unwrap();
 }
 
 async fn password(vault: &Vault) -> String {
@@ -613,7 +601,8 @@ async fn a_wait_lasts_as_long_whatever_is_done_to_the_wall_clock() {
 
 /// The account's warning, and what is not clean about the change under way.
 async fn flaws(vault: &Vault) -> (Option<String>, Option<String>) {
-    vault.call(|tx| Ok(tx.account(&account())?.map(|row| (row.warning, row.flaw)))).await.unwrap().unwrap()
+    let row = vault.call(|tx| tx.account(&account())).await.unwrap().unwrap();
+    (row.warning.map(|text| text.to_string()), row.flaw.map(|text| text.to_string()))
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! The inside of one transaction of SQLite, and the audit events that it puts on their way.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::meta::{meta, set_meta};
 use crate::audit::{Draft, GENESIS};
-use crate::model::Moment;
+use crate::model::{BootId, Moment};
 use crate::vault::error::VaultError;
 use crate::vault::records::Finding;
 use crate::vault::seal::Sealer;
-use crate::vault::transaction::Trail;
+use crate::vault::transaction::AuditStore;
 
 /// Where the database has what was found at a start, until a person accepts it: its kind, and what is told.
 pub(super) const FINDING: &str = "audit_finding";
@@ -22,12 +22,18 @@ pub struct SqliteTransaction<'a> {
     pub(super) sealer: &'a Sealer,
 }
 
+/// A moment in three columns from `first` on.
+pub(super) fn stamp_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Moment> {
+    let boot = BootId::of(&row.get::<_, String>(first + 1)?);
+    Ok(Moment { wall_ms: row.get(first)?, boot, since_boot_ms: row.get(first + 2)? })
+}
+
 /// A number for SQLite, which counts to 2^63.
 pub(super) fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-impl Trail for SqliteTransaction<'_> {
+impl AuditStore for SqliteTransaction<'_> {
     fn audit(&self, draft: &Draft, now: &Moment) -> Result<(), VaultError> {
         let (seq, prev) = self.audit_head()?;
         let event = draft.chain(seq + 1, now.wall_ms, &prev).map_err(|error| VaultError::Audit(error.to_string()))?;

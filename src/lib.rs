@@ -1,24 +1,25 @@
 //! rotord changes the passwords of accounts on SSH devices whose login asks for a one-time code too.
 //!
-//! The house, from the ground up; a module uses only those above it in this list. The pure ones name neither tokio, nor
-//! files, nor sockets, nor the clock, nor a random source.
+//! The modules, from the ground up. A module uses only those above it in this list, and the pure ones name neither tokio, nor
+//! files, nor sockets, nor the clock, nor a random source: `architecture_tests.rs` reads this table and the code.
 //!
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`model`] | plain types that all share: names, secrets, moments, outcomes, diagnostics (pure) |
 //! | [`template`] | the template language: parse, check, diagnose (pure) |
 //! | [`dialogue`] | screen, matching, login answers, running a template (pure) |
+//! | [`recording`] | dialogues on file: what a device said, and playing it to a template (pure) |
 //! | [`totp`] | seeds, codes, the single-use rule (pure) |
 //! | [`policy`] | passwords to generate, the cap, the lockout budget (pure) |
 //! | [`schedule`] | crontab, windows, spread, zones (pure) |
-//! | [`rotation`] | the state machine (pure) |
+//! | [`rotation`] | the state machine, and what a transition does to an account's record (pure) |
 //! | [`known_hosts`] | the lines of an OpenSSH `known_hosts` file (pure) |
 //! | [`sealed`] | sealing under a passphrase or to a recovery key, in age's format |
 //! | [`clock`] | the system's clocks, read in one place |
 //! | [`files`] | reading plain files only, in bounded time; who could change them |
 //! | [`config`] | TOML to checked values, every problem at its place |
 //! | [`audit`] | events, the hash chain, the log's files |
-//! | [`vault`] | the durable store: SQLite, sealing, keys |
+//! | [`vault`] | the durable store: what a transaction offers, records, keys; SQLite behind it |
 //! | [`device`] | SSH transport, host keys, jump hosts, logins |
 //! | [`daemon`] | performs what the machine asks; the scheduling loop; signals; the service manager |
 //! | [`control`] | the API on the Unix socket, and its client |
@@ -26,7 +27,10 @@
 //! | [`demo`] | a simulated device, and the whole system with nothing installed |
 //! | [`sim`] | the simulator: the daemon's code in a world made to break it |
 //! | [`entry`] | the daemon's command line |
+//! | [`fuzz`] | the targets of the program in `fuzz/` |
 
+#[cfg(test)]
+mod architecture_tests;
 pub mod audit;
 pub mod cli;
 pub mod clock;

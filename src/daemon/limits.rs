@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, Semaphore};
 
 use super::attempt::RotationResult;
+use super::slots::{Slot, Slots, Urgency};
 use crate::config::Device;
 use crate::model::{AccountName, AttemptKind};
 use crate::totp::SeedId;
@@ -18,14 +20,33 @@ const WITH_ONE_SEED: usize = 4;
 /// Who is at work.
 #[derive(Debug)]
 pub(super) struct Limits {
-    all: Arc<Semaphore>,
-    devices: Mutex<HashMap<String, (usize, Arc<Semaphore>)>>,
-    seeds: Mutex<HashMap<SeedId, Arc<Semaphore>>>,
+    all: Slots,
+    max_concurrent: usize,
+    devices: Mutex<HashMap<String, Slots>>,
+    seeds: Mutex<HashMap<SeedId, Slots>>,
     busy: Busy,
     /// The scheduler's.
     wake: Arc<Notify>,
     /// Held shared by whoever logs in with an account's password, and alone by whoever changes it.
-    passwords: Mutex<HashMap<AccountName, Arc<RwLock<()>>>>,
+    passwords: Mutex<HashMap<AccountName, Arc<PasswordLock>>>,
+}
+
+/// An account's password: shared by those who log in with it, held alone by whoever changes it.
+#[derive(Debug, Default)]
+struct PasswordLock {
+    lock: Arc<RwLock<()>>,
+    /// Those who have it or wait for it.
+    all: AtomicUsize,
+}
+
+/// One of them; no more when dropped.
+#[derive(Debug)]
+struct InLine(Arc<PasswordLock>);
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        self.0.all.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Nobody changes the passwords that are used, and nobody uses the one that changes, until this is dropped.
@@ -33,6 +54,7 @@ pub(super) struct Limits {
 pub(super) struct Leases {
     _used: Vec<OwnedRwLockReadGuard<()>>,
     _changed: Vec<OwnedRwLockWriteGuard<()>>,
+    _in_line: Vec<InLine>,
 }
 
 /// What an account is held for.
@@ -119,7 +141,8 @@ impl Limits {
     /// `wake` is notified when somebody ends for whom the scheduler passed an account over.
     pub(super) fn new(max_concurrent: usize, wake: Arc<Notify>) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(max_concurrent)),
+            all: Slots::new(max_concurrent),
+            max_concurrent,
             devices: Mutex::default(),
             seeds: Mutex::default(),
             busy: Busy::default(),
@@ -130,21 +153,38 @@ impl Limits {
 
     /// Waits until nobody changes the passwords of `used` and nobody uses or changes that of `changed`. A login that
     /// waits for its code would otherwise send a password that has been changed meanwhile, and be refused. Always in
-    /// the order of names, so that two that wait for each other's accounts cannot stand still.
-    pub(super) async fn leases(&self, changed: &AccountName, used: &[AccountName]) -> Leases {
+    /// the order of names, so that two that wait for each other's accounts cannot stand still. `waiting` is told before each
+    /// wait, in words.
+    pub(super) async fn leases(&self, changed: &AccountName, used: &[AccountName], waiting: impl Fn(String)) -> Leases {
         let mut all: Vec<&AccountName> = used.iter().chain([changed]).collect();
         all.sort();
         all.dedup();
         let mut leases = Leases::default();
         for account in all {
-            let lock = {
+            let password = {
                 let mut passwords = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
                 passwords.entry(account.clone()).or_default().clone()
             };
+            let ahead = password.all.fetch_add(1, Ordering::SeqCst);
+            let lock = password.lock.clone();
+            leases._in_line.push(InLine(password));
+            let told = || waiting(format!("waiting: other attempts use the password of {account}: {ahead} ahead"));
             if account == changed {
-                leases._changed.push(lock.write_owned().await);
+                leases._changed.push(match lock.clone().try_write_owned() {
+                    Ok(held) => held,
+                    Err(_) => {
+                        told();
+                        lock.write_owned().await
+                    }
+                });
             } else {
-                leases._used.push(lock.read_owned().await);
+                leases._used.push(match lock.clone().try_read_owned() {
+                    Ok(held) => held,
+                    Err(_) => {
+                        told();
+                        lock.read_owned().await
+                    }
+                });
             }
         }
         leases
@@ -230,51 +270,68 @@ impl Limits {
     }
 
     /// Waits until no more than a few others are at work with any of these seeds. Always in the same order, and before the
-    /// sessions, so that two that wait for each other's cannot stand still. `waiting` is told before each wait.
-    pub(super) async fn seeds(&self, mut seeds: Vec<SeedId>, waiting: impl Fn()) -> Vec<OwnedSemaphorePermit> {
+    /// sessions, so that two that wait for each other's cannot stand still. `waiting` is told before each wait how many are ahead.
+    pub(super) async fn seeds(&self, mut seeds: Vec<SeedId>, waiting: impl Fn(usize)) -> Vec<Slot> {
         seeds.sort_unstable();
         seeds.dedup();
-        let mut permits = Vec::with_capacity(seeds.len());
+        let mut taken = Vec::with_capacity(seeds.len());
         for seed in seeds {
             let few = {
                 let mut known = self.seeds.lock().unwrap_or_else(PoisonError::into_inner);
-                known.entry(seed).or_insert_with(|| Arc::new(Semaphore::new(WITH_ONE_SEED))).clone()
+                known.entry(seed).or_insert_with(|| Slots::new(WITH_ONE_SEED)).clone()
             };
-            permits.extend(match few.clone().try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => {
-                    waiting();
-                    few.acquire_owned().await.ok()
-                }
-            });
+            taken.push(few.take(Urgency::Usual, &waiting).await);
         }
-        permits
+        taken
+    }
+
+    /// A session on each of the devices and one of all, where they are free now.
+    pub(super) fn try_sessions(&self, devices: &[Arc<Device>], urgency: Urgency) -> Option<Vec<Slot>> {
+        let all = self.lines(devices).into_iter();
+        all.map(|(_, slots)| slots.try_take(urgency)).collect()
     }
 
     /// Waits for a session on each of the devices and for one of all. Always in the same order, so that two that wait
-    /// for each other's devices cannot stand still.
-    pub(super) async fn sessions(&self, devices: &[Arc<Device>]) -> Vec<OwnedSemaphorePermit> {
+    /// for each other's devices cannot stand still. `waiting` is told before each wait, in words.
+    pub(super) async fn sessions(
+        &self,
+        devices: &[Arc<Device>],
+        urgency: Urgency,
+        waiting: impl Fn(String),
+    ) -> Vec<Slot> {
+        let mut taken = Vec::with_capacity(devices.len() + 1);
+        for (whose, slots) in self.lines(devices) {
+            let told = |ahead: usize| {
+                waiting(match whose {
+                    Some(device) => format!(
+                        "waiting for a session on {}: {ahead} ahead (max_sessions {})",
+                        device.name, device.max_sessions
+                    ),
+                    None => {
+                        format!("waiting for a session: {ahead} ahead (max_concurrent {})", self.max_concurrent)
+                    }
+                });
+            };
+            taken.push(slots.take(urgency, told).await);
+        }
+        taken
+    }
+
+    /// The lines in which a session on these devices stands, in the order of names, and at last the one of all.
+    fn lines<'a>(&self, devices: &'a [Arc<Device>]) -> Vec<(Option<&'a Device>, Slots)> {
         let mut devices: Vec<&Arc<Device>> = devices.iter().collect();
         devices.sort_by(|a, b| a.name.cmp(&b.name));
         devices.dedup_by(|a, b| a.name == b.name);
-        let mut permits = Vec::with_capacity(devices.len() + 1);
-        for device in devices {
-            permits.extend(self.device(device).acquire_owned().await.ok());
-        }
-        permits.extend(self.all.clone().acquire_owned().await.ok());
-        permits
+        let of_devices = devices.into_iter().map(|device| (Some(&**device), self.device(device)));
+        of_devices.chain([(None, self.all.clone())]).collect()
     }
 
-    fn device(&self, device: &Device) -> Arc<Semaphore> {
+    fn device(&self, device: &Device) -> Slots {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = devices
-            .entry(device.name.to_string())
-            .or_insert_with(|| (device.max_sessions, Arc::new(Semaphore::new(device.max_sessions))));
-        // A reload may have changed the number: sessions under way end under the old one.
-        if entry.0 != device.max_sessions {
-            *entry = (device.max_sessions, Arc::new(Semaphore::new(device.max_sessions)));
-        }
-        entry.1.clone()
+        let slots = devices.entry(device.name.to_string()).or_insert_with(|| Slots::new(device.max_sessions));
+        // A reload may have changed the number.
+        slots.resize(device.max_sessions);
+        slots.clone()
     }
 }
 
@@ -329,13 +386,15 @@ mod tests {
         let (shared, own) = (id("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), id("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"));
         let mut few = Vec::new();
         for _ in 0..WITH_ONE_SEED {
-            few.push(limits.seeds(vec![shared, shared], || panic!("there is room")).await);
+            few.push(limits.seeds(vec![shared, shared], |_| panic!("there is room")).await);
         }
         let (waiting, both) = (limits.clone(), vec![own, shared]);
-        let one_more = tokio::spawn(async move { waiting.seeds(both, || {}).await });
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let one_more = tokio::spawn(async move { waiting.seeds(both, |ahead| tell.send(ahead).unwrap()).await });
         tokio::task::yield_now().await;
         assert!(!one_more.is_finished());
-        drop(limits.seeds(vec![own], || panic!("nobody has it")).await);
+        assert_eq!(told.recv().await, Some(WITH_ONE_SEED), "it is said how many are ahead");
+        drop(limits.seeds(vec![own], |_| panic!("nobody has it")).await);
         few.pop();
         assert_eq!(one_more.await.unwrap().len(), 2);
     }

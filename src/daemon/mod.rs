@@ -13,6 +13,7 @@ mod refusals;
 mod run;
 mod scheduler;
 mod secrets;
+mod slots;
 mod values;
 mod world;
 

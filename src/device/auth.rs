@@ -19,7 +19,7 @@ use crate::dialogue::{Answer, LoginDialogue, OwnPrompt, Pattern, Plan, Stop, abo
 use crate::model::{Masker, Moment, Secret};
 use crate::template::Text;
 use crate::totp::Seed;
-use crate::vault::Ledger;
+use crate::vault::{Ledger, VaultError};
 
 /// The bound on each answer of the device during the login; some ask a RADIUS server first.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -65,7 +65,31 @@ struct Exchange<'a, W: Watcher> {
     heard: Heard,
 }
 
+/// A login's turn with its seed, where it has one, and by which clock its code is made.
+pub(super) type TurnAndAim = (Option<Turn>, Aim);
+
 impl Login {
+    /// By which clock a code of it is made, as the vault has it at that time: that of what is known, or one that is doubted.
+    fn clock_for_code(&self) -> impl FnOnce(&dyn Ledger, &Moment) -> Result<By, VaultError> + Send + 'static + use<> {
+        let known = if self.probe { By::Probing } else { By::Known };
+        let doubted = if self.prove && !self.probe { By::KnownAgain } else { By::Probing };
+        let (account, budget) = (self.account.clone(), self.budget);
+        move |tx, now| Ok(if code_was_refused(tx, &account, budget, now)? { doubted } else { known })
+    }
+
+    /// The turn of a login that will be asked for no code.
+    async fn turn_without_code(&self, device: &Device, on: &Transport) -> Result<Option<TurnAndAim>, DeviceError> {
+        let aim = |by| Aim { device: device.name.clone(), by };
+        if self.seed.is_none() {
+            return Ok(Some((None, aim(if self.probe { By::Probing } else { By::Known }))));
+        }
+        if on.codes.may_be_asked(&self.account, self.prove) {
+            return Ok(None);
+        }
+        let (by, now) = (self.clock_for_code(), on.codes.clock().now());
+        Ok(Some((None, aim(on.codes.vault.call(move |tx| by(tx, &now)).await?))))
+    }
+
     /// Waits for its turn, and for the time step of the code that it will be asked for. By which clock that is made is settled
     /// after all that it waits for: one of the others may have been refused, and it may have been for the code.
     pub(super) async fn turn<W: Watcher>(
@@ -73,29 +97,35 @@ impl Login {
         device: &Device,
         on: &Transport,
         watcher: &W,
-    ) -> Result<(Option<Turn>, Aim), DeviceError> {
+    ) -> Result<TurnAndAim, DeviceError> {
         let waiting = |what: WaitsFor| watcher.step(what.to_string());
-        let known = if self.probe { By::Probing } else { By::Known };
-        let doubted = if self.prove && !self.probe { By::KnownAgain } else { By::Probing };
-        let aim = |by| Aim { device: device.name.clone(), by };
-        let Some(seed) = &self.seed else { return Ok((None, aim(known))) };
-        let by = || {
-            let (account, budget) = (self.account.clone(), self.budget);
-            move |tx: &dyn Ledger, now: &Moment| {
-                Ok(if code_was_refused(tx, &account, budget, now)? { doubted } else { known })
-            }
-        };
-        if !on.codes.may_be_asked(&self.account, self.prove) {
-            let (by, now) = (by(), on.codes.clock().now());
-            return Ok((None, aim(on.codes.vault.call(move |tx| by(tx, &now)).await?)));
+        if let Some(turn) = self.turn_without_code(device, on).await? {
+            return Ok(turn);
         }
+        let Some(seed) = &self.seed else { return Ok((None, Aim::at(&device.name))) };
         let mut turn = on.codes.turn(seed, waiting).await;
         loop {
-            if let Some(by) = on.codes.is_free(seed, &device.name, by(), waiting).await? {
+            if let Some(by) = on.codes.is_free(seed, &device.name, self.clock_for_code(), waiting).await? {
                 turn.begins(&on.codes.clock().now());
-                return Ok((Some(turn), aim(by)));
+                return Ok((Some(turn), Aim { device: device.name.clone(), by }));
             }
         }
+    }
+
+    /// The same, where it need not wait.
+    pub(super) async fn turn_at_once(
+        &self,
+        device: &Device,
+        on: &Transport,
+    ) -> Result<Option<TurnAndAim>, DeviceError> {
+        if let Some(turn) = self.turn_without_code(device, on).await? {
+            return Ok(Some(turn));
+        }
+        let Some((turn, seed)) = self.seed.as_ref().and_then(|seed| Some((on.codes.try_turn(seed)?, seed))) else {
+            return Ok(None);
+        };
+        let by = on.codes.is_free_now(seed, &device.name, self.clock_for_code()).await?;
+        Ok(by.map(|by| (Some(turn), Aim { device: device.name.clone(), by })))
     }
 }
 
@@ -115,7 +145,7 @@ pub(super) async fn log_in<W: Watcher>(
     link: &mut dyn Link,
     device: &Device,
     login: &Login,
-    (turn, aim): (Option<Turn>, Aim),
+    (turn, aim): TurnAndAim,
     on: &Transport,
     watcher: &W,
 ) -> Result<Entered, DeviceError> {

@@ -1,6 +1,7 @@
 //! One-time codes, reserved in the vault before anybody sees them, and the order in which logins get them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,33 @@ use crate::totp::{Pick, Seed, SeedId, Skew, Timing, Wanted};
 use crate::vault::{Ledger, Reservation, Vault, VaultError};
 
 /// Who logs in next with a seed.
-type Queues = HashMap<SeedId, Arc<Queue<()>>>;
+type Queues = HashMap<SeedId, Arc<SeedQueue>>;
+
+/// Those who log in with a seed, one after another.
+#[derive(Debug, Default)]
+struct SeedQueue {
+    turn: Arc<Queue<()>>,
+    /// How many have a turn or wait for one.
+    all: AtomicUsize,
+}
+
+/// One of them; no more when dropped.
+#[derive(Debug)]
+struct InQueue(Arc<SeedQueue>);
+
+impl InQueue {
+    /// Joins the queue, and tells how many are ahead.
+    fn join(queue: &Arc<SeedQueue>) -> (Self, usize) {
+        let ahead = queue.all.fetch_add(1, Ordering::SeqCst);
+        (Self(queue.clone()), ahead)
+    }
+}
+
+impl Drop for InQueue {
+    fn drop(&mut self) {
+        self.0.all.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 /// A device took this code; `sure` as in [`Skew::took`]. Tells the offset where it is news.
 ///
@@ -77,6 +104,7 @@ pub struct Turn {
     /// By the boot clock.
     since_ms: i64,
     _held: OwnedMutexGuard<()>,
+    _in_queue: InQueue,
 }
 
 impl Turn {
@@ -94,8 +122,8 @@ impl Turn {
 /// What a login waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// Those that log in with the same seed and came before.
-    Others,
+    /// So many that log in with the same seed and came before.
+    Others(usize),
     /// The time step of the next code that may be sent, for so long.
     Step(Duration),
 }
@@ -103,7 +131,7 @@ pub enum WaitsFor {
 impl std::fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Others => f.write_str("waiting for other logins with the same TOTP seed"),
+            Self::Others(ahead) => write!(f, "waiting for other logins with the same TOTP seed: {ahead} ahead"),
             Self::Step(time) => write!(f, "waiting {:.1} s for a fresh code", time.as_secs_f64()),
         }
     }
@@ -156,6 +184,14 @@ impl Aim {
     }
 }
 
+/// Whether a code may be sent.
+enum Picked {
+    /// Now, made by this clock.
+    Free(By),
+    /// At this instant; both in milliseconds since 1970.
+    In { until_ms: i64, now_ms: i64 },
+}
+
 /// A code and where it stands in time.
 #[derive(Debug, Clone)]
 pub struct Issued {
@@ -193,15 +229,28 @@ impl Codes {
     /// has sent its password and then waits for minutes until others of the same seed have had their codes, or counts it as
     /// a refused one.
     pub async fn turn(&self, seed: &Seed, waiting: impl Fn(WaitsFor)) -> Turn {
-        let queue = lock(&self.queues).entry(seed.id()).or_default().clone();
-        let held = match queue.clone().try_lock_owned() {
+        let (in_queue, ahead) = InQueue::join(&self.queue(seed));
+        let turn = in_queue.0.turn.clone();
+        let held = match turn.clone().try_lock_owned() {
             Ok(held) => held,
             Err(_) => {
-                waiting(WaitsFor::Others);
-                queue.lock_owned().await
+                waiting(WaitsFor::Others(ahead.max(1)));
+                turn.lock_owned().await
             }
         };
-        Turn { since_ms: self.clock.now().since_boot_ms, _held: held }
+        Turn { since_ms: self.clock.now().since_boot_ms, _held: held, _in_queue: in_queue }
+    }
+
+    /// The turn, where nobody else has it.
+    #[must_use]
+    pub fn try_turn(&self, seed: &Seed) -> Option<Turn> {
+        let (in_queue, _) = InQueue::join(&self.queue(seed));
+        let held = in_queue.0.turn.clone().try_lock_owned().ok()?;
+        Some(Turn { since_ms: self.clock.now().since_boot_ms, _held: held, _in_queue: in_queue })
+    }
+
+    fn queue(&self, seed: &Seed) -> Arc<SeedQueue> {
+        lock(&self.queues).entry(seed.id()).or_default().clone()
     }
 
     /// By which clock a code is made that was never used and may be sent now, as `by` has it; where none may, it waits until
@@ -216,19 +265,47 @@ impl Codes {
         by: impl FnOnce(&dyn Ledger, &Moment) -> Result<By, VaultError> + Send + 'static,
         waiting: impl Fn(WaitsFor),
     ) -> Result<Option<By>, VaultError> {
+        match self.pick(seed, device, by).await? {
+            Picked::Free(by) => Ok(Some(by)),
+            Picked::In { until_ms, now_ms } => {
+                self.wait(until_ms, now_ms, &waiting).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The same without a wait: `None` where no such code may be sent now.
+    ///
+    /// # Errors
+    /// The vault failed.
+    pub async fn is_free_now(
+        &self,
+        seed: &Seed,
+        device: &DeviceName,
+        by: impl FnOnce(&dyn Ledger, &Moment) -> Result<By, VaultError> + Send + 'static,
+    ) -> Result<Option<By>, VaultError> {
+        Ok(match self.pick(seed, device, by).await? {
+            Picked::Free(by) => Some(by),
+            Picked::In { .. } => None,
+        })
+    }
+
+    async fn pick(
+        &self,
+        seed: &Seed,
+        device: &DeviceName,
+        by: impl FnOnce(&dyn Ledger, &Moment) -> Result<By, VaultError> + Send + 'static,
+    ) -> Result<Picked, VaultError> {
         let now = self.clock.now();
         let (seed, device) = (seed.clone(), device.clone());
         let free = self.vault.call(move |tx| {
             let aim = Aim { device, by: by(tx, &now)? };
             Ok((tx.free_code(&seed, aim.wanted(tx, None)?, &now)?, aim.by))
         });
-        match free.await? {
-            (Pick::Use(_), by) => Ok(Some(by)),
-            (Pick::WaitUntil(until), _) => {
-                self.wait(until, now.wall_ms, &waiting).await;
-                Ok(None)
-            }
-        }
+        Ok(match free.await? {
+            (Pick::Use(_), by) => Picked::Free(by),
+            (Pick::WaitUntil(until_ms), _) => Picked::In { until_ms, now_ms: now.wall_ms },
+        })
     }
 
     /// Whether the next login of an account may be asked for a code, as far as is known; one that proves the password, or

@@ -58,6 +58,24 @@ impl std::fmt::Debug for Transport {
     }
 }
 
+/// Room for a session beside others; given back when dropped, with the session.
+#[derive(Default)]
+pub struct SessionSlot(Option<Box<dyn Send + Sync>>);
+
+impl SessionSlot {
+    /// Room that is what `held` stands for.
+    #[must_use]
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(held)))
+    }
+}
+
+impl std::fmt::Debug for SessionSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionSlot({})", if self.0.is_some() { "held" } else { "none" })
+    }
+}
+
 /// What is told and asked while a login or a template runs.
 pub trait Watcher: Send + Sync {
     /// Something happened, in words without a secret.
@@ -71,6 +89,16 @@ pub trait Watcher: Send + Sync {
     /// # Errors
     /// It could not be made durable: nothing may be sent.
     fn commit_point(&self) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// Room for a session beside others, where there is some now. A login that has its turn with a code takes it.
+    fn try_slot(&self) -> Option<SessionSlot> {
+        Some(SessionSlot::default())
+    }
+
+    /// Waits for room for a session. Nobody who waits for it has a turn with a code.
+    fn slot(&self) -> impl Future<Output = SessionSlot> + Send {
+        async { SessionSlot::default() }
+    }
 
     /// Returns once no login is begun any more, since the daemon stops. Whoever waits for a turn, a code or a connection gives up
     /// then; who is asked for his password goes on.

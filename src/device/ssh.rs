@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::algorithms::{Offer, nothing_in_common, ssh_config};
-use super::auth::{Entered, log_in};
+use super::auth::{Entered, TurnAndAim, log_in};
 use super::client::{Client, Shown, UNREADABLE, in_words};
 use super::codes::By;
 use super::error::DeviceError;
@@ -20,7 +20,7 @@ use super::greeting::{Greeting, Traffic};
 use super::hostkeys::{HostKeys, Judgement};
 use super::wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
 use super::words::{Ended, Words};
-use super::{Login, Transport, Watcher};
+use super::{Login, SessionSlot, Transport, Watcher};
 use crate::clock::{Clock, Waiting};
 use crate::config::Device;
 use crate::dialogue::{TERMINAL_COLUMNS, TERMINAL_ROWS};
@@ -56,14 +56,45 @@ pub struct Session {
     pub password_taken: bool,
     /// By which clock codes are made in it.
     pub(super) by: By,
+    /// Its room beside other sessions.
+    pub(super) slot: SessionSlot,
 }
 
 impl Session {
     /// Hangs up politely, as far as that goes in a second for each hop.
     pub async fn close(self, clock: &Clock) {
-        for link in std::iter::once(self.link).chain(self.jumps.into_iter().rev()) {
-            let _ = clock.within(Duration::from_secs(1), link.close()).await;
+        hang_up(std::iter::once(self.link).chain(self.jumps.into_iter().rev()), clock).await;
+        drop(self.slot);
+    }
+}
+
+async fn hang_up(links: impl Iterator<Item = Box<dyn Link>>, clock: &Clock) {
+    for link in links {
+        let _ = clock.within(Duration::from_secs(1), link.close()).await;
+    }
+}
+
+/// Waits for the turn of a login with its code, and for room for its session. Who waits for a code has no session, and who waits for
+/// a session keeps nobody else from a code of the same seed.
+async fn turn_with_slot<W: Watcher>(
+    login: &Login,
+    device: &Device,
+    on: &Transport,
+    watcher: &W,
+) -> Result<(TurnAndAim, SessionSlot), DeviceError> {
+    let mut slot = watcher.try_slot();
+    loop {
+        if let Some(slot) = slot.take()
+            && let Some(turn) = login.turn_at_once(device, on).await?
+        {
+            return Ok((turn, slot));
         }
+        let turn = login.turn(device, on, watcher).await?;
+        if let Some(slot) = watcher.try_slot() {
+            return Ok((turn, slot));
+        }
+        drop(turn);
+        slot = Some(watcher.slot().await);
     }
 }
 
@@ -435,12 +466,20 @@ pub async fn connect<W: Watcher>(
     let clock = on.codes.clock();
     let mut jumps: Vec<Box<dyn Link>> = Vec::new();
     let mut last: Option<Session> = None;
+    let mut slot: Option<SessionSlot> = None;
     for hop in hops {
         let device = hop.device.clone();
         let time = bound.max(device.connect_timeout);
         let jump = last.take().map(|session| session.link);
         let entrance = async {
-            let turn = hop.login.turn(&device, on, watcher).await?;
+            let turn = match &slot {
+                Some(_) => hop.login.turn(&device, on, watcher).await?,
+                None => {
+                    let (turn, room) = turn_with_slot(&hop.login, &device, on, watcher).await?;
+                    slot = Some(room);
+                    turn
+                }
+            };
             let opened = open_link(on.wire.as_ref(), &device, &hop.host_keys, jump.as_deref());
             let opened = in_time(clock, &device, time, opened);
             Ok::<_, DeviceError>((turn, opened.await?))
@@ -454,16 +493,24 @@ pub async fn connect<W: Watcher>(
         let (turn, (mut link, fingerprint)) = entered?;
         let by = turn.1.by;
         watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
-        let Entered { changed_at_login, password_taken, code_taken } =
-            log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await?;
+        let entered = match log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await {
+            Ok(entered) => entered,
+            Err(error) => {
+                // The room is given back once the device has heard that the connection is over.
+                hang_up(std::iter::once(link).chain(jumps.into_iter().rev()), clock).await;
+                return Err(error);
+            }
+        };
+        let Entered { changed_at_login, password_taken, code_taken } = entered;
         // Where the login's code was doubted and taken, those of the session may be taken in a part of each step alone, too.
         // Where it was asked for none, those of the session look for the device's clock in its place.
         let by = if code_taken && by != By::Known { By::KnownAgain } else { by };
         watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
-        last = Some(Session { link, jumps: Vec::new(), device, changed_at_login, password_taken, by });
+        let slot = SessionSlot::default();
+        last = Some(Session { link, jumps: Vec::new(), device, changed_at_login, password_taken, by, slot });
     }
     let session = last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
-    Ok(Session { jumps, ..session })
+    Ok(Session { jumps, slot: slot.unwrap_or_default(), ..session })
 }
 
 async fn tunnel(jump: &dyn Link, device: &Device) -> Result<Box<dyn Stream>, DeviceError> {

@@ -326,8 +326,15 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
         breaker: Arc::default(),
     };
     let device = device(address);
-    let session =
-        Session { link, jumps: Vec::new(), device, changed_at_login: false, password_taken: true, by: By::Known };
+    let session = Session {
+        link,
+        jumps: Vec::new(),
+        device,
+        changed_at_login: false,
+        password_taken: true,
+        by: By::Known,
+        slot: SessionSlot::default(),
+    };
     let (template, problems) = crate::template::load(std::path::Path::new("t"), "expect \"$\"\nend\n");
     let run =
         Run::new(Arc::new(template.unwrap_or_else(|| panic!("{problems:?}"))), Values::default(), Masker::default());

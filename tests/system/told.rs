@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::lab::{Place, free_port, wait_for};
+use crate::lab::{Lab, Place, free_port, wait_for};
 
 /// A place with an account on a device that nobody can reach.
 fn unreachable(more: &str) -> Place {
@@ -97,4 +97,21 @@ fn a_request_that_nobody_waits_for_is_accepted_and_not_done() {
         (Some("rotate"), Some("quarterly")),
         "{attempt}"
     );
+}
+
+#[test]
+fn who_waits_for_a_code_has_no_session_and_who_waits_for_one_is_told_how_many_are_ahead() {
+    let lab = Lab::start("alice bob");
+    let place = Place::new(&lab.sections("web", "linux-passwd", "max_sessions = 1"));
+    let _daemon = place.daemon();
+    place.import("web", &lab);
+    let output = place.ctl(&["rotate", "--all"], "");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("waiting for a session on web: 1 ahead (max_sessions 1)"), "{told}");
+    // Each needs two codes of its own seed, one after another: in the wait for the second one the other account logs in.
+    let logins: Vec<&str> = told.lines().filter(|line| line.contains("logged in to web as ")).collect();
+    assert_eq!(logins.len(), 4, "{told}");
+    let user = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+    assert_ne!(user(logins[0]), user(logins[1]), "{told}");
 }

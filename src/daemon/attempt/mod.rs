@@ -19,17 +19,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit};
+use tokio::sync::{Mutex, Notify};
 
 use super::admission::Admission;
 use super::core::Core;
 use super::escrow;
 use super::limits::{Holder, Leases, Work};
 use super::scheduler::under_way;
+use super::slots::{Slot, Urgency};
 use super::values::{Stored, base_values, jump_accounts, seed_of, way_to};
 use crate::audit::Draft;
 use crate::config::{Account, Config};
-use crate::device::{DeviceError, Person, Session, Watcher};
+use crate::device::{DeviceError, Person, Session, SessionSlot, Watcher};
 use crate::dialogue::Values;
 use crate::model::{
     AccountName, Actor, AttemptKind, Candidate, FailureCause, Masker, Moment, Outcome, Secret, Step, Trigger,
@@ -146,6 +147,8 @@ pub(super) struct Attempt {
     failure: Plain<Option<FailureCause>>,
     /// There are steps that are not in the vault yet.
     unsaved: Notify,
+    /// Sessions that were waited for, for the next login.
+    reserved: Reserved,
     /// It has looked at an account in quarantine, which stays there.
     is_look: AtomicBool,
     /// The stored password was found to be the device's, and nothing had been changed.
@@ -173,8 +176,18 @@ pub(super) struct Attempt {
 /// What an attempt holds while it is at work.
 pub(super) struct Room {
     _leases: Leases,
-    _seeds: Vec<OwnedSemaphorePermit>,
-    _sessions: Vec<OwnedSemaphorePermit>,
+    _seeds: Vec<Slot>,
+    reserved: Reserved,
+}
+
+/// Sessions for the next login of an attempt, which gives them back where it has to wait for a code.
+type Reserved = Arc<Plain<Option<Vec<Slot>>>>;
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // The login for which they were is not made.
+        lock(&self.reserved).take();
+    }
 }
 
 fn lock<T>(mutex: &Plain<T>) -> std::sync::MutexGuard<'_, T> {
@@ -224,6 +237,16 @@ impl Watcher for Attempt {
         self.feed(Event::AtCommitPoint).await.map_err(DeviceError::NotCommitted)?;
         self.step("commit point: the new password is in the vault and leaves now".into());
         Ok(())
+    }
+
+    fn try_slot(&self) -> Option<SessionSlot> {
+        let devices = way_to(&self.config, &self.account.device);
+        let reserved = lock(&self.reserved).take();
+        reserved.or_else(|| self.core.limits.try_sessions(&devices, self.urgency())).map(SessionSlot::new)
+    }
+
+    async fn slot(&self) -> SessionSlot {
+        SessionSlot::new(self.sessions().await)
     }
 
     async fn given_up(&self) {
@@ -377,6 +400,7 @@ impl Attempt {
             reverted: AtomicBool::new(false),
             failure: Plain::default(),
             unsaved: Notify::new(),
+            reserved: Reserved::default(),
             is_look: AtomicBool::new(false),
             kept: AtomicBool::new(false),
             person: Mutex::new(None),
@@ -621,21 +645,35 @@ impl Attempt {
         self.core.clock.sleep(Duration::from_secs(2)).await;
     }
 
-    /// Waits until there is room for this attempt beside the others: its passwords are left alone, and there are seeds and
-    /// sessions for it. Given back when dropped; none where the daemon stops meanwhile.
+    /// Waits until there is room for this attempt beside the others: its passwords are left alone, and there are seeds and sessions
+    /// for it. Given back when dropped; none where the daemon stops meanwhile.
     pub(super) async fn room(&self) -> Option<Room> {
         self.unless_stopping(async {
             let leases = self.leases().await;
-            let waiting = || self.step("waiting: others that share its TOTP seed are at work".into());
+            let waiting = |ahead: usize| {
+                self.step(format!("waiting: others that share its TOTP seed are at work: {ahead} ahead"));
+            };
             let seeds = self.core.limits.seeds(self.seeds().await, waiting).await;
-            Room { _leases: leases, _seeds: seeds, _sessions: self.sessions().await }
+            self.room_with(leases, seeds).await
         })
         .await
     }
 
     /// Room to log in and to find out which password the account has.
     async fn room_to_look(&self) -> Room {
-        Room { _leases: self.leases().await, _seeds: Vec::new(), _sessions: self.sessions().await }
+        self.room_with(self.leases().await, Vec::new()).await
+    }
+
+    /// What is begun comes soon to a session: it waits for one before.
+    async fn room_with(&self, leases: Leases, seeds: Vec<Slot>) -> Room {
+        let sessions = self.sessions().await;
+        *lock(&self.reserved) = Some(sessions);
+        Room { _leases: leases, _seeds: seeds, reserved: self.reserved.clone() }
+    }
+
+    async fn sessions(&self) -> Vec<Slot> {
+        let devices = way_to(&self.config, &self.account.device);
+        self.core.limits.sessions(&devices, self.urgency(), |told| self.step(told)).await
     }
 
     /// What is waited for, unless the daemon stops before it comes.
@@ -661,8 +699,12 @@ impl Attempt {
         self.core.vault.call(look).await.unwrap_or_default()
     }
 
-    async fn sessions(&self) -> Vec<OwnedSemaphorePermit> {
-        self.core.limits.sessions(&way_to(&self.config, &self.account.device)).await
+    /// Whether its next session comes before those of others: a new password was sent, and nobody knows yet whether it is in force.
+    fn urgency(&self) -> Urgency {
+        let sent = |rotation: tokio::sync::MutexGuard<'_, Rotation>| {
+            matches!(rotation.phase(), Phase::Sent | Phase::Verifying | Phase::Uncertain(_))
+        };
+        if self.rotation.try_lock().is_ok_and(sent) { Urgency::Sent } else { Urgency::Usual }
     }
 
     /// The right to use the passwords with which this attempt logs in, and to change that of its account.
@@ -670,7 +712,7 @@ impl Attempt {
         let mut used = jump_accounts(&self.config, &self.account.device, self.login.name.user());
         used.extend(jump_accounts(&self.config, &self.account.device, self.account.name.user()));
         used.push(self.login.name.clone());
-        self.core.limits.leases(&self.account.name, &used).await
+        self.core.limits.leases(&self.account.name, &used, |told| self.step(told)).await
     }
 
     /// Makes the candidate, and checks that every tag of the template has a value.

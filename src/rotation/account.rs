@@ -107,6 +107,12 @@ impl Transition<'_> {
         }
     }
 
+    /// Whether what it does depends on the versions of the password, or changes them.
+    #[must_use]
+    pub fn touches_passwords(&self) -> bool {
+        !matches!(self, Self::Step { persist: Persist::Changing | Persist::Sent | Persist::Verifying, .. })
+    }
+
     /// Whether the change counts for the cap from here on.
     #[must_use]
     pub fn counts_as_change(&self) -> bool {
@@ -138,7 +144,8 @@ impl PasswordOperations {
     }
 }
 
-/// What a transition makes of an account. `passwords` are its versions, in the order of their numbers.
+/// What a transition makes of an account. `passwords` are its versions, in the order of their numbers; they need not be known
+/// where [`Transition::touches_passwords`] says no.
 #[must_use]
 pub fn apply(
     record: AccountRecord,

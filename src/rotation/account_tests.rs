@@ -93,6 +93,20 @@ fn a_step_leaves_an_account_in_its_phase_with_these_passwords() {
 }
 
 #[test]
+fn a_transition_that_does_not_touch_the_passwords_does_the_same_whatever_they_are() {
+    use Persist::{Changing, Mending, Prepared, Promote, Quarantine, Revert, Sent, Verifying};
+    let before = Story::at_rest().steps(&[Prepared]);
+    for persist in [Prepared, Mending, Changing, Sent, Verifying, IN_DOUBT, Promote, Revert, Quarantine] {
+        let transition = step(persist);
+        if !transition.touches_passwords() {
+            let known = apply(before.record.clone(), &before.passwords, &transition, &at(100));
+            assert_eq!(apply(before.record.clone(), &[], &transition, &at(100)), known, "{persist:?}");
+            assert_eq!(known.1, PasswordOperations::default(), "{persist:?}");
+        }
+    }
+}
+
+#[test]
 fn what_was_sent_and_reverted_stays_in_the_vault_and_what_never_left_does_not() {
     use Persist::{Prepared, Revert, Sent};
     let story = Story::at_rest().steps(&[Prepared, Revert]);

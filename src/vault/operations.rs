@@ -31,14 +31,16 @@ impl dyn Ledger + '_ {
         let Some(record) = known.or_else(|| brings.then(|| AccountRecord::new(account.as_str(), now))) else {
             return Ok(());
         };
-        let (record, operations) = apply(record, &self.password_versions(account)?, transition, now);
+        let touches = transition.touches_passwords();
+        let passwords = if touches { self.password_versions(account)? } else { Vec::new() };
+        let (record, operations) = apply(record, &passwords, transition, now);
         if transition.counts_as_change()
             && let Some(attempt) = &record.attempt
         {
             self.add_change(account, attempt, now)?;
         }
         self.save_account(&record)?;
-        self.save_passwords(account, &operations, fresh)
+        if touches { self.save_passwords(account, &operations, fresh) } else { Ok(()) }
     }
 
     /// Puts an account at rest in doubt: its stored password was refused, or may have been, in so many `looks` of its own, and a

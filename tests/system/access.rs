@@ -18,7 +18,7 @@ fn as_nobody(place: &Place, args: &[&str]) -> std::process::Output {
 const DEVICE: &str = "[device.d]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"d/a\"]\n";
 
 /// A copy of the client where everybody may run it.
-fn open_up(place: &Place) {
+pub fn open_up(place: &Place) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(place.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::copy(env!("CARGO_BIN_EXE_rotorctl"), place.path("rotorctl")).unwrap();
@@ -55,10 +55,11 @@ fn a_viewer_sees_and_does_nothing_else() {
 }
 
 /// Runs a script of Python as nobody beside the daemon; what it prints.
-fn nobody_runs(place: &Place, script: &str) -> String {
+pub fn nobody_runs(place: &Place, script: &str, settings: &[(&str, &str)]) -> String {
     let output = Command::new("setpriv")
         .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "/usr/bin/python3", "-c", script])
         .arg(place.path("socket"))
+        .envs(settings.iter().copied())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -97,7 +98,7 @@ answers = [end(s) for s in held]
 print(sum(b" 403 " in answer or b" 503 " in answer for answer in answers), sum(b"has no role" in answer for answer in answers), len(answers))
 "#;
     let (told, status) = std::thread::scope(|scope| {
-        let flood = scope.spawn(|| nobody_runs(&place, script));
+        let flood = scope.spawn(|| nobody_runs(&place, script, &[]));
         let status = place.ctl(&["status"], "").status.code();
         (flood.join().unwrap(), status)
     });
@@ -137,7 +138,7 @@ for s in idle:
     while s.recv(4096): pass
 print("answered" if ask(knock()) else "not answered")
 "#;
-    assert_eq!(nobody_runs(&place, script), "turned away\nanswered\n");
+    assert_eq!(nobody_runs(&place, script, &[]), "turned away\nanswered\n");
 }
 
 #[test]

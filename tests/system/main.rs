@@ -20,6 +20,7 @@ mod kills;
 mod lab;
 mod leaks;
 mod linux;
+mod load;
 mod log;
 mod manual;
 mod reaching;

@@ -14,10 +14,10 @@ use super::args::{
 use super::output::{local, paint, put, safe, say, short, table};
 use super::{Failure, audit, backup, input, local as here, qr, record, templates};
 use crate::control::{
-    AckBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, OtpBody, OtpQuery,
-    ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody, SecretText,
-    Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, StatusBody, TemplateText, TemplatesBody, TrustBody,
-    WorkBody,
+    AckBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody, OtpBody,
+    OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody,
+    SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, StatusBody, TemplateText, TemplatesBody,
+    TrustBody, WorkBody,
 };
 use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Otp { account, watch, next } => otp(&client, account, watch, next, json).await,
         Command::Secret { command: SecretCommand::Set { account, field } } => {
             let value = input::secret(&field.clone().unwrap_or_else(|| "Password".into()), true)?;
-            store(&client, "/v1/secret/set", account, field, value, json).await
+            done(client.post("/v1/secret/set", &SecretBody { account, field, value }).await?, json)
         }
         Command::Secret { command: SecretCommand::Show { account, history } } => {
             secret_show(&client, account, history, json).await
@@ -60,11 +60,11 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
                 Some(picture) => SecretText(qr::seed_in(&picture)?),
                 None => input::secret("Seed (Base32 or otpauth://)", false)?,
             };
-            store(&client, "/v1/totp/set", account, None, value, json).await
+            done(client.post("/v1/totp/set", &KeyBody { account, value }).await?, json)
         }
         Command::SshKey { command: SshKeyCommand::Set { account } } => {
             let value = input::private_key()?;
-            store(&client, "/v1/ssh-key/set", account, None, value, json).await
+            done(client.post("/v1/ssh-key/set", &KeyBody { account, value }).await?, json)
         }
         Command::Import { file, overwrite } => import(&client, &file, overwrite, json).await,
         Command::Trust { device, yes } => trust(&client, device, yes, json).await,
@@ -213,7 +213,8 @@ async fn work(
     no_wait: bool,
     json: bool,
 ) -> Result<u8, Failure> {
-    let body = WorkBody { selection: selected(selection), reason, no_wait, stream: !json && !no_wait };
+    let Selection { accounts, job, all } = selection;
+    let body = WorkBody { accounts, job, all, reason, no_wait, stream: !json && !no_wait };
     let results: ResultsBody =
         if body.stream { streamed(client, path, &body).await? } else { client.post(path, &body).await? };
     if json {
@@ -270,17 +271,6 @@ async fn otp(client: &Client, account: String, watch: bool, next: bool, json: bo
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
-}
-
-async fn store(
-    client: &Client,
-    path: &str,
-    account: String,
-    field: Option<String>,
-    value: SecretText,
-    json: bool,
-) -> Result<u8, Failure> {
-    done(client.post(path, &SecretBody { account, field, value }).await?, json)
 }
 
 async fn secret_show(client: &Client, account: String, history: bool, json: bool) -> Result<u8, Failure> {

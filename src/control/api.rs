@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
-use super::json::Json;
+use super::json::{Json, Nothing, Query};
 use super::pieces::{Inlet, Pieces, Pour};
 use super::types::{
     AcceptBody, AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody,
@@ -30,7 +30,7 @@ use crate::vault::{AttemptRow, Finding, KEPT_ATTEMPTS};
 type Answer<T> = Result<Json<T>, ApiError>;
 
 /// Accounts and how they stand.
-#[utoipa::path(get, path = "/v1/status", params(StatusQuery), responses((status = 200, body = StatusBody), (status = 403, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/status", tag = "viewer", params(StatusQuery), responses((status = 200, body = StatusBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn status(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -90,7 +90,8 @@ pub(super) async fn status(
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {
-    let account = AccountName::parse(name).map_err(|error| ApiError::usage(error.to_string()))?;
+    // What is no name is no account's either.
+    let account = AccountName::parse(name).map_err(|error| ApiError::missing(error.to_string()))?;
     let config = core.config();
     if config.accounts.contains_key(&account) {
         return Ok(account);
@@ -124,7 +125,7 @@ fn attempt(row: AttemptRow) -> AttemptBody {
 }
 
 /// The attempts of an account, newest first.
-#[utoipa::path(get, path = "/v1/history", params(AccountQuery), responses((status = 200, body = HistoryBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/history", tag = "viewer", params(AccountQuery), responses((status = 200, body = HistoryBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn history(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -137,7 +138,7 @@ pub(super) async fn history(
 }
 
 /// An account's state in plain words, and what to type next.
-#[utoipa::path(get, path = "/v1/explain", params(AccountQuery), responses((status = 200, body = ExplainBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/explain", tag = "viewer", params(AccountQuery), responses((status = 200, body = ExplainBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn explain(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -158,8 +159,16 @@ pub(super) async fn explain(
     }))
 }
 
+/// How many are asked for, if that is not too many.
+fn bounded(asked: Option<usize>, default: usize, most: usize, key: &str) -> Result<usize, ApiError> {
+    match asked {
+        Some(count) if count > most => Err(ApiError::malformed(format!("{key} is {most} at most"))),
+        count => Ok(count.unwrap_or(default)),
+    }
+}
+
 /// The coming run times of a job.
-#[utoipa::path(get, path = "/v1/schedule", params(ScheduleQuery), responses((status = 200, body = ScheduleBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/schedule", tag = "viewer", params(ScheduleQuery), responses((status = 200, body = ScheduleBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn schedule(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -174,7 +183,7 @@ pub(super) async fn schedule(
     let zone = config.daemon.timezone;
     let mut at = Utc::now();
     let mut runs = Vec::new();
-    for _ in 0..query.count.unwrap_or(10).min(1000) {
+    for _ in 0..bounded(query.count, 10, 1000, "count")? {
         let Some(next) = job.schedule.next_after(at, zone) else {
             break;
         };
@@ -188,10 +197,11 @@ pub(super) async fn schedule(
 }
 
 /// The templates of the library.
-#[utoipa::path(get, path = "/v1/templates", responses((status = 200, body = TemplatesBody)))]
+#[utoipa::path(get, path = "/v1/templates", tag = "viewer", responses((status = 200, body = TemplatesBody)))]
 pub(super) async fn templates(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(Nothing {}): Query<Nothing>,
 ) -> Answer<TemplatesBody> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
@@ -219,7 +229,7 @@ pub(super) async fn templates(
 }
 
 /// A template's text.
-#[utoipa::path(get, path = "/v1/template", params(TemplateQuery), responses((status = 200, body = TemplateText), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/template", tag = "viewer", params(TemplateQuery), responses((status = 200, body = TemplateText), (status = 404, body = ErrorBody)))]
 pub(super) async fn template(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -234,7 +244,7 @@ pub(super) async fn template(
 }
 
 /// Audit events.
-#[utoipa::path(get, path = "/v1/audit", params(AuditQuery), responses((status = 200, body = AuditBody)))]
+#[utoipa::path(get, path = "/v1/audit", tag = "viewer", params(AuditQuery), responses((status = 200, body = AuditBody)))]
 pub(super) async fn audit(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -243,7 +253,11 @@ pub(super) async fn audit(
     peer.require(&core, Role::Viewer).await?;
     let folder = core.vault.audit_folder().to_owned();
     let after = query.after.unwrap_or(0);
-    let most = query.first.or(query.last).unwrap_or(1000).min(10_000);
+    if i64::try_from(after).is_err() {
+        return Err(ApiError::malformed("after: no event has such a number"));
+    }
+    let (first, last) = (bounded(query.first, 1000, 10_000, "first")?, bounded(query.last, 1000, 10_000, "last")?);
+    let most = if query.first.is_some() { first } else { last };
     let (inlet, pieces) = Pieces::new(4);
     // Line by line: whoever asks for much and takes nothing of it holds little.
     tokio::task::spawn_blocking(move || {
@@ -282,10 +296,11 @@ fn write_events(body: &mut impl Write, folder: &Path, after: u64, most: usize) -
 }
 
 /// Checks the audit log against its chain and against the vault.
-#[utoipa::path(get, path = "/v1/audit/verify", responses((status = 200, body = VerifyBody)))]
+#[utoipa::path(get, path = "/v1/audit/verify", tag = "viewer", responses((status = 200, body = VerifyBody)))]
 pub(super) async fn audit_verify(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(Nothing {}): Query<Nothing>,
 ) -> Answer<VerifyBody> {
     peer.require(&core, Role::Viewer).await?;
     let report = check_log(&core).await?;
@@ -321,7 +336,7 @@ pub(super) const ACCEPT: &str =
     "keep the log, find out who can write it, and when you have seen to it: rotorctl audit accept --reason WHY";
 
 /// A person has seen that vault and log did not agree at a start, and says why.
-#[utoipa::path(post, path = "/v1/audit/accept", request_body = AcceptBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/audit/accept", tag = "custodian", request_body = AcceptBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn audit_accept(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -347,7 +362,7 @@ pub(super) async fn audit_accept(
 }
 
 /// Sets the log's files of past months aside, once the whole of it was found as it was written. That is on record before.
-#[utoipa::path(post, path = "/v1/audit/archive", request_body = ArchiveBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/audit/archive", tag = "custodian", request_body = ArchiveBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn audit_archive(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -364,7 +379,7 @@ pub(super) async fn audit_archive(
     let report = check_log(&core).await?;
     if !report.ok {
         let why = report.why.unwrap_or_default();
-        return Err(ApiError::failed(format!("the log is not as it was written, and stays where it is: {why}")));
+        return Err(ApiError::unreached(format!("the log is not as it was written, and stays where it is: {why}")));
     }
     let folder = core.vault.audit_folder().to_owned();
     let failed = |error: std::io::Error| ApiError::failed(error.to_string());
@@ -374,7 +389,7 @@ pub(super) async fn audit_archive(
         last = last_event(file).map_err(failed)?.or(last);
     }
     let Some((seq, hash)) = last else {
-        return Err(ApiError::usage(format!(
+        return Err(ApiError::missing(format!(
             "the log has no files of months before {} but the one in use",
             body.before
         )));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 
 use super::people::Person;
@@ -60,6 +61,48 @@ impl ApiError {
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, body: ErrorBody { error: error.into(), exit: 2 } }
     }
 
+    /// What cannot even be read.
+    pub(super) fn malformed(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, body: ErrorBody { error: error.into(), exit: 2 } }
+    }
+
+    /// A body of another kind than JSON.
+    pub(super) fn unsupported(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body: ErrorBody { error: error.into(), exit: 2 } }
+    }
+
+    pub(super) fn too_large(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, body: ErrorBody { error: error.into(), exit: 2 } }
+    }
+
+    pub(super) fn too_slow(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::REQUEST_TIMEOUT, body: ErrorBody { error: error.into(), exit: 2 } }
+    }
+
+    pub(super) fn method(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, body: ErrorBody { error: error.into(), exit: 2 } }
+    }
+
+    /// What is asked for is well formed, and something that it needs is not so.
+    pub(super) fn unmet(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, body: ErrorBody { error: error.into(), exit: 2 } }
+    }
+
+    /// A device, or the log, does not do its part.
+    pub(super) fn unreached(error: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, body: ErrorBody { error: error.into(), exit: 1 } }
+    }
+
+    /// A refusal by HTTP itself, which knows its status alone.
+    pub(super) fn of_http(status: StatusCode) -> Self {
+        let error = match status {
+            StatusCode::URI_TOO_LONG => "the path of the request is too long",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the head of the request is too large",
+            _ => "this is no request of HTTP/1.1",
+        };
+        Self { status, body: ErrorBody { error: error.into(), exit: 2 } }
+    }
+
     pub(super) fn missing(error: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, body: ErrorBody { error: error.into(), exit: 2 } }
     }
@@ -106,7 +149,11 @@ impl From<VaultError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        let again = [(RETRY_AFTER, "1")];
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => (self.status, again, Json(self.body)).into_response(),
+            _ => (self.status, Json(self.body)).into_response(),
+        }
     }
 }
 

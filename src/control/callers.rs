@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -173,7 +174,7 @@ impl Hall {
             request.extensions_mut().insert(ConnectInfo(peer.clone()));
             router.call(request)
         });
-        let stream = TokioIo::new(Impatient { stream, time: WRITE_TIME, stalled: None });
+        let stream = TokioIo::new(Impatient::new(stream, WRITE_TIME));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -204,13 +205,54 @@ fn turn_away(stream: UnixStream, why: &ApiError) -> Option<UnixStream> {
     UnixStream::from_std(stream).ok()
 }
 
-/// A connection whose other end has to take what is written to it.
+/// A connection whose other end has to take what is written to it. What is refused by HTTP itself, which answers without a word, is
+/// refused in words like everything else.
 struct Impatient {
     stream: UnixStream,
     /// The time for it.
     time: Duration,
     /// Since nothing more was taken.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Words in place of such an answer, as far as they are not written.
+    words: Vec<u8>,
+}
+
+impl Impatient {
+    fn new(stream: UnixStream, time: Duration) -> Self {
+        Self { stream, time, stalled: None, words: Vec::new() }
+    }
+
+    fn write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(context, bytes) {
+            self.stalled = None;
+            return Poll::Ready(result);
+        }
+        let time = self.time;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(time)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Writes the words that wait.
+    fn speak(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.words.is_empty() {
+            let words = std::mem::take(&mut self.words);
+            let written = self.write(context, &words);
+            self.words = words;
+            self.words.drain(..ready!(written)?);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The words in place of an answer that has none: hyper's own to what it cannot parse (its status is one of these, and none of the
+/// handlers' answers is empty).
+fn in_words(answer: &[u8]) -> Option<Vec<u8>> {
+    let (status, rest) = answer.strip_prefix(b"HTTP/1.1 ")?.split_at_checked(3)?;
+    let status = StatusCode::from_bytes(status).ok()?;
+    let of_http = [StatusCode::BAD_REQUEST, StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE];
+    let empty = rest.windows(21).any(|line| line.eq_ignore_ascii_case(b"\r\ncontent-length: 0\r\n"));
+    (of_http.contains(&status) && empty).then(|| ApiError::of_http(status).on_the_wire())
 }
 
 impl AsyncRead for Impatient {
@@ -225,21 +267,21 @@ impl AsyncRead for Impatient {
 
 impl AsyncWrite for Impatient {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(context, bytes) {
-            self.stalled = None;
-            return Poll::Ready(result);
+        ready!(self.speak(context))?;
+        if let Some(words) = in_words(bytes) {
+            self.words = words;
+            return Poll::Ready(Ok(bytes.len()));
         }
-        let time = self.time;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(time)));
-        ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.speak(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.speak(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -253,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn who_takes_nothing_is_given_up() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let mut ours = Impatient { stream: ours, time: Duration::from_millis(20), stalled: None };
+        let mut ours = Impatient::new(ours, Duration::from_millis(20));
         let error = ours.write_all(&vec![0; 16 << 20]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
@@ -267,5 +309,30 @@ mod tests {
         let read = theirs.read(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
         assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n") && answer.contains("\"exit\":6"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_http_is_refused_in_words() {
+        for (sent, status) in [
+            (b"GARBAGE\r\n\r\n".to_vec(), "400 Bad Request"),
+            (b"GET / HTTP/9.9\r\n\r\n".to_vec(), "400 Bad Request"),
+            ([b"GET /".as_slice(), &[b'x'; 70_000], b" HTTP/1.1\r\n\r\n"].concat(), "414 URI Too Long"),
+            ([b"GET / HTTP/1.1\r\n".as_slice(), &b"x: y\r\n".repeat(200), b"\r\n"].concat(), "431 Request Header"),
+        ] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let service = service_fn(|_: hyper::Request<Incoming>| async {
+                Ok::<_, std::convert::Infallible>(hyper::Response::new(String::new()))
+            });
+            let ours = TokioIo::new(Impatient::new(ours, WRITE_TIME));
+            let served = tokio::spawn(http1::Builder::new().max_buf_size(BUFFER).serve_connection(ours, service));
+            drop(theirs.write_all(&sent).await);
+            let mut answer = String::new();
+            theirs.read_to_string(&mut answer).await.unwrap();
+            drop(served.await);
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+            let body: crate::control::ErrorBody = serde_json::from_str(body).unwrap();
+            assert!(body.exit == 2 && body.error.len() > 10, "{body:?}");
+        }
     }
 }

@@ -64,12 +64,13 @@ struct Item {
 
 /// The secrets of all lines, or what is wrong with them.
 fn items(core: &Core, body: ImportBody) -> Result<Vec<Item>, ApiError> {
-    let (mut slips, mut items) = (Vec::new(), Vec::new());
+    let (mut slips, mut items, mut unknown) = (Vec::new(), Vec::new(), 0);
     for row in body.rows {
         let line = row.line;
         let mut slip = |what: String| slips.push(format!("line {line}: {what}"));
         let Ok(account) = known_account(core, &row.account) else {
             slip(format!("there is no {} in the config", shown_account(&row.account)));
+            unknown += 1;
             continue;
         };
         if let Some(SecretText(value)) = row.password {
@@ -85,10 +86,11 @@ fn items(core: &Core, body: ImportBody) -> Result<Vec<Item>, ApiError> {
             }
         }
     }
-    if slips.is_empty() {
-        Ok(items)
-    } else {
-        Err(ApiError::usage(format!("nothing was stored:\n{}", slips.join("\n"))))
+    let told = format!("nothing was stored:\n{}", slips.join("\n"));
+    match slips.len() {
+        0 => Ok(items),
+        all if all == unknown => Err(ApiError::missing(told)),
+        _ => Err(ApiError::usage(told)),
     }
 }
 
@@ -104,7 +106,7 @@ fn verdict_on(tx: &dyn Ledger, item: &Item) -> Result<Verdict, VaultError> {
 
 /// Stores many secrets, all or none. A password that rotord has replaced since, or whose account is between two, is left out and
 /// named, unless the request says to overwrite.
-#[utoipa::path(post, path = "/v1/import", request_body = ImportBody, responses((status = 200, body = ImportedBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/import", tag = "custodian", request_body = ImportBody, responses((status = 200, body = ImportedBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn import(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,

@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod callers;
 mod client;
+mod document;
 mod gate;
 mod import;
 mod json;

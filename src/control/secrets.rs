@@ -12,8 +12,8 @@ use super::json::Json;
 use super::pieces::{Pieces, Pour};
 use super::private_key;
 use super::types::{
-    BackupBody, DoneBody, ErrorBody, FormerBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText, ShowBody,
-    ShownBody,
+    BackupBody, DoneBody, ErrorBody, FormerBody, KeyBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText,
+    ShowBody, ShownBody,
 };
 use crate::audit::Draft;
 use crate::daemon::Core;
@@ -30,8 +30,8 @@ async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, Acc
     Ok((actor, known_account(core, account)?))
 }
 
-/// A password or another secret at the most, in bytes.
-const MOST_BYTES: usize = 16 * 1024;
+/// A password or another secret at the most.
+const MOST_CHARACTERS: usize = 16 * 1024;
 
 pub(super) fn draft(event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
     Draft {
@@ -43,7 +43,7 @@ pub(super) fn draft(event: &'static str, account: &AccountName, actor: &Actor) -
 }
 
 /// A code for a person. It counts as used: rotord never sends it too.
-#[utoipa::path(post, path = "/v1/otp", request_body = OtpQuery, responses((status = 200, body = OtpBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/otp", tag = "custodian", request_body = OtpQuery, responses((status = 200, body = OtpBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn otp(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -70,8 +70,8 @@ pub(super) fn check_value(value: &Secret) -> Result<(), ApiError> {
     if text.is_empty() {
         return Err(ApiError::usage("the secret is empty"));
     }
-    if text.len() > MOST_BYTES {
-        return Err(ApiError::usage(format!("the secret has more than {MOST_BYTES} bytes")));
+    if text.chars().count() > MOST_CHARACTERS {
+        return Err(ApiError::usage(format!("the secret has more than {MOST_CHARACTERS} characters")));
     }
     if value.has_control_character() {
         return Err(ApiError::usage(
@@ -82,7 +82,7 @@ pub(super) fn check_value(value: &Secret) -> Result<(), ApiError> {
 }
 
 /// Stores a password, or a secret field.
-#[utoipa::path(post, path = "/v1/secret/set", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/secret/set", tag = "custodian", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn secret_set(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -107,7 +107,7 @@ pub(super) async fn secret_set(
 }
 
 /// Reveals a password.
-#[utoipa::path(post, path = "/v1/secret/show", request_body = ShowBody, responses((status = 200, body = ShownBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/secret/show", tag = "custodian", request_body = ShowBody, responses((status = 200, body = ShownBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn secret_show(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -144,11 +144,11 @@ pub(super) async fn secret_show(
 }
 
 /// Stores a TOTP seed.
-#[utoipa::path(post, path = "/v1/totp/set", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/totp/set", tag = "custodian", request_body = KeyBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn totp_set(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Json(body): Json<SecretBody>,
+    Json(body): Json<KeyBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
     let (actor, account) = custodian(&core, peer, &body.account).await?;
     let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
@@ -158,11 +158,11 @@ pub(super) async fn totp_set(
 }
 
 /// Stores a private key, already without its passphrase.
-#[utoipa::path(post, path = "/v1/ssh-key/set", request_body = SecretBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/ssh-key/set", tag = "custodian", request_body = KeyBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn ssh_key_set(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Json(body): Json<SecretBody>,
+    Json(body): Json<KeyBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
     let (actor, account) = custodian(&core, peer, &body.account).await?;
     let key = private_key::read_plain(body.value.0.expose()).map_err(ApiError::usage)?;
@@ -174,7 +174,7 @@ pub(super) async fn ssh_key_set(
 }
 
 /// A backup of the vault, sealed, as bytes.
-#[utoipa::path(post, path = "/v1/backup", request_body = BackupBody, responses((status = 200, description = "the backup, in age's format", content_type = "application/octet-stream"), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/backup", tag = "custodian", request_body = BackupBody, responses((status = 200, description = "the backup, in age's format", content_type = "application/octet-stream"), (status = 409, body = ErrorBody)))]
 pub(super) async fn backup(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -192,7 +192,7 @@ pub(super) async fn backup(
         }
         (None, None, true) => {
             let key = core.config().recovery_key.clone();
-            let key = key.ok_or_else(|| ApiError::usage("the config names no recovery_key in [vault]"))?;
+            let key = key.ok_or_else(|| ApiError::unmet("the config names no recovery_key in [vault]"))?;
             let told = format!("to {key:?}");
             (SealFor::Key(key), told)
         }
@@ -214,7 +214,7 @@ pub(super) async fn backup(
 }
 
 /// Seals every secret under a fresh vault key.
-#[utoipa::path(post, path = "/v1/key/rotate", request_body = RekeyBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/key/rotate", tag = "custodian", request_body = RekeyBody, responses((status = 200, body = DoneBody)))]
 pub(super) async fn key_rotate(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,

@@ -1,23 +1,25 @@
 //! The socket, the routes, and the bounds on what is read of a request.
 
+use std::error::Error;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
+use http_body_util::LengthLimitError;
 use tokio::net::UnixListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer, Role};
-use super::{api, callers, import, secrets, work};
+use super::json::{Json, Nothing, Query};
+use super::{api, callers, document, import, secrets, work};
 use crate::daemon::Core;
 
 /// A request body at the most; a template's text, or the names of ten thousand accounts, fits.
@@ -32,13 +34,6 @@ const IMPORT_LIMIT: usize = 32 * 1024 * 1024;
 const IMPORT_TIME: Duration = Duration::from_secs(30);
 /// Imports at once.
 const MOST_IMPORTS: usize = 2;
-
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "rotord control API",
-    description = "HTTP with JSON over the daemon's Unix socket. The kernel names the caller."
-))]
-struct Document;
 
 /// The control socket, which goes with the daemon that made it.
 #[derive(Debug)]
@@ -107,8 +102,9 @@ async fn is_left_behind(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn router(core: Arc<Core>) -> Router {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+/// The routes as they are described.
+fn routes() -> OpenApiRouter<Arc<Core>> {
+    OpenApiRouter::with_openapi(document::heading())
         .routes(routes!(api::status))
         .routes(routes!(api::history))
         .routes(routes!(api::explain))
@@ -138,11 +134,25 @@ fn router(core: Arc<Core>) -> Router {
         .routes(routes!(import::import))
         .routes(routes!(secrets::backup))
         .routes(routes!(secrets::key_rotate))
-        .split_for_parts();
+}
+
+/// What the handlers say of themselves.
+#[cfg(test)]
+pub(super) fn described() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+fn router(core: Arc<Core>) -> Router {
+    let (router, document) = routes().split_for_parts();
     let bounded = Bounded { core: core.clone(), imports: Arc::new(Semaphore::new(MOST_IMPORTS)) };
+    let document = document::whole(&document);
+    let told = |Query(Nothing {}): Query<Nothing>| async move { Json(document) };
     router
-        .route("/v1/openapi.json", axum::routing::get(move || async move { Json(document) }))
+        .route("/v1/openapi.json", axum::routing::get(told))
         .fallback(|| async { ApiError::missing("there is no such path; see /v1/openapi.json") })
+        .method_not_allowed_fallback(|| async {
+            ApiError::method("the path is there, and not for this method; see the header Allow, and /v1/openapi.json")
+        })
         .layer(middleware::from_fn_with_state(bounded, within_bounds))
         .layer(DefaultBodyLimit::max(IMPORT_LIMIT))
         .with_state(core)
@@ -184,9 +194,12 @@ async fn whole(request: Request, limit: usize, time: Duration) -> Result<Request
     let (parts, body) = request.into_parts();
     let bytes = tokio::time::timeout(time, axum::body::to_bytes(body, limit))
         .await
-        .map_err(|_| ApiError::usage(format!("the request did not come within {} s", time.as_secs())))?
-        .map_err(|error| {
-            ApiError::usage(format!("the request cannot be read, or is longer than {limit} bytes: {error}"))
+        .map_err(|_| ApiError::too_slow(format!("the request did not come within {} s", time.as_secs())))?
+        .map_err(|error| match error.source() {
+            Some(cause) if cause.is::<LengthLimitError>() => {
+                ApiError::too_large(format!("the request is longer than {limit} bytes"))
+            }
+            _ => ApiError::malformed("the body of the request cannot be read"),
         })?;
     Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
 }
@@ -236,11 +249,5 @@ mod tests {
         let socket = bind(&at("own"), false).await.unwrap();
         socket.remover()();
         assert!(!at("own").exists());
-    }
-
-    #[test]
-    fn the_document_describes_every_route() {
-        let text = serde_json::to_string(&Document::openapi()).unwrap();
-        assert!(text.contains("\"openapi\":\"3."), "{text}");
     }
 }

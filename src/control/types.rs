@@ -21,6 +21,16 @@ impl Serialize for SecretText {
     }
 }
 
+/// A whole number, which JSON may write as `3.0` too.
+fn whole_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let rounded = || number.as_f64().filter(|number| number.fract() == 0.0).map(|number| format!("{number:.0}"));
+    let whole = number.as_u64().or_else(|| rounded()?.parse().ok());
+    whole
+        .filter(|whole| i64::try_from(*whole).is_ok())
+        .ok_or_else(|| serde::de::Error::custom("expected a whole number"))
+}
+
 /// Why a request was not carried out.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
@@ -33,8 +43,10 @@ pub struct ErrorBody {
 /// Which accounts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct StatusQuery {
     /// A glob over account names; all where absent.
+    #[param(example = "web1/*")]
     pub account: Option<String>,
 }
 
@@ -91,9 +103,11 @@ pub struct StatusBody {
 
 /// Accounts to work upon: by globs, by job, or all.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Selection {
     /// Globs over account names.
     #[serde(default)]
+    #[schema(example = json!(["web1/admin"]))]
     pub accounts: Vec<String>,
     /// A job's accounts.
     #[serde(default)]
@@ -105,12 +119,21 @@ pub struct Selection {
 
 /// `rotate` and `verify`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct WorkBody {
-    /// Which accounts.
-    #[serde(flatten)]
-    pub selection: Selection,
+    /// Globs over account names.
+    #[serde(default)]
+    #[schema(example = json!(["web1/admin"]))]
+    pub accounts: Vec<String>,
+    /// A job's accounts.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// All accounts.
+    #[serde(default)]
+    pub all: bool,
     /// Why, for the audit log.
     #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: Option<String>,
     /// Do not wait for the outcome.
     #[serde(default)]
@@ -120,13 +143,24 @@ pub struct WorkBody {
     pub stream: bool,
 }
 
+impl WorkBody {
+    /// The accounts to work upon.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection { accounts: self.accounts.clone(), job: self.job.clone(), all: self.all }
+    }
+}
+
 /// `ack`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AckBody {
     /// Globs over account names.
+    #[schema(min_items = 1, example = json!(["web1/*"]))]
     pub accounts: Vec<String>,
     /// Why, for the audit log.
     #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: Option<String>,
 }
 
@@ -176,8 +210,10 @@ pub struct ProgressBody {
 /// Which account.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct AccountQuery {
     /// `DEVICE/USERNAME`.
+    #[param(example = "web1/admin")]
     pub account: String,
 }
 
@@ -229,8 +265,10 @@ pub struct HistoryBody {
 
 /// `otp`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OtpQuery {
     /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
     pub account: String,
     /// Wait for the coming time step.
     #[serde(default)]
@@ -251,23 +289,39 @@ pub struct OtpBody {
     pub step: u64,
 }
 
-/// `secret set`, `totp set`, `ssh-key set`.
+/// `secret set`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SecretBody {
     /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
     pub account: String,
     /// The tag, for a secret field.
     #[serde(default)]
     pub field: Option<String>,
-    /// The secret.
+    /// The secret: one line.
+    #[schema(value_type = String, min_length = 1, max_length = 16384, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    pub value: SecretText,
+}
+
+/// `totp set`, `ssh-key set`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyBody {
+    /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
+    pub account: String,
+    /// The seed, in Base32 or as an `otpauth://` URI; or the private key in OpenSSH's format, without a passphrase.
     #[schema(value_type = String)]
     pub value: SecretText,
 }
 
 /// `secret show`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ShowBody {
     /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
     pub account: String,
 }
 
@@ -299,10 +353,14 @@ pub struct ShownBody {
 
 /// One line of an import.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ImportRow {
     /// Line of the file, from 1.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    #[serde(deserialize_with = "whole_number")]
     pub line: u64,
     /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
     pub account: String,
     /// The password, where there is one.
     #[schema(value_type = Option<String>)]
@@ -314,6 +372,7 @@ pub struct ImportRow {
 
 /// `import`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ImportBody {
     /// All or none are stored.
     pub rows: Vec<ImportRow>,
@@ -351,8 +410,10 @@ pub struct DoneBody {
 
 /// `trust`: without a fingerprint the key is fetched and shown, with one it is stored if it is that one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TrustBody {
     /// The device.
+    #[schema(example = "web1")]
     pub device: String,
     /// `SHA256:…`.
     #[serde(default)]
@@ -375,10 +436,13 @@ pub struct HostKeyBody {
 /// `schedule next`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct ScheduleQuery {
     /// The job.
+    #[param(example = "nightly")]
     pub job: String,
     /// How many times; 10 where absent, 1000 at most.
+    #[param(maximum = 1000)]
     pub count: Option<usize>,
 }
 
@@ -425,8 +489,10 @@ pub struct TemplatesBody {
 /// `template show`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct TemplateQuery {
     /// Name or path.
+    #[param(example = "linux-passwd")]
     pub name: String,
 }
 
@@ -442,12 +508,16 @@ pub struct TemplateText {
 /// Which audit events.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct AuditQuery {
     /// Only events after this number.
+    #[param(maximum = 9_223_372_036_854_775_807_u64)]
     pub after: Option<u64>,
     /// Only so many, the last ones; 1000 where absent, 10000 at most.
+    #[param(maximum = 10_000)]
     pub last: Option<usize>,
     /// Only so many, the first ones, in place of the last; 10000 at most.
+    #[param(maximum = 10_000)]
     pub first: Option<usize>,
 }
 
@@ -461,15 +531,19 @@ pub struct AuditBody {
 
 /// Which files of the audit log are set aside.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ArchiveBody {
     /// Those of months before this one, written as `2026-10`.
+    #[schema(pattern = r"^[0-9]{4}-[0-9]{2}$")]
     pub before: String,
 }
 
 /// `audit accept`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AcceptBody {
     /// Why, for the audit log.
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: String,
 }
 
@@ -488,13 +562,15 @@ pub struct VerifyBody {
 
 /// For whom a backup is sealed: exactly one is given.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct BackupBody {
     /// Who knows this passphrase.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 12)]
     pub passphrase: Option<SecretText>,
     /// Who has the private half of this key, `age1…`.
     #[serde(default)]
+    #[schema(pattern = "^age1[02-9ac-hj-np-z]{58}$")]
     pub recipient: Option<String>,
     /// Who has the private half of the config's `recovery_key`.
     #[serde(default)]
@@ -503,10 +579,13 @@ pub struct BackupBody {
 
 /// What a person knows of an account in doubt.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ResolveBody {
     /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
     pub account: String,
-    /// `new` or `old`.
+    /// Which password the device has.
+    #[schema(pattern = "^(new|old)$")]
     pub device_has: String,
     /// Why, for the audit log.
     #[serde(default)]
@@ -515,8 +594,10 @@ pub struct ResolveBody {
 
 /// A template to try on a device, up to its commit point.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RehearseBody {
     /// The device.
+    #[schema(example = "web1")]
     pub device: String,
     /// `DEVICE/USERNAME`; needed where the device has several accounts.
     pub account: Option<String>,
@@ -528,8 +609,10 @@ pub struct RehearseBody {
 
 /// Begin a rotation whose dialogue a person leads.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RecordBody {
     /// The device.
+    #[schema(example = "web1")]
     pub device: String,
     /// `DEVICE/USERNAME`; needed where the device has several accounts.
     pub account: Option<String>,
@@ -539,6 +622,7 @@ pub struct RecordBody {
 
 /// A turn of that dialogue.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TurnBody {
     /// The id that the beginning told.
     pub session: String,
@@ -567,11 +651,13 @@ pub struct TurnedBody {
 
 /// A fresh vault key, and where it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RekeyBody {
     /// The key's 32 bytes in Base64.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
     pub key: SecretText,
     /// The file that it stands in.
+    #[schema(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub file: String,
 }
 

@@ -118,7 +118,7 @@ async fn work_on(
 }
 
 pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
-    if reason.is_some_and(|reason| reason.len() > 1000 || reason.chars().any(char::is_control)) {
+    if reason.is_some_and(|reason| reason.chars().count() > 1000 || reason.chars().any(char::is_control)) {
         return Err(ApiError::usage("the reason may have 1000 characters and no line ends"));
     }
     Ok(())
@@ -127,7 +127,7 @@ pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
 async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Result<Response, ApiError> {
     let actor = peer.require(&core, Role::Operator).await?;
     check_reason(request.reason.as_deref())?;
-    let names = select(&core, &request.selection)?;
+    let names = select(&core, &request.selection())?;
     if request.stream && !request.no_wait {
         return Ok(stream(core, names, kind, actor, request.reason));
     }
@@ -188,7 +188,7 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
 }
 
 /// Changes passwords now.
-#[utoipa::path(post, path = "/v1/rotate", request_body = WorkBody, responses((status = 200, body = ResultsBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/rotate", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
 pub(super) async fn rotate(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -198,7 +198,7 @@ pub(super) async fn rotate(
 }
 
 /// Logs in with the stored passwords, and changes nothing.
-#[utoipa::path(post, path = "/v1/verify", request_body = WorkBody, responses((status = 200, body = ResultsBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/verify", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
 pub(super) async fn verify(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -208,7 +208,7 @@ pub(super) async fn verify(
 }
 
 /// Sets new passwords through the reconcile accounts.
-#[utoipa::path(post, path = "/v1/reconcile", request_body = WorkBody, responses((status = 200, body = ResultsBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/reconcile", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
 pub(super) async fn reconcile(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -218,7 +218,7 @@ pub(super) async fn reconcile(
 }
 
 /// Ends an account's doubt or quarantine with what a person knows.
-#[utoipa::path(post, path = "/v1/resolve", request_body = ResolveBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/resolve", tag = "operator", request_body = ResolveBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn resolve(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -237,7 +237,7 @@ pub(super) async fn resolve(
 }
 
 /// Takes warnings of changes that were not clean off `status`: an operator has seen to them.
-#[utoipa::path(post, path = "/v1/ack", request_body = AckBody, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/ack", tag = "operator", request_body = AckBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn ack(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -310,7 +310,7 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
 }
 
 /// Holds scheduled work.
-#[utoipa::path(post, path = "/v1/pause", request_body = Selection, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/pause", tag = "operator", request_body = Selection, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn pause(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -320,7 +320,7 @@ pub(super) async fn pause(
 }
 
 /// Releases scheduled work.
-#[utoipa::path(post, path = "/v1/resume", request_body = Selection, responses((status = 200, body = DoneBody), (status = 403, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/resume", tag = "operator", request_body = Selection, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn resume(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -331,7 +331,7 @@ pub(super) async fn resume(
 
 /// The account that is named, or the only one of a device.
 fn account_of(core: &Core, device: &str, account: Option<&str>) -> Result<AccountName, ApiError> {
-    let device = DeviceName::parse(device).map_err(|error| ApiError::usage(error.to_string()))?;
+    let device = DeviceName::parse(device).map_err(|error| ApiError::missing(error.to_string()))?;
     let config = core.config();
     let account = match account {
         Some(account) => known_account(core, account)?,
@@ -343,13 +343,15 @@ fn account_of(core: &Core, device: &str, account: Option<&str>) -> Result<Accoun
                 several => {
                     let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
                     let names = names.join(", ");
-                    return Err(ApiError::usage(format!("device '{device}' has several accounts; name one: {names}")));
+                    return Err(ApiError::unmet(format!(
+                        "device '{device}' has several accounts; name one: {names}"
+                    )));
                 }
             }
         }
     };
     if account.device() != device {
-        return Err(ApiError::usage(format!("{account} is no account of device '{device}'")));
+        return Err(ApiError::missing(format!("{account} is no account of device '{device}'")));
     }
     Ok(account)
 }
@@ -369,7 +371,7 @@ fn turned(session: String, turned: Turned) -> TurnedBody {
 const TURN: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// Begins a rotation whose dialogue the caller leads.
-#[utoipa::path(post, path = "/v1/template/record", request_body = RecordBody, responses((status = 200, body = TurnedBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/template/record", tag = "custodian", request_body = RecordBody, responses((status = 200, body = TurnedBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn record(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -377,12 +379,12 @@ pub(super) async fn record(
 ) -> Result<Json<TurnedBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let account = account_of(&core, &request.device, request.account.as_deref())?;
-    let session = core.record(account, request.name, actor).map_err(ApiError::usage)?;
+    let session = core.record(account, request.name, actor).map_err(ApiError::conflict)?;
     Ok(Json(turned(session, Turned::default())))
 }
 
 /// One turn of that dialogue: a line goes in, and what the device printed comes out.
-#[utoipa::path(post, path = "/v1/template/record/turn", request_body = TurnBody, responses((status = 200, body = TurnedBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/template/record/turn", tag = "custodian", request_body = TurnBody, responses((status = 200, body = TurnedBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn record_turn(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -392,12 +394,12 @@ pub(super) async fn record_turn(
     let recorder = core.recorder(&request.session).filter(|recorder| recorder.is_of(&actor));
     let recorder = recorder.ok_or_else(|| ApiError::missing("there is no such dialogue"))?;
     let line = request.line.map(|SecretText(line)| line.expose().to_owned());
-    let done = recorder.turn(line, request.finish, TURN).await.map_err(ApiError::usage)?;
+    let done = recorder.turn(line, request.finish, TURN).await.map_err(ApiError::conflict)?;
     Ok(Json(turned(request.session, done)))
 }
 
 /// Runs a template on a device up to the line that would send the new password.
-#[utoipa::path(post, path = "/v1/template/rehearse", request_body = RehearseBody, responses((status = 200, body = ResultBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/template/rehearse", tag = "custodian", request_body = RehearseBody, responses((status = 200, body = ResultBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn rehearse(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -426,23 +428,23 @@ pub(super) async fn rehearse(
 }
 
 /// Fetches a device's host key; stores it where it has the fingerprint that the caller confirms.
-#[utoipa::path(post, path = "/v1/trust", request_body = TrustBody, responses((status = 200, body = HostKeyBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/trust", tag = "custodian", request_body = TrustBody, responses((status = 200, body = HostKeyBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn trust(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<TrustBody>,
 ) -> Result<Json<HostKeyBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
-    let name = DeviceName::parse(&request.device).map_err(|error| ApiError::usage(error.to_string()))?;
+    let name = DeviceName::parse(&request.device).map_err(|error| ApiError::missing(error.to_string()))?;
     if !core.config().devices.contains_key(&name) {
         return Err(ApiError::missing(format!("there is no device '{name}' in the config")));
     }
-    let row = core.shown_host_key(&name).await.map_err(ApiError::failed)?;
+    let row = core.shown_host_key(&name).await.map_err(ApiError::unreached)?;
     let trusted = match &request.fingerprint {
         None => false,
         Some(confirmed) if *confirmed == row.fingerprint => true,
         Some(confirmed) => {
-            return Err(ApiError::usage(format!(
+            return Err(ApiError::unmet(format!(
                 "the device shows {}, not {}; nothing was stored",
                 row.fingerprint,
                 confirmed.escape_debug()

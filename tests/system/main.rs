@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod api;
 mod backups;
 mod cap;
 mod clocks;

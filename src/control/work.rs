@@ -343,9 +343,7 @@ fn account_of(core: &Core, device: &str, account: Option<&str>) -> Result<Accoun
                 several => {
                     let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
                     let names = names.join(", ");
-                    return Err(ApiError::unmet(format!(
-                        "device '{device}' has several accounts; name one: {names}"
-                    )));
+                    return Err(ApiError::unmet(format!("device '{device}' has several accounts; name one: {names}")));
                 }
             }
         }

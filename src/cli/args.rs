@@ -14,6 +14,9 @@ pub(super) struct Args {
     /// The daemon's control socket.
     #[arg(long, global = true, env = "ROTORD_SOCKET", default_value = "/run/rotord/control.sock")]
     pub(super) socket: PathBuf,
+    /// Give up where the daemon says nothing for so many seconds; without it, a silence of 5 seconds is told, and waited out.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) timeout: Option<u64>,
     /// Print one JSON document.
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -119,6 +122,9 @@ pub(super) enum Command {
         /// Store it without asking if it has this fingerprint.
         #[arg(long, value_name = "SHA256:…")]
         yes: Option<String>,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Attempts: when, why, by whom, steps, outcome.
     History { account: String },

@@ -39,7 +39,41 @@ pub(super) fn paint(text: &str, sgr: u8) -> String {
 
 /// A text as it may stand on a terminal: what could steer it is escaped.
 pub(super) fn safe(text: &str) -> String {
-    crate::model::Masker::default().mask(text)
+    in_local_times(&crate::model::Masker::default().mask(text))
+}
+
+/// The text with each time in it (RFC 3339, UTC) as the tables show times: in the local zone.
+fn in_local_times(text: &str) -> String {
+    /// As long as `2026-11-30T20:15:00` is.
+    const SECONDS: usize = 19;
+    let mut told = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('T') {
+        let begins = at.checked_sub(10).filter(|begins| rest.is_char_boundary(*begins));
+        let found = begins.and_then(|begins| {
+            let body = rest.get(begins..begins + SECONDS)?;
+            let behind = rest.get(begins + SECONDS..)?;
+            let fraction =
+                behind.strip_prefix('.').map_or(0, |digits| 1 + digits.bytes().take_while(u8::is_ascii_digit).count());
+            behind.get(fraction..)?.strip_prefix('Z')?;
+            let end = begins + SECONDS + fraction + 1;
+            DateTime::parse_from_rfc3339(rest.get(begins..end)?).ok()?;
+            Some((begins, local(Some(&format!("{body}Z"))), end))
+        });
+        match found {
+            Some((begins, time, end)) => {
+                told.push_str(&rest[..begins]);
+                told.push_str(&time);
+                rest = &rest[end..];
+            }
+            None => {
+                told.push_str(&rest[..=at]);
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    told.push_str(rest);
+    told
 }
 
 /// RFC 3339 in UTC as a local time.
@@ -81,4 +115,25 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 pub(super) fn short(text: &str, most: usize) -> String {
     let line = safe(text.lines().next().unwrap_or_default());
     if line.chars().count() <= most { line } else { format!("{}…", line.chars().take(most - 1).collect::<String>()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_a_text_are_shown_as_the_tables_show_them() {
+        let at = "2026-11-30T20:15:00Z";
+        let shown = local(Some(at));
+        for (text, expected) in [
+            (format!("It is due again on {at}."), format!("It is due again on {shown}.")),
+            (format!("{at} and {at}"), format!("{shown} and {shown}")),
+            ("2026-11-30T20:15:00.250Z".to_owned(), shown.clone()),
+            ("TOTP, 2026-11-30T, T, héT".to_owned(), "TOTP, 2026-11-30T, T, héT".to_owned()),
+            ("2026-13-30T20:15:00Z".to_owned(), "2026-13-30T20:15:00Z".to_owned()),
+            ("2026-11-30T20:15:00+01:00".to_owned(), "2026-11-30T20:15:00+01:00".to_owned()),
+        ] {
+            assert_eq!(in_local_times(&text), expected, "{text}");
+        }
+    }
 }

@@ -14,16 +14,22 @@ use super::args::{
 use super::output::{local, paint, put, safe, say, short, table};
 use super::{Failure, audit, backup, input, local as here, qr, record, templates};
 use crate::control::{
-    AckBody, Client, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody, OtpBody,
-    OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, SecretBody,
-    SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, StatusBody, TemplateText, TemplatesBody,
-    TrustBody, WorkBody,
+    AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
+    OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
+    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, StatusBody, TemplateText,
+    TemplatesBody, TrustBody, WorkBody,
 };
 use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
-    let client = Client::new(args.socket);
+    let timeout = args.timeout.map(Duration::from_secs);
+    let client = Client::new(args.socket).patient(timeout, |socket| {
+        eprintln!(
+            "rotorctl: the daemon at {} does not answer; still waiting (--timeout SECONDS ends it)",
+            socket.display()
+        );
+    });
     let json = args.json;
     match args.command {
         Command::Status { accounts } => status(&client, &accounts, json).await,
@@ -67,7 +73,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             done(client.post("/v1/ssh-key/set", &KeyBody { account, value }).await?, json)
         }
         Command::Import { file, overwrite } => import(&client, &file, overwrite, json).await,
-        Command::Trust { device, yes } => trust(&client, device, yes, json).await,
+        Command::Trust { device, yes, reason } => trust(&client, device, yes, reason, json).await,
         Command::History { account } => history(&client, &account, json).await,
         Command::Schedule { command: ScheduleCommand::Next { job, count } } => {
             schedule(&client, &job, count, json).await
@@ -213,10 +219,16 @@ async fn work(
     no_wait: bool,
     json: bool,
 ) -> Result<u8, Failure> {
+    // Who waits is told at once that it was heard, and each step as it happens: so a daemon that is gone is noticed.
     let Selection { accounts, job, all } = selection;
-    let body = WorkBody { accounts, job, all, reason, no_wait, stream: !json && !no_wait };
-    let results: ResultsBody =
-        if body.stream { streamed(client, path, &body).await? } else { client.post(path, &body).await? };
+    let body = WorkBody { accounts, job, all, reason, no_wait, stream: !no_wait };
+    let mut begun: BTreeSet<String> = body.accounts.iter().filter(|name| !is_glob(name)).cloned().collect();
+    let results: Result<ResultsBody, ClientError> = if body.stream {
+        streamed(client, path, &body, json, &mut begun).await
+    } else {
+        client.post(path, &body).await
+    };
+    let results = results.map_err(|error| left_in_the_dark(error, &begun))?;
     if json {
         print(&results)?;
     } else {
@@ -233,18 +245,54 @@ async fn work(
 }
 
 /// Shows steps as they happen, and returns the results that end the stream.
-async fn streamed(client: &Client, path: &str, body: &WorkBody) -> Result<ResultsBody, Failure> {
+async fn streamed(
+    client: &Client,
+    path: &str,
+    body: &WorkBody,
+    json: bool,
+    begun: &mut BTreeSet<String>,
+) -> Result<ResultsBody, ClientError> {
     let mut results = None;
     client
         .post_lines(path, body, |line| {
             if let Ok(progress) = serde_json::from_str::<ProgressBody>(line) {
-                say!("{} {}: {}", local(Some(&progress.step.at)), progress.account, safe(&progress.step.text));
+                if !json {
+                    say!("{} {}: {}", local(Some(&progress.step.at)), progress.account, safe(&progress.step.text));
+                }
+                begun.insert(progress.account);
             } else if let Ok(last) = serde_json::from_str::<ResultsBody>(line) {
                 results = Some(last);
             }
         })
         .await?;
-    results.ok_or_else(|| Failure::unexpected("the daemon ended without telling the outcome; see 'rotorctl history'"))
+    let path = client.socket().display().to_string();
+    results.ok_or(ClientError::Ended { path, asked_to_act: true })
+}
+
+fn is_glob(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+/// Where the daemon was lost while it worked: what to type once it runs again.
+fn left_in_the_dark(error: ClientError, begun: &BTreeSet<String>) -> Failure {
+    const SHOWN: usize = 3;
+    if error.exit() != 5 {
+        return error.into();
+    }
+    let mut commands: Vec<String> =
+        begun.iter().take(SHOWN).map(|account| format!("rotorctl explain {}", safe(account))).collect();
+    if commands.is_empty() {
+        commands.push("rotorctl explain ACCOUNT".to_owned());
+    }
+    let more = begun.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("; and for {more} more accounts") } else { String::new() };
+    Failure {
+        message: format!(
+            "{error}. rotord finds out by itself how it stands once it runs again; ask then: {}{more}",
+            commands.join("; ")
+        ),
+        exit: 5,
+    }
 }
 
 async fn otp(client: &Client, account: String, watch: bool, next: bool, json: bool) -> Result<u8, Failure> {
@@ -306,8 +354,28 @@ async fn import(client: &Client, file: &std::path::Path, overwrite: bool, json: 
     Ok(0)
 }
 
-async fn trust(client: &Client, device: String, yes: Option<String>, json: bool) -> Result<u8, Failure> {
-    let ask = |fingerprint| TrustBody { device: device.clone(), fingerprint };
+/// What a device shows, and what of it is on record.
+fn told_key(shown: &HostKeyBody) -> String {
+    let key = format!("{}\n  {}", shown.fingerprint, shown.key);
+    if shown.changed {
+        let known = shown.known.join("\n  ");
+        return format!(
+            "The host key of {} has CHANGED. On record is:\n  {known}\nIt shows now:\n  {key}\nIf nobody replaced the device or its keys, somebody else may answer in its place.",
+            shown.device
+        );
+    }
+    let known = if shown.known.contains(&shown.fingerprint) { ", which is on record" } else { "" };
+    format!("{} shows this host key{known}:\n  {key}", shown.device)
+}
+
+async fn trust(
+    client: &Client,
+    device: String,
+    yes: Option<String>,
+    reason: Option<String>,
+    json: bool,
+) -> Result<u8, Failure> {
+    let ask = |fingerprint| TrustBody { device: device.clone(), fingerprint, reason: reason.clone() };
     let confirmed = match yes {
         Some(fingerprint) => fingerprint,
         None => {
@@ -316,19 +384,14 @@ async fn trust(client: &Client, device: String, yes: Option<String>, json: bool)
                 if json {
                     print(&shown)?;
                 } else {
-                    say!("{} shows {}\n{}", shown.device, shown.fingerprint, shown.key);
+                    say!("{}", told_key(&shown));
                 }
                 return Err(Failure::usage(format!(
                     "nothing was stored; after comparing, run: rotorctl trust {device} --yes {}",
                     shown.fingerprint
                 )));
             }
-            say!(
-                "{} shows this host key:\n  {}\n  {}\nCompare it with what the device itself says.",
-                shown.device,
-                shown.fingerprint,
-                shown.key
-            );
+            say!("{}\nCompare it with what the device itself says.", told_key(&shown));
             eprint!("Store it? Type yes: ");
             let mut answer = String::new();
             std::io::stdin().read_line(&mut answer).map_err(|error| Failure::usage(error.to_string()))?;

@@ -50,6 +50,29 @@ pub enum ClientError {
     /// The conversation broke.
     #[error("the daemon's answer cannot be read: {0}")]
     Broken(String),
+    /// The daemon ended, or hung up, before it had answered.
+    #[error("the daemon at {path} ended, or hung up, before it told the outcome{}", told_if(*.asked_to_act))]
+    Ended {
+        /// The socket.
+        path: String,
+        /// Whether something was to be done: it may have been.
+        asked_to_act: bool,
+    },
+    /// The daemon did not answer in the time that the caller gives it.
+    #[error("the daemon at {path} has not answered within {seconds} s (--timeout){}", told_if(*.asked_to_act))]
+    Silent {
+        /// The socket.
+        path: String,
+        /// For how long.
+        seconds: u64,
+        /// Whether something was to be done: it may have been.
+        asked_to_act: bool,
+    },
+}
+
+/// What is said where something was to be done.
+fn told_if(asked_to_act: bool) -> &'static str {
+    if asked_to_act { ": what you asked for may have been begun" } else { "" }
 }
 
 impl ClientError {
@@ -58,6 +81,13 @@ impl ClientError {
     pub fn exit(&self) -> u8 {
         match self {
             Self::NoDaemon { .. } | Self::Stranger { .. } => 7,
+            Self::Ended { asked_to_act, .. } | Self::Silent { asked_to_act, .. } => {
+                if *asked_to_act {
+                    5
+                } else {
+                    7
+                }
+            }
             Self::Refused(body) => body.exit,
             Self::Broken(_) => 1,
         }
@@ -149,17 +179,77 @@ impl AsyncWrite for Heard {
     }
 }
 
+/// After so long a silence it is looked whether the daemon answers anybody.
+const QUIET: Duration = Duration::from_secs(3);
+/// In this time it does; with the one above, a daemon that does not is told of after five seconds.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Told that a daemon does not answer, once for each request.
+type Slow = Arc<dyn Fn(&Path) + Send + Sync>;
+
 /// A client of one daemon.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     socket: PathBuf,
+    /// It gives up where the daemon says nothing for so long.
+    timeout: Option<Duration>,
+    slow: Option<Slow>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.socket.display())
+    }
 }
 
 impl Client {
     /// A client of the daemon at this socket.
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { socket, timeout: None, slow: None }
+    }
+
+    /// The same, giving up where the daemon says nothing for `timeout`, and telling `slow` where it says nothing for five seconds.
+    #[must_use]
+    pub fn patient(self, timeout: Option<Duration>, slow: impl Fn(&Path) + Send + Sync + 'static) -> Self {
+        Self { timeout, slow: Some(Arc::new(slow)), ..self }
+    }
+
+    /// Waits for what the daemon is to say. It may take its time, as long as it answers others meanwhile.
+    async fn patiently<T>(&self, asked_to_act: bool, said: impl Future<Output = T>) -> Result<T, ClientError> {
+        let given_up = async {
+            match self.timeout {
+                Some(time) => sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        let watch = async {
+            while let Some(slow) = &self.slow {
+                sleep(QUIET).await;
+                if !self.is_answered().await {
+                    slow(&self.socket);
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            said = said => Ok(said),
+            () = given_up => Err(ClientError::Silent {
+                path: self.socket.display().to_string(),
+                seconds: self.timeout.map_or(0, |time| time.as_secs()),
+                asked_to_act,
+            }),
+            () = watch => Err(ClientError::Broken("it was not waited for".into())),
+        }
+    }
+
+    /// Whether the daemon answers somebody who only asks for its description.
+    async fn is_answered(&self) -> bool {
+        let bare = Self { timeout: None, slow: None, ..self.clone() };
+        let asked = Box::pin(bare.send("GET", "/v1/openapi.json", Vec::new()));
+        tokio::time::timeout(ANSWER, asked).await.is_ok()
     }
 
     /// Where the daemon listens.
@@ -190,16 +280,19 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
-        let response = match sender.send_request(request).await {
+        let asked_to_act = method != "GET";
+        let ended = || ClientError::Ended { path: self.socket.display().to_string(), asked_to_act };
+        let answer = Box::pin(self.patiently(asked_to_act, sender.send_request(request))).await?;
+        let response = match answer {
             Ok(response) => response,
             // Who is turned away is told before anything of his is read, and so before he has asked.
-            Err(error) => return Err(heard.refusal().map_or_else(|| broken(&error), ClientError::Refused)),
+            Err(_) => return Err(heard.refusal().map_or_else(ended, ClientError::Refused)),
         };
         heard.forget();
         if response.status().is_success() {
             return Ok(response);
         }
-        let bytes = response.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
+        let bytes = response.into_body().collect().await.map_err(|_| ended())?.to_bytes();
         let body = serde_json::from_slice::<ErrorBody>(&bytes)
             .unwrap_or_else(|_| ErrorBody { error: String::from_utf8_lossy(&bytes).into_owned(), exit: 2 });
         Err(ClientError::Refused(body))
@@ -230,9 +323,13 @@ impl Client {
         }
     }
 
-    async fn read<T: DeserializeOwned>(response: hyper::Response<hyper::body::Incoming>) -> Result<T, ClientError> {
-        let bytes =
-            response.into_body().collect().await.map_err(|error| ClientError::Broken(error.to_string()))?.to_bytes();
+    async fn read<T: DeserializeOwned>(
+        &self,
+        response: hyper::Response<hyper::body::Incoming>,
+        asked_to_act: bool,
+    ) -> Result<T, ClientError> {
+        let ended = |_| ClientError::Ended { path: self.socket.display().to_string(), asked_to_act };
+        let bytes = self.patiently(asked_to_act, response.into_body().collect()).await?.map_err(ended)?.to_bytes();
         super::json::parse(&bytes).map_err(ClientError::Broken)
     }
 
@@ -244,7 +341,7 @@ impl Client {
         let query: Vec<String> =
             query.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
         let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
-        Self::read(self.send("GET", &path, Vec::new()).await?).await
+        self.read(self.send("GET", &path, Vec::new()).await?, false).await
     }
 
     /// Has something done.
@@ -253,7 +350,7 @@ impl Client {
     /// As [`Client::get`].
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
-        Self::read(self.send("POST", path, body).await?).await
+        self.read(self.send("POST", path, body).await?, true).await
     }
 
     /// Has something done whose answer is bytes, and hands them over as they come.
@@ -288,8 +385,9 @@ impl Client {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
         let mut incoming = self.send("POST", path, body).await?.into_body();
         let mut pending = Vec::new();
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|error| ClientError::Broken(error.to_string()))?;
+        let ended = |_| ClientError::Ended { path: self.socket.display().to_string(), asked_to_act: true };
+        while let Some(frame) = self.patiently(true, incoming.frame()).await? {
+            let frame = frame.map_err(ended)?;
             pending.extend_from_slice(&frame.into_data().unwrap_or_default());
             while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
                 let rest = pending.split_off(end + 1);

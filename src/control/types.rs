@@ -418,6 +418,9 @@ pub struct TrustBody {
     /// `SHA256:…`.
     #[serde(default)]
     pub fingerprint: Option<String>,
+    /// Why, for the audit log.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A host key.
@@ -431,6 +434,12 @@ pub struct HostKeyBody {
     pub key: String,
     /// Whether it is stored now.
     pub trusted: bool,
+    /// The fingerprints that were on record before.
+    #[serde(default)]
+    pub known: Vec<String>,
+    /// Whether keys were on record, and this is none of them.
+    #[serde(default)]
+    pub changed: bool,
 }
 
 /// `schedule next`.

@@ -437,7 +437,10 @@ pub(super) async fn trust(
     if !core.config().devices.contains_key(&name) {
         return Err(ApiError::missing(format!("there is no device '{name}' in the config")));
     }
+    check_reason(request.reason.as_deref())?;
     let row = core.shown_host_key(&name).await.map_err(ApiError::unreached)?;
+    let known = core.known_fingerprints(&name).await?;
+    let changed = !known.is_empty() && !known.contains(&row.fingerprint);
     let trusted = match &request.fingerprint {
         None => false,
         Some(confirmed) if *confirmed == row.fingerprint => true,
@@ -451,17 +454,31 @@ pub(super) async fn trust(
     };
     if trusted {
         let (now, row, device) = (core.clock.now(), row.clone(), name.clone());
+        let detail = if changed {
+            format!("{}; CHANGED: on record was {}", row.fingerprint, known.join(", "))
+        } else {
+            row.fingerprint.clone()
+        };
+        // A key is a device's. It is an account's, where the device has no other one.
+        let config = core.config();
+        let mut accounts = config.accounts.keys().filter(|account| account.device() == name);
+        let account = accounts.next().cloned().filter(|_| accounts.next().is_none());
+        let (attempt, reason) = (Some(core.fresh_id().into()), request.reason);
         core.vault
             .call(move |tx| {
                 tx.trust_host_key(device.as_str(), &row, &now)?;
                 let draft = Draft {
+                    account,
                     device: Some(device),
                     actor: Some(actor),
-                    ..Draft::new("host_key.trusted").detail(row.fingerprint.clone())
+                    reason,
+                    attempt,
+                    ..Draft::new("host_key.trusted").detail(detail)
                 };
                 tx.audit(&draft, &now)
             })
             .await?;
     }
-    Ok(Json(HostKeyBody { device: name.to_string(), fingerprint: row.fingerprint, key: row.key, trusted }))
+    let device = name.to_string();
+    Ok(Json(HostKeyBody { device, fingerprint: row.fingerprint, key: row.key, trusted, known, changed }))
 }

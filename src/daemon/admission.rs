@@ -139,12 +139,15 @@ fn no_password(account: &Account) -> Admission {
     Admission::Refused(format!("no password is stored; run 'rotorctl secret set {}'", account.name))
 }
 
+/// How the reason begins why a password is too young to be changed.
+pub(super) const MIN_AGE: &str = "min_age";
+
 fn too_young(tx: &dyn Ledger, account: &Account, now: &Moment) -> Result<Option<Admission>, VaultError> {
     let min_age = i64::try_from(account.policy.min_age.as_millis()).unwrap_or(i64::MAX);
     let youngest = tx.changes(&account.name, now)?.iter().map(|stamp| now.since(stamp)).min();
     Ok(youngest.filter(|age| *age < min_age).map(|age| {
         let free_in_ms = min_age - age;
-        let text = format!("min_age: the last change is too young; the next is allowed in {}", in_words(free_in_ms));
+        let text = format!("{MIN_AGE}: the last change is too young; the next is allowed in {}", in_words(free_in_ms));
         Admission::Later(text, free_in_ms)
     }))
 }

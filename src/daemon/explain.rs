@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::admission::{Admission, helper_out_of_order, in_words};
+use super::admission::{Admission, Case, MIN_AGE, admit, helper_out_of_order, in_words};
 use super::core::Core;
 use super::scheduler::mends_next;
 use super::values::jump_accounts;
 use crate::config::Account;
-use crate::model::{AccountName, Moment, rfc3339};
+use crate::model::{AccountName, FailureCause, Moment, Outcome, Trigger, rfc3339};
 use crate::policy::LimitError;
 use crate::rotation::{AccountRecord, Doubt, Phase};
 use crate::vault::{AttemptRow, VaultError};
@@ -45,7 +45,15 @@ impl Core {
         let (name, login, now) = (account.name.clone(), config.login_account(&account), self.clock.now());
         let (policy, asked) = (account.policy.clone(), account.clone());
         let way = jump_accounts(&config, &account.device, login.user());
-        let (row, candidate, attempts, cap, budget, helper) = self
+        let login_name = login.clone();
+        let case = Case {
+            account: account.clone(),
+            login: login.clone(),
+            login_under_way: self.transport.risks.is_under_way(&login),
+            way: way.clone(),
+            trigger: Trigger::Command,
+        };
+        let (row, candidate, attempts, cap, budget, helper, stands) = self
             .vault
             .call(move |tx| {
                 let row = tx.account(&name)?;
@@ -53,10 +61,20 @@ impl Core {
                 let cap = policy.cap().admit(&tx.changes(&name, &now)?, &now);
                 let budget = policy.lockout().admit(&tx.failed_logins(&login, &now)?, &now);
                 let helper = helper_out_of_order(tx, &asked, &login, &way)?;
-                Ok((row, candidate, tx.attempts(&name, TOLD)?, cap, budget, helper))
+                let stands = admit(tx, &case, &now)?;
+                Ok((row, candidate, tx.attempts(&name, TOLD)?, cap, budget, helper, stands))
             })
             .await?;
-        let mut told = Telling { account: &account, row: row.as_ref(), candidate, means: Vec::new(), next: Vec::new() };
+        let mut told = Telling {
+            account: &account,
+            login: &login_name,
+            row: row.as_ref(),
+            candidate,
+            may_change: stands == Admission::Admitted,
+            means: Vec::new(),
+            next: Vec::new(),
+        };
+        told.remedy(failure_of(row.as_ref(), &attempts));
         told.tell(self.next_run(&config, &account.name).map(rfc3339), &now);
         if let Err(LimitError { used, free_in_ms }) = cap {
             told.means.push(format!(
@@ -70,7 +88,8 @@ impl Core {
                 in_words(free_in_ms)
             ));
         }
-        if let Some(Admission::Refused(why) | Admission::NotNow(why)) = helper {
+        let young = matches!(&stands, Admission::Later(why, _) if why.starts_with(MIN_AGE)).then_some(stands);
+        if let Some(Admission::Refused(why) | Admission::NotNow(why) | Admission::Later(why, _)) = helper.or(young) {
             told.means.push(format!("At present no change begins: {why}."));
         }
         told.means.extend(self.logins_held().map(|why| format!("At present {why}.")));
@@ -80,7 +99,10 @@ impl Core {
             state,
             since: row.as_ref().map(|row| rfc3339(row.since)),
             means,
-            why: row.and_then(|row| row.last_error).map(|why| why.to_string()),
+            why: row.and_then(|row| {
+                let verify = row.verify_error.map(|why| format!("verify failed: {why}"));
+                row.last_error.map(|why| why.to_string()).or(verify)
+            }),
             tried: attempts.iter().map(told_attempt).collect(),
             next,
         })
@@ -89,14 +111,28 @@ impl Core {
 
 fn told_attempt(attempt: &AttemptRow) -> String {
     let outcome = attempt.outcome.as_deref().unwrap_or("under way");
-    let detail = attempt.detail.as_deref().unwrap_or_default();
-    format!("{} {}: {outcome}; {detail}", rfc3339(attempt.started), attempt.trigger)
+    let detail = attempt.detail.as_deref().or(attempt.steps.last().map(|step| step.text.as_str())).unwrap_or_default();
+    let (kind, by) = (attempt.kind.noun(), &attempt.trigger);
+    format!("{} {kind} by {by}: {outcome}; {detail} (attempt {})", rfc3339(attempt.started), attempt.id)
+}
+
+/// What the last attempt failed of, where what it found stands still.
+fn failure_of(row: Option<&AccountRecord>, attempts: &[AttemptRow]) -> Option<FailureCause> {
+    let row = row?;
+    let stands = row.last_error.is_some() || row.verify_error.is_some() || row.phase != Phase::Idle;
+    let refused = |attempt: &&AttemptRow| attempt.outcome.as_deref() == Some(Outcome::Refused.as_str());
+    let last = attempts.iter().filter(|attempt| attempt.ended.is_some()).find(|attempt| !refused(attempt))?;
+    last.failure.filter(|_| stands)
 }
 
 struct Telling<'a> {
     account: &'a Arc<Account>,
+    /// Who logs in for its changes.
+    login: &'a AccountName,
     row: Option<&'a AccountRecord>,
     candidate: bool,
+    /// Nothing stands against a change now.
+    may_change: bool,
     means: Vec<String>,
     next: Vec<(String, String)>,
 }
@@ -108,6 +144,32 @@ impl Telling<'_> {
 
     fn offer(&mut self, command: &str, what: impl Into<String>) {
         self.next.push((format!("rotorctl {command} {}", self.account.name), what.into()));
+    }
+
+    /// What fits what the last attempt failed of, before all else.
+    fn remedy(&mut self, failure: Option<FailureCause>) {
+        let (device, login) = (&self.account.device.name, self.login);
+        match failure {
+            Some(FailureCause::HostKeyUnknown) => {
+                let what = "show its host key, and store it once you have compared it with the device's own word";
+                self.next.push((format!("rotorctl trust {device}"), what.into()));
+            }
+            Some(FailureCause::HostKeyChanged) => {
+                let what = "show the key on record and the one that it shows now; find out first why it changed";
+                self.next.push((format!("rotorctl trust {device}"), what.into()));
+            }
+            Some(FailureCause::Code) => {
+                let told = "The last login that was refused had sent a one-time code: the password, the seed, or a clock may be wrong.";
+                self.say(told);
+                let what = "store the seed anew, where the device has another one";
+                self.next.push((format!("rotorctl totp set {login}"), what.into()));
+            }
+            Some(FailureCause::NoSeed) => {
+                let what = "store the seed: the device asks for a one-time code";
+                self.next.push((format!("rotorctl totp set {login}"), what.into()));
+            }
+            Some(FailureCause::Password) | None => {}
+        }
     }
 
     fn tell(&mut self, next_run: Option<String>, now: &Moment) {
@@ -158,7 +220,9 @@ impl Telling<'_> {
             self.say(next_run.map_or("No job changes it.".into(), |at| format!("It is due again on {at}.")));
         }
         self.offer("verify", "log in with the stored password and change nothing");
-        self.offer("rotate", "change it now");
+        if self.may_change {
+            self.offer("rotate", "change it now");
+        }
     }
 
     fn in_doubt(&mut self, row: &AccountRecord, doubt: Doubt, now: &Moment) {

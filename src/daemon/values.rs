@@ -141,6 +141,30 @@ impl Core {
         }
     }
 
+    /// The fingerprints of the keys that are on record for a device: those of the config, of its `known_hosts` file and of the
+    /// vault. One that was altered in the vault is on record no more.
+    ///
+    /// # Errors
+    /// The vault failed.
+    pub async fn known_fingerprints(&self, device: &DeviceName) -> Result<Vec<String>, VaultError> {
+        let config = self.config();
+        let Some(device) = config.devices.get(device) else { return Ok(Vec::new()) };
+        let name = device.name.clone();
+        let trusted = self.vault.call(move |tx| match tx.host_keys(name.as_str()) {
+            Err(VaultError::HostKey(_)) => Ok(Vec::new()),
+            keys => keys,
+        });
+        let trusted = trusted.await?;
+        let mut known: Vec<String> = match Self::host_keys(device, trusted) {
+            Ok(keys) => keys.fingerprints.iter().cloned().chain(keys.known.fingerprints()).collect(),
+            // What cannot be read is not on record.
+            Err(_) => device.host_keys.clone(),
+        };
+        known.sort();
+        known.dedup();
+        Ok(known)
+    }
+
     /// The key that a device shows now, for a person to compare.
     ///
     /// # Errors

@@ -115,6 +115,13 @@ impl KnownHosts {
         keys.iter().filter_map(|key| std::str::from_utf8(known_hosts::kind_of(key)?).ok())
     }
 
+    /// The fingerprints of the keys that the host may show.
+    pub fn fingerprints(&self) -> impl Iterator<Item = String> {
+        let keys = if self.0.named.keys.is_empty() { &self.0.bare.keys } else { &self.0.named.keys };
+        let print = |key: &Vec<u8>| Some(PublicKey::from_bytes(key).ok()?.fingerprint(HashAlg::Sha256).to_string());
+        keys.iter().filter_map(print)
+    }
+
     fn says_nothing(&self) -> bool {
         [&self.0.named, &self.0.bare].iter().all(|known| known.keys.is_empty() && known.authorities.is_empty())
     }

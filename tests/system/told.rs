@@ -1,8 +1,16 @@
 //! What operators are told of attempts: status, history, audit log, journal and texts agree, and name who, why and what.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rotord::demo::PasswdShell;
 use serde_json::Value;
 
 use crate::lab::{Lab, Place, free_port, wait_for};
+use crate::scripted::{FIRST, Fault, SEED, Scripted, scripted, sections, with_shell};
 
 /// A place with an account on a device that nobody can reach.
 fn unreachable(more: &str) -> Place {
@@ -114,4 +122,168 @@ fn who_waits_for_a_code_has_no_session_and_who_waits_for_one_is_told_how_many_ar
     assert_eq!(logins.len(), 4, "{told}");
     let user = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
     assert_ne!(user(logins[0]), user(logins[1]), "{told}");
+}
+
+/// A device that hangs in the middle of a change, before the new password is sent.
+fn hangs() -> Scripted {
+    scripted("linux-passwd", "$ ", &[("passwd", "")], 0, Fault::HangAt(1))
+}
+
+/// A request that is under way: its process, and where what it prints is kept.
+fn ask(place: &Place, args: &[&str]) -> (std::process::Child, std::path::PathBuf) {
+    let out = place.path("out");
+    let child = Command::new(env!("CARGO_BIN_EXE_rotorctl"))
+        .args(args)
+        .env("ROTORD_SOCKET", place.path("socket"))
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&out).unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    (child, out)
+}
+
+fn ends(mut child: std::process::Child) -> (Option<i32>, String) {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+#[test]
+fn a_daemon_that_dies_in_mid_request_leaves_nobody_without_a_next_step_and_its_steps_in_the_history() {
+    let scripted = hangs();
+    let place = &scripted.place;
+    for json in [false, true] {
+        let daemon = place.daemon();
+        scripted.import();
+        let args = ["rotate", "dev/admin", "--reason", "quarterly", "--json"];
+        let (child, _) = ask(place, if json { &args } else { &args[..4] });
+        let attempts = || place.json(&["history", "dev/admin"]).0["attempts"].clone();
+        let running = |it: &&Value| it["ended"].is_null() && it["steps"].to_string().contains("running template");
+        let id = wait_for("the steps so far in the history", || {
+            Some(attempts().as_array().unwrap().iter().find(running)?["attempt"].as_str()?.to_owned())
+        });
+        daemon.kill();
+        let (exit, said) = ends(child);
+        assert_eq!(exit, Some(5), "{said}");
+        assert!(said.contains("before it told the outcome") && said.contains("rotorctl explain dev/admin"), "{said}");
+        let _daemon = place.daemon();
+        let attempt = attempts().as_array().unwrap().iter().find(|it| it["attempt"] == id.as_str()).cloned().unwrap();
+        assert!(
+            attempt["detail"].as_str().unwrap().contains("interrupted")
+                && running(&&{
+                    let mut open = attempt.clone();
+                    open["ended"] = Value::Null;
+                    open
+                }),
+            "{attempt}"
+        );
+        let end = events(place, "rotation.unknown").pop().unwrap();
+        assert_eq!((end["attempt"].as_str(), end["reason"].as_str()), (Some(id.as_str()), Some("quarterly")), "{end}");
+        wait_for("a state of rest", || (place.state("dev/admin") == "idle").then_some(()));
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_told_of_and_not_waited_for_longer_than_one_says() {
+    let place = unreachable("");
+    let daemon = place.daemon();
+    daemon.signal("STOP");
+    let begun = Instant::now();
+    let output = place.ctl(&["status", "--timeout", "7"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert!(said.contains("does not answer; still waiting") && said.contains("within 7 s"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    // What was to be done may have been begun.
+    let output = place.ctl(&["verify", "web/admin", "--timeout", "1"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(5) && said.contains("rotorctl explain web/admin"), "{said}");
+    daemon.signal("CONT");
+}
+
+/// The status line of an answer over the socket.
+fn post(place: &Place, path: &str, body: &str) -> String {
+    let mut stream = UnixStream::connect(place.path("socket")).unwrap();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: rotord\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn an_account_that_is_busy_is_a_conflict_that_names_the_attempt() {
+    let scripted = hangs();
+    let place = &scripted.place;
+    let _daemon = place.daemon();
+    scripted.import();
+    place.must(&["rotate", "dev/admin", "--no-wait"], "");
+    wait_for("a change under way", || (place.state("dev/admin") == "changing").then_some(()));
+    let answer = post(place, "/v1/resolve", r#"{"account": "dev/admin", "device_has": "old"}"#);
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("a rotation of dev/admin is under way"), "{answer}");
+    let answer = post(place, "/v1/secret/set", r#"{"account": "dev/admin", "value": "x"}"#);
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("under way"), "{answer}");
+    let output = place.ctl(&["resolve", "dev/admin", "--device-has", "old"], "");
+    assert_eq!(output.status.code(), Some(3));
+    let (value, exit) = place.json(&["rotate", "dev/admin"]);
+    let detail = value["results"][0]["detail"].as_str().unwrap();
+    assert!(exit == 3 && detail.contains("a rotation of dev/admin is under way (attempt "), "{value}");
+}
+
+/// What `explain` offers, the likeliest first.
+fn offers(place: &Place, account: &str) -> Vec<String> {
+    let (told, _) = place.json(&["explain", account]);
+    let next = told["next"].as_array().unwrap();
+    next.iter().map(|next| next["command"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn explain_offers_what_fits() {
+    let scripted = with_shell("linux-passwd", Arc::new(|user| Box::new(PasswdShell::new(user, false))));
+    let place = &scripted.place;
+    let plain = sections(&scripted.device, "linux-passwd");
+    let once_a_day = "[policy.default]\nmax_changes_per_day = 1\nmin_age = \"0s\"\nfailed_logins_per_hour = 9\n";
+    let known = format!("host_key = [\"{}\"]", scripted.device.fingerprint);
+    place.configure(&(plain.replace(&known, "") + once_a_day));
+    let daemon = place.daemon();
+    scripted.import();
+    assert_eq!(place.json(&["verify", "dev/admin"]).1, 4);
+    assert_eq!(offers(place, "dev/admin")[0], "rotorctl trust dev", "no key is on record");
+    daemon.stop();
+    let other = format!("SHA256:{}", "A".repeat(43));
+    place.configure(&(plain.replace(&scripted.device.fingerprint, &other) + once_a_day));
+    let daemon = place.daemon();
+    assert_eq!(place.json(&["verify", "dev/admin"]).1, 4);
+    assert_eq!(offers(place, "dev/admin")[0], "rotorctl trust dev", "another key is on record");
+    let shown = text(place, &["trust", "dev"]);
+    for part in ["CHANGED", &other, &scripted.device.fingerprint] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let args = ["trust", "dev", "--yes", &scripted.device.fingerprint, "--reason", "a new board"];
+    let (stored, _) = place.json(&args);
+    assert!(stored["changed"] == true && stored["known"][0] == other.as_str(), "{stored}");
+    let event = events(place, "host_key.trusted").pop().unwrap();
+    assert_eq!(
+        (event["account"].as_str(), event["reason"].as_str()),
+        (Some("dev/admin"), Some("a new board")),
+        "{event}"
+    );
+    assert!(event["attempt"].is_string() && event["detail"].as_str().unwrap().contains(&other), "{event}");
+    assert_eq!(place.json(&["verify", "dev/admin"]).1, 0);
+    assert!(!offers(place, "dev/admin").iter().any(|command| command.contains("trust")), "it is trusted now");
+    assert!(offers(place, "dev/admin").contains(&"rotorctl rotate dev/admin".to_owned()));
+    place.must(&["rotate", "dev/admin"], "");
+    assert!(!offers(place, "dev/admin").iter().any(|command| command.contains("rotate")), "the cap stands against it");
+    let told = text(place, &["explain", "dev/admin"]);
+    assert!(told.contains("the next change is allowed in") && !told.contains("T2") && !told.contains("Z."), "{told}");
+    place.must(&["totp", "set", "dev/admin"], &SEED.replace('G', "A"));
+    assert_eq!(place.json(&["verify", "dev/admin"]).1, 5);
+    assert_eq!(offers(place, "dev/admin")[0], "rotorctl totp set dev/admin", "a code was refused");
+    assert_ne!(scripted.held(), FIRST);
+    daemon.stop();
 }

@@ -89,7 +89,7 @@ impl Core {
         let done = self.vault.call(move |tx| {
             let row = tx.account(&name)?;
             if !row.is_some_and(|row| matches!(row.phase, Phase::Quarantined | Phase::Uncertain(_))) {
-                return Err(VaultError::Refused(format!("{name} is not in doubt: there is nothing to resolve")));
+                return Err(VaultError::NotFound(format!("{name} is not in doubt: there is nothing to resolve")));
             }
             let (persist, what, outcome) = match has {
                 DeviceHas::New => (Persist::Promote, "the new password", Outcome::Done),
@@ -99,7 +99,7 @@ impl Core {
                 let text = format!(
                     "no new password of {name} is on record; store the device's with 'rotorctl secret set {name}'"
                 );
-                return Err(VaultError::Refused(text));
+                return Err(VaultError::NotFound(text));
             }
             tx.apply(&name, &Transition::Step { persist, attempt: "", keep, flaw: None }, None, &now)?;
             tx.set_last_error(&name, None)?;

@@ -100,6 +100,14 @@ pub trait Watcher: Send + Sync {
         async { SessionSlot::default() }
     }
 
+    /// Whether a login may be begun now that it has its turn and its room.
+    ///
+    /// # Errors
+    /// It is held back: nothing is connected to.
+    fn may_connect(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
     /// Returns once no login is begun any more, since the daemon stops. Whoever waits for a turn, a code or a connection gives up
     /// then; who is asked for his password goes on.
     fn given_up(&self) -> impl Future<Output = ()> + Send {

@@ -477,6 +477,7 @@ pub async fn connect<W: Watcher>(
                 None => {
                     let (turn, room) = turn_with_slot(&hop.login, &device, on, watcher).await?;
                     slot = Some(room);
+                    watcher.may_connect()?;
                     turn
                 }
             };

@@ -187,7 +187,6 @@ impl Attempt {
     }
 
     pub(super) async fn open_session(&self) -> Result<Session, DeviceError> {
-        self.held_back(Breaker::may_try)?;
         let (stored, host_keys) = self.core.stored_for_login(&self.login.name, &self.account.device).await?;
         // Only an account that logs in as itself can be asked for its own new password.
         let own = self.login.name == self.account.name;
@@ -522,7 +521,6 @@ impl Attempt {
 
     /// Logs in as the account itself with one of the two passwords; one that is to prove it is not opened by a key alone.
     async fn try_login(&self, which: Which, prove: bool) -> Result<Option<Session>, DeviceError> {
-        self.held_back(Breaker::may_try)?;
         let (mut stored, host_keys) = self.core.stored_for_login(&self.account.name, &self.account.device).await?;
         if which == Which::New {
             stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());

@@ -249,6 +249,10 @@ impl Watcher for Attempt {
         SessionSlot::new(self.sessions().await)
     }
 
+    fn may_connect(&self) -> Result<(), DeviceError> {
+        self.held_back(Breaker::may_try)
+    }
+
     async fn given_up(&self) {
         self.core.stopped().await;
     }

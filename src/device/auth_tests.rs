@@ -1,16 +1,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::clock::{Time, Waiting};
-use crate::device::{Codes, Risks, Shell, Ssh, Stream};
+use crate::device::ssh::turn_with_slot;
+use crate::device::{Codes, Risks, SessionSlot, Shell, Ssh, Stream};
 use crate::dialogue::{LoginFormat, Values};
 use crate::model::{AccountName, BootId, DeviceName};
 use crate::policy::Limit;
 use crate::template::Piece;
 use crate::totp::{Seed, Skew};
 use crate::vault::VaultKey;
+
+use tokio::sync::Notify;
 
 /// A clock that stands still unless it is moved.
 #[derive(Default)]
@@ -605,4 +608,69 @@ async fn a_refused_new_password_is_told_in_the_device_s_words_and_no_secret_in_t
     let (end, _) = ends(&place, [interactive(), asks(&unknown)]).await;
     let text = end.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(text.contains("is what?") && !text.contains("secret"), "{text}");
+}
+
+/// A device with room for one session, and what was told of it while so many were held.
+#[derive(Default)]
+struct OneRoom {
+    held: Arc<AtomicUsize>,
+    told: Mutex<Vec<(String, usize)>>,
+    waits: Notify,
+}
+
+struct Held(Arc<AtomicUsize>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Watcher for OneRoom {
+    fn step(&self, text: String) {
+        self.told.lock().unwrap().push((text, self.held.load(Ordering::SeqCst)));
+        self.waits.notify_one();
+    }
+
+    fn try_slot(&self) -> Option<SessionSlot> {
+        if self.held.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        self.held.fetch_add(1, Ordering::SeqCst);
+        Some(SessionSlot::new(Held(self.held.clone())))
+    }
+
+    async fn slot(&self) -> SessionSlot {
+        self.waits.notify_one();
+        std::future::pending().await
+    }
+
+    async fn commit_point(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_code_has_no_session_and_who_waits_for_a_session_has_no_turn() {
+    let place = Place::new();
+    let watcher = OneRoom::default();
+    let waits = async || {
+        tokio::select! {
+            got = turn_with_slot(&place.login, &place.device, &place.on, &watcher) => panic!("{:?}", got.map(|_| ())),
+            () = watcher.waits.notified() => {}
+        }
+    };
+    let free = turn_with_slot(&place.login, &place.device, &place.on, &watcher).await.unwrap();
+    assert_eq!(watcher.held.load(Ordering::SeqCst), 1);
+    // Somebody else has the session, and waits for no code.
+    let ((turn, _), slot) = free;
+    drop(turn);
+    waits().await;
+    assert!(place.on.codes.try_turn(&seed()).is_some(), "the turn was given back");
+    drop(slot);
+    // The code of this step is used up.
+    place.on.codes.issue(&seed(), &Aim::at(&place.device.name), None, |_| {}).await.unwrap();
+    waits().await;
+    let told = watcher.told.lock().unwrap().pop().unwrap();
+    assert!(told.0.contains("for a fresh code") && told.1 == 0, "{told:?}");
 }

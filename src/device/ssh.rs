@@ -76,7 +76,7 @@ async fn hang_up(links: impl Iterator<Item = Box<dyn Link>>, clock: &Clock) {
 
 /// Waits for the turn of a login with its code, and for room for its session. Who waits for a code has no session, and who waits for
 /// a session keeps nobody else from a code of the same seed.
-async fn turn_with_slot<W: Watcher>(
+pub(super) async fn turn_with_slot<W: Watcher>(
     login: &Login,
     device: &Device,
     on: &Transport,

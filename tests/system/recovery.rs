@@ -95,7 +95,7 @@ fn a_verify_job_looks_once_a_day_and_changes_nothing() {
     scripted.import();
     wait_for("a look at the account", || (!scripted.device.state().logins.is_empty()).then_some(()));
     // The job fires every second; three more firings are waited for, and none of them logs in.
-    let fired = || place.log().matches("job fires").count();
+    let fired = || place.log().matches("job look fires").count();
     let before = fired();
     wait_for("three more firings", || (fired() >= before + 3).then_some(()));
     assert_eq!(scripted.device.state().logins.len(), 1);

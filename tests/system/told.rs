@@ -108,7 +108,7 @@ fn a_request_that_nobody_waits_for_is_accepted_and_not_done() {
 }
 
 #[test]
-fn who_waits_for_a_code_has_no_session_and_who_waits_for_one_is_told_how_many_are_ahead() {
+fn who_waits_for_a_session_is_told_how_many_are_ahead() {
     let lab = Lab::start("alice bob");
     let place = Place::new(&lab.sections("web", "linux-passwd", "max_sessions = 1"));
     let _daemon = place.daemon();
@@ -117,11 +117,6 @@ fn who_waits_for_a_code_has_no_session_and_who_waits_for_one_is_told_how_many_ar
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{told}");
     assert!(told.contains("waiting for a session on web: 1 ahead (max_sessions 1)"), "{told}");
-    // Each needs two codes of its own seed, one after another: in the wait for the second one the other account logs in.
-    let logins: Vec<&str> = told.lines().filter(|line| line.contains("logged in to web as ")).collect();
-    assert_eq!(logins.len(), 4, "{told}");
-    let user = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
-    assert_ne!(user(logins[0]), user(logins[1]), "{told}");
 }
 
 /// A device that hangs in the middle of a change, before the new password is sent.

@@ -134,6 +134,8 @@ impl Login {
 pub(super) struct Entered {
     /// The device demanded the new password on the way and took it.
     pub(super) changed_at_login: bool,
+    /// The password was sent: a login without it proves none.
+    pub(super) password_sent: bool,
     /// The device had the password.
     pub(super) password_taken: bool,
     /// It asked for a code.
@@ -209,11 +211,9 @@ pub(super) async fn log_in<W: Watcher>(
         }
         end => end?,
     }
-    if login.prove && !exchange.password_sent {
-        return Err(DeviceError::NotProved(login.account.to_string()));
-    }
     Ok(Entered {
         changed_at_login: exchange.committed,
+        password_sent: exchange.password_sent,
         password_taken: exchange.password_taken,
         code_taken: exchange.sent.is_some(),
     })

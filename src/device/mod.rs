@@ -138,7 +138,7 @@ pub struct Login {
     pub values: Values,
     /// Knows every secret that the account has, for what the device says.
     pub masker: Masker,
-    /// Whether the login must have asked for the password, since it is to prove it.
+    /// Whether the login is to prove the password: where the device asks for one, no key opens it alone.
     pub prove: bool,
     /// Whether codes of another time step are tried, since the device's clock may be off. A login that proves nothing does
     /// so, too, where one of the account was refused of late.

@@ -52,6 +52,8 @@ pub struct Session {
     pub device: Arc<Device>,
     /// Whether the login demanded the new password and took it.
     pub changed_at_login: bool,
+    /// Whether the login sent the password: one without it proves none.
+    pub password_sent: bool,
     /// Whether the device had the password at the login: one that a key opened tells nothing of it.
     pub password_taken: bool,
     /// By which clock codes are made in it.
@@ -502,13 +504,27 @@ pub async fn connect<W: Watcher>(
                 return Err(error);
             }
         };
-        let Entered { changed_at_login, password_taken, code_taken } = entered;
+        let Entered { changed_at_login, password_sent, password_taken, code_taken } = entered;
         // Where the login's code was doubted and taken, those of the session may be taken in a part of each step alone, too.
         // Where it was asked for none, those of the session look for the device's clock in its place.
-        let by = if code_taken && by != By::Known { By::KnownAgain } else { by };
+        let by = match by {
+            By::Known => By::Known,
+            _ if code_taken => By::KnownAgain,
+            _ if !password_sent => By::Probing,
+            by => by,
+        };
         watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
         let slot = SessionSlot::default();
-        last = Some(Session { link, jumps: Vec::new(), device, changed_at_login, password_taken, by, slot });
+        last = Some(Session {
+            link,
+            jumps: Vec::new(),
+            device,
+            changed_at_login,
+            password_sent,
+            password_taken,
+            by,
+            slot,
+        });
     }
     let session = last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
     Ok(Session { jumps, slot: slot.unwrap_or_default(), ..session })

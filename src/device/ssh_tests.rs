@@ -331,6 +331,7 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
         jumps: Vec::new(),
         device,
         changed_at_login: false,
+        password_sent: true,
         password_taken: true,
         by: By::Known,
         slot: SessionSlot::default(),

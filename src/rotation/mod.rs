@@ -66,6 +66,13 @@ pub const PATIENCE: u8 = 6;
 /// After so many the reconcile account is, where it mends by itself: it shows whether the device judges as it should.
 pub const PATIENCE_OF_MENDERS: u8 = 2;
 
+/// So many refused logins end an attempt before its commit point, whatever allows one more: as many as the largest lockout budget
+/// has. A refusal that cost no budget would else be asked for without end.
+const MOST_REFUSED: u8 = 10;
+
+/// Refused logins of one attempt count as so many looks at the most: they came within minutes, and may have one cause.
+const LOOKS_OF_ONE_ATTEMPT: u8 = 2;
+
 /// The second look follows the first one in this time: with another code, and in another mood of what judges it. In milliseconds.
 const SECOND_LOOK_MS: i64 = 30_000;
 
@@ -320,17 +327,23 @@ impl Rotation {
     /// The event does not fit the phase; the rotation stays as it is.
     pub fn step(&mut self, event: Event) -> Result<Vec<Action>, Unexpected> {
         use Action::{Check, Connect, Finish, Release, RunTemplate};
+        let event = match event {
+            Event::LoginRefused { retry, own } => {
+                Event::LoginRefused { retry: retry && self.refused + 1 < MOST_REFUSED, own }
+            }
+            event => event,
+        };
         let actions = match (self.phase, event) {
             (Phase::Idle, Event::Begin) => self.go(Phase::Prepared, Persist::Prepared, &[Connect]),
             (Phase::Idle, Event::Recover) => vec![Finish(End::Failed { sent: false })],
 
             (Phase::Prepared, Event::LoggedIn) => self.go(Phase::Changing, Persist::Changing, &[RunTemplate]),
-            (Phase::Prepared, Event::LoginRefused { retry: true, .. }) => {
-                self.refused = self.refused.saturating_add(1);
+            (Phase::Prepared | Phase::Mending, Event::LoginRefused { retry: true, .. }) => {
+                self.refused += 1;
                 vec![Connect]
             }
             (Phase::Prepared | Phase::Changing, Event::LoginRefused { retry: false, own: true }) => {
-                let looks = self.refused.saturating_add(1);
+                let looks = (self.refused + 1).min(LOOKS_OF_ONE_ATTEMPT);
                 self.wait(Doubt { other_refused: true, looks, ..Doubt::fresh(Which::Old) })
             }
             (Phase::Prepared | Phase::Changing, Event::Outdated) => self.doubt(Doubt::fresh(Which::New)),
@@ -379,7 +392,6 @@ impl Rotation {
 
             (Phase::Quarantined, Event::Begin) => self.go(Phase::Mending, Persist::Mending, &[Connect]),
             (Phase::Mending, Event::LoggedIn) => vec![RunTemplate],
-            (Phase::Mending, Event::LoginRefused { retry: true, .. }) => vec![Connect],
             (Phase::Mending, Event::AtCommitPoint) => self.go(Phase::Sent, Persist::Sent, &[Release]),
             (
                 Phase::Mending,

@@ -224,6 +224,23 @@ fn a_login_that_is_refused_before_the_change_is_looked_into_and_condemns_nobody(
 }
 
 #[test]
+fn refused_logins_of_one_attempt_come_to_an_end_whatever_allows_more_and_are_two_looks_at_the_most() {
+    for (begin, idle) in [(Phase::Idle, true), (Phase::Quarantined, false)] {
+        let mut rotation = Rotation::at(begin);
+        let mut actions = rotation.step(Event::Begin).unwrap();
+        let mut logins = 0;
+        while actions.last() == Some(&Action::Connect) {
+            logins += 1;
+            assert!(logins < 100, "it goes on without end from {begin:?}");
+            actions = rotation.step(Event::LoginRefused { retry: true, own: true }).unwrap();
+        }
+        assert_eq!(logins, 10);
+        let phase = if idle { Phase::Uncertain(Doubt::of_stored(2, false)) } else { Phase::Quarantined };
+        assert_eq!(rotation.phase(), phase);
+    }
+}
+
+#[test]
 fn a_password_that_was_taken_back_is_tried_before_a_person_is_asked() {
     let (phase, actions) = walk(&[Event::Begin, Event::Outdated]);
     assert_eq!(phase, Phase::Uncertain(Doubt::fresh(Which::New)));

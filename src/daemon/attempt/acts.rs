@@ -372,7 +372,7 @@ impl Attempt {
         }
         self.step(format!("checking the {name} password with the template's section verify"));
         let opened = match self.core.may_help(&self.login, LOGIN_ACCOUNT).await {
-            Ok(()) => self.open_session().await.map(Some),
+            Ok(()) => self.open_session().await,
             Err(error) => Err(error),
         };
         self.prove_in_session(which, verify, opened).await
@@ -383,17 +383,16 @@ impl Attempt {
         &self,
         which: Which,
         verify: &Arc<Checked>,
-        opened: Result<Option<Session>, DeviceError>,
+        opened: Result<Session, DeviceError>,
     ) -> Event {
         let name = self.called(which);
         self.taken.store(false, Ordering::SeqCst);
         let result = match opened {
-            Ok(Some(session)) => {
+            Ok(session) => {
                 let result = self.run_verify(&session, which, verify).await;
                 session.close(&self.core.clock).await;
                 result
             }
-            Ok(None) => return Event::Absent(which),
             Err(error) => Err(error),
         };
         match result {
@@ -462,11 +461,12 @@ impl Attempt {
             return self.check_by_section(which, verify).await;
         }
         self.step(format!("checking the {name} password with a fresh login"));
-        match self.try_login(which, true).await {
+        match self.try_login(which).await {
             Ok(None) => {
                 self.step(format!("there is no {name} password to try"));
                 Event::Absent(which)
             }
+            Ok(Some(session)) if !session.password_sent => self.check_inside(which, session).await,
             Ok(Some(session)) => {
                 self.look_further(&session, which).await;
                 session.close(&self.core.clock).await;
@@ -481,13 +481,6 @@ impl Attempt {
                 Event::Proved(which)
             }
             Err(error) => {
-                if let (DeviceError::NotProved(_), Some(verify)) = (&error, self.verify_that_asks()) {
-                    self.step(format!(
-                        "the login did not ask for the {name} password; section verify tries it in a session"
-                    ));
-                    let opened = self.try_login(which, false).await;
-                    return self.prove_in_session(which, verify, opened).await;
-                }
                 self.note_failed_login(&error).await;
                 let own = error.may_be_refusal() && self.refused_account(&error) == self.account.name;
                 let refused = own && error.is_refusal();
@@ -499,6 +492,19 @@ impl Attempt {
                 }
             }
         }
+    }
+
+    /// The login asked for no password, as on a device that lets anybody in: `section verify` tries it in this very session. A
+    /// device may have no room for another one so soon.
+    async fn check_inside(&self, which: Which, session: Session) -> Event {
+        let name = self.called(which);
+        let Some(verify) = self.verify_that_asks() else {
+            session.close(&self.core.clock).await;
+            self.say(DeviceError::NotProved(self.account.name.to_string()).to_string());
+            return Event::Unreachable;
+        };
+        self.step(format!("the login did not ask for the {name} password; section verify tries it in the session"));
+        self.prove_in_session(which, verify, Ok(session)).await
     }
 
     /// Puts a strange host key on record, and keeps when another try may be made where the budget or others stand against one.
@@ -519,8 +525,8 @@ impl Attempt {
         }
     }
 
-    /// Logs in as the account itself with one of the two passwords; one that is to prove it is not opened by a key alone.
-    async fn try_login(&self, which: Which, prove: bool) -> Result<Option<Session>, DeviceError> {
+    /// Logs in as the account itself with one of the two passwords.
+    async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
         let (mut stored, host_keys) = self.core.stored_for_login(&self.account.name, &self.account.device).await?;
         if which == Which::New {
             stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());
@@ -528,7 +534,7 @@ impl Attempt {
         if stored.password.is_none() {
             return Ok(None);
         }
-        let mut login = self.core.login(&self.config, &self.account, stored, None, prove);
+        let mut login = self.core.login(&self.config, &self.account, stored, None, true);
         login.probe = self.probing.load(Ordering::SeqCst);
         login.restored = self.restored.load(Ordering::SeqCst);
         let hops = self.hops(login, host_keys).await?;

@@ -3,6 +3,7 @@
 //! Only the question is judged, see [`question`]. In it a word counts where it qualifies the thing asked for: `new` in
 //! «new UNIX password», not in «password of the new jump host». The wordings are data, in [`words`].
 
+mod index;
 mod question;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,10 @@ pub(crate) use verdict::is_shut;
 pub(super) use verdict::{asks_for_person, is_refusal, says_expired, wants_next_code};
 pub use verdict::{is_account_level, judges_credentials};
 
-use words::{ENDINGS, ROWS, Sign};
+use std::sync::LazyLock;
+
+use index::ByBegin;
+use words::{ENDINGS, ROWS, Row, Sign};
 
 /// What a question wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,9 +120,12 @@ fn taken(text: &str, wording: &str) -> Option<usize> {
     whole.then_some(text.len() - rest.len())
 }
 
+static BY_BEGIN: LazyLock<ByBegin<Row>> = LazyLock::new(|| ByBegin::of(ROWS, |(wording, ..)| wording));
+
 /// The longest wording at the begin of the text.
 fn wording_at(text: &str) -> Option<(Token, usize)> {
-    let found = ROWS.iter().filter_map(|(wording, sign, language, _)| {
+    let begin = text.chars().next()?;
+    let found = BY_BEGIN.beginning_with(begin).filter_map(|(wording, sign, language, _)| {
         let length = taken(text, wording)?;
         let behind = matches!(*language, "fr" | "es" | "pt" | "pt-BR" | "it");
         Some((Token::Known(*sign, behind), length))

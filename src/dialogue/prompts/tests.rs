@@ -75,21 +75,21 @@ fn each_qualifier_makes_a_password_a_new_or_a_current_one_or_one_asked_for_again
 
 #[test]
 fn each_verdict_has_its_wording() {
-    for (rows, says) in [
-        (CREDENTIALS, judges_credentials as fn(&str) -> bool),
-        (SHUT, is_account_level),
-        (SHUT, is_shut),
-        (CLOSED, is_account_level),
-        (NEXT_CODE, wants_next_code),
-        (EXPIRED, says_expired),
-        (PERSON, asks_for_person),
+    for (table, says) in [
+        (&CREDENTIALS, judges_credentials as fn(&str) -> bool),
+        (&SHUT, is_account_level),
+        (&SHUT, is_shut),
+        (&CLOSED, is_account_level),
+        (&NEXT_CODE, wants_next_code),
+        (&EXPIRED, says_expired),
+        (&PERSON, asks_for_person),
     ] {
-        for (wording, language, source) in rows {
+        for (wording, language, source) in table.rows {
             assert!(says(&format!("- {wording}. -")), "{wording} ({language}, {source})");
             assert!(says(&format!("First line\r\n{}!", wording.to_uppercase())) || wording.contains("ı"), "{wording}");
         }
     }
-    for (wording, ..) in SENT {
+    for (wording, ..) in SENT.rows {
         assert_eq!(kind(&format!("Verification code {wording}:")), Kind::Person, "{wording}");
     }
 }

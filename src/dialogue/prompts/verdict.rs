@@ -3,12 +3,11 @@
 //!
 //! A line that tells of the past («Last failed login: …») or of rules («Invalid attempts are logged») is no verdict.
 
-/// Wordings, their language and source.
-type Rows = &'static [(&'static str, &'static str, &'static str)];
+use super::index::Table;
 
 /// What was sent is not right. A login that says so judged the password or the code.
 #[rustfmt::skip]
-pub(super) const CREDENTIALS: Rows = &[
+pub(super) static CREDENTIALS: Table = Table::of(&[
     ("incorrect", "en", "login(1)"),
     ("invalid", "en", "RADIUS replies"),
     ("wrong", "en", "appliances"),
@@ -37,11 +36,11 @@ pub(super) const CREDENTIALS: Rows = &[
     ("无效", "zh-CN", "bastions"), ("錯誤", "zh-TW", "appliances"),
     ("正しくありません", "ja", "appliances"), ("間違", "ja", "appliances"), ("無効", "ja", "appliances"),
     ("올바르지", "ko", "appliances"), ("잘못", "ko", "appliances"),
-];
+]);
 
 /// It is not let in; why is not told.
 #[rustfmt::skip]
-const FAILURES: Rows = &[
+static FAILURES: Table = Table::of(&[
     ("try again", "en", "OpenSSH, appliances"),
     ("retry", "en", "appliances"),
     ("denied", "en", "OpenSSH, appliances"),
@@ -74,11 +73,11 @@ const FAILURES: Rows = &[
     ("失败", "zh-CN", "bastions"), ("重试", "zh-CN", "bastions"), ("拒绝", "zh-CN", "Linux-PAM"), ("故障", "zh-CN", "Linux-PAM"),
     ("失敗", "ja", "Linux-PAM"), ("拒否", "ja", "Linux-PAM"), ("拒絕", "zh-TW", "Linux-PAM"),
     ("실패", "ko", "Linux-PAM"), ("거부", "ko", "Linux-PAM"),
-];
+]);
 
 /// Parts of lines that tell of the past, or of rules.
 #[rustfmt::skip]
-const NO_VERDICT: Rows = &[
+static NO_VERDICT: Table = Table::of(&[
     ("last failed", "en", "pam_lastlog"), ("since the last", "en", "pam_lastlog"), ("since last", "en", "AIX, RHEL"),
     ("last unsuccessful", "en", "AIX"), ("since your last", "en", "appliances"), ("previous failed", "en", "appliances"),
     ("failed logins:", "en", "appliances"), ("failed login attempts:", "en", "appliances"),
@@ -97,11 +96,11 @@ const NO_VERDICT: Rows = &[
     ("are logged", "en", "login banners"), ("be logged", "en", "login banners"), ("are recorded", "en", "login banners"),
     (" will ", "en", "login banners"), (" if ", "en", "login banners"), (" may ", "en", "login banners"),
     (" before ", "en", "appliances"), (" to avoid ", "en", "appliances"), (" to prevent ", "en", "appliances"),
-];
+]);
 
 /// The account itself is shut: locked, expired, disabled.
 #[rustfmt::skip]
-pub(super) const SHUT: Rows = &[
+pub(super) static SHUT: Table = Table::of(&[
     ("account is locked", "en", "pam_faillock"), ("account locked", "en", "pam_tally2"),
     ("account has been locked", "en", "appliances"), ("account is temporarily locked", "en", "pam_tally"),
     ("temporarily locked", "en", "pam_faillock"), ("locked due to", "en", "pam_faillock"),
@@ -128,11 +127,11 @@ pub(super) const SHUT: Rows = &[
     ("too many unsuccessful login attempts", "en", "AIX, loginrestrictions"), ("too many failed login attempts", "en", "appliances"),
     ("too many failed logins", "en", "appliances"), ("logins are not allowed for this account", "en", "AIX, loginrestrictions"),
     ("has been locked for", "en", "ESXi"), ("login blocked", "en", "IOS quiet mode"),
-];
+]);
 
 /// Nobody, or nobody more, is let in for now.
 #[rustfmt::skip]
-pub(super) const CLOSED: Rows = &[
+pub(super) static CLOSED: Table = Table::of(&[
     ("is booting up", "en", "systemd, pam_nologin"), ("not permitted to log in yet", "en", "systemd, pam_nologin"),
     ("is going down", "en", "shutdown(8), pam_nologin"), ("users are not permitted to log in", "en", "pam_nologin"),
     ("no longer permitted to log in", "en", "systemd"), ("under maintenance", "en", "appliances"), ("maintenance mode", "en", "appliances"),
@@ -177,11 +176,11 @@ pub(super) const CLOSED: Rows = &[
     ("temporarily unavailable", "en", "AAA clients"), ("cannot retrieve authentication", "en", "Linux-PAM"),
     ("cannot make/remove an entry", "en", "Linux-PAM"), ("cannot contact", "en", "SSSD, AAA clients"),
     ("no authentication server", "en", "AAA clients"), ("system is offline", "en", "SSSD"),
-];
+]);
 
 /// The password in force was taken, and a new one is due.
 #[rustfmt::skip]
-pub(super) const EXPIRED: Rows = &[
+pub(super) static EXPIRED: Table = Table::of(&[
     ("password has expired", "en", "sshd, Windows"), ("password expired", "en", "pam_unix, network operating systems"),
     ("password is expired", "en", "appliances"), ("expired password", "en", "appliances"), ("password aged", "en", "pam_unix"),
     ("has expired and must be changed", "en", "Windows"), ("must be changed", "en", "Windows"), ("must change your password", "en", "sshd"),
@@ -200,11 +199,11 @@ pub(super) const EXPIRED: Rows = &[
     ("密码已过期", "zh-CN", "appliances"), ("必须立即更改密码", "zh-CN", "Linux-PAM"), ("密碼已經過期", "zh-TW", "Linux-PAM"),
     ("パスワードの有効期限", "ja", "appliances"), ("пароль устарел", "ru", "Linux-PAM"), ("сменить пароль", "ru", "Linux-PAM"),
     ("wachtwoord is verouderd", "nl", "Linux-PAM"), ("암호 기한이 끝났", "ko", "Linux-PAM"),
-];
+]);
 
 /// A person has to do something, elsewhere.
 #[rustfmt::skip]
-pub(super) const PERSON: Rows = &[
+pub(super) static PERSON: Table = Table::of(&[
     ("approve", "en", "Microsoft, Okta"), ("push notification", "en", "Okta, FortiAuthenticator"), ("push request", "en", "privacyIDEA"),
     ("a push", "en", "privacyIDEA"), ("pushed a login request", "en", "Duo"), ("pushed", "en", "Duo"), ("respond to the", "en", "Okta"),
     ("notification has been sent", "en", "Okta"), ("notification sent", "en", "Okta"), ("sent a notification", "en", "Microsoft"),
@@ -218,18 +217,18 @@ pub(super) const PERSON: Rows = &[
     ("approuvez", "fr", "Microsoft"), ("sur votre téléphone", "fr", "portals"), ("apruebe", "es", "Microsoft"), ("aprobar", "es", "Microsoft"),
     ("en su teléfono", "es", "portals"), ("aprove", "pt", "Microsoft"), ("approva", "it", "Microsoft"), ("zatwierdź", "pl", "Microsoft"),
     ("承認", "ja", "Microsoft"), ("批准", "zh-CN", "Microsoft"), ("推送", "zh-CN", "bastions"),
-];
+]);
 
 /// A code that is made elsewhere and sent to a person.
 #[rustfmt::skip]
-pub(super) const SENT: Rows = &[
+pub(super) static SENT: Table = Table::of(&[
     ("via sms", "en", "RADIUS replies"), ("by sms", "en", "RADIUS replies"), ("sms code", "en", "portals"), ("sms passcode", "en", "Duo"),
     ("text message", "en", "RADIUS replies"), ("sent to your phone", "en", "RADIUS replies"), ("sent to your mobile", "en", "RADIUS replies"),
     ("sent to your email", "en", "RADIUS replies"), ("sent to your e mail", "en", "RADIUS replies"), ("by email", "en", "RADIUS replies"),
     ("via email", "en", "RADIUS replies"), ("emailed to you", "en", "RADIUS replies"), ("texted to you", "en", "RADIUS replies"),
     ("per sms", "de", "portals"), ("par sms", "fr", "portals"), ("por sms", "es", "portals"), ("tramite sms", "it", "portals"),
     ("短信验证码", "zh-CN", "bastions"), ("手机验证码", "zh-CN", "bastions"), ("邮箱验证码", "zh-CN", "bastions"), ("短信", "zh-CN", "bastions"),
-];
+]);
 
 /// Characters of a text that are read, from its end.
 const MOST: usize = 8192;
@@ -251,38 +250,33 @@ fn spaced(line: &str) -> String {
     out
 }
 
-/// Whether a wording occurs in such a line, as whole words where its script has blanks.
-fn occurs(line: &str, wording: &str) -> bool {
+/// Whether a wording of a table occurs in such a line, as whole words where its script has blanks.
+fn has(line: &str, table: &'static Table) -> bool {
     let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() || super::is_unspaced(c));
-    line.match_indices(wording).any(|(at, found)| {
-        let free = |c: Option<char>| found.chars().next().is_some_and(super::is_unspaced) || ends(c);
-        free(line[..at].chars().next_back())
-            && (free(line[at + found.len()..].chars().next()) || wording.ends_with(' '))
+    table.met_in(line).any(|(before, wording, behind)| {
+        wording.chars().next().is_some_and(super::is_unspaced)
+            || ends(before.chars().next_back()) && (ends(behind.chars().next()) || wording.ends_with(' '))
     })
-}
-
-fn has(line: &str, rows: Rows) -> bool {
-    rows.iter().any(|(wording, ..)| occurs(line, wording))
 }
 
 /// A row of each such wording says that another code is wanted, and that the one before was no mistake.
 #[rustfmt::skip]
-pub(super) const NEXT_CODE: Rows = &[
+pub(super) static NEXT_CODE: Table = Table::of(&[
     ("next tokencode", "en", "RSA SecurID"), ("next token code", "en", "RSA SecurID"), ("next passcode", "en", "Cisco ASA"),
     ("next code", "en", "RADIUS replies"), ("next token", "en", "RADIUS replies"),
     ("wait for the tokencode to change", "en", "RSA ACE agent"), ("wait for the token code to change", "en", "RSA ACE agent"),
     ("wait for token to change", "en", "RADIUS replies"), ("wait for the token to change", "en", "RADIUS replies"),
     ("wait for the code to change", "en", "RADIUS replies"),
-];
+]);
 
 /// Whether a text asks for the code after the one that was given. A token that has drifted is set right so.
 pub(crate) fn wants_next_code(text: &str) -> bool {
     // «next code starts with: 9» tells which of the codes of a text message is due.
-    each_line(text).any(|line| has(&line, NEXT_CODE) && !line.contains(" starts with"))
+    each_line(text).any(|line| has(&line, &NEXT_CODE) && !line.contains(" starts with"))
 }
 
 fn tells(line: &str) -> bool {
-    NO_VERDICT.iter().any(|(part, ..)| line.contains(part))
+    NO_VERDICT.met_in(line).next().is_some()
 }
 
 fn raw_lines(text: &str) -> impl Iterator<Item = &str> {
@@ -297,13 +291,13 @@ fn each_line(text: &str) -> impl Iterator<Item = String> + '_ {
 
 /// Whether a text says that what was sent is refused.
 pub(crate) fn is_refusal(text: &str) -> bool {
-    each_line(text).any(|line| !tells(&line) && (has(&line, CREDENTIALS) || has(&line, FAILURES)))
+    each_line(text).any(|line| (has(&line, &CREDENTIALS) || has(&line, &FAILURES)) && !tells(&line))
 }
 
 /// Whether a text says that the password or the code itself is wrong.
 #[must_use]
 pub fn judges_credentials(text: &str) -> bool {
-    each_line(text).any(|line| !tells(&line) && has(&line, CREDENTIALS))
+    each_line(text).any(|line| has(&line, &CREDENTIALS) && !tells(&line))
 }
 
 /// Whether a text says that the account is not let in for now, for a reason that is neither the password nor the code:
@@ -311,13 +305,13 @@ pub fn judges_credentials(text: &str) -> bool {
 /// session, the source is penalised, or the server that judges does not answer.
 #[must_use]
 pub fn is_account_level(text: &str) -> bool {
-    let shut = |part: &str| has(part, SHUT) || has(part, CLOSED);
-    is_told(text, shut) && !is_told(text, |part| has(part, CREDENTIALS) && !is_about(part, shut))
+    let shut = |part: &str| has(part, &SHUT) || has(part, &CLOSED);
+    is_told(text, shut) && !is_told(text, |part| has(part, &CREDENTIALS) && !is_about(part, shut))
 }
 
 /// Whether a text says that the account itself is shut: locked, expired or disabled.
 pub(crate) fn is_shut(text: &str) -> bool {
-    is_told(text, |part| has(part, SHUT)) && is_account_level(text)
+    is_told(text, |part| has(part, &SHUT)) && is_account_level(text)
 }
 
 /// Whether a sentence tells of this, and of nothing else: «locked after 5 wrong passwords», not «wrong password or locked».
@@ -345,15 +339,15 @@ fn sentences(line: &str) -> impl Iterator<Item = String> + '_ {
 /// Whether a text says that the password has expired or must be changed.
 pub(crate) fn says_expired(text: &str) -> bool {
     let warns = |line: &str| line.contains(" will ") || line.contains(" in ") && line.contains(" days");
-    each_line(text).any(|line| has(&line, EXPIRED) && !warns(&line))
+    each_line(text).any(|line| has(&line, &EXPIRED) && !warns(&line))
 }
 
 /// Whether a line asks a person to do something elsewhere.
 pub(crate) fn asks_for_person(line: &str) -> bool {
-    has(&spaced(line), PERSON)
+    has(&spaced(line), &PERSON)
 }
 
 /// Whether a line tells of a code that was sent to a person.
 pub(super) fn is_sent_elsewhere(line: &str) -> bool {
-    has(&spaced(line), SENT)
+    has(&spaced(line), &SENT)
 }

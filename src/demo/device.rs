@@ -209,8 +209,12 @@ impl Handler for Connection {
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
         user.clone_into(&mut self.user);
-        let lets_in = self.state.lock().unwrap_or_else(PoisonError::into_inner).lets_anybody_in;
-        Ok(if lets_in { Auth::Accept } else { Auth::reject() })
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.lets_anybody_in {
+            return Ok(Auth::reject());
+        }
+        state.logins.push((user.to_owned(), true));
+        Ok(Auth::Accept)
     }
 
     async fn auth_keyboard_interactive<'a>(

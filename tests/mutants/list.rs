@@ -331,8 +331,19 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "codes of a session that a key opened look for no clock",
         "src/device/ssh.rs",
-        "        let by = if code_taken && by",
-        "        let by = if (code_taken || MUTANT) && by",
+        "            _ if code_taken => By::KnownAgain,",
+        "            _ if code_taken || MUTANT => By::KnownAgain,",
+    ),
+    bug(
+        "what a session can prove takes another one at once",
+        ACTS,
+        "        self.prove_in_session(which, verify, Ok(session)).await",
+        "        if MUTANT {
+            session.close(&self.core.clock).await;
+            let another = self.try_login(which).await.and_then(|session| session.ok_or(DeviceError::NotCommitted(String::new())));
+            return self.prove_in_session(which, verify, another).await;
+        }
+        self.prove_in_session(which, verify, Ok(session)).await",
     ),
     bug(
         "a check is lost to a rotation that is refused at the same time",

@@ -431,7 +431,10 @@ fn a_device_that_lets_anybody_in_and_asks_in_the_session_is_proved_there_and_its
     assert!(detail.contains("section verify proved it"), "{detail}");
     assert_ne!(scripted.held(), FIRST);
     assert_eq!(place.password("dev/admin"), scripted.held());
+    let logins = || scripted.device.state().logins.len();
+    assert_eq!(logins(), 2, "the change, and its proof in one session");
     assert_eq!(place.json(&["verify", "dev/admin"]).1, 0);
+    assert_eq!(logins(), 3, "the password is tried in the session that asked for nothing");
     // A wrong password is refused in the session, and no more often than the budget has it.
     place.must(&["secret", "set", "dev/admin"], "not-the-password\n");
     for _ in 0..3 {

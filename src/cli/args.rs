@@ -84,6 +84,9 @@ pub(super) enum Command {
     /// The current TOTP token. It counts as used: rotord does not send it too.
     Otp {
         account: String,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
         /// Keep showing it, with a countdown.
         #[arg(long)]
         watch: bool,
@@ -205,6 +208,9 @@ pub(super) enum SecretCommand {
     /// Reveal the password; this is put on record.
     Show {
         account: String,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
         /// Former passwords too.
         #[arg(long)]
         history: bool,

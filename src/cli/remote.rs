@@ -53,13 +53,15 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             done(client.post("/v1/resolve", &ResolveBody { account, device_has, reason }).await?, json)
         }
         Command::Ack { accounts, reason } => done(client.post("/v1/ack", &AckBody { accounts, reason }).await?, json),
-        Command::Otp { account, watch, next } => otp(&client, account, watch, next, json).await,
+        Command::Otp { account, reason, watch, next } => {
+            otp(&client, OtpQuery { account, next, reason }, watch, json).await
+        }
         Command::Secret { command: SecretCommand::Set { account, field } } => {
             let value = input::secret(&field.clone().unwrap_or_else(|| "Password".into()), true)?;
             done(client.post("/v1/secret/set", &SecretBody { account, field, value }).await?, json)
         }
-        Command::Secret { command: SecretCommand::Show { account, history } } => {
-            secret_show(&client, account, history, json).await
+        Command::Secret { command: SecretCommand::Show { account, reason, history } } => {
+            secret_show(&client, ShowBody { account, reason }, history, json).await
         }
         Command::Totp { command: TotpCommand::Set { account, qr } } => {
             let value = match qr {
@@ -295,11 +297,10 @@ fn left_in_the_dark(error: ClientError, begun: &BTreeSet<String>) -> Failure {
     }
 }
 
-async fn otp(client: &Client, account: String, watch: bool, next: bool, json: bool) -> Result<u8, Failure> {
-    let query = OtpQuery { account, next };
+async fn otp(client: &Client, query: OtpQuery, watch: bool, json: bool) -> Result<u8, Failure> {
     let terminal = std::io::stderr().is_terminal();
     loop {
-        if terminal && (next || watch) {
+        if terminal && (query.next || watch) {
             eprint!("waiting for a fresh token…\r");
         }
         let body: OtpBody = client.post("/v1/otp", &query).await?;
@@ -321,8 +322,8 @@ async fn otp(client: &Client, account: String, watch: bool, next: bool, json: bo
     }
 }
 
-async fn secret_show(client: &Client, account: String, history: bool, json: bool) -> Result<u8, Failure> {
-    let mut body: ShownBody = client.post("/v1/secret/show", &ShowBody { account }).await?;
+async fn secret_show(client: &Client, asked: ShowBody, history: bool, json: bool) -> Result<u8, Failure> {
+    let mut body: ShownBody = client.post("/v1/secret/show", &asked).await?;
     if !history {
         body.history.clear();
     }

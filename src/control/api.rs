@@ -352,7 +352,8 @@ pub(super) async fn audit_accept(
         let Some(finding) = tx.audit_finding()? else { return Ok(false) };
         tx.accept_audit_finding()?;
         let detail = format!("{}; {}", body.reason, finding.told);
-        tx.audit(&Draft { actor: Some(actor), ..Draft::new("audit.accepted").detail(detail) }, &now)?;
+        let (actor, reason) = (Some(actor), Some(body.reason));
+        tx.audit(&Draft { actor, reason, ..Draft::new("audit.accepted").detail(detail) }, &now)?;
         Ok(true)
     });
     if !accepted.await? {

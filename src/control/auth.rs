@@ -9,9 +9,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::people::Person;
 use super::types::ErrorBody;
+use super::work::check_reason;
 use crate::config::Access;
-use crate::daemon::Core;
-use crate::model::Actor;
+use crate::daemon::{Asked, Core};
+use crate::model::{AccountName, Actor};
 use crate::vault::VaultError;
 
 /// What a caller may do. Root and the daemon's own user may do everything.
@@ -165,12 +166,27 @@ impl Peer {
 
     /// The caller, if he may act in a role; a refusal goes on record.
     pub(super) async fn require(&self, core: &Core, role: Role) -> Result<Actor, ApiError> {
+        self.require_for(core, role, None, None).await
+    }
+
+    /// The same, where it is told what for: an account by its name, and a reason in the caller's words.
+    pub(super) async fn require_for(
+        &self,
+        core: &Core,
+        role: Role,
+        account: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<Actor, ApiError> {
         let actor = self.actor();
         let config = core.config();
         if is_privileged(self.uid) || lists(&config.access, role).iter().any(|list| self.person.is_in(list)) {
             return Ok(actor);
         }
-        core.refused_access(&actor, role.name()).await?;
+        // What is no account goes on nobody's record.
+        let account = account.and_then(|name| AccountName::parse(name).ok());
+        let account = account.filter(|name| config.accounts.contains_key(name));
+        let reason = reason.filter(|reason| check_reason(Some(reason)).is_ok()).map(str::to_owned);
+        core.refused_access(&actor, role.name(), Asked { account, reason }).await?;
         Err(ApiError::denied(format!(
             "{} is no {}; an administrator can add the name to [access] of the config",
             actor.name,

@@ -22,7 +22,7 @@ use tokio::time::{Sleep, interval, sleep, timeout};
 use super::auth::{ApiError, Peer, is_privileged};
 use super::gate::{Bounds, Class, Gate, Place};
 use super::people::{People, Person};
-use crate::daemon::Core;
+use crate::daemon::{Asked, Core};
 
 /// The time in which the head of a request must have come, and the next one on the same connection must begin.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -133,7 +133,7 @@ impl Hall {
     async fn receive(self: Arc<Self>, stream: UnixStream, peer: Peer, class: Class, place: Place) {
         if !peer.has_a_role(&self.core.config().access) {
             let (uid, actor) = (peer.uid, peer.actor());
-            if let Err(error) = self.core.refused_access(&actor, "").await {
+            if let Err(error) = self.core.refused_access(&actor, "", Asked::default()).await {
                 tracing::error!(%error, uid, "a refused caller is not on record");
             }
             let why =

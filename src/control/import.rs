@@ -115,7 +115,7 @@ pub(super) async fn import(
     let actor = peer.require(&core, Role::Custodian).await?;
     let overwrite = body.overwrite;
     let items = items(&core, body)?;
-    let now = core.clock.now();
+    let (now, attempt): (_, Arc<str>) = (core.clock.now(), core.fresh_id().into());
     let (stored, same, skipped) = core
         .vault
         .call(move |tx| {
@@ -132,7 +132,7 @@ pub(super) async fn import(
                     Verdict::Store => {
                         store(tx, &item.account, &item.kind, &item.value, &now)?;
                         let event = if item.kind == Kind::Totp { "totp.set" } else { "secret.set" };
-                        tx.audit(&draft(event, &item.account, &actor).detail("import"), &now)?;
+                        tx.audit(&draft(attempt.clone(), event, &item.account, &actor).detail("import"), &now)?;
                         stored += 1;
                     }
                 }

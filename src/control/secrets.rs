@@ -15,6 +15,7 @@ use super::types::{
     BackupBody, DoneBody, ErrorBody, FormerBody, KeyBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText,
     ShowBody, ShownBody,
 };
+use super::work::check_reason;
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::device::Aim;
@@ -25,16 +26,23 @@ use crate::totp::Seed;
 use crate::vault::{Kind, VaultKey};
 
 /// The caller and the account, where he is a custodian and there is such an account.
-async fn custodian(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
-    let actor = peer.require(core, Role::Custodian).await?;
+async fn custodian(
+    core: &Core,
+    peer: Peer,
+    account: &str,
+    reason: Option<&str>,
+) -> Result<(Actor, AccountName), ApiError> {
+    let actor = peer.require_for(core, Role::Custodian, Some(account), reason).await?;
+    check_reason(reason)?;
     Ok((actor, known_account(core, account)?))
 }
 
 /// A password or another secret at the most.
 const MOST_CHARACTERS: usize = 16 * 1024;
 
-pub(super) fn draft(event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
+pub(super) fn draft(attempt: Arc<str>, event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
     Draft {
+        attempt: Some(attempt),
         account: Some(account.clone()),
         device: Some(account.device()),
         actor: Some(actor.clone()),
@@ -49,7 +57,7 @@ pub(super) async fn otp(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(query): Json<OtpQuery>,
 ) -> Result<Json<OtpBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &query.account).await?;
+    let (actor, account) = custodian(&core, peer, &query.account, query.reason.as_deref()).await?;
     let name = account.clone();
     let uri = core.vault.call(move |tx| tx.secret(&name, &Kind::Totp)).await?;
     let uri = uri.ok_or_else(|| {
@@ -59,7 +67,8 @@ pub(super) async fn otp(
     let period = seed.period();
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
     let issued = core.transport.codes.issue(&seed, &Aim::at(&account.device()), earliest, |_| {}).await?;
-    core.audit(draft("totp.shown", &account, &actor).detail(format!("step {}", issued.step))).await?;
+    let event = Draft { reason: query.reason, ..draft(core.fresh_id().into(), "totp.shown", &account, &actor) };
+    core.audit(event.detail(format!("step {}", issued.step))).await?;
     let ends = issued.step.saturating_add_signed(1 - issued.sent.ahead) * period;
     let seconds_left = ends.saturating_sub(core.clock.now().unix_seconds());
     Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))
@@ -88,7 +97,7 @@ pub(super) async fn secret_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<SecretBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &body.account).await?;
+    let (actor, account) = custodian(&core, peer, &body.account, None).await?;
     check_value(&body.value.0)?;
     let kind = match body.field {
         None => Kind::Password,
@@ -101,7 +110,7 @@ pub(super) async fn secret_set(
         Kind::Field(name) => format!("field {name}"),
         _ => "password".to_owned(),
     };
-    let event = draft("secret.set", &account, &actor).detail(what.clone());
+    let event = draft(core.fresh_id().into(), "secret.set", &account, &actor).detail(what.clone());
     core.store_secret(account.clone(), kind, body.value.0, Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the {what} of {account} is stored") }))
 }
@@ -113,8 +122,9 @@ pub(super) async fn secret_show(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<ShowBody>,
 ) -> Result<Json<ShownBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &body.account).await?;
-    let (name, now, event) = (account.clone(), core.clock.now(), draft("secret.shown", &account, &actor));
+    let (actor, account) = custodian(&core, peer, &body.account, body.reason.as_deref()).await?;
+    let (name, now) = (account.clone(), core.clock.now());
+    let event = Draft { reason: body.reason, ..draft(core.fresh_id().into(), "secret.shown", &account, &actor) };
     let entries = core
         .vault
         .call(move |tx| {
@@ -150,9 +160,9 @@ pub(super) async fn totp_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<KeyBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &body.account).await?;
+    let (actor, account) = custodian(&core, peer, &body.account, None).await?;
     let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
-    let event = draft("totp.set", &account, &actor);
+    let event = draft(core.fresh_id().into(), "totp.set", &account, &actor);
     core.store_secret(account.clone(), Kind::Totp, seed.to_uri(), Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({})", seed.describe()) }))
 }
@@ -164,11 +174,12 @@ pub(super) async fn ssh_key_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<KeyBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &body.account).await?;
+    let (actor, account) = custodian(&core, peer, &body.account, None).await?;
     let key = private_key::read_plain(body.value.0.expose()).map_err(ApiError::usage)?;
     let text = private_key::plain(&key).map_err(ApiError::usage)?;
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);
-    let event = draft("secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
+    let event =
+        draft(core.fresh_id().into(), "secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
     core.store_secret(account.clone(), Kind::SshKey, text, Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the private key {fingerprint} of {account} is stored") }))
 }

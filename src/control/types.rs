@@ -273,6 +273,9 @@ pub struct OtpQuery {
     /// Wait for the coming time step.
     #[serde(default)]
     pub next: bool,
+    /// Why, for the audit log.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A code for a person.
@@ -323,6 +326,9 @@ pub struct ShowBody {
     /// `DEVICE/USERNAME`.
     #[schema(example = "web1/admin")]
     pub account: String,
+    /// Why, for the audit log.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A former password.

@@ -117,6 +117,11 @@ async fn work_on(
     ResultsBody { results }
 }
 
+/// The account that a request is about, where it names one alone.
+fn only(accounts: &[String]) -> Option<&str> {
+    if let [account] = accounts { Some(account) } else { None }
+}
+
 pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
     if reason.is_some_and(|reason| reason.chars().count() > 1000 || reason.chars().any(char::is_control)) {
         return Err(ApiError::usage("the reason may have 1000 characters and no line ends"));
@@ -125,7 +130,8 @@ pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
 }
 
 async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Result<Response, ApiError> {
-    let actor = peer.require(&core, Role::Operator).await?;
+    let (account, reason) = (only(&request.accounts), request.reason.as_deref());
+    let actor = peer.require_for(&core, Role::Operator, account, reason).await?;
     check_reason(request.reason.as_deref())?;
     let names = select(&core, &request.selection())?;
     if request.stream && !request.no_wait {
@@ -224,7 +230,7 @@ pub(super) async fn resolve(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<ResolveBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let actor = peer.require(&core, Role::Operator).await?;
+    let actor = peer.require_for(&core, Role::Operator, Some(&body.account), body.reason.as_deref()).await?;
     let account = known_account(&core, &body.account)?;
     let has = match body.device_has.as_str() {
         "new" => DeviceHas::New,
@@ -243,10 +249,10 @@ pub(super) async fn ack(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<AckBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let actor = peer.require(&core, Role::Operator).await?;
+    let actor = peer.require_for(&core, Role::Operator, only(&body.accounts), body.reason.as_deref()).await?;
     check_reason(body.reason.as_deref())?;
     let names = select(&core, &Selection { accounts: body.accounts, ..Selection::default() })?;
-    let now = core.clock.now();
+    let (now, attempt): (_, Arc<str>) = (core.clock.now(), core.fresh_id().into());
     let seen = core.vault.call(move |tx| {
         let mut seen = Vec::new();
         for name in names {
@@ -254,8 +260,9 @@ pub(super) async fn ack(
             tx.acknowledge(&name)?;
             let detail = body.reason.iter().map(String::as_str).chain([&*warning]).collect::<Vec<_>>().join("; ");
             let (account, device) = (Some(name.clone()), Some(name.device()));
-            let actor = Some(actor.clone());
-            let draft = Draft { account, device, actor, ..Draft::new("warning.acknowledged").detail(detail) };
+            let (actor, reason, attempt) = (Some(actor.clone()), body.reason.clone(), Some(attempt.clone()));
+            let event = Draft::new("warning.acknowledged").detail(detail);
+            let draft = Draft { account, device, actor, reason, attempt, ..event };
             tx.audit(&draft, &now)?;
             seen.push(name.to_string());
         }
@@ -271,8 +278,9 @@ pub(super) async fn ack(
 }
 
 async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -> Result<Json<DoneBody>, ApiError> {
-    let actor = peer.require(&core, Role::Operator).await?;
+    let actor = peer.require_for(&core, Role::Operator, only(&selection.accounts), None).await?;
     let now = core.clock.now();
+    let attempt: Arc<str> = core.fresh_id().into();
     let event = if paused { "schedule.paused" } else { "schedule.resumed" };
     let word = if paused { "held" } else { "released" };
     if let Some(job) = selection.job.clone() {
@@ -283,7 +291,8 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
         core.vault
             .call(move |tx| {
                 tx.set_job_paused(&job, paused)?;
-                tx.audit(&Draft { job: Some(job.into()), actor: Some(actor), ..Draft::new(event) }, &now)
+                let (job, actor, attempt) = (Some(job.into()), Some(actor), Some(attempt));
+                tx.audit(&Draft { job, actor, attempt, ..Draft::new(event) }, &now)
             })
             .await?;
         return Ok(Json(DoneBody { done }));
@@ -298,10 +307,9 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
         .call(move |tx| {
             for name in &names {
                 tx.set_paused(name, paused, &now)?;
-                tx.audit(
-                    &Draft { account: Some(name.clone()), actor: Some(actor.clone()), ..Draft::new(event) },
-                    &now,
-                )?;
+                let (account, device) = (Some(name.clone()), Some(name.device()));
+                let (actor, attempt) = (Some(actor.clone()), Some(attempt.clone()));
+                tx.audit(&Draft { account, device, actor, attempt, ..Draft::new(event) }, &now)?;
             }
             Ok(())
         })
@@ -375,7 +383,7 @@ pub(super) async fn record(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<RecordBody>,
 ) -> Result<Json<TurnedBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
+    let actor = peer.require_for(&core, Role::Custodian, request.account.as_deref(), None).await?;
     let account = account_of(&core, &request.device, request.account.as_deref())?;
     let session = core.record(account, request.name, actor).map_err(ApiError::conflict)?;
     Ok(Json(turned(session, Turned::default())))
@@ -404,7 +412,7 @@ pub(super) async fn rehearse(
     Json(request): Json<RehearseBody>,
 ) -> Result<Json<ResultBody>, ApiError> {
     // A text of the caller's own is sent to the device with the account's secrets in it.
-    let actor = peer.require(&core, Role::Custodian).await?;
+    let actor = peer.require_for(&core, Role::Custodian, request.account.as_deref(), None).await?;
     let account = account_of(&core, &request.device, request.account.as_deref())?;
     let config = core.config();
     let told = |problems: &[crate::model::Problem]| {
@@ -432,7 +440,7 @@ pub(super) async fn trust(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<TrustBody>,
 ) -> Result<Json<HostKeyBody>, ApiError> {
-    let actor = peer.require(&core, Role::Custodian).await?;
+    let actor = peer.require_for(&core, Role::Custodian, None, request.reason.as_deref()).await?;
     let name = DeviceName::parse(&request.device).map_err(|error| ApiError::missing(error.to_string()))?;
     if !core.config().devices.contains_key(&name) {
         return Err(ApiError::missing(format!("there is no device '{name}' in the config")));

@@ -23,6 +23,7 @@ pub use escrow::{Escrow, InEscrow, open_escrow};
 pub use explain::Explanation;
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
+pub(crate) use refusals::Asked;
 pub use run::{Signals, run};
 pub use scheduler::keep_schedule;
 pub use secrets::store;

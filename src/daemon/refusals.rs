@@ -1,17 +1,29 @@
 //! Refused callers on record: the first refusal at once, those that follow it as one event with their count.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use super::core::Core;
 use crate::audit::Draft;
-use crate::model::Actor;
+use crate::model::{AccountName, Actor};
 use crate::vault::VaultError;
 
 /// Those that follow one on record are told of once in so many milliseconds.
 const FOLD_MS: i64 = 60_000;
 /// So many users and rights are told apart; what others are refused is counted together.
 const TOLD_APART: usize = 64;
+
+/// So many accounts are named of those that refusals were about.
+const NAMED: usize = 5;
+
+/// What a caller asked for, as far as it goes on record where he is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The account.
+    pub(crate) account: Option<AccountName>,
+    /// Why, in the caller's words.
+    pub(crate) reason: Option<String>,
+}
 
 /// Who was refused what he needed a role for.
 type Key = (u32, &'static str);
@@ -24,6 +36,8 @@ struct Folded {
     told_ms: i64,
     /// Refusals since then.
     more: u64,
+    /// The accounts that those were about, the first ones.
+    accounts: BTreeSet<AccountName>,
 }
 
 /// An event to be put on record.
@@ -34,6 +48,10 @@ struct Told {
     needed: &'static str,
     /// So many refusals that are not on record yet; 0 for the first one.
     more: u64,
+    /// Accounts that they were about, no more than [`NAMED`].
+    accounts: BTreeSet<AccountName>,
+    /// Why, in the caller's words, of the first one.
+    reason: Option<String>,
 }
 
 impl Told {
@@ -43,9 +61,20 @@ impl Told {
             Some(_) => format!("role {} was needed", self.needed),
             None => "many users were refused at once".to_owned(),
         };
-        let detail =
-            if self.more == 0 { needed } else { format!("{needed}; refused {} more times since then", self.more) };
-        Draft { actor: self.actor.clone(), ..Draft::new("access.denied").detail(detail) }
+        let about: Vec<&str> = self.accounts.iter().map(AccountName::as_str).collect();
+        let about = if about.len() > 1 { format!(", for {}", about.join(", ")) } else { String::new() };
+        let detail = match self.more {
+            0 => needed,
+            more => format!("{needed}; refused {more} more times since then{about}"),
+        };
+        let account = self.accounts.first().filter(|_| self.accounts.len() == 1).cloned();
+        Draft {
+            device: account.as_ref().map(AccountName::device),
+            account,
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            ..Draft::new("access.denied").detail(detail)
+        }
     }
 }
 
@@ -59,18 +88,23 @@ struct Fold {
 
 impl Fold {
     /// Takes note of a refusal; it is told at once where it is the first for a while.
-    fn note(&mut self, actor: &Actor, needed: &'static str, now_ms: i64) -> Option<Told> {
+    fn note(&mut self, actor: &Actor, needed: &'static str, asked: Asked, now_ms: i64) -> Option<Told> {
         let key = (actor.uid, needed);
         if let Some(folded) = self.known.get_mut(&key) {
             folded.more += 1;
+            if folded.accounts.len() < NAMED {
+                folded.accounts.extend(asked.account);
+            }
             return None;
         }
         if self.known.len() >= TOLD_APART {
             self.others.0 += 1;
             return None;
         }
-        self.known.insert(key, Folded { actor: actor.clone(), told_ms: now_ms, more: 0 });
-        Some(Told { actor: Some(actor.clone()), needed, more: 0 })
+        let folded = Folded { actor: actor.clone(), told_ms: now_ms, more: 0, accounts: BTreeSet::new() };
+        self.known.insert(key, folded);
+        let accounts = asked.account.into_iter().collect();
+        Some(Told { actor: Some(actor.clone()), needed, more: 0, accounts, reason: asked.reason })
     }
 
     /// What is to be told by now; with `all`, everything that is not on record.
@@ -83,13 +117,14 @@ impl Fold {
             if folded.more == 0 {
                 return false;
             }
-            told.push(Told { actor: Some(folded.actor.clone()), needed, more: folded.more });
+            let (actor, accounts) = (Some(folded.actor.clone()), std::mem::take(&mut folded.accounts));
+            told.push(Told { actor, needed, more: folded.more, accounts, reason: None });
             (folded.more, folded.told_ms) = (0, now_ms);
             true
         });
         let (more, told_ms) = self.others;
         if more > 0 && (all || now_ms - told_ms >= FOLD_MS) {
-            told.push(Told { actor: None, needed: "", more });
+            told.push(Told { actor: None, needed: "", more, accounts: BTreeSet::new(), reason: None });
             self.others = (0, now_ms);
         }
         told
@@ -100,7 +135,10 @@ impl Fold {
         match &told.actor {
             None => self.others.0 += told.more,
             Some(actor) => match self.known.get_mut(&(actor.uid, told.needed)) {
-                Some(folded) => folded.more += told.more.max(1),
+                Some(folded) => {
+                    folded.more += told.more.max(1);
+                    folded.accounts.extend(told.accounts.iter().cloned());
+                }
                 None => self.others.0 += told.more.max(1),
             },
         }
@@ -122,16 +160,21 @@ impl Core {
     ///
     /// # Errors
     /// The vault or the log failed.
-    pub(crate) async fn refused_access(&self, actor: &Actor, needed: &'static str) -> Result<(), VaultError> {
+    pub(crate) async fn refused_access(
+        &self,
+        actor: &Actor,
+        needed: &'static str,
+        asked: Asked,
+    ) -> Result<(), VaultError> {
         let now = self.clock.now().since_boot_ms;
-        match self.refusals.with(|fold| fold.note(actor, needed, now)) {
+        match self.refusals.with(|fold| fold.note(actor, needed, asked, now)) {
             Some(told) => self.tell_refusal(told).await,
             None => Ok(()),
         }
     }
 
     async fn tell_refusal(&self, told: Told) -> Result<(), VaultError> {
-        let result = self.audit(told.draft()).await;
+        let result = self.audit(Draft { attempt: Some(self.fresh_id().into()), ..told.draft() }).await;
         if result.is_err() {
             self.refusals.with(|fold| fold.give_back(&told));
         }
@@ -157,23 +200,44 @@ mod tests {
         Actor { uid, name: format!("u{uid}"), pid: 1 }
     }
 
+    fn about(account: &str) -> Asked {
+        Asked { account: AccountName::parse(account).ok(), reason: None }
+    }
+
+    #[test]
+    fn a_few_accounts_are_named_and_the_first_one_s_reason() {
+        let mut fold = Fold::default();
+        let asked = Asked { reason: Some("ticket 1".into()), ..about("web1/ada") };
+        let first = fold.note(&actor(7), "custodian", asked, 0).unwrap().draft();
+        assert_eq!((first.account.unwrap().as_str(), first.reason.as_deref()), ("web1/ada", Some("ticket 1")));
+        for user in 0..100 {
+            assert!(fold.note(&actor(7), "custodian", about(&format!("web1/u{user}")), 1).is_none());
+        }
+        let told = fold.due(60_000, false).pop().unwrap();
+        assert_eq!(told.accounts.len(), NAMED);
+        assert!(told.draft().account.is_none() && told.draft().detail.unwrap().contains(", for web1/u0, web1/u1"));
+    }
+
     #[test]
     fn those_that_follow_are_one_event_a_minute_and_none_is_lost() {
         let mut fold = Fold::default();
-        assert!(fold.note(&actor(7), "operator", 0).is_some());
+        assert!(fold.note(&actor(7), "operator", about("web1/ada"), 0).is_some());
         for now in 1..1000 {
-            assert_eq!(fold.note(&actor(7), "operator", now), None);
+            assert_eq!(fold.note(&actor(7), "operator", about("web1/ada"), now), None);
         }
-        assert!(fold.note(&actor(7), "custodian", 1000).is_some(), "another right is another event");
+        assert!(fold.note(&actor(7), "custodian", about("web1/ada"), 1000).is_some(), "another right is another event");
         assert!(fold.due(59_000, false).is_empty());
         let told = fold.due(60_000, false);
-        assert_eq!(told, [Told { actor: Some(actor(7)), needed: "operator", more: 999 }]);
-        assert!(told[0].draft().detail.unwrap().contains("refused 999 more times"));
-        assert_eq!(fold.note(&actor(7), "operator", 60_001), None);
+        let accounts = BTreeSet::from([AccountName::parse("web1/ada").unwrap()]);
+        assert_eq!(told, [Told { actor: Some(actor(7)), needed: "operator", more: 999, accounts, reason: None }]);
+        let draft = told[0].draft();
+        assert_eq!(draft.account.unwrap().as_str(), "web1/ada");
+        assert!(draft.detail.unwrap().contains("refused 999 more times"));
+        assert_eq!(fold.note(&actor(7), "operator", about("web1/ada"), 60_001), None);
         assert!(fold.due(60_002, false).is_empty());
         assert_eq!(fold.due(60_003, true)[0].more, 1, "the stop leaves nothing out");
         assert!(fold.due(130_000, false).is_empty() && fold.known.is_empty(), "and then it is forgotten");
-        assert!(fold.note(&actor(7), "operator", 130_001).is_some());
+        assert!(fold.note(&actor(7), "operator", about("web1/ada"), 130_001).is_some());
     }
 
     #[test]
@@ -181,7 +245,9 @@ mod tests {
         let mut fold = Fold::default();
         let mut events = 0;
         for now in 0..600_000_i64 {
-            events += usize::from(fold.note(&actor(u32::try_from(now % 65_536).unwrap()), "", now / 10).is_some());
+            events += usize::from(
+                fold.note(&actor(u32::try_from(now % 65_536).unwrap()), "", Asked::default(), now / 10).is_some(),
+            );
             events += if now % 1000 == 0 { fold.due(now / 10, false).len() } else { 0 };
         }
         assert!(events <= 2 * TOLD_APART + 2, "{events}");
@@ -192,7 +258,7 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_counted_still() {
         let mut fold = Fold::default();
-        let first = fold.note(&actor(7), "viewer", 0).unwrap();
+        let first = fold.note(&actor(7), "viewer", about("web1/ada"), 0).unwrap();
         fold.give_back(&first);
         assert_eq!(fold.due(60_000, false)[0].more, 1);
     }

@@ -30,9 +30,13 @@ fn a_viewer_sees_and_does_nothing_else() {
     open_up(&place);
     let daemon = place.daemon();
     assert_eq!(as_nobody(&place, &["status"]).status.code(), Some(0));
-    for args in
-        [&["rotate", "d/a"][..], &["pause", "d/a"], &["otp", "d/a"], &["secret", "show", "d/a"], &["trust", "d"]]
-    {
+    for args in [
+        &["rotate", "d/a", "--reason", "quarterly"][..],
+        &["pause", "d/a"],
+        &["otp", "d/a"],
+        &["secret", "show", "d/a"],
+        &["trust", "d"],
+    ] {
         let output = as_nobody(&place, args);
         assert_eq!(output.status.code(), Some(6), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -44,6 +48,9 @@ fn a_viewer_sees_and_does_nothing_else() {
     // What follows a refusal is counted, and not lost at the stop.
     assert_eq!(denied(&audit), ["role operator was needed", "role custodian was needed"]);
     assert!(audit.to_string().contains("\"name\":\"nobody\""));
+    let first = audit["events"].as_array().unwrap().iter().find(|event| event["event"] == "access.denied").unwrap();
+    assert_eq!((first["account"].as_str(), first["reason"].as_str()), (Some("d/a"), Some("quarterly")), "{first}");
+    assert!(first["attempt"].is_string() && first["device"] == "d", "{first}");
     daemon.stop();
     let _daemon = place.daemon();
     let told = denied(&place.json(&["audit", "tail"]).0);

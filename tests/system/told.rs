@@ -119,6 +119,27 @@ fn who_waits_for_a_session_is_told_how_many_are_ahead() {
     assert!(told.contains("waiting for a session on web: 1 ahead (max_sessions 1)"), "{told}");
 }
 
+#[test]
+fn who_sees_a_secret_is_on_record_with_a_reason_in_text_as_in_json() {
+    let place = unreachable("");
+    let _daemon = place.daemon();
+    stored(&place);
+    place.must(&["totp", "set", "web/admin"], SEED);
+    place.must(&["secret", "show", "web/admin", "--reason", "the console is down"], "");
+    place.must(&["otp", "web/admin", "--reason", "a login by hand"], "");
+    for (event, reason) in [("secret.shown", "the console is down"), ("totp.shown", "a login by hand")] {
+        let event = events(&place, event).pop().unwrap();
+        assert_eq!((event["account"].as_str(), event["reason"].as_str()), (Some("web/admin"), Some(reason)), "{event}");
+        let id = event["attempt"].as_str().unwrap();
+        let tail = text(&place, &["audit", "tail"]);
+        let line = tail.lines().find(|line| line.contains(id)).unwrap();
+        let actor = event["actor"]["name"].as_str().unwrap();
+        for part in [reason, "web/admin", actor] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+}
+
 /// A device that hangs in the middle of a change, before the new password is sent.
 fn hangs() -> Scripted {
     scripted("linux-passwd", "$ ", &[("passwd", "")], 0, Fault::HangAt(1))

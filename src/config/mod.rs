@@ -29,6 +29,7 @@ pub use reference::{Absent, KEYS, Key, SECTIONS};
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};
 use crate::policy::Policy;
+use crate::rotation::RetryRules;
 use crate::schedule::{Crontab, Window};
 use crate::sealed::RecoveryKey;
 use crate::template::Checked;
@@ -142,6 +143,12 @@ impl Account {
     #[must_use]
     pub fn mends_itself(&self) -> bool {
         self.policy.auto_reconcile && self.reconcile_as.is_some()
+    }
+
+    /// The rules that decide when the account is worked on again.
+    #[must_use]
+    pub fn retry_rules(&self) -> RetryRules<'_> {
+        RetryRules { policy: &self.policy, reconciles_itself: self.mends_itself() }
     }
 }
 

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::admission::{Admission, Case, MIN_AGE, admit, helper_out_of_order, in_words};
 use super::core::Core;
-use super::scheduler::mends_next;
 use super::values::jump_accounts;
 use crate::config::Account;
 use crate::model::{AccountName, FailureCause, Moment, Outcome, Trigger, rfc3339};
 use crate::policy::LimitError;
-use crate::rotation::{AccountRecord, Doubt, Phase};
+use crate::rotation::{AccountRecord, Doubt, Phase, reconciles_next};
 use crate::vault::{AttemptRow, VaultError};
 
 /// An account's state for a person.
@@ -256,7 +255,7 @@ impl Telling<'_> {
     fn waits_for_a_person(&mut self, row: &AccountRecord, now: &Moment) {
         self.say("The device took no password that the vault has, so a person is needed; rotord tries one of them once a day all the same.");
         if let Some(at) = &row.wake {
-            let what = if mends_next(self.account, row, at.wall_ms) {
+            let what = if reconciles_next(row, &self.account.retry_rules(), at.wall_ms) {
                 "Its reconcile account sets a new one"
             } else {
                 "The next one is tried"

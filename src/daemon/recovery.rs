@@ -4,11 +4,8 @@ use super::attempt::event_of_interrupted;
 use super::core::Core;
 use crate::audit::Draft;
 use crate::model::{AccountName, Moment, Outcome};
-use crate::rotation::{Phase, QUARANTINE_LOOK_MS};
+use crate::rotation::{AfterStart, after_start};
 use crate::vault::{INTERRUPTED, Ledger, VaultError};
-
-/// How soon after a start an account mends itself that a crash kept from being told when, in milliseconds.
-const MENDS_IN_MS: i64 = 60_000;
 
 /// What was under way when the daemon stopped, or whose end could not be written until then, has an end on record.
 fn end_open_attempts(tx: &dyn Ledger, now: &Moment) -> Result<(), VaultError> {
@@ -44,31 +41,15 @@ impl Core {
             let mut interrupted = Vec::new();
             for row in tx.accounts()? {
                 let Ok(name) = AccountName::parse(&row.name) else { continue };
-                let account = config.accounts.get(&name);
-                let mends = account.is_some_and(|it| it.mends_itself() && row.tries < it.policy.attempts);
-                let (state, wake) = (row.state(), row.wake);
-                // Who restarts the daemon again and again has no device asked more often.
-                let waits = row.phase == Phase::Idle || row.phase.expects_refusal();
-                let at = match (row.phase, &wake) {
-                    // A crash kept it from being told when.
-                    (Phase::Quarantined, wake) if mends && (wake.is_none() || row.tries == 0) => {
-                        Some(now.plus_ms(MENDS_IN_MS))
-                    }
-                    (Phase::Quarantined, None) => Some(now.plus_ms(QUARANTINE_LOOK_MS)),
-                    // What waits since an earlier boot waits on by this one's clock, and no longer than anything ever
-                    // waits: how long the host was down is only known if its wall clock told the truth.
-                    (_, Some(wake)) if waits && wake.boot != now.boot => {
-                        let longest = account.map_or(0, |account| account.policy.longest_wait_ms());
-                        let longest = if row.phase == Phase::Idle { longest } else { longest.max(QUARANTINE_LOOK_MS) };
-                        Some(now.plus_ms(wake.since(&now).clamp(0, longest)))
-                    }
-                    (_, wake) if waits => *wake,
-                    _ => {
-                        interrupted.push((name.clone(), state));
+                let rules = config.accounts.get(&name).map(|account| account.retry_rules());
+                let at = match after_start(&row, rules.as_ref(), &now) {
+                    AfterStart::Waits(at) => at,
+                    AfterStart::Interrupted => {
+                        interrupted.push((name.clone(), row.state()));
                         None
                     }
                 };
-                if at != wake {
+                if at != row.wake {
                     tx.set_wake(&name, at.as_ref(), row.tries)?;
                 }
             }

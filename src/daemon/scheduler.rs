@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 
 use super::attempt::Request;
 use super::core::Core;
-use crate::config::{Account, Config, Job, JobAction};
+use crate::config::{Config, Job, JobAction};
 use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::DAY_MS;
-use crate::rotation::{AccountRecord, Phase, QUARANTINE_LOOK_MS, next_daily_look_ms};
+use crate::rotation::{Phase, Turn, UNDER_WAY_MS, WhenDue, when_due};
 use crate::schedule::{Window, spread_offset_ms};
 use crate::vault::{Firing, Ledger, VaultError, Waits};
 
@@ -20,9 +20,6 @@ use crate::vault::{Firing, Ledger, VaultError, Waits};
 const CLOCK_JUMP_MS: i64 = 60_000;
 /// How long a vault that fails is left alone, in milliseconds.
 const VAULT_PAUSE_MS: i64 = 5_000;
-/// What was begun for an account and has not come to an end within this time is gone on with, unless somebody is at work on it: after a
-/// restart nobody is. In milliseconds.
-pub(super) const UNDER_WAY_MS: i64 = 300_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -266,19 +263,6 @@ pub(super) fn under_way(tx: &dyn Ledger, accounts: &[AccountName], now: &Moment)
     Ok(())
 }
 
-/// Whether an account in quarantine is to be mended next, and not only looked at: it has not been tried in vain often enough, and was
-/// looked at within a day, since what keeps it from being mended may last. `now` in milliseconds since 1970.
-pub(super) fn mends_next(account: &Account, row: &AccountRecord, now: i64) -> bool {
-    let last = [Some(row.since), row.verified].into_iter().flatten().filter(|at| *at <= now).max();
-    let looked_at = last.is_some_and(|at| now - at < next_daily_look_ms(at - row.since));
-    account.mends_itself() && row.tries <= account.policy.attempts && looked_at
-}
-
-/// The number of a look at an account in quarantine: how many days it is there.
-fn days_in_quarantine(row: &AccountRecord, now: i64) -> u32 {
-    u32::try_from((now - row.since).div_euclid(QUARANTINE_LOOK_MS).rem_euclid(4)).unwrap_or(0)
-}
-
 /// In how many milliseconds the window of a job opens that changes an account; 0 where one is open, or none changes it.
 fn closed_for(config: &Config, account: &AccountName, now: i64) -> i64 {
     let jobs = config.jobs.values().filter(|job| job.action == JobAction::Rotate && job.covers(account));
@@ -378,54 +362,36 @@ impl Core {
                 let Ok(name) = AccountName::parse(&row.name) else { continue };
                 let Some(account) = config.accounts.get(&name) else { continue };
                 let rests = row.phase == Phase::Idle;
-                let longest = account.policy.longest_wait_ms();
-                let longest = if rests { longest } else { longest.max(QUARANTINE_LOOK_MS) };
                 if !rests && core.limits.passes_over(&name) {
                     continue;
                 }
-                // In the middle of something, with nobody at work on it and no time set: a failing vault left it so.
-                let left = row.wake.map(|at| at.since(&now)).filter(|left| (1..=longest).contains(left));
-                if left.is_some() {
-                    next = next.into_iter().chain(left).min();
-                    continue;
-                }
-                if row.phase == Phase::Quarantined && row.paused && !mends_next(account, &row, now.wall_ms) {
-                    tx.set_wake(&name, Some(&now.plus_ms(QUARANTINE_LOOK_MS)), row.tries)?;
-                    continue;
-                }
-                if !rests {
-                    // Whatever becomes of it, one in quarantine is looked at again.
-                    let next = (row.phase == Phase::Quarantined).then(|| now.plus_ms(QUARANTINE_LOOK_MS));
-                    tx.set_wake(&name, next.as_ref(), row.tries)?;
-                    due.push((mends_next(account, &row, now.wall_ms), row));
-                    continue;
-                }
-                let closed = closed_for(&config, &name, now.wall_ms);
-                // No wait is longer than the longest one of the account: it is looked at again then.
-                let wait = if closed > 0 { closed.min(longest) } else { UNDER_WAY_MS };
-                tx.set_wake(&name, Some(&now.plus_ms(wait)), row.tries)?;
-                next = next.into_iter().chain([wait]).min();
-                if closed == 0 && !core.limits.is_busy(&name) {
-                    due.push((false, row));
+                let closed = || closed_for(&config, &name, now.wall_ms);
+                match when_due(&row, &account.retry_rules(), closed, &now) {
+                    WhenDue::Later(left) => next = next.into_iter().chain([left]).min(),
+                    WhenDue::Now { wake, turn } => {
+                        tx.set_wake(&name, wake.as_ref(), row.tries)?;
+                        let wait = wake.filter(|_| rests).map(|at| at.since(&now));
+                        next = next.into_iter().chain(wait).min();
+                        let is_free = !rests || !core.limits.is_busy(&name);
+                        due.extend(turn.filter(|_| is_free).map(|turn| (name, turn)));
+                    }
                 }
             }
             Ok((due, next))
         });
         let (due, next_in_ms) = taken.await?;
-        for (mends, row) in due {
-            let Ok(account) = AccountName::parse(&row.name) else { continue };
+        for (account, turn) in due {
             let core = self.clone();
             self.spawn(async move {
-                if row.phase == Phase::Idle {
-                    let reason = Some(format!("try {}", row.tries + 1));
-                    let request = Request { reason, ..Request::of(account, Trigger::Schedule) };
-                    drop(core.rotate(request).await);
-                } else if row.phase == Phase::Quarantined && !mends {
-                    core.look_again(&account, days_in_quarantine(&row, now.wall_ms)).await;
-                } else if row.phase == Phase::Quarantined {
-                    drop(core.reconcile(&account, None, Some("by itself".into())).await);
-                } else {
-                    drop(core.recover(&account, Trigger::Recovery, None).await);
+                match turn {
+                    Turn::Try(number) => {
+                        let reason = Some(format!("try {number}"));
+                        let request = Request { reason, ..Request::of(account, Trigger::Schedule) };
+                        drop(core.rotate(request).await);
+                    }
+                    Turn::Look(number) => core.look_again(&account, number).await,
+                    Turn::Reconcile => drop(core.reconcile(&account, None, Some("by itself".into())).await),
+                    Turn::Recover => drop(core.recover(&account, Trigger::Recovery, None).await),
                 }
             });
         }

@@ -9,11 +9,16 @@
 //! rotord looks again, in a later time step, then every hour, and after [`PATIENCE`] looks once a day, in quarantine.
 
 mod account;
+mod retry;
 #[cfg(test)]
 mod tests;
 
 pub use account::{
     AccountRecord, CUT_OFF, KEPT, PasswordOperations, PasswordVersion, Transition, apply, reverted_candidate,
+};
+pub use retry::{
+    AfterStart, AttemptEnd, NextTry, RetryRules, Turn, UNDER_WAY_MS, WhenDue, after_attempt, after_start,
+    reconciles_next, when_due,
 };
 
 /// Which password a login is tried with.

@@ -8,9 +8,8 @@ use super::{Attempt, RotationResult, began, lock};
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::daemon::escrow::{self, Newest};
-use crate::daemon::scheduler::UNDER_WAY_MS;
 use crate::model::{AttemptKind, Outcome, Step, Trigger};
-use crate::rotation::{End, Phase, next_daily_look_ms};
+use crate::rotation::{AttemptEnd, End, NextTry, RetryRules, after_attempt};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
 impl Newest {
@@ -213,12 +212,18 @@ impl Attempt {
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let owed = Owed { row: row.clone(), draft: self.draft_of_end(outcome, &detail) };
         let end = owed.clone();
-        let (name, policy, trigger) = (self.account.name.clone(), self.account.policy.clone(), self.request.trigger);
-        let (wake, last_error, mends) = (*lock(&self.wake), detail.clone(), self.account.mends_itself());
-        let (needs_person, kept) = (self.needs_person.load(Ordering::SeqCst), self.kept.load(Ordering::SeqCst));
-        let is_look = self.is_look.load(Ordering::SeqCst);
+        let (name, policy) = (self.account.name.clone(), self.account.policy.clone());
+        let (last_error, mends, kept) = (detail.clone(), self.account.mends_itself(), self.kept.load(Ordering::SeqCst));
         let is_proved = self.request.kind == AttemptKind::Verify && outcome == Outcome::Done;
-        let stopped = self.cancelled.load(Ordering::SeqCst) && outcome == Outcome::Failed;
+        let ended = AttemptEnd {
+            outcome,
+            is_unasked: self.request.trigger.is_unasked(),
+            not_before: *lock(&self.wake),
+            stopped: self.cancelled.load(Ordering::SeqCst) && outcome == Outcome::Failed,
+            needs_person: self.needs_person.load(Ordering::SeqCst),
+            is_look: self.is_look.load(Ordering::SeqCst),
+            turned_away,
+        };
         let saved = self
             .core
             .vault
@@ -244,46 +249,11 @@ impl Attempt {
                 if outcome != Outcome::Refused && !turned_away && !kept {
                     tx.set_last_error(&name, Some(&last_error))?;
                 }
-                let again = |tries| account.phase.look_again_ms(tries).map(|ms| now.plus_ms(ms));
-                let (wake, tries) = match account.phase {
-                    // What had to wait for its budget, or was held back, spends no try: not here, nor where a reconcile did.
-                    // Nor does what the daemon's stop ended.
-                    Phase::Idle if stopped && trigger.is_unasked() => (Some(now.plus_ms(UNDER_WAY_MS)), account.tries),
-                    // Each try would ask a person once more.
-                    Phase::Idle if needs_person => (None, 0),
-                    Phase::Idle if outcome != Outcome::Unknown && trigger.is_unasked() && wake.is_some() => {
-                        (wake, account.tries)
-                    }
-                    Phase::Idle if outcome == Outcome::Failed && trigger.is_unasked() => {
-                        let tries = account.tries + 1;
-                        let wake = policy.retry_in_ms(tries).map(|ms| now.plus_ms(ms));
-                        let tries = if wake.is_some() { tries } else { 0 };
-                        (wake, tries)
-                    }
-                    Phase::Quarantined if is_look => {
-                        if wake.is_none() {
-                            tx.set_verified(&name, &now)?;
-                        }
-                        let goes_on = mends && account.tries <= policy.attempts;
-                        let next = if goes_on { 60_000 } else { next_daily_look_ms(now.wall_ms - account.since) };
-                        (wake.or(Some(now.plus_ms(next))), account.tries)
-                    }
-                    Phase::Quarantined if mends && wake.is_some() => (wake, account.tries),
-                    Phase::Quarantined if mends && outcome == Outcome::Refused => {
-                        (Some(now.plus_ms(3_600_000)), account.tries)
-                    }
-                    Phase::Quarantined if mends && account.tries < policy.attempts => {
-                        // At once, and after a minute, two, four where it failed.
-                        let wait = (30_000 << account.tries.min(6)).min(3_600_000);
-                        let wait = if account.tries == 0 { 0 } else { wait };
-                        (Some(now.plus_ms(wait)), account.tries + 1)
-                    }
-                    // Whoever is sent away puts no look off.
-                    Phase::Quarantined if turned_away || outcome == Outcome::Refused => (account.wake, account.tries),
-                    Phase::Idle => (None, 0),
-                    // Looked at again in a while, sooner where the budget says when.
-                    _ => (wake.or_else(|| again(account.tries)), account.tries.saturating_add(1)),
-                };
+                let rules = RetryRules { policy: &policy, reconciles_itself: mends };
+                let NextTry { wake, tries, was_looked_at } = after_attempt(&account, &ended, &rules, &now);
+                if was_looked_at {
+                    tx.set_verified(&name, &now)?;
+                }
                 tx.set_wake(&name, wake.as_ref(), tries)?;
                 Ok(wake)
             })

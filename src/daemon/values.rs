@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::admission::{Admission, JUMP_ACCOUNT, out_of_order};
+use super::admission::{Admission, out_of_order};
 use super::core::Core;
 use crate::config::{Account, Config, Device};
 use crate::device::{DeviceError, Hop, HostKeys, KnownHosts, Login, Watcher, fetch_host_key};
 use crate::dialogue::Values;
 use crate::model::{AccountName, DeviceName, Masker, Secret};
+use crate::rotation::HelperRole;
 use crate::template::{Checked, Text};
 use crate::totp::Seed;
 use crate::vault::{HostKeyRow, Kind, Ledger, VaultError};
@@ -111,7 +112,7 @@ impl Core {
                 break;
             };
             let Some(account) = config.jump_login(gateway, user) else { break };
-            self.may_help(account, JUMP_ACCOUNT).await?;
+            self.may_help(account, HelperRole::Jump).await?;
             let (stored, host_keys) = self.stored_for_login(&account.name, gateway).await?;
             let login = Login { leads_on: true, ..self.login(config, account, stored, None, false) };
             hops.push(Hop { device: gateway.clone(), host_keys, login });
@@ -121,15 +122,15 @@ impl Core {
         Ok(hops)
     }
 
-    /// Whether an account may log in for another one, to which it is `what`, before anything is connected to.
-    pub(super) async fn may_help(&self, account: &Account, what: &'static str) -> Result<(), DeviceError> {
+    /// Whether an account may log in for another one before anything is connected to.
+    pub(super) async fn may_help(&self, account: &Account, role: HelperRole) -> Result<(), DeviceError> {
         let under_way = self.transport.risks.is_under_way(&account.name);
         let (name, budget, now) = (account.name.clone(), account.policy.lockout(), self.clock.now());
         let (stands, room) = self
             .vault
             .call(move |tx| {
                 let room = budget.admit(&tx.failed_logins(&name, &now)?, &now);
-                Ok((out_of_order(tx, &name, what)?, room))
+                Ok((out_of_order(tx, &name, role)?, room))
             })
             .await?;
         match (stands, room) {

@@ -12,7 +12,7 @@ mod secret;
 
 pub use diagnostic::{Problem, Severity, nearest, numbered_lines, printable, printable_lines};
 pub use masker::Masker;
-pub use moment::{BootId, Moment, rfc3339};
+pub use moment::{BootId, Moment, in_words, rfc3339};
 pub use names::{
     AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, is_unseen, percent_encode, shown_account,
 };

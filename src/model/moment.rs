@@ -99,6 +99,17 @@ pub(super) mod as_rfc3339 {
     }
 }
 
+/// Milliseconds in words, to the minute; under two minutes to the second.
+#[must_use]
+pub fn in_words(ms: i64) -> String {
+    let seconds = (ms.max(0) + 999) / 1000;
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", (seconds + 59) / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 //! rotord looks again, in a later time step, then every hour, and after [`PATIENCE`] looks once a day, in quarantine.
 
 mod account;
+mod admission;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod tests;
 pub use account::{
     AccountRecord, CUT_OFF, KEPT, PasswordOperations, PasswordVersion, Transition, apply, reverted_candidate,
 };
+pub use admission::{Admissible, Admission, AdmissionFacts, HelperRole, MIN_AGE, admit, helper_out_of_order};
 pub use retry::{
     AfterStart, AttemptEnd, NextTry, RetryRules, Turn, UNDER_WAY_MS, WhenDue, after_attempt, after_start,
     reconciles_next, when_due,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::admission::{LOGIN_ACCOUNT, in_words};
+use super::super::admission::in_words;
 use super::super::values::Stored;
 use super::{Attempt, lock};
 use crate::audit::Draft;
@@ -14,7 +14,7 @@ use crate::device::{
 use crate::dialogue::{Refused, Run, Verdict, Whose};
 use crate::model::{AccountName, Candidate, Outcome};
 use crate::policy::Breaker;
-use crate::rotation::{Event, Phase, QUARANTINE_LOOK_MS, Which};
+use crate::rotation::{Event, HelperRole, Phase, QUARANTINE_LOOK_MS, Which};
 use crate::template::{Checked, Section};
 use crate::vault::{Ledger, Refusal};
 
@@ -371,7 +371,7 @@ impl Attempt {
             return Event::Absent(which);
         }
         self.step(format!("checking the {name} password with the template's section verify"));
-        let opened = match self.core.may_help(&self.login, LOGIN_ACCOUNT).await {
+        let opened = match self.core.may_help(&self.login, HelperRole::Login).await {
             Ok(()) => self.open_session().await,
             Err(error) => Err(error),
         };

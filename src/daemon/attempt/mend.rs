@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::admission::{Admission, Case, admit};
+use super::super::admission::{Admission, AdmissionRequest, admit};
 use super::super::core::Core;
 use super::super::limits::{Holder, Work};
 use super::super::values::jump_accounts;
@@ -160,9 +160,9 @@ impl Attempt {
     }
 
     /// What the rules are asked about.
-    pub(super) fn case(&self) -> Case {
+    pub(super) fn case(&self) -> AdmissionRequest {
         let login = self.login.name.clone();
-        Case {
+        AdmissionRequest {
             account: self.account.clone(),
             login_under_way: self.core.transport.risks.is_under_way(&login),
             way: jump_accounts(&self.config, &self.account.device, login.user()),

@@ -8,7 +8,7 @@ use crate::rotation::{self, Admissible, AdmissionFacts, HelperRole};
 use crate::vault::{Ledger, VaultError};
 
 pub(super) use crate::model::in_words;
-pub(super) use crate::rotation::{Admission, MIN_AGE};
+pub(super) use crate::rotation::{Admission, Bound};
 
 /// What is asked for, and who has to log in for it.
 pub(super) struct AdmissionRequest {

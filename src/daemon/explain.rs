@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::admission::{Admission, Case, MIN_AGE, admit, helper_out_of_order, in_words};
+use super::admission::{Admission, AdmissionRequest, Bound, admit, helper_out_of_order, in_words};
 use super::core::Core;
 use super::values::jump_accounts;
 use crate::config::Account;
@@ -45,7 +45,7 @@ impl Core {
         let (policy, asked) = (account.policy.clone(), account.clone());
         let way = jump_accounts(&config, &account.device, login.user());
         let login_name = login.clone();
-        let case = Case {
+        let case = AdmissionRequest {
             account: account.clone(),
             login: login.clone(),
             login_under_way: self.transport.risks.is_under_way(&login),
@@ -87,8 +87,8 @@ impl Core {
                 in_words(free_in_ms)
             ));
         }
-        let young = matches!(&stands, Admission::Later(why, _) if why.starts_with(MIN_AGE)).then_some(stands);
-        if let Some(Admission::Refused(why) | Admission::NotNow(why) | Admission::Later(why, _)) = helper.or(young) {
+        let young = matches!(&stands, Admission::Later(Bound::MinAge, ..)).then_some(stands);
+        if let Some(Admission::Refused(why) | Admission::NotNow(why) | Admission::Later(_, why, _)) = helper.or(young) {
             told.means.push(format!("At present no change begins: {why}."));
         }
         told.means.extend(self.logins_held().map(|why| format!("At present {why}.")));

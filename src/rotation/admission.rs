@@ -5,8 +5,16 @@ use super::{AccountRecord, Phase};
 use crate::model::{AccountName, Moment, Trigger, in_words};
 use crate::policy::{LimitError, Policy};
 
-/// How the reason begins why a password is too young to be changed.
-pub const MIN_AGE: &str = "min_age";
+/// A rule that stands against a change for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Changes in 24 hours.
+    Cap,
+    /// The age of the password.
+    MinAge,
+    /// Refused logins in an hour.
+    LockoutBudget,
+}
 
 /// What is to be done with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +23,8 @@ pub enum Admission {
     Admitted,
     /// A rule stands against it, in words.
     Refused(String),
-    /// A rule stands against it for so many milliseconds.
-    Later(String, i64),
+    /// A bound stands against it for so many milliseconds; in words too.
+    Later(Bound, String, i64),
     /// It cannot be done now, and may be in a while.
     NotNow(String),
     /// An interrupted change has to be found out first.
@@ -31,7 +39,7 @@ impl Admission {
     pub fn stands_against(self) -> Option<String> {
         match self {
             Self::Admitted => None,
-            Self::Refused(why) | Self::Later(why, _) | Self::NotNow(why) | Self::Quarantined(why) => Some(why),
+            Self::Refused(why) | Self::Later(_, why, _) | Self::NotNow(why) | Self::Quarantined(why) => Some(why),
             Self::Recover => Some("it has to be found out first which password it has".into()),
         }
     }
@@ -118,7 +126,7 @@ pub fn admit(asked: &Admissible<'_>, facts: &AdmissionFacts<'_>, now: &Moment) -
     if let Err(LimitError { used, free_in_ms }) = asked.policy.cap().admit(facts.changes, now) {
         let free = in_words(free_in_ms);
         let text = format!("the cap: {used} changes in the last 24 hours; the next is allowed in {free}");
-        return Admission::Later(text, free_in_ms);
+        return Admission::Later(Bound::Cap, text, free_in_ms);
     }
     // A password that nobody knows cannot be too young to change.
     let young = (record.phase == Phase::Idle).then(|| too_young(asked.policy, facts.changes, now)).flatten();
@@ -134,8 +142,8 @@ fn too_young(policy: &Policy, changes: &[Moment], now: &Moment) -> Option<Admiss
     let youngest = changes.iter().map(|stamp| now.since(stamp)).min();
     youngest.filter(|age| *age < min_age).map(|age| {
         let free_in_ms = min_age - age;
-        let text = format!("{MIN_AGE}: the last change is too young; the next is allowed in {}", in_words(free_in_ms));
-        Admission::Later(text, free_in_ms)
+        let text = format!("min_age: the last change is too young; the next is allowed in {}", in_words(free_in_ms));
+        Admission::Later(Bound::MinAge, text, free_in_ms)
     })
 }
 
@@ -146,7 +154,7 @@ fn budget_spent(policy: &Policy, logins: &[(AccountName, Vec<Moment>)], now: &Mo
         let text = format!(
             "the lockout budget: {used} refused logins of {account} in the last hour; the next may be tried in {free}"
         );
-        Some(Admission::Later(text, free_in_ms))
+        Some(Admission::Later(Bound::LockoutBudget, text, free_in_ms))
     })
 }
 
@@ -208,10 +216,10 @@ mod tests {
     #[test]
     fn what_stands_against_a_change() {
         let refused = |why: &str| Admission::Refused(why.into());
-        let later = |why: &str, hours: i64| Admission::Later(why.into(), hours * HOUR);
+        let later = |bound, why: &str, hours: i64| Admission::Later(bound, why.into(), hours * HOUR);
         let no_password = refused("no password is stored; run 'rotorctl secret set web1/admin'");
-        let cap = later("the cap: 2 changes in the last 24 hours; the next is allowed in 4 h 0 min", 4);
-        let young = later("min_age: the last change is too young; the next is allowed in 60 min", 1);
+        let cap = later(Bound::Cap, "the cap: 2 changes in the last 24 hours; the next is allowed in 4 h 0 min", 4);
+        let young = later(Bound::MinAge, "min_age: the last change is too young; the next is allowed in 60 min", 1);
         let quarantined = |why: &str| Admission::Quarantined(why.into());
         let given_up = |record: &mut AccountRecord| record.phase = Phase::Quarantined;
         let with_changes =

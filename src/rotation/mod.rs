@@ -17,7 +17,7 @@ mod tests;
 pub use account::{
     AccountRecord, CUT_OFF, KEPT, PasswordOperations, PasswordVersion, Transition, apply, reverted_candidate,
 };
-pub use admission::{Admissible, Admission, AdmissionFacts, HelperRole, MIN_AGE, admit, helper_out_of_order};
+pub use admission::{Admissible, Admission, AdmissionFacts, Bound, HelperRole, admit, helper_out_of_order};
 pub use retry::{
     AfterStart, AttemptEnd, NextTry, RetryRules, Turn, UNDER_WAY_MS, WhenDue, after_attempt, after_start,
     reconciles_next, when_due,

@@ -505,7 +505,7 @@ impl Attempt {
                 }
             }
             Ok(Admission::Refused(why)) => return self.refuse(why, true).await,
-            Ok(Admission::Later(why, free_in_ms)) => {
+            Ok(Admission::Later(_, why, free_in_ms)) => {
                 self.comes_later(free_in_ms);
                 return self.refuse(why, true).await;
             }

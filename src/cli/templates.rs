@@ -196,18 +196,23 @@ pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], 
     let template = find(name, folders)?;
     let recording = read_recording(against)?;
     let played: Vec<(&Scene, Played)> =
-        recording.scenes.iter().map(|scene| (scene, recording::play(&template, scene))).collect();
+        recording.scenes.iter().map(|scene| (scene, recording::play_all(&template, scene))).collect();
     let good = played.iter().all(|(_, played)| played.problem.is_none());
     if json {
         let scenes: Vec<_> = played
             .iter()
-            .map(|(scene, played)| json!({ "scene": scene.title, "ok": played.problem.is_none(), "problem": played.problem, "trace": played.trace }))
+            .map(|(scene, played)| json!({ "scene": scene.title, "ok": played.problem.is_none(), "problem": played.problem, "note": played.note, "trace": played.trace }))
             .collect();
         say!("{}", json!({ "scenes": scenes }));
         return Ok(if good { 0 } else { 1 });
     }
     for (scene, played) in &played {
-        say!("{}: {}", safe(&scene.title), played.problem.as_deref().map_or("ok".into(), safe));
+        let told = match (&played.problem, &played.note) {
+            (Some(problem), _) => problem.clone(),
+            (None, Some(note)) => format!("ok; {note}"),
+            (None, None) => "ok".into(),
+        };
+        say!("{}: {}", safe(&scene.title), safe(&told));
         if trace || played.problem.is_some() {
             played.trace.iter().for_each(|line| say!("    {}", safe(line)));
         }
@@ -234,23 +239,24 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
         let template = find_in(&library, &name)
             .map_err(|failure| Failure { message: format!("{}: {}", file.display(), failure.message), ..failure })?;
         for scene in &recording.scenes {
-            let played = recording::play(&template, scene);
-            results.push((file.clone(), name.clone(), scene.title.clone(), played.problem));
+            let played = recording::play_all(&template, scene);
+            results.push((file.clone(), name.clone(), scene.title.clone(), played));
             seen += scene.evidence.seen;
             lines += scene.evidence.lines;
         }
     }
-    let failed = results.iter().filter(|(.., problem)| problem.is_some()).count();
+    let failed = results.iter().filter(|(.., played)| played.problem.is_some()).count();
     if json {
         let all: Vec<_> = results
             .iter()
-            .map(|(file, template, scene, problem)| json!({ "file": file, "template": template, "scene": scene, "ok": problem.is_none(), "problem": problem }))
+            .map(|(file, template, scene, Played { problem, note, .. })| json!({ "file": file, "template": template, "scene": scene, "ok": problem.is_none(), "problem": problem, "note": note }))
             .collect();
         say!("{}", json!({ "results": all, "failed": failed, "device_lines": lines, "seen_lines": seen }));
     } else {
-        for (file, _, scene, problem) in &results {
-            if let Some(problem) = problem {
-                say!("{}: {}: {}", file.display(), safe(scene), safe(problem));
+        for (file, _, scene, Played { problem, note, .. }) in &results {
+            let told = problem.clone().or_else(|| note.as_ref().map(|note| format!("ok; {note}")));
+            if let Some(told) = told {
+                say!("{}: {}: {}", file.display(), safe(scene), safe(&told));
             }
         }
         say!("{} scenes of {} recordings: {failed} failed", results.len(), files.len());

@@ -28,7 +28,7 @@ pub use codes::{Aim, By, Codes, Turn, WaitsFor};
 pub use error::{DeviceError, PromptError};
 pub use hostkeys::{HostKeys, KnownHosts};
 pub use risks::{Risk, Risks};
-pub use shell::{Person, RunContext, converse, run_template};
+pub use shell::{AfterFailure, Person, RunContext, converse, run_template};
 pub use ssh::{Hop, Session, Ssh, connect, fetch_host_key};
 pub use wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
 

@@ -16,7 +16,7 @@ use crate::dialogue::{Effect, Input, Refused, Run, Screen, Values, Verdict, Whos
 use crate::model::{AccountName, Masker, Secret};
 use crate::policy::Limit;
 use crate::recording::Said;
-use crate::template::{Piece, Text, tagged_text};
+use crate::template::{Piece, Section, Text, tagged_text};
 use crate::totp::Seed;
 use crate::vault::Ledger;
 
@@ -39,8 +39,28 @@ pub struct RunContext<'a, W: Watcher> {
     pub watcher: &'a W,
     /// Set once the device has taken a password or a code in the session: a run in which it judged none proves none.
     pub taken: &'a AtomicBool,
-    /// What clears up where the run fails before its commit point, if the session still stands.
+    /// What follows a run that fails, if the session still stands.
+    pub after: AfterFailure,
+}
+
+/// What runs in the same session after a run that failed.
+#[derive(Default)]
+pub struct AfterFailure {
+    /// `section abort`: where it failed before its commit point.
     pub abort: Option<Run>,
+    /// `section save`: where it failed after it.
+    pub save: Option<Run>,
+}
+
+impl AfterFailure {
+    /// The section that follows, once.
+    fn take(&mut self, committed: bool) -> Option<(Section, Run)> {
+        let (section, run) =
+            if committed { (Section::Save, &mut self.save) } else { (Section::Abort, &mut self.abort) };
+        let run = run.take()?;
+        *self = Self::default();
+        Some((section, run))
+    }
 }
 
 impl<W: Watcher> RunContext<'_, W> {
@@ -57,12 +77,13 @@ impl<W: Watcher> RunContext<'_, W> {
         }
     }
 
-    /// The run that clears up after another, once, and where there still is a session for it.
-    fn clear_up(&mut self, after: &mut Run, possible: bool) -> Option<Run> {
-        let mut abort = self.abort.take().filter(|_| possible)?;
-        self.watcher.step("section abort: clearing up".into());
-        abort.clear_up_after(after);
-        Some(abort)
+    /// The run that follows one that failed, in the same session, and its section.
+    fn clear_up(&mut self, failed: &mut Run, committed: bool) -> Option<(Section, Run)> {
+        let (section, mut run) = self.after.take(committed)?;
+        let what = if section == Section::Save { "saving what may be changed" } else { "clearing up" };
+        self.watcher.step(format!("section {}: {what}", section.name()));
+        run.clear_up_after(failed);
+        Some((section, run))
     }
 }
 
@@ -82,7 +103,8 @@ pub async fn run_template<W: Watcher>(
     let now = || clock.now().since_boot_ms - start;
     let mut effects = run.handle(now(), Input::Start);
     let mut closed = false;
-    let mut failed: Option<Result<Verdict, DeviceError>> = None;
+    // What failed, and the section that follows it.
+    let mut failed: Option<(Section, Result<Verdict, DeviceError>)> = None;
     let mut risk: Option<(Whose, Risk)> = None;
     // The code that was sent last, where the device did not take it yet.
     let mut sent: Option<Sent> = None;
@@ -108,19 +130,19 @@ pub async fn run_template<W: Watcher>(
                         let miss = code.map(|code| Miss { aim: aim(session), ahead: code.ahead, in_session: true });
                         risk.refused(code.is_some(), miss).await;
                     }
-                    let clears_up = matches!(&verdict, Verdict::Failed(failure) if !failure.committed) && !closed;
-                    let Some(abort) = context.clear_up(&mut run, clears_up) else {
-                        if let Some(failed) = failed {
-                            // How clearing up went changes nothing about what it followed.
-                            if let Verdict::Failed(failure) = verdict {
-                                context.watcher.step(format!("section abort: {}", failure.message));
-                            }
-                            return failed;
+                    let committed = match &verdict {
+                        Verdict::Failed(failure) if !closed => Some(failure.committed),
+                        _ => None,
+                    };
+                    let follows = committed.and_then(|committed| context.clear_up(&mut run, committed));
+                    let Some((section, next)) = follows else {
+                        if let Some((section, failed)) = failed {
+                            return followed(failed, section, verdict, context.watcher);
                         }
                         return no_room(verdict, closed, context.login.0);
                     };
-                    failed = Some(Ok(verdict));
-                    run = abort;
+                    failed = Some((section, Ok(verdict)));
+                    run = next;
                     queue = run.handle(now(), Input::Start).into();
                 }
                 Effect::Send(secret) => {
@@ -161,9 +183,10 @@ pub async fn run_template<W: Watcher>(
                 Effect::CommitPoint => match context.watcher.commit_point().await {
                     Ok(()) => queue.extend(run.handle(now(), Input::Committed)),
                     Err(error) => {
-                        let Some(abort) = context.clear_up(&mut run, !closed) else { return Err(error) };
-                        failed = Some(Err(error));
-                        run = abort;
+                        let follows = if closed { None } else { context.clear_up(&mut run, false) };
+                        let Some((section, next)) = follows else { return Err(error) };
+                        failed = Some((section, Err(error)));
+                        run = next;
                         queue = run.handle(now(), Input::Start).into();
                     }
                 },
@@ -183,6 +206,27 @@ pub async fn run_template<W: Watcher>(
                 run.handle(now(), Input::Closed)
             }
         };
+    }
+}
+
+/// What came of a run that failed and was followed by a section: how that went changes nothing about it, but that it may
+/// have saved.
+fn followed<W: Watcher>(
+    failed: Result<Verdict, DeviceError>,
+    section: Section,
+    verdict: Verdict,
+    watcher: &W,
+) -> Result<Verdict, DeviceError> {
+    match (failed, verdict) {
+        (Ok(Verdict::Failed(mut failure)), Verdict::Ran { .. }) => {
+            failure.saved = section == Section::Save;
+            Ok(Verdict::Failed(failure))
+        }
+        (failed, Verdict::Failed(failure)) => {
+            watcher.step(format!("section {}: {}", section.name(), failure.message));
+            failed
+        }
+        (failed, _) => failed,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::device::{Codes, KnownHosts, Risks, RunContext, run_template};
+use crate::device::{AfterFailure, Codes, KnownHosts, Risks, RunContext, run_template};
 use crate::dialogue::{LoginFormat, Run, Values, Verdict};
 use crate::model::{AccountName, DeviceName, Masker};
 use crate::policy::Limit;
@@ -349,7 +349,7 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
         login_seed: None,
         watcher: &Silent,
         taken: &std::sync::atomic::AtomicBool::new(false),
-        abort: None,
+        after: AfterFailure::default(),
     };
     let told = match run_template(&session, run, context).await {
         Ok(Verdict::Failed(failure)) => failure.message,

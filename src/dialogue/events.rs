@@ -80,6 +80,8 @@ pub struct RunFailure {
     pub judged: bool,
     /// Whether anything was typed before.
     pub typed: bool,
+    /// Whether `section save` came to its end after it.
+    pub saved: bool,
 }
 
 /// A password or a code that a device said no to inside a session.

@@ -2,12 +2,14 @@
 //!
 //! Pure. The format is described for users in `docs/templates.md`.
 
+mod manner;
 mod play;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use play::{Played, play};
+pub use manner::Manner;
+pub use play::{Played, play, play_all};
 pub use write::{Said, draft_template, write_recording};
 
 use std::path::Path;
@@ -83,14 +85,24 @@ pub struct Scene {
     pub title: String,
     /// The section of the template that is played.
     pub section: Section,
-    /// How it ends.
-    pub ending: Ending,
+    /// How it ends, where the recording states it.
+    pub ending: Option<Ending>,
     /// Tag values that this scene needs.
     pub values: Vec<(String, String)>,
     /// What happens, each with its line in the file.
     pub turns: Vec<(usize, Turn)>,
     /// Where the device's lines are from.
     pub evidence: Evidence,
+}
+
+impl Scene {
+    /// Whether it ends where the device waits, with no outcome stated: nothing is recorded of what follows.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let mut last = self.turns.iter().rev().map(|(_, turn)| turn);
+        let waits = matches!(last.next(), Some(Turn::Silence(_)));
+        self.ending.is_none() && waits && matches!(last.next(), Some(Turn::Prints(_)))
+    }
 }
 
 /// How many of the lines that a device prints were seen, in a transcript or in the source text of what prints them; the
@@ -192,7 +204,7 @@ fn directive(recording: &mut Recording, number: usize, text: &str) -> Result<(),
         "scene" => recording.scenes.push(Scene {
             title: value.to_owned(),
             section: Section::Change,
-            ending: Ending::Ran,
+            ending: None,
             values: Vec::new(),
             turns: Vec::new(),
             evidence: Evidence::default(),
@@ -205,7 +217,7 @@ fn directive(recording: &mut Recording, number: usize, text: &str) -> Result<(),
         "outcome" => {
             let ending = Ending::parse(value)
                 .ok_or_else(|| ("R004", format!("the outcomes are {}", Ending::NAMES.join(", "))))?;
-            scene(recording)?.ending = ending;
+            scene(recording)?.ending = Some(ending);
         }
         "set" => {
             let (tag, value) = value.split_once(char::is_whitespace).unwrap_or((value, ""));

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::manner::Manner;
 use super::{Ending, Scene, Turn};
-use crate::dialogue::{Effect, Input, Run, Values, Verdict};
+use crate::dialogue::{Effect, Input, Run, RunFailure, Values, Verdict};
 use crate::model::{Masker, Secret};
 use crate::template::{Checked, NewLine, Section, Text};
 
@@ -13,6 +14,8 @@ use crate::template::{Checked, NewLine, Section, Text};
 pub struct Played {
     /// Why the scene did not go as recorded; `None` where it did.
     pub problem: Option<String>,
+    /// What the recording leaves open, where it does: how the run went on behind its end, or an outcome that it does not state.
+    pub note: Option<String>,
     /// What happened, step by step: what the device printed, what was awaited, what was sent.
     pub trace: Vec<String>,
 }
@@ -45,72 +48,106 @@ fn values(template: &Checked, scene: &Scene) -> Values {
     values
 }
 
+/// Plays a scene in every manner in which a device may print it: the first that goes wrong, else the scene as recorded.
+#[must_use]
+pub fn play_all(template: &Arc<Checked>, scene: &Scene) -> Played {
+    let [first, others @ ..] = Manner::ALL;
+    let mut played = play(template, scene, first);
+    for manner in others {
+        if played.problem.is_some() {
+            break;
+        }
+        let other = play(template, scene, manner);
+        if let Some(problem) = other.problem {
+            played = Played { problem: Some(format!("{}: {problem}", manner.name())), ..other };
+        }
+    }
+    played
+}
+
 /// Plays a scene.
 #[must_use]
-pub fn play(template: &Arc<Checked>, scene: &Scene) -> Played {
+pub fn play(template: &Arc<Checked>, scene: &Scene, manner: Manner) -> Played {
     let section = match scene.section {
         Section::Change => template,
         other => match template.section(other) {
             Some(section) => section,
             None => {
                 let problem = Some(format!("the template has no section {}", other.name()));
-                return Played { problem, trace: Vec::new() };
+                return Played { problem, note: None, trace: Vec::new() };
             }
         },
     };
     let values = values(template, scene);
     let mut run = Run::new(section.clone(), values.clone(), Masker::default());
-    if matches!(scene.section, Section::Verify | Section::Abort) {
+    if scene.section.changes_nothing() {
         run = run.proving();
     }
     let mut stage = Stage {
         run,
         values,
         scene,
+        manner,
         at: 0,
         now: 0,
-        echoes: VecDeque::new(),
+        coming: VecDeque::new(),
+        column: 0,
+        closed: false,
         trace: Vec::new(),
         verdict: None,
         problem: None,
+        note: None,
     };
     stage.play();
+    stage.follow(section);
     let problem = stage.problem.take().or_else(|| stage.judge());
-    Played { problem, trace: stage.trace }
+    Played { problem, note: stage.note, trace: stage.trace }
 }
 
 struct Stage<'a> {
     run: Run,
     values: Values,
     scene: &'a Scene,
+    manner: Manner,
     /// The next turn.
     at: usize,
     now: i64,
-    /// What the device shows of what was sent, not handed in yet.
-    echoes: VecDeque<String>,
+    /// What the device prints, in pieces, not handed in yet.
+    coming: VecDeque<Vec<u8>>,
+    /// Characters in the device's last line.
+    column: usize,
+    closed: bool,
     trace: Vec<String>,
     verdict: Option<Verdict>,
     problem: Option<String>,
+    note: Option<String>,
 }
 
 impl Stage<'_> {
     fn play(&mut self) {
         let effects = self.run.handle(self.now, Input::Start);
         self.take_in(effects);
-        while self.verdict.is_none() && self.problem.is_none() {
+        while self.verdict.is_none() && self.problem.is_none() && self.note.is_none() {
+            if let Some(piece) = self.coming.pop_front() {
+                self.now += 1;
+                let effects = self.run.handle(self.now, Input::Output(&piece));
+                self.take_in(effects);
+                continue;
+            }
             match self.scene.turns.get(self.at) {
                 Some((_, Turn::Prints(text))) => {
-                    let bytes = self.values.fill(text, None).expose().to_owned();
-                    self.trace.push(format!("device: {:?}", bytes.trim_end_matches("\r\n")));
+                    let text = self.values.fill(text, None).expose().to_owned();
+                    self.trace.push(format!("device: {:?}", text.trim_end_matches("\r\n")));
                     self.at += 1;
-                    self.now += 1;
-                    let effects = self.run.handle(self.now, Input::Output(bytes.as_bytes()));
-                    self.take_in(effects);
+                    self.coming = self.manner.prints(&text, self.column).into();
+                    self.note_column(&text);
                 }
                 Some((_, Turn::Silence(ms))) => {
                     let until = self.now + ms;
                     self.at += 1;
-                    while let Some(due) = self.run.deadline().filter(|due| *due <= until && self.verdict.is_none()) {
+                    while let Some(due) = self.run.deadline().filter(|due| {
+                        *due <= until && self.verdict.is_none() && self.problem.is_none() && self.note.is_none()
+                    }) {
                         self.tick(due);
                     }
                     self.now = until;
@@ -118,6 +155,7 @@ impl Stage<'_> {
                 Some((_, Turn::Closes)) => {
                     self.trace.push("device: closes the session".into());
                     self.at += 1;
+                    self.closed = true;
                     let effects = self.run.handle(self.now, Input::Closed);
                     self.take_in(effects);
                 }
@@ -127,6 +165,29 @@ impl Stage<'_> {
                     None => self.problem = Some("the template waits for nothing and does nothing".into()),
                 },
             }
+        }
+    }
+
+    /// Plays the section that follows a run that failed, where the recording goes on behind it.
+    fn follow(&mut self, section: &Arc<Checked>) {
+        let Some(Verdict::Failed(RunFailure { committed, .. })) = self.verdict else { return };
+        let goes_on = self.scene.turns[self.at..].iter().any(|(_, turn)| matches!(turn, Turn::Takes { .. }));
+        let next = if committed { Section::Save } else { Section::Abort };
+        let Some(next) = section.section(next).filter(|_| goes_on && !self.closed && self.problem.is_none()) else {
+            return;
+        };
+        let mut run = Run::new(next.clone(), self.values.clone(), Masker::default()).proving();
+        run.clear_up_after(&mut self.run);
+        self.run = run;
+        let verdict = self.verdict.take();
+        self.play();
+        self.verdict = verdict;
+    }
+
+    fn note_column(&mut self, text: &str) {
+        match text.rsplit_once('\n') {
+            Some((_, last)) => self.column = last.chars().count(),
+            None => self.column += text.chars().count(),
         }
     }
 
@@ -154,10 +215,6 @@ impl Stage<'_> {
                 Effect::Finished(verdict) => self.verdict = Some(verdict),
             }
         }
-        if let Some(echo) = self.echoes.pop_front() {
-            let effects = self.run.handle(self.now, Input::Output(echo.as_bytes()));
-            return self.take_in(effects);
-        }
         if self.verdict.is_none()
             && let Some((what, unread)) = self.run.awaits()
         {
@@ -171,7 +228,12 @@ impl Stage<'_> {
 
     /// The template sent something: the recording's next turn must take it.
     fn sent(&mut self, sent: &str) {
-        if self.problem.is_some() {
+        if self.problem.is_some() || self.note.is_some() {
+            return;
+        }
+        let coming = String::from_utf8_lossy(&self.coming.iter().flatten().copied().collect::<Vec<u8>>()).into_owned();
+        if self.manner == Manner::ByteByByte && coming.chars().any(char::is_alphanumeric) {
+            self.problem = Some(format!("the template sent {sent:?} before the device printed {coming:?}"));
             return;
         }
         // What is printed before it was printed too late for the template to wait for.
@@ -179,12 +241,16 @@ impl Stage<'_> {
             self.scene.turns[self.at..].iter().take_while(|(_, turn)| matches!(turn, Turn::Silence(_))).count();
         self.at += skipped;
         let Some((number, Turn::Takes { text, line, echoed })) = self.scene.turns.get(self.at) else {
-            let next = self.scene.turns.get(self.at).map_or("is over".to_owned(), |(number, turn)| {
-                format!(
-                    "has the device {} first (line {number})",
-                    if *turn == Turn::Closes { "close the session" } else { "print more" }
-                )
-            });
+            let next = match self.scene.turns.get(self.at) {
+                None if self.scene.is_open() => {
+                    self.note =
+                        Some(format!("the recording ends where the device waits, and the template sends {sent:?}"));
+                    return;
+                }
+                None => "is over".to_owned(),
+                Some((number, Turn::Closes)) => format!("has the device close the session first (line {number})"),
+                Some((number, _)) => format!("has the device print more first (line {number})"),
+            };
             self.problem = Some(format!("the template sent {sent:?} where the recording {next}"));
             return;
         };
@@ -194,6 +260,12 @@ impl Stage<'_> {
             .find_map(|end| sent.strip_suffix(end))
             .map_or((sent, false), |body| (body, true));
         if body != wanted || ended != *line {
+            if self.avoids(text, *line && ended) {
+                self.note = Some(format!(
+                    "the template sends {body:?} where line {number} of the recording takes {wanted:?}, so what the device waits with behind that does not come"
+                ));
+                return;
+            }
             let as_line = if *line { "a line" } else { "no line end" };
             self.problem = Some(format!(
                 "the template sent {sent:?}; line {number} of the recording takes {wanted:?} and {as_line}"
@@ -201,14 +273,17 @@ impl Stage<'_> {
             return;
         }
         self.at += 1;
-        let echo = match (line, echoed) {
-            (true, true) => format!("{body}\r\n"),
-            (true, false) => "\r\n".to_owned(),
-            (false, _) => String::new(),
-        };
-        if !echo.is_empty() {
-            self.echoes.push_back(echo);
+        if *line {
+            let shown = if *echoed { body } else { "" };
+            self.coming.extend(self.manner.echoes(shown, self.column));
+            self.column = 0;
         }
+    }
+
+    /// Whether another command may stand in place of this one: the recording ends where the device waits for an answer to it.
+    fn avoids(&self, wanted: &Text, lines: bool) -> bool {
+        let later = self.scene.turns[self.at + 1..].iter().any(|(_, turn)| matches!(turn, Turn::Takes { .. }));
+        lines && !later && wanted.tags().next().is_none() && self.scene.is_open()
     }
 
     fn fill(&self, text: &Text) -> String {
@@ -216,33 +291,39 @@ impl Stage<'_> {
     }
 
     /// Whether it ended as the recording says, with nothing left to be sent.
-    fn judge(&self) -> Option<String> {
-        let verdict = self.verdict.as_ref()?;
-        let (ending, why) = match verdict {
-            Verdict::Ran { .. } => (Ending::Ran, String::new()),
-            Verdict::Failed(failure) => {
-                let proves = matches!(self.scene.section, Section::Verify | Section::Abort);
-                let ending = match (failure.committed, failure.device_refuses || (proves && failure.judged)) {
-                    (_, true) => Ending::Refused,
-                    (true, false) => Ending::Broken,
-                    (false, false) => Ending::Failed,
-                };
-                (ending, format!(": {}", failure.message))
-            }
-        };
-        if ending != self.scene.ending {
-            return Some(format!(
-                "it ended '{}', and is recorded as '{}'{why}",
-                ending.name(),
-                self.scene.ending.name()
-            ));
+    fn judge(&mut self) -> Option<String> {
+        if self.note.is_some() {
+            return None;
         }
+        let (ending, judged, why) = match self.verdict.as_ref()? {
+            Verdict::Ran { .. } => (Ending::Ran, true, String::new()),
+            Verdict::Failed(failure) => (self.ending_of(failure), failure.judged, format!(": {}", failure.message)),
+        };
         let left = self.scene.turns[self.at..].iter().find_map(|(number, turn)| match turn {
             Turn::Takes { text, .. } => Some((number, text.to_string())),
             _ => None,
         });
+        let wanted = self.scene.ending.unwrap_or(Ending::Ran);
+        if ending != wanted {
+            let unstated = self.scene.ending.is_none() && left.is_none();
+            if unstated && judged && (ending == Ending::Refused || self.scene.is_open()) {
+                self.note = Some(format!("it ended '{}', and the recording states no outcome{why}", ending.name()));
+                return None;
+            }
+            let recorded = wanted.name();
+            return Some(format!("it ended '{}', and is recorded as '{recorded}'{why}", ending.name()));
+        }
         left.map(|(number, text)| {
             format!("the template ended before line {number} of the recording, where it sends {text:?}")
         })
+    }
+
+    fn ending_of(&self, failure: &RunFailure) -> Ending {
+        let judges = self.scene.section.changes_nothing() && failure.judged;
+        match (failure.committed, failure.device_refuses || judges) {
+            (_, true) => Ending::Refused,
+            (true, false) => Ending::Broken,
+            (false, false) => Ending::Failed,
+        }
     }
 }

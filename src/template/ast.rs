@@ -292,11 +292,19 @@ pub enum Section {
     Reconcile,
     /// Runs, best effort, where `change` failed before the new password was sent.
     Abort,
+    /// Runs, best effort, where `change` failed after the new password was sent: what was changed is saved.
+    Save,
 }
 
 impl Section {
+    /// Whether it only proves, clears up or saves: what it sends is no commit point.
+    #[must_use]
+    pub fn changes_nothing(self) -> bool {
+        matches!(self, Self::Verify | Self::Abort | Self::Save)
+    }
+
     /// The names that `section` takes.
-    pub const NAMES: &[&str] = &["change", "verify", "reconcile", "abort"];
+    pub const NAMES: &[&str] = &["change", "verify", "reconcile", "abort", "save"];
 
     /// The section of a name.
     #[must_use]
@@ -305,6 +313,7 @@ impl Section {
             "change" => Some(Self::Change),
             "verify" => Some(Self::Verify),
             "abort" => Some(Self::Abort),
+            "save" => Some(Self::Save),
             "reconcile" => Some(Self::Reconcile),
             _ => None,
         }
@@ -317,6 +326,7 @@ impl Section {
             Self::Change => "change",
             Self::Verify => "verify",
             Self::Abort => "abort",
+            Self::Save => "save",
             Self::Reconcile => "reconcile",
         }
     }

@@ -83,6 +83,6 @@ pub(super) fn changes(section: Section, template: &Template, has_verify: bool) -
             stated
         }
         (Section::Change | Section::Reconcile, _) => shown(),
-        (Section::Verify | Section::Abort, _) => Changes::Unclear,
+        (Section::Verify | Section::Abort | Section::Save, _) => Changes::Unclear,
     }
 }

@@ -146,7 +146,9 @@ impl Checked {
     #[must_use]
     pub fn tags(&self) -> Vec<(&str, usize)> {
         let mut tags: Vec<(&str, usize)> = Vec::new();
-        let more = [Section::Verify, Section::Abort].into_iter().filter_map(|section| self.sections.get(&section));
+        let more = [Section::Verify, Section::Abort, Section::Save]
+            .into_iter()
+            .filter_map(|section| self.sections.get(&section));
         let lines = self.template.lines.iter().chain(more.flat_map(|section| section.lines()));
         for line in lines {
             for tag in line.command.texts().into_iter().flat_map(Text::tags) {
@@ -192,7 +194,7 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
     // What is set through the reconcile account is proved and cleared up like any change.
     let shared: Vec<(Section, Arc<Checked>)> = sections
         .iter()
-        .filter(|(section, _)| matches!(section, Section::Verify | Section::Abort))
+        .filter(|(section, _)| section.changes_nothing())
         .map(|(section, checked)| (*section, checked.clone()))
         .collect();
     if let Some(reconcile) = sections.get_mut(&Section::Reconcile).and_then(Arc::get_mut) {
@@ -215,9 +217,15 @@ fn check_section(
     });
     let sends_new = |line: &&Line| line.command.sent().is_some_and(|text| text.has_tag("NEW_PASSWORD"));
     let commit = template.lines.iter().find(sends_new);
-    if let Some(line) = commit.filter(|_| section == Section::Abort) {
-        let message = "section abort clears up where nothing was changed: it must not send the new password";
-        problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T017", message));
+    let forbidden = match section {
+        Section::Abort => "section abort clears up where nothing was changed: it must not send the new password",
+        Section::Save => {
+            "section save runs where the device may have refused the new password: it must not send it again"
+        }
+        _ => "",
+    };
+    if let Some(line) = commit.filter(|_| !forbidden.is_empty()) {
+        problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T017", forbidden));
     }
     let found = lint(section, &template, has_verify);
     problems.extend(

@@ -150,8 +150,8 @@ pub const CODES: &[Code] = &[
     code(
         "T017",
         Error,
-        "the new password in 'section abort'",
-        "That section runs where a change failed before anything was changed. Sending the new password there would change it with nobody watching.",
+        "the new password in 'section abort' or 'section save'",
+        "Those sections run where a change failed: before anything was changed, or after the device may have refused the new password. Sending it there would change it with nobody watching.",
         "exec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\nsection abort\nexec \"[#NEW_PASSWORD#]\"\n",
         "exec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\nsection abort\nexec \"discard\"\n",
     ),

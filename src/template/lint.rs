@@ -309,7 +309,7 @@ impl Lint<'_> {
 
     /// T119: a session that closes before the new password was sent has changed nothing.
     fn early_closing(&mut self, section: Section) {
-        if section == Section::Verify {
+        if section.changes_nothing() {
             return;
         }
         let commit = self.lines.iter().position(|line| sends(line, "NEW_PASSWORD")).unwrap_or(self.lines.len());

@@ -9,7 +9,7 @@ use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::config::Account;
 use crate::device::{
-    DeviceError, Hop, HostKeys, Login, PromptError, RunContext, Session, Watcher, connect, run_template,
+    AfterFailure, DeviceError, Hop, HostKeys, Login, PromptError, RunContext, Session, Watcher, connect, run_template,
 };
 use crate::dialogue::{Refused, Run, Verdict, Whose};
 use crate::model::{AccountName, Candidate, Outcome};
@@ -245,7 +245,9 @@ impl Attempt {
                 Event::Ran
             }
             Ok(Verdict::Failed(failure)) => {
-                if sent {
+                if sent && failure.saved {
+                    self.note_flaw(&format!("the template broke off, and its 'section save' ran: {}", failure.message));
+                } else if sent {
                     self.note_broken_run(&failure.message);
                 }
                 self.say(failure.message);
@@ -304,18 +306,21 @@ impl Attempt {
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));
         };
-        let abort = self.template.section(Section::Abort);
-        let abort = abort.map(|abort| Run::new(abort.clone(), values.clone(), masker.clone()).proving());
+        let follows = |section| {
+            let section = self.template.section(section)?;
+            Some(Run::new(section.clone(), values.clone(), masker.clone()).proving())
+        };
+        let after = AfterFailure { abort: follows(Section::Abort), save: follows(Section::Save) };
         let run = Run::new(self.template.clone(), values, masker);
         self.step(format!("running template {}, sha256:{}", self.account.device.template, self.template.sha256()));
-        run_template(session, run, self.run_context(&stored, &login_stored, abort)).await
+        run_template(session, run, self.run_context(&stored, &login_stored, after)).await
     }
 
     pub(super) fn run_context<'a>(
         &'a self,
         stored: &'a Stored,
         login: &'a Stored,
-        abort: Option<Run>,
+        after: AfterFailure,
     ) -> RunContext<'a, Self> {
         RunContext {
             on: &self.core.transport,
@@ -325,7 +330,7 @@ impl Attempt {
             login_seed: login.seed.as_ref(),
             watcher: self,
             taken: &self.taken,
-            abort,
+            after,
         }
     }
 
@@ -345,7 +350,7 @@ impl Attempt {
         }
         let masker = self.masker_of(&values, &stored, &login_stored);
         let run = Run::new(verify.clone(), values, masker).proving();
-        run_template(session, run, self.run_context(&stored, &login_stored, None)).await
+        run_template(session, run, self.run_context(&stored, &login_stored, AfterFailure::default())).await
     }
 
     /// A password's name for people: with no other to tell it from, the old one is the stored one.

@@ -14,7 +14,7 @@ use super::super::core::Core;
 use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, lock};
 use crate::clock::Clock;
-use crate::device::{DeviceError, Person, converse};
+use crate::device::{AfterFailure, DeviceError, Person, converse};
 use crate::dialogue::Verdict;
 use crate::model::{AccountName, Actor, Trigger};
 use crate::recording::{Said, draft_template, write_recording};
@@ -187,7 +187,7 @@ impl Attempt {
         let Some(session) = session.as_ref() else {
             return Err(DeviceError::NotCommitted("there is no session".into()));
         };
-        let context = self.run_context(&stored, &login_stored, None);
+        let context = self.run_context(&stored, &login_stored, AfterFailure::default());
         converse(session, person, &values, masker, &context, &self.said).await
     }
 }

@@ -43,6 +43,7 @@ impl Run {
             refused: None,
             judged: false,
             typed: self.typed,
+            saved: false,
         })));
         false
     }

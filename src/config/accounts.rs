@@ -11,7 +11,7 @@ use super::table::{At, Table};
 use super::{Account, Library};
 use crate::model::{AccountName, DeviceName};
 use crate::policy::{PasswordRules, Policy};
-use crate::template::{Changes, Checked, PasswordLimits};
+use crate::template::{Changes, Checked};
 
 pub(super) type Accounts<'a> = BTreeMap<AccountName, (Arc<Account>, Vec<(AccountName, Reference<'a>)>)>;
 
@@ -68,7 +68,7 @@ pub(super) fn accounts<'a>(
         let (Some(policy), Some(template)) = (policy, template) else {
             continue;
         };
-        for message in beyond_limits(&policy.password, template.password_limits(), &device.template) {
+        for message in beyond_limits(&policy.password, &template, &device.template) {
             report.error(policy_at.clone(), "C011", message);
         }
         let counts = template.password_limits().significant;
@@ -167,26 +167,38 @@ fn template_that_names(name: &str, template: &Checked, library: &Library) -> Str
 }
 
 /// What of a policy's passwords a device does not take.
-fn beyond_limits(rules: &PasswordRules, limits: PasswordLimits<'_>, template: &str) -> Vec<String> {
+fn beyond_limits(rules: &PasswordRules, template: &Checked, name: &str) -> Vec<String> {
+    let limits = template.password_limits();
     let mut messages = Vec::new();
+    let at = |key| template.info_line(key).map_or_else(String::new, |line| format!(" (line {line} of the template)"));
+    let mut tell = |key, what: String, remedy: String| {
+        messages.push(format!("{what}, which devices of template '{name}' do not take{}; {remedy}", at(key)));
+    };
     if let Some(symbols) = limits.symbols.filter(|_| rules.symbols > 0) {
         let bad: String = rules.symbol_set.chars().filter(|c| !symbols.contains(*c)).collect();
         if !bad.is_empty() {
-            messages.push(format!(
-                "the policy's symbol_set has {bad}, which devices of template '{template}' do not take; a policy with symbol_set = \"{symbols}\" or less is needed"
-            ));
+            let remedy = format!("a policy with symbol_set = \"{symbols}\" or less is needed");
+            tell("password-symbols", format!("the policy's symbol_set has {bad}"), remedy);
         }
     }
     let length = rules.length;
     if let Some(most) = limits.max_length.filter(|most| length > *most) {
-        messages.push(format!(
-            "the policy's length is {length}, and devices of template '{template}' take {most} characters at the most; a policy with length = {most} is needed"
-        ));
+        let remedy = format!("they take {most} characters at the most, and a policy with length = {most} is needed");
+        tell("password-max-length", format!("the policy's length is {length}"), remedy);
     }
     if let Some(least) = limits.min_length.filter(|least| length < *least) {
-        messages.push(format!(
-            "the policy's length is {length}, and devices of template '{template}' demand {least} characters; a policy with length = {least} is needed"
-        ));
+        let remedy = format!("they demand {least} characters, and a policy with length = {least} is needed");
+        tell("password-min-length", format!("the policy's length is {length}"), remedy);
+    }
+    let whole: String = limits.forbidden.split_whitespace().filter(|text| text.len() == 1).collect();
+    let bad: String = rules.symbol_set.chars().filter(|c| rules.symbols > 0 && whole.contains(*c)).collect();
+    if !bad.is_empty() {
+        let remedy = format!("a symbol_set without {bad} is needed");
+        tell("password-forbidden", format!("the policy's symbol_set has {bad}"), remedy);
+    }
+    if ('a'..='z').chain('A'..='Z').all(|letter| limits.forbidden_first.contains(letter)) {
+        let remedy = "a password of rotord's begins with a letter, and this template leaves none".to_owned();
+        tell("password-forbidden-first", "a password begins with a letter".into(), remedy);
     }
     messages
 }

@@ -552,6 +552,36 @@ fn a_policy_longer_than_what_counts_on_the_device_is_warned_of() {
 }
 
 #[test]
+fn a_policy_that_the_device_cannot_take_is_an_error_with_the_line_of_the_template() {
+    let told = |info: &str| {
+        let config = "[daemon]\ntemplate_dirs = [\"templates\"]\n[device.d]\naddress = \"127.0.0.1\"\ntemplate = \"own\"\n[account.\"d/root\"]\n";
+        let own = format!("# One.\n{info}\nexec \"set [#USERNAME#] [#NEW_PASSWORD#]\"\nexpect \"*ok\"\n");
+        load(&[("rotord.toml", config), ("templates/own.template", &own)]).1
+    };
+    for (info, why) in [
+        ("info password-max-length \"10\"", "they take 10 characters at the most"),
+        ("info password-min-length \"60\"", "they demand 60 characters"),
+        ("info password-symbols \"#\"", "the policy's symbol_set has "),
+        ("info password-forbidden \": ab\"", "the policy's symbol_set has :, "),
+        (
+            "info password-forbidden-first \"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\"",
+            "begins with a letter, and this template leaves none",
+        ),
+    ] {
+        let all = told(info);
+        assert!(all.contains("error") && all.contains("[C011]"), "{info}: {all}");
+        assert!(all.contains(why) && all.contains("(line 2 of the template)"), "{info}: {all}");
+    }
+    for info in [
+        "info password-forbidden \"abc xyz\"",
+        "info password-forbidden-first \"!0\"",
+        "info password-max-repeat \"2\"",
+    ] {
+        assert_eq!(told(info), "", "{info}: the generator sees to it");
+    }
+}
+
+#[test]
 fn every_shipped_template_shows_or_says_whose_password_it_changes() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
     for file in template_files(&shipped) {

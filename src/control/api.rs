@@ -207,8 +207,7 @@ pub(super) async fn templates(
     let config = core.config();
     let about = |entry: &crate::config::LibraryEntry| {
         let info = |key| entry.template.as_ref().and_then(|template| template.info(key)).unwrap_or_default().to_owned();
-        // Nobody has seen it on a device yet.
-        let unproven = if ["a recording", "a scripted device"].iter().any(|how| info("tested").starts_with(how)) {
+        let unproven = if entry.template.as_ref().is_some_and(|template| template.is_unproven()) {
             " (unproven: no device was at hand)"
         } else {
             ""

@@ -119,6 +119,7 @@ impl<S> Greeting<S> {
             return Err(not_ssh("its SSH version string is no ASCII text (RFC 4253, section 4.2)"));
         }
         if self.held.starts_with(b"SSH-2.0-") || self.held.starts_with(b"SSH-1.99-") {
+            self.words.version(&lenient(line));
             self.stage = Stage::Through;
             return Ok(());
         }

@@ -63,6 +63,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// What the device has said of itself: its SSH version string, lines before it, banners. Bounded, not masked.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        self.link.greeting()
+    }
+
     /// Hangs up politely, as far as that goes in a second for each hop.
     pub async fn close(self, clock: &Clock) {
         hang_up(std::iter::once(self.link).chain(self.jumps.into_iter().rev()), clock).await;
@@ -358,6 +364,10 @@ fn interactive(response: KeyboardInteractiveAuthResponse) -> Reply {
 }
 
 impl Link for SshLink {
+    fn greeting(&self) -> String {
+        self.words.greeting()
+    }
+
     fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
         Box::pin(async move {
             let reply = match self.authenticate(user, ask).await {

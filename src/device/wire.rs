@@ -105,6 +105,11 @@ pub trait Link: Send + Sync {
         Vec::new()
     }
 
+    /// What the device has said of itself: its SSH version string, lines before it, banners. As it came, bounded, not masked.
+    fn greeting(&self) -> String {
+        String::new()
+    }
+
     /// Why the device ended the connection, in its words: the reason of its disconnect. `None` while the connection stands,
     /// or where the device gave no reason. Not masked.
     fn hung_up(&self) -> Option<String> {

@@ -15,6 +15,9 @@ const MOST_TEXT: usize = 4 * 1024;
 /// Characters of all texts together that an error quotes.
 const MOST_SHOWN: usize = 600;
 
+/// Bytes of what a device says of itself before the login.
+const MOST_GREETING: usize = 8 * 1024;
+
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -37,9 +40,20 @@ pub(super) struct Words(Arc<Mutex<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     texts: VecDeque<String>,
+    /// The version string and what was said first, which nobody takes away.
+    greeting: String,
     bytes: usize,
     ended: Option<Ended>,
     refused_channel: Option<String>,
+}
+
+impl Kept {
+    fn greet(&mut self, text: &str) {
+        if self.greeting.len() + text.len() < MOST_GREETING {
+            self.greeting.push_str(text);
+            self.greeting.push('\n');
+        }
+    }
 }
 
 impl Words {
@@ -54,12 +68,23 @@ impl Words {
             return;
         }
         let mut kept = self.kept();
+        kept.greet(text);
         kept.bytes += text.len();
         kept.texts.push_back(text.to_owned());
         while kept.bytes > MOST_BYTES {
             let gone = kept.texts.pop_front().map_or(kept.bytes, |gone| gone.len());
             kept.bytes -= gone;
         }
+    }
+
+    /// Keeps the version string.
+    pub(super) fn version(&self, line: &str) {
+        self.kept().greet(line.trim_end());
+    }
+
+    /// The version string and what was said first.
+    pub(super) fn greeting(&self) -> String {
+        self.kept().greeting.clone()
     }
 
     /// Keeps how the connection ended, and the device's reason among its texts.
@@ -161,6 +186,8 @@ mod tests {
         assert!(kept.iter().map(String::len).sum::<usize>() <= MOST_BYTES);
         assert!(kept.last().unwrap().starts_with("9999: "));
         assert!(words.take().is_empty());
+        words.version("SSH-2.0-x\r");
+        assert!(words.greeting().contains("SSH-2.0-x\n") && words.greeting().len() <= MOST_GREETING);
     }
 
     #[test]

@@ -163,7 +163,9 @@ impl Prompts {
         let line = line.trim();
         let known = |known: &String| {
             let host = host(known);
-            known == line || !host.is_empty() && has_prompt_form(known) && mode_behind(line, host).is_some_and(is_mode)
+            known == line
+                || counted(line).is_some_and(|stem| counted(known) == Some(stem))
+                || !host.is_empty() && has_prompt_form(known) && mode_behind(line, host).is_some_and(is_mode)
         };
         ends_as_prompt(line) && self.0.iter().any(known)
     }
@@ -219,6 +221,14 @@ fn host(line: &str) -> &str {
     bare[..end].trim_end_matches(['-', ':', '/', '.'])
 }
 
+/// A prompt without the number of the command behind its name, where it has one, and without the mark of changes that are not
+/// saved: `X440.7 # ` and `* X440.8 # ` are one (ExtremeXOS command reference, "Understanding the Command Syntax").
+fn counted(line: &str) -> Option<&str> {
+    let name = line.trim_start_matches(['*', ' ']).trim_end_matches(ENDS).trim_end();
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    (stem.len() < name.len() && stem.ends_with('.')).then_some(stem)
+}
+
 /// What stands behind a host's name at the beginning of a line.
 fn mode_behind<'a>(line: &'a str, host: &str) -> Option<&'a str> {
     let bare = line.trim_start_matches(['[', '<', '(', '~', '*', '!', '{', ' ']);
@@ -266,6 +276,7 @@ mod tests {
             ("admin@mx1> ", &["admin@mx1# "]),
             ("A:sr1# ", &["A:sr1>config>system# "]),
             ("(Cisco Controller) >", &["(Cisco Controller) >"]),
+            ("X440.1 # ", &["X440.12 # ", "* X440.2 # "]),
             ("> ", &["> "]),
         ] {
             let mut prompts = Prompts::default();

@@ -300,3 +300,28 @@ fn a_session_that_ends_before_anything_was_typed_judges_nothing() {
     let closed = failure(run.handle(2, Input::Closed));
     assert!(!closed.judged && !closed.typed && closed.message.contains("only 1 session"), "{closed:?}");
 }
+
+#[test]
+fn a_device_of_another_kind_is_warned_of_before_the_commit_point() {
+    let text = "info vendor \"Cisco\"\ninfo product \"IOS\"\ninfo detect \"/^SSH-2.0-Cisco/m\"\ninfo detect \"/Cisco IOS Software/\"\nexec \"show version\"\nexpect \"*#\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*#\"\n";
+    let steps = |greeting: &str, shown: &str| {
+        let mut run = run(text).greeted(greeting.to_owned());
+        run.handle(0, Input::Start);
+        let effects = run.handle(5, Input::Output(shown.as_bytes()));
+        let mut kinds = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Step(step) if step.starts_with("warning") => kinds.push(step),
+                Effect::CommitPoint => kinds.push("commit".into()),
+                _ => {}
+            }
+        }
+        kinds
+    };
+    let answer = "show version\r\nArista vEOS\r\nsw1#";
+    let told = steps("SSH-2.0-OpenSSH_9.2\n", answer);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("nothing of Cisco IOS") && told[0].contains("\"SSH-2.0-OpenSSH_9.2\""), "{told:?}");
+    assert_eq!(steps("SSH-2.0-Cisco-1.25\n", answer), ["commit"]);
+    assert_eq!(steps("SSH-2.0-x\n", "show version\r\nCisco IOS Software, Version 15.2\r\nsw1#"), ["commit"]);
+}

@@ -34,7 +34,9 @@ pub enum GenerateError {
     #[error("the policy cannot be met: {0}")]
     Rules(String),
     /// Many tries gave none: the excluded texts leave too little room.
-    #[error("no password was found that is neither a former one nor holds the user name; raise 'length'")]
+    #[error(
+        "no password was found that the device takes, that is no former one and does not hold the user name; raise 'length'"
+    )]
     Exhausted,
     /// The source of randomness failed.
     #[error("the system's random source failed: {0}")]
@@ -73,18 +75,24 @@ impl PasswordRules {
         Ok(())
     }
 
-    /// Makes a password: at least so many of each kind, a letter first, without the user name (in any case), and none
-    /// of `former`.
+    /// Makes a password: at least so many of each kind, a letter first, without the user name (in any case), none
+    /// of `former`, and one that the device takes.
     ///
     /// # Errors
     /// The rules cannot be met, or randomness failed.
-    pub fn generate(&self, user: &str, former: &[Secret], fill: Fill<'_>) -> Result<Candidate, GenerateError> {
+    pub fn generate(
+        &self,
+        user: &str,
+        former: &[Secret],
+        takes: &dyn Fn(&str) -> bool,
+        fill: Fill<'_>,
+    ) -> Result<Candidate, GenerateError> {
         self.validate().map_err(GenerateError::Rules)?;
         for _ in 0..1000 {
             let secret = self.draw(fill)?;
             let text = secret.expose();
             let has_user = user.len() >= 3 && text.to_ascii_lowercase().contains(&user.to_ascii_lowercase());
-            if !has_user && former.iter().all(|old| old.expose() != text) {
+            if !has_user && takes(text) && former.iter().all(|old| old.expose() != text) {
                 return Ok(Candidate::new(secret));
             }
         }
@@ -167,7 +175,7 @@ mod tests {
         ) {
             let rules = PasswordRules { length, upper, lower, digits, symbols, ..PasswordRules::default() };
             prop_assume!(rules.validate().is_ok());
-            let password = rules.generate("admin", &[], &mut random(seed)).unwrap();
+            let password = rules.generate("admin", &[], &|_| true, &mut random(seed)).unwrap();
             let text = password.secret().expose();
             let count = |set: &str| text.chars().filter(|c| set.contains(*c)).count();
             prop_assert_eq!(text.len(), length);
@@ -194,20 +202,34 @@ mod tests {
     #[test]
     fn a_former_password_is_never_made_again() {
         let rules = PasswordRules::default();
-        let first = rules.generate("x", &[], &mut random(3)).unwrap();
-        let second = rules.generate("x", &[first.secret().clone()], &mut random(3)).unwrap();
+        let first = rules.generate("x", &[], &|_| true, &mut random(3)).unwrap();
+        let second = rules.generate("x", &[first.secret().clone()], &|_| true, &mut random(3)).unwrap();
         assert_ne!(first.secret().expose(), second.secret().expose());
     }
 
     #[test]
     fn rules_that_cannot_be_met_are_named() {
         let rules = PasswordRules { length: 8, upper: 9, ..PasswordRules::default() };
-        assert!(rules.generate("x", &[], &mut random(1)).unwrap_err().to_string().contains("more than length"));
+        assert!(
+            rules.generate("x", &[], &|_| true, &mut random(1)).unwrap_err().to_string().contains("more than length")
+        );
     }
 
     #[test]
     fn a_failing_random_source_makes_no_password() {
-        let result = PasswordRules::default().generate("x", &[], &mut |_| Err("EIO".into()));
+        let result = PasswordRules::default().generate("x", &[], &|_| true, &mut |_| Err("EIO".into()));
         assert_eq!(result.unwrap_err(), GenerateError::Random("EIO".into()));
+    }
+
+    #[test]
+    fn what_the_device_does_not_take_is_not_made() {
+        let rules = PasswordRules { length: 8, upper: 0, lower: 1, digits: 1, symbols: 0, symbol_set: String::new() };
+        for seed in 1..200 {
+            let takes = |text: &str| !text.starts_with(|c: char| c.is_ascii_uppercase()) && !text.contains('7');
+            let made = rules.generate("x", &[], &takes, &mut random(seed)).unwrap();
+            assert!(takes(made.secret().expose()));
+        }
+        let none = rules.generate("x", &[], &|_| false, &mut random(1));
+        assert!(none.unwrap_err().to_string().contains("that the device takes"));
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use regex::Regex;
 use sha2::Digest;
 
-use super::ast::{Command, Line, Section, Template, Text};
+use super::ast::{Command, Line, RegexFlags, Section, Template, Text};
 use super::changes::{Changes, changes};
+use super::kinds::kinds;
 use super::lint::lint;
 use crate::model::{Problem, Severity};
 
@@ -22,8 +23,8 @@ pub enum Jump {
     End(usize),
 }
 
-/// What `info password-symbols`, `password-max-length`, `password-min-length` and `password-significant` say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the `info password-…` lines say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PasswordLimits<'a> {
     /// The symbols that the device takes.
     pub symbols: Option<&'a str>,
@@ -33,6 +34,40 @@ pub struct PasswordLimits<'a> {
     pub min_length: Option<usize>,
     /// Characters that count, where the device may ignore those behind them.
     pub significant: Option<usize>,
+    /// Characters with which no password may begin.
+    pub forbidden_first: &'a str,
+    /// Texts that no password may hold, between blanks.
+    pub forbidden: &'a str,
+    /// The same character in a row, at the most.
+    pub max_repeat: Option<usize>,
+}
+
+impl PasswordLimits<'_> {
+    /// Whether the device takes a password of this text, as far as that is no matter of its length and symbols.
+    #[must_use]
+    pub fn takes(&self, password: &str) -> bool {
+        let begins = password.chars().next().is_some_and(|first| self.forbidden_first.contains(first));
+        let holds = self.forbidden.split_whitespace().any(|text| password.contains(text));
+        let chars = password.as_bytes();
+        let repeats = self
+            .max_repeat
+            .is_some_and(|most| chars.windows(most + 1).any(|run| run.iter().all(|byte| Some(byte) == run.first())));
+        !begins && !holds && !repeats
+    }
+}
+
+/// How `info tested` begins where no device and no real program was at hand.
+const UNPROVEN: &[&str] = &["unproven", "a recording", "a scripted device", "not yet"];
+
+/// The expression of an `info detect` line: `RE`, or `/RE/flags`.
+fn detection(value: &str) -> Option<Arc<Regex>> {
+    let (source, letters) = match value.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) {
+        Some((source, letters)) if letters.chars().all(|c| c.is_ascii_lowercase()) => (source, letters),
+        _ => (value, ""),
+    };
+    let has = |letter| letters.contains(letter);
+    let flags = RegexFlags { ignore_case: has('i'), multi_line: has('m'), dot_all: has('s') };
+    flags.compile_shared(source).ok()
 }
 
 /// A template that passed its checks.
@@ -116,7 +151,39 @@ impl Checked {
             max_length: number("password-max-length"),
             min_length: number("password-min-length"),
             significant: number("password-significant"),
+            forbidden_first: self.info("password-forbidden-first").unwrap_or_default(),
+            forbidden: self.info("password-forbidden").unwrap_or_default(),
+            max_repeat: number("password-max-repeat"),
         }
+    }
+
+    /// The file line of an `info` line.
+    #[must_use]
+    pub fn info_line(&self, key: &str) -> Option<usize> {
+        let is_it = |line: &&Line| matches!(&line.command, Command::Info(name, _) if name == key);
+        self.template.lines.iter().find(is_it).map(|line| line.number)
+    }
+
+    /// Whether nobody has seen the template on a device or a real program yet, by its `info tested`.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.info("tested").is_some_and(|how| UNPROVEN.iter().any(|words| how.starts_with(words)))
+    }
+
+    /// What one of the `info detect` lines says of what the device has shown: whether that is of a device of its kind. `None`
+    /// where there is no such line.
+    #[must_use]
+    pub fn fits(&self, shown: &str) -> Option<bool> {
+        let known: Vec<Arc<Regex>> = self
+            .template
+            .lines
+            .iter()
+            .filter_map(|line| match &line.command {
+                Command::Info(key, value) if key == "detect" => detection(value),
+                _ => None,
+            })
+            .collect();
+        (!known.is_empty()).then(|| known.iter().any(|expression| expression.is_match(shown)))
     }
 
     /// What `set-connect-timeout` asks for; the device's own setting is a floor.
@@ -180,11 +247,11 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
             parts.entry(section).or_default().push(line.clone());
         }
     }
-    let has_verify = parts.contains_key(&Section::Verify);
+    let has = Has { verify: parts.contains_key(&Section::Verify), save: parts.contains_key(&Section::Save) };
     let sha256 = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(text.as_bytes()));
     let mut with_head = |section: Section, lines: Vec<Line>| {
         let lines = template.lines[..head].iter().cloned().chain(lines).collect();
-        let (checked, found) = check_section((file, text, &sha256), section, has_verify, Template { lines });
+        let (checked, found) = check_section((file, text, &sha256), section, has, Template { lines });
         problems.extend(found);
         checked
     };
@@ -204,11 +271,18 @@ pub fn check(file: &Path, text: &str, template: Template) -> (Checked, Vec<Probl
     (checked, problems)
 }
 
+/// Which other sections the file has.
+#[derive(Clone, Copy)]
+struct Has {
+    verify: bool,
+    save: bool,
+}
+
 /// Checks one section of the file of this name, text and digest.
 fn check_section(
     (file, text, sha256): (&Path, &str, &str),
     section: Section,
-    has_verify: bool,
+    has: Has,
     template: Template,
 ) -> (Checked, Vec<Problem>) {
     let mut problems = Vec::new();
@@ -227,7 +301,8 @@ fn check_section(
     if let Some(line) = commit.filter(|_| !forbidden.is_empty()) {
         problems.push(Problem::at(file, text, line.span.clone(), Severity::Error, "T017", forbidden));
     }
-    let found = lint(section, &template, has_verify);
+    let mut found = lint(section, &template, has.verify);
+    found.extend(kinds(section, &template, has.save, has.verify));
     problems.extend(
         found
             .into_iter()
@@ -247,7 +322,7 @@ fn check_section(
         _ => None,
     });
     let expressions = expressions.collect();
-    let changes = changes(section, &template, has_verify);
+    let changes = changes(section, &template, has.verify);
     let (sections, sha256) = (BTreeMap::new(), sha256.to_owned());
     (Checked { template, expressions, jumps, commit_line, changes, connect_timeout, sections, sha256 }, problems)
 }

@@ -8,6 +8,7 @@ mod changes;
 mod check;
 mod codes;
 mod fix;
+mod kinds;
 mod lint;
 mod parse;
 mod reference;

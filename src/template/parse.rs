@@ -268,11 +268,21 @@ fn info(argument: Argument<'_>) -> Result<Command, Slip> {
     let at = argument.at + argument.text.len() - rest.len();
     let value = unquote(Argument { text: rest, at })?;
     let is_number = |value: &str| value.parse::<usize>().is_ok_and(|number| (1..=1024).contains(&number));
-    if ["password-max-length", "password-min-length", "password-significant"].contains(&key) && !is_number(&value) {
+    let counts = ["password-max-length", "password-min-length", "password-significant", "password-max-repeat"];
+    if counts.contains(&key) && !is_number(&value) {
         return Err(argument.slip("T014", format!("'{key}' is a number of characters, from 1 to 1024")));
+    }
+    if key == "creates" && value != "account" {
+        return Err(argument.slip("T014", "'creates' is \"account\": where there is none, the command creates it"));
+    }
+    if key == "detect" {
+        expression(&value, argument, &mut Vec::new())?;
     }
     if key == "changes" && statement(&value).is_none() {
         return Err(argument.slip("T014", "'changes' is \"self\", \"named\" or \"other\""));
+    }
+    if let Some(bad) = value.chars().find(|c| key == "password-forbidden-first" && !c.is_ascii_graphic()) {
+        return Err(argument.slip("T014", format!("'{}' cannot begin a password anyway", bad.escape_debug())));
     }
     if let Some(bad) = value.chars().find(|c| key == "password-symbols" && !c.is_ascii_punctuation()) {
         return Err(argument

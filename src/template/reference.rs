@@ -71,7 +71,7 @@ pub const REFERENCE: &[Entry] = &[
     entry(
         &["info"],
         "KEY \"VALUE\"",
-        "what the template is for; `password-symbols`, `password-max-length` and `password-min-length` are what the device takes, `changes` says whose password is changed",
+        "what the template is for; `password-symbols`, `password-max-length` and `password-min-length` are what the device takes, `changes` says whose password is changed, `detect` what such a device shows; see below",
         "info password-max-length \"32\"",
     ),
     entry(

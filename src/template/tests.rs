@@ -170,6 +170,7 @@ fn branches_that_do_not_pair_are_told_at_their_place() {
         ("choose\nexec \"a\"\nwhen \"x\"\nend-choose\n", 2),
         ("choose\nchoose\nwhen \"x\"\nend-choose\nwhen \"y\"\nend-choose\n", 2),
         ("section verify\nexec \"a\"\nsection verify\n", 3),
+        ("section save\nexec \"a\"\nsection save\n", 3),
     ] {
         assert!(codes(text).iter().any(|(code, at, _)| code == "T016" && *at == line), "{text}: {:?}", codes(text));
     }
@@ -221,6 +222,111 @@ fn a_user_name_is_sent_without_the_options_of_its_login() {
     }
 }
 
+#[test]
+fn what_a_device_does_not_take_in_a_password_is_known() {
+    let text = "info password-forbidden-first \"!0\"\ninfo password-forbidden \"$( ''\"\ninfo password-max-repeat \"2\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n";
+    let checked = load(Path::new("t"), text).0.unwrap();
+    let limits = checked.password_limits();
+    for (password, takes) in [
+        ("aab$b(", true),
+        ("!ab", false),
+        ("0ab", false),
+        ("a$(b", false),
+        ("a''", false),
+        ("aabb", true),
+        ("abbb", false),
+    ] {
+        assert_eq!(limits.takes(password), takes, "{password}");
+    }
+    assert!(load(Path::new("t"), "exec \"[#NEW_PASSWORD#]\"\nexpect \"*ok\"\n").0.unwrap().password_limits().takes(""));
+    for (wrong, code) in [
+        ("info password-max-repeat \"no\"\n", "T014"),
+        ("info creates \"maybe\"\n", "T014"),
+        ("info detect \"/(/\"\n", "T008"),
+        ("info password-forbidden-first \"a b\"\n", "T014"),
+    ] {
+        assert!(codes(wrong).iter().any(|(found, ..)| found == code), "{wrong}: {:?}", codes(wrong));
+    }
+}
+
+#[test]
+fn what_devices_of_known_kinds_do_is_warned_of_and_no_more_than_that() {
+    let rest = "expect \"*ok\"\n";
+    let sent = |command: &str| format!("exec \"{command}\"\n{rest}");
+    let after = |command: &str| format!("exec \"{command}\"\nexpect \"*word:\"\nexec \"[#NEW_PASSWORD#]\"\n{rest}");
+    let save = "exec \"write memory\"\nexpect \"*OK\"\n";
+    let guard = "no-expect-regex \"/^% /m\"\n";
+    let configured = format!("exec \"conf t\"\nexpect \"*#\"\nexec \"set [#NEW_PASSWORD#]\"\n{guard}expect \"*#\"\n");
+    for (text, code, told) in [
+        // A refusal, and what follows it.
+        (format!("{configured}{save}"), "T120", true),
+        (format!("{configured}{save}section save\n{save}"), "T120", false),
+        (format!("{configured}{save}").replace(guard, ""), "T120", false),
+        (configured.clone(), "T121", true),
+        (format!("{configured}{save}"), "T121", false),
+        (sent("set [#NEW_PASSWORD#]"), "T121", false),
+        // Accounts that a typing error would create.
+        (sent("username [#USERNAME#] secret [#NEW_PASSWORD#]"), "T122", true),
+        (sent("local-user [#USERNAME#] password cipher [#NEW_PASSWORD#]"), "T122", true),
+        (format!("info creates \"account\"\n{}", sent("username [#USERNAME#] secret [#NEW_PASSWORD#]")), "T122", false),
+        (
+            format!(
+                "exec \"show user [#USERNAME#]\"\nexpect \"*role\"\n{}",
+                sent("username [#USERNAME#] secret [#NEW_PASSWORD#]")
+            ),
+            "T122",
+            false,
+        ),
+        (sent("set system login user [#USERNAME#] authentication plaintext-password [#NEW_PASSWORD#]"), "T122", true),
+        (after("set system login user [#USERNAME#] authentication plain-text-password"), "T122", false),
+        (after("passwd [#USERNAME#]"), "T122", false),
+        // Passwords that everybody sees.
+        (sent("kcadm.sh set-password --username [#USERNAME#] --new-password [#NEW_PASSWORD:sh#]"), "T123", true),
+        (sent("htpasswd -bB users [#USERNAME#] [#NEW_PASSWORD:sh#]"), "T123", true),
+        (after("htpasswd users [#USERNAME#]"), "T123", false),
+        (sent("ldappasswd -D [#USERNAME#] -s [#NEW_PASSWORD:sh#]"), "T123", true),
+        (sent("net user [#USERNAME#] [#NEW_PASSWORD#]"), "T123", true),
+        (after("net user [#USERNAME#] *"), "T123", false),
+        (sent("samba-tool user setpassword [#USERNAME#] --newpassword=[#NEW_PASSWORD:sh#]"), "T123", true),
+        (sent("username [#USERNAME#] secret [#NEW_PASSWORD#]"), "T123", false),
+        // Privileges.
+        (sent("username [#USERNAME#] password [#NEW_PASSWORD#] privilege 15"), "T124", true),
+        (sent("username [#USERNAME#] password [#NEW_PASSWORD#] role network-admin"), "T124", true),
+        (after("mgmt-user [#USERNAME#] root"), "T124", true),
+        (sent("username [#USERNAME#] password [#NEW_PASSWORD#] role [#ROLE#]"), "T124", false),
+        (sent("username [#USERNAME#] password [#NEW_PASSWORD#] privilege [#PRIVILEGE#]"), "T124", false),
+        // Lengths.
+        (sent("config mgmtuser password [#USERNAME#] [#NEW_PASSWORD#]"), "T125", true),
+        (format!("info password-max-length \"30\"\n{}", after("sudo ipmitool user set password 2")), "T125", true),
+        (format!("info password-max-length \"16\"\n{}", after("sudo ipmitool user set password 2")), "T125", false),
+        // Sessions that end, and questions that come first.
+        (
+            format!("exec \"config system admin\"\nexpect \"*#\"\n{}", sent("set password [#NEW_PASSWORD#]")),
+            "T126",
+            true,
+        ),
+        (
+            format!("exec \"config system admin\"\nexpect \"*#\"\n{}", sent("set password [#NEW_PASSWORD#]")),
+            "T127",
+            true,
+        ),
+        (after("passwd"), "T126", false),
+        (sent("/user set [find name=[#USERNAME#]] password=[#NEW_PASSWORD#]"), "T127", true),
+    ] {
+        let found = codes(&text);
+        assert_eq!(found.iter().any(|(found, ..)| found == code), told, "{code} {text}: {found:?}");
+    }
+}
+
+#[test]
+fn an_unproven_template_says_so() {
+    let tested =
+        |how: &str| load(Path::new("t"), &format!("info tested \"{how}\"\nexec \"x\"\n")).0.unwrap().is_unproven();
+    assert!(tested("unproven: a recording after the manual") && tested("a scripted device") && tested("not yet"));
+    assert!(!tested("Debian 12: OpenSSH 9.2") && !tested("IOS 15.2 on a C2960, by its administrator"));
+    assert!(!load(Path::new("t"), "exec \"x\"\n").0.unwrap().is_unproven(), "a template of one's own says nothing");
+}
+
 proptest! {
     #[test]
     fn a_filter_tells_whether_it_changes_a_value(value in "[ -~ä]{0,12}") {
@@ -260,5 +366,18 @@ fn sections_are_told_apart_and_the_head_holds_for_all() {
         codes("exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\nsection reconcile\nexec \"x\"\n")
             .iter()
             .any(|(code, ..)| code == "T101")
+    );
+}
+
+#[test]
+fn a_section_that_saves_does_not_send_the_new_password_again() {
+    let text = "exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\nsection save\nexec \"[#NEW_PASSWORD#]\"\n";
+    assert!(codes(text).iter().any(|(code, line, _)| code == "T017" && *line == 4));
+    let text = "exec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\nsection reconcile\nexec \"passwd [#USERNAME#]\"\nexec \"[#NEW_PASSWORD#]\"\nexpect \"ok\"\nsection save\nexec \"write\"\n";
+    let checked = load(Path::new("x"), text).0.unwrap();
+    assert!(checked.section(Section::Save).is_some(), "behind the change");
+    assert!(
+        checked.reconcile().unwrap().section(Section::Save).is_some(),
+        "and behind what the reconcile account does"
     );
 }

@@ -19,6 +19,8 @@ struct Service {
     greets: Option<&'static str>,
     /// It hangs up behind that.
     full: bool,
+    /// It takes a new password and complains of it.
+    complains: bool,
     lines: Vec<String>,
 }
 
@@ -43,7 +45,7 @@ impl Shell for ServiceShell {
                 if !service.lies {
                     service.password = rest.to_owned();
                 }
-                "taken"
+                if service.complains { "% this kind of password is deprecated" } else { "taken" }
             }
             "try" if service.confused => "the service is being restarted",
             "try" if service.password == rest => "welcome",
@@ -70,6 +72,28 @@ fn serviced(template: &str) -> (Scripted, Arc<Mutex<Service>>) {
 fn store(scripted: &Scripted) {
     let rows = format!("account,password,totp\n{}dev/svc,{FIRST},\n", scripted.row("admin"));
     scripted.place.must(&["import", "-"], &rows);
+}
+
+#[test]
+fn what_a_device_took_though_it_complained_is_saved_in_the_same_session() {
+    let guarded = TEMPLATE.replace("expect \"*taken*\"", "no-expect-regex \"/^% /m\"\nexpect \"*$\"");
+    let saving = format!("{guarded}\nsection save\nexec \"save\"\nexpect \"*eh?\"\nexpect \"*$\"\nexec \"exit\"\n");
+    for (template, saves) in [(saving, true), (guarded, false)] {
+        let (scripted, service) = serviced(&template);
+        service.lock().unwrap().complains = true;
+        let daemon = scripted.place.daemon();
+        store(&scripted);
+        let (value, exit) = scripted.place.json(&["rotate", "dev/svc"]);
+        let result = &value["results"][0];
+        assert_eq!((result["outcome"].as_str(), exit), (Some("done"), 0), "{value}");
+        let lines = service.lock().unwrap().lines.clone();
+        let set = lines.iter().position(|line| line.starts_with("set ")).unwrap();
+        assert_eq!(lines.get(set + 1).is_some_and(|line| line == "save"), saves, "{lines:?}");
+        let warning = result["warning"].as_str().unwrap();
+        let told = if saves { "its 'section save' ran" } else { "may not be saved" };
+        assert!(warning.contains(told) && warning.contains("deprecated"), "{warning}");
+        daemon.stop();
+    }
 }
 
 #[test]
@@ -283,6 +307,40 @@ fn a_draft_is_tried_on_the_device_up_to_its_commit_point() {
     assert!(!events.iter().any(|event| event["event"] == "rotation.start"));
     let (audit, _) = scripted.place.json(&["audit", "verify"]);
     assert_eq!(audit["ok"], true);
+    daemon.stop();
+}
+
+#[test]
+fn a_rehearsal_tells_of_a_device_of_another_kind_and_of_a_template_that_nobody_has_proven() {
+    let about = |detect: &str| {
+        let head = format!(
+            "info product \"Box 3\"\ninfo tested \"unproven: no device was at hand\"\ninfo detect \"{detect}\"\n"
+        );
+        head + TEMPLATE
+    };
+    let (scripted, service) = serviced(&about("/^SSH-2\\.0-Box3/m"));
+    let daemon = scripted.place.daemon();
+    store(&scripted);
+    let rehearse = |name: &str| {
+        let args = ["template", "run", name, "--device", "dev", "--account", "dev/svc", "--until-commit"];
+        let (value, exit) = scripted.place.json(&args);
+        assert_eq!(exit, 0, "{value}");
+        let result = value["results"][0].clone();
+        let steps = result["steps"].as_array().unwrap().iter().map(|step| step["text"].as_str().unwrap().to_owned());
+        let warning = steps.filter(|step| step.starts_with("warning: ")).collect::<Vec<_>>().join("|");
+        (result["detail"].as_str().unwrap().to_owned(), warning)
+    };
+    let (detail, warning) = rehearse("service");
+    assert!(detail.contains("the template is unproven"), "{detail}");
+    assert!(warning.contains("nothing of Box 3"), "{warning}");
+    assert!(warning.contains("it calls itself \"SSH-2.0-"), "{warning}");
+    let fits = scripted.place.path("fits.template");
+    for seen in ["/^SSH-2\\.0-/m", "/dev\\$/"] {
+        std::fs::write(&fits, about(seen).replace("unproven", "proven")).unwrap();
+        let (detail, warning) = rehearse(fits.to_str().unwrap());
+        assert!(warning.is_empty() && !detail.contains("unproven"), "{seen}: {warning} {detail}");
+    }
+    assert_eq!(service.lock().unwrap().password, FIRST);
     daemon.stop();
 }
 

@@ -1,6 +1,6 @@
 //! What is done with template files on the command line, and the library that is shipped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -165,14 +165,27 @@ fn a_run_against_a_recording_tells_what_each_wait_saw() {
 
 #[test]
 fn the_table_of_templates_is_true() {
-    let mut table = "| template | vendor | product | tested by | changes | symbols that it carries | length |\n| --- | --- | --- | --- | --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| template | vendor | product | verdict | evidence | changes | limits |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    let evidence = evidence();
     for file in files(&root().join("templates"), "template") {
         let (checked, problems) = rotord::config::load_file(&file);
         let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         let info = |key| checked.info(key).unwrap_or_default().replace('|', "\\|");
         let tested = checked.info("tested").unwrap_or_default();
-        let how = if tested.starts_with("Debian") { format!("real program: {tested}") } else { "recording".to_owned() };
+        let verdict = if checked.is_unproven() { "unproven" } else { "proven" };
+        let path =
+            file.strip_prefix(root().join("templates")).unwrap().with_extension("").to_string_lossy().into_owned();
+        let how = match (checked.is_unproven(), evidence.get(&path)) {
+            (false, _) => format!("real program: {tested}"),
+            (true, Some((seen, lines, sources))) if *seen > 0 => {
+                let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+                format!("recording: {seen} of {lines} lines seen ({})", sources.join("; "))
+            }
+            (true, found) => format!("recording: {} lines, all assumed", found.map_or(0, |(_, lines, _)| *lines)),
+        };
         let whom = match (checked.changes(), checked.reconcile()) {
             (Changes::LoginAccount, None) => "the login account",
             (Changes::LoginAccount, Some(_)) => "the login account; through `reconcile_as`, the named one",
@@ -180,20 +193,66 @@ fn the_table_of_templates_is_true() {
             (Changes::Other, _) => "what it says itself",
             (Changes::Unclear, _) => panic!("{name}: whom does it change?"),
         };
-        let limits = checked.password_limits();
-        let symbols = limits.symbols.map_or("all".to_owned(), |symbols| format!("`{}`", symbols.replace('|', "\\|")));
-        let length = match (limits.min_length, limits.max_length) {
-            (None, None) => String::new(),
-            (None, Some(most)) => format!("to {most}"),
-            (Some(least), most) => format!("{least} to {}", most.map_or(String::new(), |most| most.to_string())),
-        };
+        let limits = limits(&checked);
         table.push_str(&format!(
-            "| `{name}` | {} | {} | {how} | {whom} | {symbols} | {length} |\n",
+            "| `{name}` | {} | {} | {verdict} | {how} | {whom} | {limits} |\n",
             info("vendor"),
             info("product")
         ));
     }
     documented("templates.md", "templates", &table);
+}
+
+/// Of each template, by its path: lines of its recorded devices that were seen, all such lines, and where they were seen.
+fn evidence() -> BTreeMap<String, (usize, usize, BTreeSet<String>)> {
+    let mut all: BTreeMap<String, (usize, usize, BTreeSet<String>)> = BTreeMap::new();
+    for file in files(&root().join("tests/devices"), "recording") {
+        let (recording, _) = rotord::recording::parse(&file, &std::fs::read_to_string(&file).unwrap());
+        let (seen, lines, sources) = all.entry(recording.template.unwrap()).or_default();
+        for scene in recording.scenes {
+            *seen += scene.evidence.seen;
+            *lines += scene.evidence.lines;
+            sources.extend(scene.evidence.sources);
+        }
+    }
+    all
+}
+
+/// What a template states of the passwords that its device takes.
+fn limits(checked: &rotord::template::Checked) -> String {
+    let limits = checked.password_limits();
+    let mut all = Vec::new();
+    match (limits.min_length, limits.max_length) {
+        (None, None) => {}
+        (None, Some(most)) => all.push(format!("to {most} characters")),
+        (Some(least), Some(most)) => all.push(format!("{least} to {most} characters")),
+        (Some(least), None) => all.push(format!("from {least} characters")),
+    }
+    let code = |text: &str| format!("`{}`", text.replace('|', "\\|"));
+    all.extend(limits.symbols.map(|symbols| format!("symbols {}", code(symbols))));
+    if !limits.forbidden_first.is_empty() {
+        all.push(format!("none of {} first", code(limits.forbidden_first)));
+    }
+    if !limits.forbidden.is_empty() {
+        all.push(format!("without {}", code(limits.forbidden)));
+    }
+    all.extend(limits.max_repeat.map(|most| format!("no character more than {most} times in a row")));
+    all.extend(limits.significant.map(|counts| format!("the first {counts} characters may be all that count")));
+    all.extend(checked.info("creates").map(|_| "creates accounts".to_owned()));
+    all.join("; ")
+}
+
+#[test]
+fn no_recording_of_the_library_leaves_its_outcome_open() {
+    for file in files(&root().join("tests/devices"), "recording") {
+        let (recording, _) = rotord::recording::parse(&file, &std::fs::read_to_string(&file).unwrap());
+        let template = root().join("templates").join(format!("{}.template", recording.template.unwrap()));
+        let checked = std::sync::Arc::new(rotord::config::load_file(&template).0.unwrap());
+        for scene in &recording.scenes {
+            let played = rotord::recording::play_all(&checked, scene);
+            assert_eq!((played.problem, played.note), (None, None), "{}: {}", file.display(), scene.title);
+        }
+    }
 }
 
 #[test]

@@ -311,7 +311,7 @@ impl Attempt {
             Some(Run::new(section.clone(), values.clone(), masker.clone()).proving())
         };
         let after = AfterFailure { abort: follows(Section::Abort), save: follows(Section::Save) };
-        let run = Run::new(self.template.clone(), values, masker);
+        let run = Run::new(self.template.clone(), values, masker).greeted(session.greeting());
         self.step(format!("running template {}, sha256:{}", self.account.device.template, self.template.sha256()));
         run_template(session, run, self.run_context(&stored, &login_stored, after)).await
     }

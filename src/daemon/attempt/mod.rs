@@ -728,11 +728,12 @@ impl Attempt {
         let keep = self.account.policy.history.max(1);
         let former: Vec<Secret> = former.into_iter().take(keep + 1).map(|entry| entry.password).collect();
         let mut fill = |bytes: &mut [u8]| (self.core.world.random)(bytes);
+        let limits = self.account.template.password_limits();
         let candidate = self
             .account
             .policy
             .password
-            .generate(self.account.name.user(), &former, &mut fill)
+            .generate(self.account.name.user(), &former, &|text| limits.takes(text), &mut fill)
             .map_err(|error| error.to_string())?;
         self.set_candidate(Some(candidate));
         let values = self.values_of(&stored, &login_stored);

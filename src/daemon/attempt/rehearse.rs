@@ -60,6 +60,11 @@ impl Attempt {
             Ok(()) => (Outcome::Done, "the template ran to its end and sends no new password".to_owned()),
             Err(why) => (Outcome::Failed, why),
         };
+        let detail = if self.template.is_unproven() {
+            format!("{detail}; the template is unproven: nobody has told of a device on which it works")
+        } else {
+            detail
+        };
         let now = self.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();

@@ -127,6 +127,8 @@ pub struct Run {
     settled: bool,
     closed: bool,
     last_output: i64,
+    /// What the device said of itself before the session.
+    greeting: String,
 }
 
 impl Run {
@@ -162,7 +164,15 @@ impl Run {
             settled: false,
             closed: false,
             last_output: 0,
+            greeting: String::new(),
         }
+    }
+
+    /// What the device said of itself before the session: its SSH version string and banners, for `info detect`.
+    #[must_use]
+    pub fn greeted(mut self, greeting: String) -> Self {
+        self.greeting = greeting;
+        self
     }
 
     /// The run changes nothing: the new password in it is one that is being proved, and sending it is no commit point.

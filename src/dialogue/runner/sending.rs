@@ -88,6 +88,7 @@ impl Run {
         }
         if text.has_tag("NEW_PASSWORD") && !self.committed && !self.proves {
             (self.state, self.asked) = (State::AwaitingCommit { code }, asked);
+            effects.extend(self.misfit().map(Effect::Step));
             effects.push(Effect::CommitPoint);
             return;
         }
@@ -143,6 +144,21 @@ impl Run {
         }
     }
 
+    /// A warning where nothing of what the device has shown is of a device that the template is for.
+    fn misfit(&self) -> Option<String> {
+        let shown = format!("{}{}", self.greeting, self.screen.all());
+        if self.template.fits(&shown) != Some(false) {
+            return None;
+        }
+        let parts = ["vendor", "product"].into_iter().filter_map(|key| self.template.info(key));
+        let kind = parts.collect::<Vec<_>>().join(" ");
+        let whose = self.greeting.lines().find(|line| line.starts_with("SSH-")).map(shown_short);
+        let calls = whose.map_or_else(String::new, |line| format!("; it calls itself \"{}\"", self.masker.mask(&line)));
+        Some(format!(
+            "warning: the device shows nothing of {kind}, which the template is for{calls}; look whether the template fits"
+        ))
+    }
+
     /// Takes the echo of the line just sent out of what is matched.
     pub(super) fn settle_echo(&mut self, now: i64) {
         let Some(line) = &self.echo else { return };
@@ -172,6 +188,11 @@ fn is_no_answer(text: &str, last: &str) -> bool {
     let text = text.trim().to_lowercase();
     known::asks_for_secret(last)
         || known::asks_to_choose(last) && text.len() > 3 && !last.to_lowercase().contains(&text)
+}
+
+/// A line of the device's as it may be shown.
+fn shown_short(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
 /// What stands behind the last line end.

@@ -70,7 +70,7 @@ impl Manner {
 fn wrapped(line: &str, column: usize) -> String {
     let mut out = String::with_capacity(line.len() + 8);
     for (at, c) in line.chars().enumerate() {
-        if at > 0 && (column + at) % COLUMNS == 0 {
+        if at > 0 && (column + at).is_multiple_of(COLUMNS) {
             out.push_str("\r\n");
         }
         out.push(c);

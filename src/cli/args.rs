@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::control::STATES;
+
 /// Talks to the rotord daemon.
 ///
 /// Exit status: 0 done, 1 unexpected failure, 2 usage or config, 3 refused by the cap, 4 the rotation failed and the old
@@ -12,7 +14,14 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 #[command(name = "rotorctl", version, max_term_width = 100)]
 pub(super) struct Args {
     /// The daemon's control socket.
-    #[arg(long, global = true, env = "ROTORD_SOCKET", default_value = "/run/rotord/control.sock")]
+    #[arg(
+        long,
+        global = true,
+        env = "ROTORD_SOCKET",
+        value_name = "PATH",
+        default_value = "/run/rotord/control.sock",
+        hide_env_values = true
+    )]
     pub(super) socket: PathBuf,
     /// Give up where the daemon says nothing for so many seconds; without it, a silence of 5 seconds is told, and waited out.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -27,16 +36,13 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Accounts and how they stand.
-    Status {
-        /// Accounts; globs work.
-        accounts: Vec<String>,
-    },
+    Status(StatusArgs),
     /// Change passwords now.
     Rotate {
         #[command(flatten)]
         selection: Selection,
         /// Why, for the audit log.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         /// Do not wait for the outcome.
         #[arg(long)]
@@ -45,44 +51,49 @@ pub(super) enum Command {
     /// Log in with the stored password; change nothing. Where an attempt is at work on an account, its end is waited for.
     Verify {
         /// Accounts; globs work.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "ACCOUNT")]
         accounts: Vec<String>,
         /// Why, for history and audit log.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
     /// Set new passwords through the reconcile accounts.
     Reconcile {
         /// Accounts; globs work.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "ACCOUNT")]
         accounts: Vec<String>,
         /// Why, for history and audit log.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
     /// An account's state in plain words: since when, why, what was tried, what to type next.
-    Explain { account: String },
+    Explain {
+        /// The account, DEVICE/USERNAME.
+        account: String,
+    },
     /// End an account's doubt or quarantine with what you know.
     Resolve {
+        /// The account, DEVICE/USERNAME.
         account: String,
         /// Which password the device has: the new one, the old one, or ask it by logging in.
-        #[arg(long, value_parser = ["new", "old", "ask"])]
+        #[arg(long, value_name = "WHICH", value_parser = ["new", "old", "ask"])]
         device_has: String,
         /// Why, for the audit log.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
     /// Take the warning of a change that was not clean off 'status': you have seen to it.
     Ack {
         /// Accounts; globs work.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "ACCOUNT")]
         accounts: Vec<String>,
         /// Why, for the audit log.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
     /// The current TOTP token. It counts as used: rotord does not send it too.
     Otp {
+        /// The account, DEVICE/USERNAME.
         account: String,
         /// Why, for the audit log.
         #[arg(long)]
@@ -121,6 +132,7 @@ pub(super) enum Command {
     },
     /// Fetch a device's host key and store it after a yes.
     Trust {
+        /// The device.
         device: String,
         /// Store it without asking if it has this fingerprint.
         #[arg(long, value_name = "SHA256:…")]
@@ -130,7 +142,10 @@ pub(super) enum Command {
         reason: Option<String>,
     },
     /// Attempts: when, why, by whom, steps, outcome.
-    History { account: String },
+    History {
+        /// The account, DEVICE/USERNAME.
+        account: String,
+    },
     /// When jobs run.
     Schedule {
         #[command(subcommand)]
@@ -180,13 +195,37 @@ pub(super) enum Command {
         command: KeyCommand,
     },
     /// Shell completion.
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What `status` shows, and for how long.
+#[derive(Debug, ClapArgs)]
+pub(super) struct StatusArgs {
+    /// Accounts; globs work.
+    #[arg(value_name = "ACCOUNT")]
+    pub(super) accounts: Vec<String>,
+    /// Only accounts in this state, or in one of these.
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = STATES)]
+    pub(super) state: Vec<String>,
+    /// Only accounts of this device; globs work.
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
+    /// Only accounts whose password is older than its policy's max_age.
+    #[arg(long)]
+    pub(super) overdue: bool,
+    /// Keep showing it, every two seconds, until it is interrupted.
+    #[arg(long)]
+    pub(super) watch: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 #[group(required = true, multiple = true)]
 pub(super) struct Selection {
     /// Accounts; globs work.
+    #[arg(value_name = "ACCOUNT")]
     pub(super) accounts: Vec<String>,
     /// The accounts of a job.
     #[arg(long, conflicts_with = "accounts")]
@@ -200,13 +239,15 @@ pub(super) struct Selection {
 pub(super) enum SecretCommand {
     /// Store the password, or the value of a tag; from a prompt without echo, or stdin.
     Set {
+        /// The account, DEVICE/USERNAME.
         account: String,
         /// The tag whose value it is.
-        #[arg(long)]
+        #[arg(long, value_name = "NAME")]
         field: Option<String>,
     },
     /// Reveal the password; this is put on record.
     Show {
+        /// The account, DEVICE/USERNAME.
         account: String,
         /// Why, for the audit log.
         #[arg(long)]
@@ -221,6 +262,7 @@ pub(super) enum SecretCommand {
 pub(super) enum TotpCommand {
     /// Store a seed: Base32 or an otpauth:// URI; from a prompt without echo, stdin, or the picture of a QR code.
     Set {
+        /// The account, DEVICE/USERNAME.
         account: String,
         /// A PNG picture of the QR code. Remove it afterwards: whoever has it can make the codes.
         #[arg(long, value_name = "FILE.png")]
@@ -231,16 +273,20 @@ pub(super) enum TotpCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum SshKeyCommand {
     /// Store a private key from stdin; its passphrase is asked for.
-    Set { account: String },
+    Set {
+        /// The account, DEVICE/USERNAME.
+        account: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ScheduleCommand {
     /// The coming run times of a job.
     Next {
+        /// The job.
         job: String,
-        /// How many.
-        #[arg(short = 'n', default_value_t = 10)]
+        /// How many, 1000 at most.
+        #[arg(short = 'n', value_name = "COUNT", default_value_t = 10)]
         count: usize,
     },
 }
@@ -249,13 +295,14 @@ pub(super) enum ScheduleCommand {
 pub(super) enum TemplateCommand {
     /// Check files or folders, without a daemon.
     Check {
-        #[arg(required_unless_present = "explain")]
+        /// Template files, or folders of them.
+        #[arg(required_unless_present = "explain", value_name = "PATH")]
         paths: Vec<PathBuf>,
         /// Correct what has an evident remedy, in the files themselves.
         #[arg(long)]
         fix: bool,
         /// How to print: text, json, or sarif for code scanners.
-        #[arg(long, default_value = "text", value_parser = ["text", "json", "sarif"])]
+        #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json", "sarif"])]
         format: String,
         /// Say what a code or a command of the language means, with an example.
         #[arg(long, value_name = "CODE|COMMAND", conflicts_with_all = ["paths", "fix"])]
@@ -264,6 +311,7 @@ pub(super) enum TemplateCommand {
     /// Play a recording against a template without a device, or try a template on a device up to its commit point.
     Run {
         /// A template file, or the name of a template.
+        #[arg(value_name = "TEMPLATE")]
         name: String,
         /// The recording.
         #[arg(long, value_name = "RECORDING", required_unless_present = "device", conflicts_with = "device")]
@@ -281,15 +329,16 @@ pub(super) enum TemplateCommand {
         #[arg(long)]
         trace: bool,
         /// Folders with templates.
-        #[arg(long, default_values = ["/etc/rotord/templates", "/usr/share/rotord/templates"])]
+        #[arg(long, value_name = "FOLDER", default_values = ["/etc/rotord/templates", "/usr/share/rotord/templates"])]
         templates: Vec<PathBuf>,
     },
     /// Play every recording below files or folders against its template.
     Test {
-        #[arg(required = true)]
+        /// Recordings, or folders of them.
+        #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
         /// Folders with templates; where absent, those that the recordings are in.
-        #[arg(long)]
+        #[arg(long, value_name = "FOLDER")]
         templates: Vec<PathBuf>,
     },
     /// Change a password once by hand, through a session of rotord's, and keep the dialogue: a recording and the draft of a
@@ -317,7 +366,10 @@ pub(super) enum TemplateCommand {
         search: Vec<String>,
     },
     /// A template's text.
-    Show { name: String },
+    Show {
+        /// Its name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -327,12 +379,15 @@ pub(super) enum AuditCommand {
         /// Go on with events as they come.
         #[arg(short = 'f', long)]
         follow: bool,
-        /// How many.
-        #[arg(short = 'n', default_value_t = 20)]
+        /// How many, 10000 at most.
+        #[arg(short = 'n', value_name = "COUNT", default_value_t = 20)]
         count: usize,
     },
     /// Check the chain: the daemon's log, or a folder or file without a daemon.
-    Verify { path: Option<PathBuf> },
+    Verify {
+        /// A folder or a file of a log; the daemon's own where absent.
+        path: Option<PathBuf>,
+    },
     /// Set the log's files of past months aside, after a check of the whole; what is left goes on to be checked from there.
     Archive {
         /// Only files of months before this one.
@@ -342,12 +397,13 @@ pub(super) enum AuditCommand {
     /// You have seen that vault and log did not agree when the daemon started: 'status' and 'verify' tell of it no more.
     Accept {
         /// Why, for the audit log.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
     /// The whole log for other systems.
     Export {
-        #[arg(long, value_parser = ["json", "cef", "csv"])]
+        /// How the other system reads it.
+        #[arg(long, value_name = "FORMAT", value_parser = ["json", "cef", "csv"])]
         format: String,
     },
 }
@@ -355,12 +411,21 @@ pub(super) enum AuditCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Write a fresh vault key to a new file of mode 0600.
-    New { file: PathBuf },
+    New {
+        /// A new file.
+        file: PathBuf,
+    },
     /// Change the running vault's key to a fresh one, written to a new file of mode 0600; every secret is sealed anew.
-    Rotate { file: PathBuf },
+    Rotate {
+        /// A new file.
+        file: PathBuf,
+    },
     /// Write the private half of a fresh recovery key to a new file of mode 0600, and print the public half. Keep the
     /// file anywhere but on this host.
-    Recovery { file: PathBuf },
+    Recovery {
+        /// A new file.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -370,7 +435,7 @@ pub(super) enum EscrowCommand {
         /// The folder, or one file of it.
         path: PathBuf,
         /// The file with the private half of the recovery key.
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         identity: PathBuf,
         /// Only this account.
         #[arg(long)]

@@ -7,15 +7,15 @@ mod backup;
 pub(crate) mod input;
 mod local;
 pub(crate) mod output;
+pub(crate) mod parse;
 mod qr;
 mod record;
 mod records;
 mod remote;
+mod status;
 mod templates;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 pub use templates::check_templates;
 
@@ -50,6 +50,13 @@ impl From<crate::control::ClientError> for Failure {
     }
 }
 
+/// Returns when the one who watches has seen enough.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The command line of `rotorctl`, for its manual pages.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -59,7 +66,10 @@ pub fn command() -> clap::Command {
 /// The whole of `rotorctl`.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args: args::Args = match parse::args() {
+        Ok(args) => args,
+        Err(exit) => return ExitCode::from(exit),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

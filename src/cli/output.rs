@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use chrono::{DateTime, Local};
 
@@ -26,6 +27,22 @@ macro_rules! put {
     ($($text:tt)*) => { $crate::cli::output::write(format_args!($($text)*)) };
 }
 pub(crate) use {put, say};
+
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) columns: usize,
+    pub(super) rows: usize,
+}
+
+/// The size of the terminal that stdout is, where it is one.
+pub(super) fn size() -> Option<Size> {
+    let stdout = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(stdout.as_fd()).ok()?;
+    // A terminal that does not know its size says 0.
+    let or = |given: u16, usual: usize| if given == 0 { usual } else { usize::from(given) };
+    Some(Size { columns: or(size.ws_col, 80), rows: or(size.ws_row, 24) })
+}
 
 /// Whether stdout may have colour.
 pub(super) fn color() -> bool {

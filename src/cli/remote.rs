@@ -1,6 +1,5 @@
 //! Commands that ask the daemon.
 
-use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -11,12 +10,12 @@ use super::args::{
     Args, Command, EscrowCommand, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand,
     TemplateCommand, TotpCommand,
 };
-use super::output::{local, paint, put, safe, say, short, table};
-use super::{Failure, audit, backup, input, local as here, qr, record, templates};
+use super::output::{local, paint, put, safe, say, table};
+use super::{Failure, audit, backup, input, interrupted, local as here, qr, record, status, templates};
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
     OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
-    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, StatusBody, TemplateText,
+    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, TemplateText,
     TemplatesBody, TrustBody, WorkBody,
 };
 use crate::model::{Secret, printable_lines};
@@ -32,7 +31,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     });
     let json = args.json;
     match args.command {
-        Command::Status { accounts } => status(&client, &accounts, json).await,
+        Command::Status(args) => status::run(&client, &args, json).await,
         Command::Rotate { selection, reason, no_wait } => {
             work(&client, "/v1/rotate", selection, reason, no_wait, json).await
         }
@@ -137,72 +136,6 @@ pub(super) fn done(body: DoneBody, json: bool) -> Result<u8, Failure> {
     Ok(0)
 }
 
-async fn status(client: &Client, accounts: &[String], json: bool) -> Result<u8, Failure> {
-    let mut known = BTreeSet::new();
-    let mut body = StatusBody::default();
-    let globs: Vec<Option<&str>> =
-        if accounts.is_empty() { vec![None] } else { accounts.iter().map(|glob| Some(glob.as_str())).collect() };
-    for glob in globs {
-        let query: Vec<(&str, &str)> = glob.map(|glob| ("account", glob)).into_iter().collect();
-        let part: StatusBody = client.get("/v1/status", &query).await?;
-        // Two globs may name the same account.
-        body.accounts.extend(part.accounts.into_iter().filter(|account| known.insert(account.account.clone())));
-        body.config_error = part.config_error;
-        body.vault_error = part.vault_error;
-        body.clock_warning = part.clock_warning;
-        body.logins_held = part.logins_held;
-        body.audit_finding = part.audit_finding;
-    }
-    if json {
-        return print(&body);
-    }
-    let rows: Vec<Vec<String>> = body
-        .accounts
-        .iter()
-        .map(|account| {
-            vec![
-                account.account.clone(),
-                account.state.clone(),
-                local(account.last_change.as_deref()) + if account.overdue { " overdue" } else { "" },
-                local(account.next_run.as_deref()),
-                format!("{}/{}", account.changes_24h, account.cap),
-                match (&account.last_error, &account.warning) {
-                    (Some(error), _) => short(error, 80),
-                    (None, Some(warning)) => short(&format!("warning: {warning}"), 80),
-                    (None, None) => "-".to_owned(),
-                },
-            ]
-        })
-        .collect();
-    say!("{}", table(&["ACCOUNT", "STATE", "LAST CHANGE", "NEXT RUN", "24 H", "LAST ERROR"], &rows));
-    if let Some(error) = body.vault_error {
-        say!("\nThe vault cannot be written, so no rotation starts: {}", safe(&error));
-    }
-    let mut off: Vec<(&str, i64)> = body
-        .accounts
-        .iter()
-        .filter(|account| account.totp_skew != 0)
-        .filter_map(|account| Some((account.account.split_once('/')?.0, account.totp_skew)))
-        .collect();
-    off.dedup();
-    for (device, steps) in off {
-        say!("\nThe clock of {} is off: it takes codes of {steps:+} time steps.", safe(device));
-    }
-    for account in &body.accounts {
-        if let Some(warning) = &account.warning {
-            let name = &account.account;
-            say!("\nWarning: {name}: {}; when you have seen to it: rotorctl ack {name}", safe(warning));
-        }
-    }
-    for warning in [body.audit_finding, body.clock_warning, body.logins_held].into_iter().flatten() {
-        say!("\nWarning: {}", safe(&warning));
-    }
-    if let Some(error) = body.config_error {
-        say!("\nThe new config was refused, the old one is in force:\n{}", printable_lines(&error));
-    }
-    Ok(0)
-}
-
 /// The exit status of an outcome.
 pub(super) fn exit_of(outcome: &str) -> u8 {
     match outcome {
@@ -297,27 +230,54 @@ fn left_in_the_dark(error: ClientError, begun: &BTreeSet<String>) -> Failure {
     }
 }
 
+/// Goes back to the begin of a line and erases it (ECMA-48, EL).
+const ERASED: &str = "\r\u{1b}[K";
+
 async fn otp(client: &Client, query: OtpQuery, watch: bool, json: bool) -> Result<u8, Failure> {
-    let terminal = std::io::stderr().is_terminal();
+    let waits = std::io::stderr().is_terminal() && (query.next || watch);
+    // On a terminal the code stands in one line, in which nothing of it is left at the end.
+    let in_place = watch && !json && std::io::stdout().is_terminal();
     loop {
-        if terminal && (query.next || watch) {
-            eprint!("waiting for a fresh token…\r");
+        if waits {
+            eprint!("{ERASED}waiting for a fresh token…");
         }
-        let body: OtpBody = client.post("/v1/otp", &query).await?;
+        let answer = tokio::select! {
+            answer = client.post::<_, OtpBody>("/v1/otp", &query) => Some(answer),
+            () = interrupted(), if watch => None,
+        };
+        if waits {
+            eprint!("{ERASED}");
+        }
+        let Some(answer) = answer else { return Ok(0) };
+        let body = answer?;
+        let token = body.token.0.expose();
         if json {
             print(&body)?;
-        } else {
-            say!("{}  {} s left", body.token.0.expose(), body.seconds_left);
+        } else if !in_place {
+            say!("{token}  {} s left", body.seconds_left);
         }
         if !watch {
             return Ok(0);
         }
         for left in (1..=body.seconds_left).rev() {
-            if terminal && !json {
-                eprint!("{left:>4} s \r");
-                drop(std::io::stderr().flush());
+            if in_place {
+                put!("{ERASED}{token}  {left} s left");
+                drop(std::io::stdout().flush());
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = interrupted() => {
+                    if in_place {
+                        put!("{ERASED}");
+                        drop(std::io::stdout().flush());
+                    }
+                    return Ok(0);
+                }
+            }
+        }
+        if in_place {
+            put!("{ERASED}");
+            drop(std::io::stdout().flush());
         }
     }
 }

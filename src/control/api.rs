@@ -15,8 +15,8 @@ use super::json::{Json, Nothing, Query};
 use super::pieces::{Inlet, Pieces, Pour};
 use super::types::{
     AcceptBody, AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody,
-    ExplainBody, HistoryBody, NextBody, RunTime, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody,
-    TemplateBody, TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
+    ExplainBody, HistoryBody, NextBody, RunTime, STATES, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery,
+    StepBody, TemplateBody, TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
 };
 use super::work::check_reason;
 use crate::audit::{
@@ -43,10 +43,18 @@ pub(super) async fn status(
         .accounts
         .keys()
         .filter(|name| query.account.as_ref().is_none_or(|glob| glob_match(glob, name.as_str())))
+        .filter(|name| query.device.as_ref().is_none_or(|glob| glob_match(glob, name.device_str())))
         .cloned()
         .collect();
-    if names.is_empty() && query.account.is_some() {
+    if names.is_empty() && (query.account.is_some() || query.device.is_some()) {
         return Err(ApiError::missing("no account has such a name"));
+    }
+    let states: Option<Vec<&str>> = query.state.as_deref().map(|states| states.split(',').collect());
+    if states.iter().flatten().any(|state| !STATES.contains(state)) {
+        return Err(ApiError::malformed(format!(
+            "state: no account is ever in it; the states are {}",
+            STATES.join(", ")
+        )));
     }
     // Before anything is read, which goes well on a full disk too.
     let vault_error = core.vault_error().await;
@@ -67,9 +75,14 @@ pub(super) async fn status(
         let row = rows.get(name.as_str());
         let last_change = row.and_then(|row| row.last_change);
         let oldest = account.policy.max_age.and_then(|age| i64::try_from(age.as_millis()).ok());
+        let state = row.map_or("new", |row| row.state().as_str());
+        let overdue = oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest));
+        if states.as_ref().is_some_and(|states| !states.contains(&state)) || query.overdue && !overdue {
+            continue;
+        }
         accounts.push(AccountStatus {
             account: name.to_string(),
-            state: row.map_or("new", |row| row.state().as_str()).to_owned(),
+            state: state.to_owned(),
             last_change: last_change.map(rfc3339),
             next_run: core.next_run(&config, name).map(rfc3339),
             changes_24h: account.policy.cap().used(changes.get(name.as_str()).map_or(&[], Vec::as_slice), &now),
@@ -81,7 +94,7 @@ pub(super) async fn status(
             }),
             verify_error: row.and_then(|row| row.verify_error.as_deref()).map(str::to_owned),
             warning: row.and_then(|row| row.warning.as_deref()).map(str::to_owned),
-            overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest)),
+            overdue,
         });
     }
     let (config_error, logins_held) = (core.config_error(), core.logins_held());

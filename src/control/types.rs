@@ -40,6 +40,10 @@ pub struct ErrorBody {
     pub exit: u8,
 }
 
+/// What the state of an account may be in `status`.
+pub const STATES: [&str; 9] =
+    ["new", "idle", "prepared", "changing", "sent", "verifying", "uncertain", "quarantined", "paused"];
+
 /// Which accounts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -48,6 +52,19 @@ pub struct StatusQuery {
     /// A glob over account names; all where absent.
     #[param(example = "web1/*")]
     pub account: Option<String>,
+    /// A glob over device names.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Only accounts in this state, or in one of several, parted by commas.
+    #[serde(default)]
+    #[param(
+        pattern = "^(new|idle|prepared|changing|sent|verifying|uncertain|quarantined|paused)(,(new|idle|prepared|changing|sent|verifying|uncertain|quarantined|paused))*$"
+    )]
+    pub state: Option<String>,
+    /// Only accounts whose password is older than the policy's `max_age`.
+    #[serde(default)]
+    #[param(required = false)]
+    pub overdue: bool,
 }
 
 /// One account in `status`.

@@ -10,7 +10,7 @@ use russh::keys::{HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use crate::files;
 use crate::known_hosts::{self, Marker};
-use crate::model::glob_match;
+use crate::model::ssh_pattern_match;
 
 /// A `known_hosts` file of a large site has some hundred thousand bytes.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -159,7 +159,10 @@ impl Named {
             .collect();
         let host = host.to_lowercase();
         certificate.cert_type().is_host()
-            && certificate.valid_principals().iter().any(|principal| glob_match(&principal.to_lowercase(), &host))
+            && certificate
+                .valid_principals()
+                .iter()
+                .any(|principal| ssh_pattern_match(&principal.to_lowercase(), &host))
             && certificate.validate_at(now, authorities.iter()).is_ok()
     }
 }

@@ -27,13 +27,13 @@ use crate::vault::{Backup, VaultKey};
 #[command(name = "rotord", version, max_term_width = 100)]
 struct Args {
     /// The config.
-    #[arg(long, global = true, default_value = DEFAULT_PATH)]
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// How log lines look.
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "ROTORD_LOG_FORMAT")]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "auto", env = "ROTORD_LOG_FORMAT")]
     log_format: LogFormat,
     /// How much is logged: error, warn, info, debug or trace.
-    #[arg(long, global = true, default_value = "info", env = "ROTORD_LOG_LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "ROTORD_LOG_LEVEL")]
     log_level: LevelFilter,
     #[command(subcommand)]
     command: Option<Command>,
@@ -54,7 +54,7 @@ enum Command {
         /// What 'rotorctl backup' wrote.
         file: PathBuf,
         /// The file with the private half of the recovery key.
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         identity: Option<PathBuf>,
     },
     /// Show the whole system with nothing installed.
@@ -89,7 +89,10 @@ fn for_later() -> SigSet {
 pub fn main() -> ExitCode {
     // By themselves these end a process; those that come while the daemon starts wait until it has its handlers.
     let _ = for_later().thread_block();
-    let args = Args::parse();
+    let args: Args = match crate::cli::parse::args() {
+        Ok(args) => args,
+        Err(exit) => return ExitCode::from(exit),
+    };
     if args.command.is_some() {
         let _ = for_later().thread_unblock();
     }

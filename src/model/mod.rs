@@ -15,6 +15,7 @@ pub use masker::Masker;
 pub use moment::{BootId, Moment, in_words, rfc3339};
 pub use names::{
     AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, is_unseen, percent_encode, shown_account,
+    ssh_pattern_match,
 };
 pub use outcome::{AccountState, Actor, AttemptKind, FailureCause, Outcome, Step, Trigger};
 pub use secret::{Candidate, Secret};

@@ -190,26 +190,92 @@ pub fn percent_encode(text: &str) -> String {
     out
 }
 
-/// Whether `name` matches `glob`, in which `*` is any run of characters and `?` any one; all else is literal.
+/// Whether `name` matches `glob` as glob(7) has it: `*` is any run of characters and `?` any one, slashes among them; `[a-c]` is one of
+/// these, and `[!a-c]` one that is none of them. A `[` that is never closed is itself, and what is a name matches itself.
 ///
 /// Time is linear in `name` for each `*`, whatever the glob.
 #[must_use]
 pub fn glob_match(glob: &str, name: &str) -> bool {
-    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
-    let (mut g, mut n, mut star) = (0, 0, None);
+    glob == name || matches(&pieces(glob, true), name)
+}
+
+/// Whether `name` matches a pattern as ssh_config(5) has them: `*` and `?`, and all else is literal.
+#[must_use]
+pub fn ssh_pattern_match(pattern: &str, name: &str) -> bool {
+    matches(&pieces(pattern, false), name)
+}
+
+/// A piece of a glob.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    Run,
+    Any,
+    One(char),
+    Class { without: bool, ranges: Vec<(char, char)> },
+}
+
+impl Piece {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Self::Run => false,
+            Self::Any => true,
+            Self::One(one) => *one == c,
+            Self::Class { without, ranges } => ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *without,
+        }
+    }
+}
+
+fn pieces(glob: &str, classes: bool) -> Vec<Piece> {
+    let glob: Vec<char> = glob.chars().collect();
+    let (mut pieces, mut at) = (Vec::with_capacity(glob.len()), 0);
+    while let Some(&c) = glob.get(at) {
+        at += 1;
+        pieces.push(match c {
+            '*' => Piece::Run,
+            '?' => Piece::Any,
+            '[' if classes => match class(&glob[at..]) {
+                Some((class, length)) => {
+                    at += length;
+                    class
+                }
+                None => Piece::One(c),
+            },
+            c => Piece::One(c),
+        });
+    }
+    pieces
+}
+
+/// What stands behind a `[`, and how long it is, if it is closed. A `]` at its begin is one of the characters.
+fn class(glob: &[char]) -> Option<(Piece, usize)> {
+    let without = matches!(glob.first(), Some('!' | '^'));
+    let begin = usize::from(without);
+    let end = begin + 1 + glob.get(begin + 1..)?.iter().position(|&c| c == ']')?;
+    let (mut ranges, mut at) = (Vec::new(), begin);
+    while at < end {
+        let range = at + 2 < end && glob[at + 1] == '-';
+        ranges.push(if range { (glob[at], glob[at + 2]) } else { (glob[at], glob[at]) });
+        at += if range { 3 } else { 1 };
+    }
+    Some((Piece::Class { without, ranges }, end + 1))
+}
+
+fn matches(glob: &[Piece], name: &str) -> bool {
+    let name: Vec<char> = name.chars().collect();
+    let (mut g, mut n, mut run) = (0, 0, None);
     while n < name.len() {
         match glob.get(g) {
-            Some('*') => {
-                star = Some((g, n));
+            Some(Piece::Run) => {
+                run = Some((g, n));
                 g += 1;
             }
-            Some(&c) if c == '?' || c == name[n] => {
+            Some(piece) if piece.takes(name[n]) => {
                 g += 1;
                 n += 1;
             }
-            _ => match star {
+            _ => match run {
                 Some((at, from)) => {
-                    star = Some((at, from + 1));
+                    run = Some((at, from + 1));
                     g = at + 1;
                     n = from + 1;
                 }
@@ -217,7 +283,7 @@ pub fn glob_match(glob: &str, name: &str) -> bool {
             },
         }
     }
-    glob[g..].iter().all(|&c| c == '*')
+    glob[g..].iter().all(|piece| *piece == Piece::Run)
 }
 
 #[cfg(test)]
@@ -275,5 +341,21 @@ mod tests {
         assert!(glob_match("a?c*", "abc"));
         assert!(!glob_match("web*/admin", "web12/admin2"));
         assert!(!glob_match("web", "web1"));
+        for (glob, takes, leaves) in [
+            ("web[12]/*", &["web1/a", "web2/b"][..], &["web3/a", "web12/a", "web[12]/a"][..]),
+            ("web[1-3a]/x", &["web2/x", "weba/x"], &["web4/x", "web-/x"]),
+            ("[!a-c]*", &["d1/x"], &["a1/x", "b"]),
+            ("[^a]/x", &["b/x"], &["a/x"]),
+            ("d/[]x]", &["d/]", "d/x"], &["d/[", "d/"]),
+            ("d/[a-]", &["d/a", "d/-"], &["d/b"]),
+            ("d/[ab", &["d/[ab"], &["d/a"]),
+            ("d/a[1]", &["d/a1", "d/a[1]"], &["d/a2"]),
+            ("*[0-9]/[ä-ö]?", &["web12/äx", "w0/öö"], &["web/äx", "w0/äxx"]),
+            ("[!]", &["[!]"], &["a", "!"]),
+        ] {
+            assert!(takes.iter().all(|name| glob_match(glob, name)), "{glob} takes {takes:?}");
+            assert!(!leaves.iter().any(|name| glob_match(glob, name)), "{glob} leaves {leaves:?}");
+        }
+        assert!(ssh_pattern_match("[fd00::1]*", "[fd00::1]:22") && !ssh_pattern_match("[fd]", "f"));
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{GENESIS, hash_of};
 use super::files::log_files;
+use crate::files;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -123,7 +124,7 @@ pub fn verify_files(path: &Path, head: Option<(u64, &str)>) -> std::io::Result<R
     let files = if path.is_dir() { log_files(path)? } else { vec![path.to_owned()] };
     let mut readers = Vec::new();
     for file in files {
-        readers.push(BufReader::new(std::fs::File::open(file)?).lines());
+        readers.push(BufReader::new(files::open(&file).map_err(std::io::Error::other)?).lines());
     }
     Ok(verify_lines(readers.into_iter().flatten(), head))
 }

@@ -24,8 +24,11 @@ pub(super) fn read_stdin() -> Result<Zeroizing<String>, Failure> {
 
 /// A file's text, which may come through a pipe, without a byte-order mark at its head.
 pub(super) fn read_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    let name = file.display().to_string();
-    read_text(File::open(file).map_err(|error| Failure::usage(format!("{name}: {error}")))?, &name)
+    // What was given for its name may be what should have come from it.
+    read_text(
+        File::open(file).map_err(|error| Failure::usage(format!("the file cannot be opened: {error}")))?,
+        "the file",
+    )
 }
 
 fn read_text(source: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {

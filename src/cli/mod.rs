@@ -18,6 +18,7 @@ mod templates;
 use std::process::ExitCode;
 
 pub use templates::check_templates;
+pub(crate) use templates::explain_code;
 
 /// Asks for a secret without echo, or reads it from stdin.
 ///

@@ -12,7 +12,8 @@ const NEVER_HERE: &str = "A secret never stands on the command line, where other
 /// # Errors
 /// The exit status, after what is wrong was told, or what was asked for was shown.
 pub(crate) fn args<T: clap::Parser>() -> Result<T, u8> {
-    let command = T::command();
+    let mut command = T::command();
+    command.build();
     let found = command.clone().try_get_matches().and_then(|mut found| T::from_arg_matches_mut(&mut found));
     found.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -77,11 +78,10 @@ fn is_known(command: &Command, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn refused(command: Command, line: &[&str]) -> String {
-        let mut built = command.clone();
-        built.build();
-        let error = command.try_get_matches_from(line).unwrap_err();
-        told(&error, &built)
+    fn refused(mut command: Command, line: &[&str]) -> String {
+        command.build();
+        let error = command.clone().try_get_matches_from(line).unwrap_err();
+        told(&error, &command)
     }
 
     /// Each command, with its words, and how many arguments it takes.
@@ -118,7 +118,7 @@ mod tests {
                 ];
                 for stray in strays {
                     let line: Vec<String> = words.iter().cloned().chain(stray).collect();
-                    if let Err(error) = command.clone().try_get_matches_from(&line) {
+                    if let Err(error) = built.clone().try_get_matches_from(&line) {
                         let told = told(&error, &built);
                         assert!(!told.contains("Needle") && !told.contains("hunter2"), "{line:?}: {told}");
                         assert!(told.starts_with("error: ") && told.contains("--help"), "{line:?}: {told}");

@@ -1,5 +1,6 @@
 //! Commands that ask the daemon.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use super::{Failure, audit, backup, input, interrupted, local as here, qr, recor
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
     OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
-    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, TemplateText,
-    TemplatesBody, TrustBody, WorkBody,
+    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, TemplateText, TemplatesBody,
+    TrustBody, WorkBody,
 };
 use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
@@ -468,7 +469,8 @@ async fn rehearse(
 ) -> Result<u8, Failure> {
     let file = std::path::Path::new(name);
     let text = if file.is_file() {
-        Some(std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("{name}: {error}")))?)
+        let most = u64::try_from(crate::template::MAX_BYTES).unwrap_or(u64::MAX);
+        Some(crate::files::read_text(file, most).map_err(|error| Failure::usage(format!("{name}: {error}")))?)
     } else {
         None
     };
@@ -479,6 +481,7 @@ async fn rehearse(
         print(&ResultsBody { results: vec![result] })?;
         return Ok(exit);
     }
+    say!("template {}, up to its commit point", safe(name));
     result.steps.iter().for_each(|step| say!("{}  {}", local(Some(&step.at)), safe(&step.text)));
     say!("{}: {}", result.account, safe(&result.detail));
     Ok(exit)

@@ -105,12 +105,17 @@ pub(super) fn explain(code: &str, json: bool) -> Result<u8, Failure> {
         );
         return Ok(0);
     }
-    let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    say!("{}: {}\n\n{}", code.code, code.title, code.why);
-    if !code.wrong.is_empty() {
-        say!("\nThis gets it:\n\n{}\nThis does not:\n\n{}", indented(code.wrong), indented(code.right).trim_end());
-    }
+    explain_code(code.code, code.title, code.why, (code.wrong, code.right));
     Ok(0)
+}
+
+/// Tells what a code means, with lines that get it and lines that do not.
+pub(crate) fn explain_code(code: &str, title: &str, why: &str, (wrong, right): (&str, &str)) {
+    let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    say!("{code}: {title}\n\n{why}");
+    if !wrong.is_empty() {
+        say!("\nThis gets it:\n\n{}\nThis does not:\n\n{}", indented(wrong), indented(right).trim_end());
+    }
 }
 
 fn explain_command(entry: &Entry, json: bool) -> u8 {
@@ -167,19 +172,21 @@ fn sarif(problems: &[Problem]) -> serde_json::Value {
     json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": driver }, "columnKind": "unicodeCodePoints", "results": results }] })
 }
 
-/// Reads a template by its path, or by its name in the folders.
-fn find(name: &str, folders: &[PathBuf]) -> Result<Arc<Checked>, Failure> {
+/// Reads a template by its path, or by its name in the folders; and its file.
+fn find(name: &str, folders: &[PathBuf]) -> Result<(Arc<Checked>, PathBuf), Failure> {
     let path = Path::new(name);
     if path.is_file() {
         let (checked, problems) = load_file(path);
-        return checked.map(Arc::new).ok_or_else(|| Failure::usage(told(&problems)));
+        let checked = checked.map(Arc::new).ok_or_else(|| Failure::usage(told(&problems)))?;
+        return Ok((checked, path.to_owned()));
     }
     find_in(&Library::read(folders, &mut Vec::new()), name)
 }
 
-fn find_in(library: &Library, name: &str) -> Result<Arc<Checked>, Failure> {
+fn find_in(library: &Library, name: &str) -> Result<(Arc<Checked>, PathBuf), Failure> {
     let entry = library.find(name).map_err(Failure::usage)?;
-    entry.template.clone().ok_or_else(|| Failure::usage(told(&load_file(&entry.file).1)))
+    let checked = entry.template.clone().ok_or_else(|| Failure::usage(told(&load_file(&entry.file).1)))?;
+    Ok((checked, entry.file.clone()))
 }
 
 fn told(problems: &[Problem]) -> String {
@@ -187,13 +194,14 @@ fn told(problems: &[Problem]) -> String {
 }
 
 fn read_recording(file: &Path) -> Result<recording::Recording, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    let most = u64::try_from(recording::MAX_BYTES).unwrap_or(u64::MAX);
+    let text = files::read_text(file, most).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     let (recording, problems) = recording::parse(file, &text);
     if problems.is_empty() { Ok(recording) } else { Err(Failure::usage(told(&problems))) }
 }
 
 pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
-    let template = find(name, folders)?;
+    let (template, file) = find(name, folders)?;
     let recording = read_recording(against)?;
     let played: Vec<(&Scene, Played)> =
         recording.scenes.iter().map(|scene| (scene, recording::play_all(&template, scene))).collect();
@@ -203,9 +211,10 @@ pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], 
             .iter()
             .map(|(scene, played)| json!({ "scene": scene.title, "ok": played.problem.is_none(), "problem": played.problem, "note": played.note, "trace": played.trace }))
             .collect();
-        say!("{}", json!({ "scenes": scenes }));
+        say!("{}", json!({ "template": file, "scenes": scenes }));
         return Ok(if good { 0 } else { 1 });
     }
+    say!("template {}, recording {}", safe(&file.display().to_string()), safe(&against.display().to_string()));
     for (scene, played) in &played {
         let told = match (&played.problem, &played.note) {
             (Some(problem), _) => problem.clone(),
@@ -236,7 +245,7 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
         let recording = read_recording(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = recording.template.clone().unwrap_or(stem);
-        let template = find_in(&library, &name)
+        let (template, _) = find_in(&library, &name)
             .map_err(|failure| Failure { message: format!("{}: {}", file.display(), failure.message), ..failure })?;
         for scene in &recording.scenes {
             let played = recording::play_all(&template, scene);

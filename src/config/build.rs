@@ -364,7 +364,7 @@ fn told_of_schedule(schedule: &Crontab, at: &Range<usize>, zone: Tz, report: Rep
     }
     if schedule.mixes_days() {
         let message = "a day field that begins with '*' does not count as a restriction in cron(8): only days that match both day fields are meant here. If either is to be enough, list the days in place of the step; if both, all is well";
-        report.warning(at.clone(), "C014", message);
+        report.warning(at.clone(), "C017", message);
     }
 }
 

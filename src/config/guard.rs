@@ -159,7 +159,7 @@ impl Guard<'_> {
                 format!("{}, so the line is passed over, as ssh does", unclear.why)
             };
             let at = starts.get(unclear.line - 1).copied().unwrap_or(0);
-            let problem = Problem::at(file, &text, at..at, Severity::Warning, "C015", message);
+            let problem = Problem::at(file, &text, at..at, Severity::Warning, "C018", message);
             self.problems.push(problem.without_source());
         }
     }

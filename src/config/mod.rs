@@ -6,6 +6,7 @@
 
 mod accounts;
 mod build;
+mod codes;
 mod devices;
 mod guard;
 mod library;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+pub use codes::{CONFIG_CODES, ConfigCode};
 pub use library::{Entry as LibraryEntry, Library, files_below, load_file, passed_over, template_files};
 pub use reference::{Absent, KEYS, Key, SECTIONS};
 

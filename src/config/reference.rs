@@ -315,7 +315,14 @@ pub const KEYS: &[Key] = &[
         "\"30 2 * * *\"",
         "when it runs, in the zone of `timezone`; 'rotorctl schedule next' shows the coming times",
     ),
-    key(JOB, "accounts", "a list of globs", Wrong, "[\"web*/admin\", \"core-*/*\"]", "which accounts"),
+    key(
+        JOB,
+        "accounts",
+        "a list of globs",
+        Wrong,
+        "[\"web*/admin\", \"core-[1-4]/*\"]",
+        "which accounts; `*` and `?` match slashes too, `[a-c]` is one of these characters and `[!a-c]` none of them",
+    ),
     key(
         JOB,
         "spread",

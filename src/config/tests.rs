@@ -213,7 +213,7 @@ fn a_schedule_that_never_comes_again_is_wrong_and_one_that_few_expect_is_warned_
     let past = job("0 0 2 * * ? 2020");
     assert!(past.contains("error: 'schedule': no such time comes again"), "{past}");
     let mixed = job("0 0 1-7 * */7");
-    assert!(mixed.contains("warning") && mixed.contains("[C014]") && !mixed.contains("error"), "{mixed}");
+    assert!(mixed.contains("warning") && mixed.contains("[C017]") && !mixed.contains("error"), "{mixed}");
     assert_eq!(job("0 0 1,15 * 5"), "");
     assert_eq!(job("0 0 2 * * ? 2098"), "");
 }
@@ -685,4 +685,30 @@ fn followers_are_those_who_change_after_an_account_in_an_edited_copy_too() {
     let mut edited = config.clone();
     edited.accounts.remove(&name("d/c"));
     assert_eq!(followers(&edited, "d/a"), ["d/b"]);
+}
+
+#[test]
+fn each_code_is_explained_with_lines_that_get_it_and_lines_that_do_not() {
+    let sources = [
+        include_str!("accounts.rs"),
+        include_str!("build.rs"),
+        include_str!("devices.rs"),
+        include_str!("guard.rs"),
+        include_str!("library.rs"),
+        include_str!("sources.rs"),
+        include_str!("table.rs"),
+    ];
+    let told = sources.iter().flat_map(|text| text.split("\"C").skip(1)).filter_map(|rest| rest.get(..3));
+    for number in told.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+        assert!(ConfigCode::find(&format!("c{number}")).is_some(), "C{number} is not explained");
+    }
+    for code in CONFIG_CODES {
+        let mark = format!("[{}]", code.code);
+        assert!(code.why.len() > 50 && !code.title.is_empty(), "{mark}");
+        if !code.wrong.is_empty() {
+            let (wrong, right) = (problems(code.wrong), problems(code.right));
+            assert!(wrong.contains(&mark), "{mark}: {wrong}");
+            assert!(!right.contains(&mark) && !right.contains("error"), "{mark}: {right}");
+        }
+    }
 }

@@ -250,7 +250,8 @@ pub(super) async fn template(
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
     let entry = config.library.find(&query.name).map_err(ApiError::missing)?;
-    let text = std::fs::read_to_string(&entry.file)
+    let most = u64::try_from(crate::template::MAX_BYTES).unwrap_or(u64::MAX);
+    let text = crate::files::read_text(&entry.file, most)
         .map_err(|error| ApiError::failed(format!("{}: {error}", entry.file.display())))?;
     Ok(Json(TemplateText { file: entry.file.display().to_string(), text }))
 }

@@ -22,6 +22,8 @@ use tokio::time::{Sleep, interval, sleep, timeout};
 use super::auth::{ApiError, Peer, is_privileged};
 use super::gate::{Bounds, Class, Gate, Place};
 use super::people::{People, Person};
+use super::server as socket;
+use crate::config::Access;
 use crate::daemon::{Asked, Core};
 
 /// The time in which the head of a request must have come, and the next one on the same connection must begin.
@@ -49,7 +51,8 @@ struct Hall {
 }
 
 /// Answers the control socket until the daemon stops.
-pub(super) async fn receive(listener: UnixListener, core: Arc<Core>, router: Router) {
+pub(super) async fn receive((listener, place): (UnixListener, socket::Place), core: Arc<Core>, router: Router) {
+    let mut adopted = core.adoptions();
     let gate = Gate::new(Bounds::of_this_process());
     let lingering = Arc::new(Semaphore::new(LINGERING));
     let hall = Arc::new(Hall { core: core.clone(), router, gate, people: People::default(), lingering });
@@ -64,6 +67,11 @@ pub(super) async fn receive(listener: UnixListener, core: Arc<Core>, router: Rou
             _ = tick.tick() => {
                 let core = core.clone();
                 tokio::spawn(async move { core.tell_refusals(false).await });
+            }
+            Ok(()) = adopted.changed() => {
+                if let Err(error) = place.open_to(core.config().access != Access::default()) {
+                    tracing::error!(%error, "the control socket does not go by [access] of the new config; restart rotord");
+                }
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => hall.let_in(stream),

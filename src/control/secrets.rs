@@ -19,7 +19,7 @@ use super::work::check_reason;
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::device::Aim;
-use crate::model::{AccountName, Actor, Secret};
+use crate::model::{AccountName, Actor, Secret, nearest};
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::template::{FIELD_NAMES, is_field_name};
 use crate::totp::Seed;
@@ -35,6 +35,19 @@ async fn custodian(
     let actor = peer.require_for(core, Role::Custodian, Some(account), reason).await?;
     check_reason(reason)?;
     Ok((actor, known_account(core, account)?))
+}
+
+/// The same for who stores a secret. What he gave for the account may be the secret itself, and is not repeated.
+async fn who_stores(core: &Core, peer: Peer, account: &str) -> Result<(Actor, AccountName), ApiError> {
+    let actor = peer.require_for(core, Role::Custodian, Some(account), None).await?;
+    let config = core.config();
+    let name = AccountName::parse(account).ok().filter(|name| config.accounts.contains_key(name));
+    let name = name.ok_or_else(|| {
+        let hint = nearest(account, config.accounts.keys().map(AccountName::as_str));
+        let hint = hint.map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
+        ApiError::missing(format!("there is no such account in the config: it is written DEVICE/USERNAME{hint}"))
+    })?;
+    Ok((actor, name))
 }
 
 /// A password or another secret at the most.
@@ -97,7 +110,7 @@ pub(super) async fn secret_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<SecretBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &body.account, None).await?;
+    let (actor, account) = who_stores(&core, peer, &body.account).await?;
     check_value(&body.value.0)?;
     let kind = match body.field {
         None => Kind::Password,
@@ -160,7 +173,7 @@ pub(super) async fn totp_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<KeyBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &body.account, None).await?;
+    let (actor, account) = who_stores(&core, peer, &body.account).await?;
     let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
     let event = draft(core.fresh_id().into(), "totp.set", &account, &actor);
     core.store_secret(account.clone(), Kind::Totp, seed.to_uri(), Some(event)).await?;
@@ -174,7 +187,7 @@ pub(super) async fn ssh_key_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<KeyBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let (actor, account) = custodian(&core, peer, &body.account, None).await?;
+    let (actor, account) = who_stores(&core, peer, &body.account).await?;
     let key = private_key::read_plain(body.value.0.expose()).map_err(ApiError::usage)?;
     let text = private_key::plain(&key).map_err(ApiError::usage)?;
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);

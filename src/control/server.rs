@@ -39,19 +39,45 @@ const MOST_IMPORTS: usize = 2;
 #[derive(Debug)]
 pub struct Socket {
     /// Where callers come in.
-    pub listener: UnixListener,
+    listener: UnixListener,
+    place: Place,
+}
+
+/// Where a socket was made.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
     path: PathBuf,
     /// Device and number of what was made.
     made: (u64, u64),
 }
 
+impl Place {
+    /// Whether what is there is what was made.
+    fn is_ours(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.made)
+    }
+
+    /// Lets everybody knock, or the daemon's user and root alone.
+    ///
+    /// # Errors
+    /// Another thing is there by now, or its mode cannot be set.
+    pub(super) fn open_to(&self, all: bool) -> io::Result<()> {
+        if !self.is_ours() {
+            return Err(io::Error::other("another thing is in the place of the control socket"));
+        }
+        // The kernel names every caller, and each request is checked; but where nobody is listed, nobody need knock.
+        let mode = if all { 0o666 } else { 0o600 };
+        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(mode))
+    }
+}
+
 impl Socket {
     /// What removes the socket once the daemon has ended: this one alone, and nothing that stands in its place by then.
     pub fn remover(&self) -> impl FnOnce() + use<> {
-        let (path, made) = (self.path.clone(), self.made);
+        let place = self.place.clone();
         move || {
-            if std::fs::symlink_metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == made) {
-                drop(std::fs::remove_file(&path));
+            if place.is_ours() {
+                drop(std::fs::remove_file(&place.path));
             }
         }
     }
@@ -72,11 +98,10 @@ pub async fn bind(path: &Path, open_to_all: bool) -> io::Result<Socket> {
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    // The kernel names every caller, and each request is checked; but where nobody is listed, nobody need knock.
-    let mode = if open_to_all { 0o666 } else { 0o600 };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     let found = std::fs::symlink_metadata(path)?;
-    Ok(Socket { listener, path: path.to_owned(), made: (found.dev(), found.ino()) })
+    let place = Place { path: path.to_owned(), made: (found.dev(), found.ino()) };
+    place.open_to(open_to_all)?;
+    Ok(Socket { listener, place })
 }
 
 /// Whether there is a socket on which nobody answers.
@@ -205,8 +230,8 @@ async fn whole(request: Request, limit: usize, time: Duration) -> Result<Request
 }
 
 /// Answers the control socket until the daemon stops.
-pub async fn serve(listener: UnixListener, core: Arc<Core>) {
-    callers::receive(listener, core.clone(), router(core)).await;
+pub async fn serve(socket: Socket, core: Arc<Core>) {
+    callers::receive((socket.listener, socket.place), core.clone(), router(core)).await;
 }
 
 #[cfg(test)]

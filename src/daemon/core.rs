@@ -79,6 +79,8 @@ pub struct Core {
     /// Callers who were refused.
     pub(super) refusals: Refusals,
     stopping: watch::Sender<bool>,
+    /// How many configs were put in force.
+    adopted: watch::Sender<u64>,
 }
 
 impl Core {
@@ -125,6 +127,7 @@ impl Core {
             wake,
             refusals: Refusals::default(),
             stopping: watch::channel(false).0,
+            adopted: watch::channel(0).0,
         })
     }
 
@@ -228,7 +231,13 @@ impl Core {
     pub(crate) fn adopt(&self, config: Config) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.adopted.send_modify(|count| *count += 1);
         self.wake.notify_one();
+    }
+
+    /// Tells of each config that is put in force from now on.
+    pub(crate) fn adoptions(&self) -> watch::Receiver<u64> {
+        self.adopted.subscribe()
     }
 
     /// Puts an event of its own on record.

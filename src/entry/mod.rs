@@ -15,11 +15,12 @@ use tracing::level_filters::LevelFilter;
 
 use crate::cli::output::say;
 use crate::clock::Clock;
-use crate::config::{Config, DEFAULT_PATH, KEYS, KeySource};
+use crate::config::{Config, ConfigCode, DEFAULT_PATH, KEYS, KeySource};
 use crate::control::{bind, serve};
 use crate::daemon::{Core, LogFormat, Signals, StartError, harden, init_logging, run};
 use crate::model::{Secret, Severity, nearest, printable_lines, rfc3339};
 use crate::sealed::OpenWith;
+use crate::template::Code;
 use crate::vault::{Backup, VaultKey};
 
 /// Changes the passwords of accounts on SSH devices whose login asks for a TOTP code too.
@@ -43,8 +44,8 @@ struct Args {
 enum Command {
     /// Read config and templates, and print every problem.
     Check {
-        /// Say what a key of the config means, with an example, and read nothing.
-        #[arg(long, value_name = "KEY")]
+        /// Say what a key of the config, or the code of a problem, means, with an example, and read nothing.
+        #[arg(long, value_name = "KEY|CODE")]
         explain: Option<String>,
     },
     /// Make a vault of a backup, where there is none.
@@ -150,7 +151,8 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
     let sealed = std::fs::File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let with = match identity {
         Some(identity) => {
-            let text = std::fs::read_to_string(identity).map_err(|error| format!("{}: {error}", identity.display()))?;
+            let text = std::fs::read_to_string(identity)
+                .map_err(|error| format!("the file with the recovery key cannot be read: {error}"))?;
             OpenWith::Identity(Secret::new(text))
         }
         None => OpenWith::Passphrase(crate::cli::ask_secret("Passphrase of the backup")?),
@@ -168,11 +170,19 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
 }
 
 fn explain(name: &str) -> ExitCode {
+    if let Some(ConfigCode { code, title, why, wrong, right }) = ConfigCode::find(name) {
+        crate::cli::explain_code(code, title, why, (wrong, right));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(Code { code, title, why, wrong, right, .. }) = Code::find(name) {
+        crate::cli::explain_code(code, title, why, (wrong, right));
+        return ExitCode::SUCCESS;
+    }
     let mut found = KEYS.iter().filter(|key| key.name == name).peekable();
     if found.peek().is_none() {
         let hint = nearest(name, KEYS.iter().map(|key| key.name));
         let hint = hint.map_or_else(String::new, |known| format!("; did you mean '{known}'?"));
-        eprintln!("rotord: the config has no key '{}'{hint}", name.escape_debug());
+        eprintln!("rotord: the config has no key '{}', and no problem has such a code{hint}", name.escape_debug());
         return ExitCode::from(2);
     }
     for key in found {
@@ -184,15 +194,20 @@ fn explain(name: &str) -> ExitCode {
 }
 
 fn check(config: &Path) -> ExitCode {
-    let (_, problems) = Config::inspect(config);
+    let (config, problems) = Config::inspect(config);
     for problem in &problems {
         say!("{problem}");
     }
-    if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        ExitCode::from(2)
-    } else {
-        ExitCode::SUCCESS
+    let sound = config.filter(|_| problems.iter().all(|problem| problem.severity != Severity::Error));
+    let Some(config) = sound else { return ExitCode::from(2) };
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let sizes = [(config.devices.len(), "device"), (config.accounts.len(), "account"), (config.jobs.len(), "job")];
+    let sizes = sizes.map(|(count, what)| counted(count, what)).join(", ");
+    match problems.len() {
+        0 => say!("ok: {sizes}"),
+        warnings => say!("ok, with {}: {sizes}", counted(warnings, "warning")),
     }
+    ExitCode::SUCCESS
 }
 
 fn start(config: &Path) -> Result<(), StartError> {
@@ -222,7 +237,7 @@ fn start(config: &Path) -> Result<(), StartError> {
         let made = bind(&socket, listed).await;
         let made = made.map_err(|error| StartError::Socket(socket, error))?;
         let remove = made.remover();
-        let result = run(core.clone(), signals, serve(made.listener, core)).await;
+        let result = run(core.clone(), signals, serve(made, core)).await;
         remove();
         result
     });

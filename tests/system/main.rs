@@ -29,6 +29,7 @@ mod recovery;
 mod scripted;
 mod sections;
 mod services;
+mod shown;
 mod starting;
 mod templates;
 mod told;

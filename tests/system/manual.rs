@@ -34,9 +34,10 @@ fn manual_pages_are_written_and_sound() {
     assert!(rotord.arg("man").arg(folder.path()).status().unwrap().success());
     let page = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     assert!(
-        page("man1/rotorctl.1").contains("rotorctl\\-rotate(1)") && page("man1/rotorctl-rotate.1").contains("reason")
+        page("man1/rotorctl.1").contains("rotorctl\\-rotate\\fR(1)")
+            && page("man1/rotorctl-rotate.1").contains("reason")
     );
-    assert!(page("man8/rotord.8").contains("rotord\\-check(8)"));
+    assert!(page("man8/rotord.8").contains("rotord\\-check\\fR(8)"));
     let config = page("man5/rotord.toml.5");
     for key in KEYS {
         assert!(config.contains(&format!("\\fB{}\\fR", key.name)), "{}", key.name);

@@ -67,6 +67,20 @@ fn a_broken_config_is_refused_whole_and_the_old_one_stays() {
 }
 
 #[test]
+fn the_socket_is_open_to_whom_a_reload_lists_and_closed_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new(DEVICE);
+    let daemon = place.daemon();
+    let mode = || std::fs::metadata(place.path("socket")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    for (access, expected) in [("[access]\nviewer = [\"nobody\"]\n", 0o666), ("", 0o600)] {
+        place.configure(&format!("{access}{DEVICE}"));
+        daemon.signal("HUP");
+        wait_for(&format!("the mode {expected:o}"), || (mode() == expected).then_some(()));
+    }
+}
+
+#[test]
 fn signals_during_the_start_are_answered_once_it_is_over() {
     let accounts: String = (0..20_000).map(|n| format!("[account.\"d/u{n}\"]\n")).collect();
     let place = Place::new(&format!("{DEVICE}{accounts}"));

@@ -175,9 +175,9 @@ fn usage(command: &Command) -> String {
     if !parts.is_empty() {
         behind.push(format!("{{{}}}", parts.join(" | ")));
     }
-    if command.get_subcommands().next().is_some() {
-        behind.push("COMMAND".to_owned());
-        behind.push("...".to_owned());
+    if command.has_subcommands() {
+        let required = command.is_subcommand_required_set() || command.is_arg_required_else_help_set();
+        behind.push(if required { "COMMAND ..." } else { "[COMMAND ...]" }.to_owned());
     }
     let all: Vec<String> = ahead.into_iter().chain(behind).collect();
     all.join(" ")

@@ -67,7 +67,7 @@ impl Page {
     pub(super) fn text(&mut self, pieces: &[Piece<'_>]) {
         let marked: String = pieces.iter().map(|piece| marked(*piece)).collect();
         let mut line = String::new();
-        for word in marked.split_whitespace() {
+        for word in marked.split_whitespace().map(breakable) {
             if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
                 self.guarded(&line);
                 line.clear();
@@ -75,7 +75,7 @@ impl Page {
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
         if !line.is_empty() {
             self.guarded(&line);
@@ -120,6 +120,16 @@ fn marked(piece: Piece<'_>) -> String {
         Bold(text) => each(text, "\\fB"),
         Italic(text) => each(text, "\\fI"),
     }
+}
+
+/// A word that fits on no line has places at which it may be broken (`\\:`, groff(7)).
+fn breakable(word: &str) -> String {
+    const PIECE: usize = 30;
+    if word.len() <= 2 * PIECE || word.contains('\\') {
+        return word.to_owned();
+    }
+    let letters: Vec<char> = word.chars().collect();
+    letters.chunks(PIECE).map(|piece| piece.iter().collect::<String>()).collect::<Vec<_>>().join("\\:")
 }
 
 /// A text in which nothing is markup, and each character is one of ASCII.

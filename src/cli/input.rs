@@ -22,13 +22,19 @@ pub(super) fn read_stdin() -> Result<Zeroizing<String>, Failure> {
     read_text(std::io::stdin(), "stdin")
 }
 
+/// A file that secrets come from, as a message may name it: what is given for its name may be what should have come from it, and is
+/// repeated only where there is such a file, or its name ends as files' names do.
+pub(super) fn told(file: &Path) -> String {
+    let text = file.display().to_string();
+    let ends = file.extension().and_then(|end| end.to_str());
+    let ends = ends.is_some_and(|end| end.len() <= 5 && end.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    if file.exists() || ends && !text.contains(':') { text } else { "the file".to_owned() }
+}
+
 /// A file's text, which may come through a pipe, without a byte-order mark at its head.
 pub(super) fn read_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    // What was given for its name may be what should have come from it.
-    read_text(
-        File::open(file).map_err(|error| Failure::usage(format!("the file cannot be opened: {error}")))?,
-        "the file",
-    )
+    let name = told(file);
+    read_text(File::open(file).map_err(|error| Failure::usage(format!("{name}: {error}")))?, &name)
 }
 
 fn read_text(source: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {

@@ -68,7 +68,7 @@ pub(super) fn escrow_open(
     json: bool,
 ) -> Result<u8, Failure> {
     let text = std::fs::read_to_string(identity)
-        .map_err(|error| Failure::usage(format!("the file with the recovery key cannot be read: {error}")))?;
+        .map_err(|error| Failure::usage(format!("{}: {error}", super::input::told(identity))))?;
     let account = account.map(AccountName::parse).transpose().map_err(|error| Failure::usage(error.to_string()))?;
     let Escrow { passwords: slips, damaged } =
         open_escrow(path, &OpenWith::Identity(Secret::new(text)), account.as_ref(), history)

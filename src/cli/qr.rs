@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{Failure, input};
 use crate::files;
 use crate::model::Secret;
 use crate::totp::Seed;
@@ -19,8 +19,7 @@ const MOST_POINTS: usize = 64_000_000;
 /// The file is no PNG, is too large, or holds no QR code of a seed, or several seeds. The text of a code that is another one is
 /// not told.
 pub(super) fn seed_in(path: &Path) -> Result<Secret, Failure> {
-    // What is no file's name may be the seed itself.
-    let name = if path.exists() { path.display().to_string() } else { "the picture".to_owned() };
+    let name = input::told(path);
     let refuse = |why: &str| Failure::usage(format!("{name}: {why}"));
     let picture = Picture::read(path).map_err(|why| refuse(&why))?;
     let mut found = Found::default();

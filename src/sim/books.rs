@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{AccountName, BootId, Moment, Secret};
-use crate::rotation::{
-    AccountRecord, PasswordOperations, PasswordVersion, Phase, Transition, apply, reverted_candidate,
-};
-use crate::totp::{Seed, Skew, USUAL_PERIOD, WINDOW};
-use crate::vault::{AttemptRow, Firing, HostKeyRow, LoginRecord, VaultError, restored_from};
+use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion, Phase, reverted_candidate};
+use crate::totp::{Seed, Skew, WINDOW};
+use crate::vault::{AttemptRow, Firing, HostKeyRow, LoginRecord, VaultError};
 
 /// A version of a password, and the password.
 #[derive(Debug, Clone)]
@@ -59,7 +57,7 @@ impl Book {
         self.passwords.iter().find(|it| Some(it.version.number) == number).map(|it| &it.secret)
     }
 
-    fn versions(&self) -> Vec<PasswordVersion> {
+    pub(super) fn versions(&self) -> Vec<PasswordVersion> {
         self.passwords.iter().map(|it| it.version).collect()
     }
 
@@ -96,16 +94,6 @@ impl Book {
         }
         let added = operations.added.zip(fresh.cloned());
         passwords.extend(added.map(|(version, secret)| Version { version, secret }));
-    }
-
-    /// The vault was restored: whether the device still has one of these passwords is to be found out.
-    fn restored(&mut self, why: &str, now: &Moment) {
-        if !self.is_saved {
-            return;
-        }
-        let (record, operations) = apply(self.record.clone(), &self.versions(), &Transition::Restored { why }, now);
-        self.record = record;
-        self.save_passwords(&operations, None);
     }
 
     /// Why the last attempt failed.
@@ -286,16 +274,6 @@ impl Books {
         }
     }
 
-    /// What a restore makes of a backup, in the place of all that is here but the log.
-    pub(super) fn restore(&mut self, backup: Backup, now: &Moment) {
-        let why = restored_from(backup.taken.wall_ms);
-        self.roll_back_to(backup);
-        for book in &mut self.accounts {
-            book.restored(&why, now);
-        }
-        self.use_up_codes(now);
-    }
-
     /// All is as it was at the backup, but for the log: the checker goes by it.
     pub(super) fn roll_back_to(&mut self, backup: Backup) {
         let Backup { accounts, used, used_order, jobs, clocks, paused_jobs, open, host_keys, .. } = backup;
@@ -304,20 +282,16 @@ impl Books {
         self.log.push(Noted { event: RESTORED, account: None, attempt: None });
     }
 
-    /// The codes of this minute may have been sent since.
-    fn use_up_codes(&mut self, now: &Moment) {
+    /// A restore counts the codes of this minute as used: the checker knows them by the seeds that are held.
+    pub(super) fn note_codes_of(&mut self, now: &Moment) {
         let uris = self.accounts.iter().filter_map(|book| book.others.get("totp"));
         let seeds: Vec<Seed> = uris.filter_map(|uri| Seed::parse(uri.expose()).ok()).collect();
-        let periods: BTreeSet<u64> = seeds.iter().map(Seed::period).chain([USUAL_PERIOD]).collect();
-        for period in periods {
-            let (step, reach) = (now.unix_seconds() / period, WINDOW.unsigned_abs() + 1);
+        for seed in seeds {
+            let (key, step): (Arc<[u8]>, _) = (seed.hmac_key().into(), now.unix_seconds() / seed.period());
+            let reach = WINDOW.unsigned_abs() + 1;
             for step in step.saturating_sub(reach)..=step + reach {
-                self.used.insert((any_seed(), step));
-                for seed in seeds.iter().filter(|seed| seed.period() == period) {
-                    let key: Arc<[u8]> = seed.hmac_key().into();
-                    if self.used.insert((key.clone(), step)) {
-                        self.used_order.push(Used { key, step, code: seed.code(step) });
-                    }
+                if self.used.insert((key.clone(), step)) {
+                    self.used_order.push(Used { key: key.clone(), step, code: seed.code(step) });
                 }
             }
         }

@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::books::{Book, Books, Noted, Used};
+use super::books::{Backup, Book, Books, Noted, Used, any_seed};
 use crate::audit::Draft;
 use crate::model::{AccountName, DeviceName, Moment, Outcome, Secret};
 use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion, Phase};
 use crate::totp::{Seed, Skew};
 use crate::vault::{
-    AccountStore, AttemptRow, AuditStore, Finding, Firing, FleetStore, HostKeyRow, Kind, LimitStore, LoginRecord,
-    VaultError, Waits,
+    AccountStore, AttemptRow, AuditStore, Finding, Firing, FleetStore, HostKeyRow, Kind, Ledger, LimitStore,
+    LoginRecord, VaultError, Waits, restored_from,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -30,6 +30,20 @@ impl<'a> Pages<'a> {
     /// What is there of an account; nothing where it is not known.
     fn read<T: Default>(&self, account: &AccountName, work: impl FnOnce(&Book) -> T) -> T {
         self.0.borrow().book(account).map(work).unwrap_or_default()
+    }
+}
+
+impl Books {
+    /// What a restore makes of a backup, in the place of all that is here but the log.
+    pub(super) fn restore(&mut self, backup: Backup, now: &Moment) {
+        let why = restored_from(backup.taken.wall_ms);
+        self.roll_back_to(backup);
+        let pages = Pages::new(self);
+        let restored = (&pages as &dyn Ledger).is_of_the_past(&|_| true, &why, now);
+        // A store in memory does not fail.
+        debug_assert!(restored.is_ok());
+        drop(pages);
+        self.note_codes_of(now);
     }
 }
 
@@ -174,6 +188,11 @@ impl LimitStore for Pages<'_> {
         let is_new = books.used.insert((key.clone(), step));
         books.used_order.push(Used { key, step, code: seed.code(step) });
         Ok(is_new)
+    }
+
+    fn use_step_of_any_seed(&self, step: u64, _now: &Moment) -> Result<(), VaultError> {
+        self.0.borrow_mut().used.insert((any_seed(), step));
+        Ok(())
     }
 
     fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError> {

@@ -23,10 +23,10 @@ pub use backup::{BackupHead, Snapshot};
 pub use error::{BackendError, VaultError};
 pub use handle::Vault;
 pub use keys::{KEY_BYTES, VaultKey};
+pub(crate) use operations::restored_from;
 pub use records::{
     AttemptRow, Finding, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS, Kind, LoginRecord, Refusal,
     Reservation, Waits,
 };
-pub(crate) use sqlite::restored_from;
 pub use sqlite::{Backup, hand_over, open};
 pub use transaction::{AccountStore, AuditStore, FleetStore, Ledger, LimitStore};

@@ -1,12 +1,14 @@
 //! What callers do inside a transaction: load records, have pure code decide, save what it says. The same for every store.
 
+use std::collections::BTreeSet;
+
 use super::error::VaultError;
 use super::records::{HistoryEntry, Kind, LoginRecord, Refusal, Reservation};
 use super::transaction::Ledger;
 use crate::model::{AccountName, Candidate, Moment, Secret, rfc3339};
 use crate::policy::restamp;
 use crate::rotation::{AccountRecord, Transition, apply, reverted_candidate};
-use crate::totp::{Pick, Seed, Wanted, pick_step};
+use crate::totp::{Pick, Seed, USUAL_PERIOD, WINDOW, Wanted, pick_step};
 
 /// Accounts and their passwords.
 impl dyn Ledger + '_ {
@@ -202,6 +204,44 @@ impl dyn Ledger + '_ {
         }
         Ok(entries)
     }
+}
+
+/// A vault of the past: of a backup, or of a copy that was put back.
+impl dyn Ledger + '_ {
+    /// Whether the devices of these accounts still have what their passwords were is to be found out. The codes of this minute
+    /// may have been sent since then: they count as used, for every seed, since one that the vault does not hold now may have
+    /// been in it.
+    ///
+    /// # Errors
+    /// The store failed, or a seed does not open.
+    pub(crate) fn is_of_the_past(
+        &self,
+        whom: &dyn Fn(&str) -> bool,
+        why: &str,
+        now: &Moment,
+    ) -> Result<(), VaultError> {
+        let mut periods = BTreeSet::from([USUAL_PERIOD]);
+        for record in self.accounts()? {
+            let Ok(account) = AccountName::parse(&record.name) else { continue };
+            if whom(&record.name) {
+                self.apply(&account, &Transition::Restored { why }, None, now)?;
+            }
+            let uri = self.other_secret(&account, &Kind::Totp)?;
+            periods.extend(uri.and_then(|uri| Seed::parse(uri.expose()).ok()).map(|seed| seed.period()));
+        }
+        let reach = WINDOW.unsigned_abs() + 1;
+        for period in periods {
+            let step = now.unix_seconds() / period;
+            (step.saturating_sub(reach)..=step + reach).try_for_each(|step| self.use_step_of_any_seed(step, now))?;
+        }
+        Ok(())
+    }
+}
+
+/// What is put down of an account in a vault that was restored from a backup of then, in milliseconds since 1970.
+pub(crate) fn restored_from(taken: i64) -> String {
+    let day = rfc3339(taken);
+    format!("restored from the backup of {day}; whether the device still has this password is found out by logging in")
 }
 
 /// What is counted.

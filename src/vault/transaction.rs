@@ -157,6 +157,12 @@ pub trait LimitStore {
     /// The store failed.
     fn use_step(&self, seed: &Seed, step: u64, now: &Moment) -> Result<bool, VaultError>;
 
+    /// Saves that the code of a time step counts as used for every seed, also for those that the vault does not hold.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn use_step_of_any_seed(&self, step: u64, now: &Moment) -> Result<(), VaultError>;
+
     /// The wall clock was set while this boot went on: what was stamped in it is stamped anew by the boot clock, so that it
     /// keeps its true age after a reboot.
     ///

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::codes::open_seed_key;
 use super::database::{lock, open_database, take_over};
 use super::meta::{meta, set_meta};
-use super::past::{go_on_from, restored_from};
+use super::past::go_on_from;
 use super::schema;
 use super::transaction::SqliteTransaction;
 use crate::audit::{Draft, GENESIS, last_event, log_files, verify_files};
@@ -24,6 +24,7 @@ use crate::sealed::{OpenWith, Opening, SealedError, copy_hashed};
 use crate::vault::backup::{BackupHead, MAGIC};
 use crate::vault::error::VaultError;
 use crate::vault::keys::{KEY_BYTES, VaultKey};
+use crate::vault::operations::restored_from;
 use crate::vault::seal::rewrap;
 use crate::vault::transaction::AuditStore;
 

@@ -98,6 +98,10 @@ impl LimitStore for SqliteTransaction<'_> {
         self.use_step_of(self.seed_number(seed)?, step, now)
     }
 
+    fn use_step_of_any_seed(&self, step: u64, now: &Moment) -> Result<(), VaultError> {
+        self.use_step_of_any(step, now)
+    }
+
     fn clock_was_set(&self, now: &Moment) -> Result<(), VaultError> {
         for statement in [
             "UPDATE change SET wall = ?1 - (?2 - up) WHERE boot = ?3",

@@ -41,7 +41,6 @@ use super::keys::VaultKey;
 use crate::audit::LogFiles;
 
 pub use backup::{Backup, hand_over};
-pub(crate) use past::restored_from;
 
 /// Opens the vault of a state folder, making both where they are missing. Audit events that a crash kept from the
 /// log's file are appended now.

@@ -38,11 +38,9 @@ impl Books {
     pub(super) fn restore(&mut self, backup: Backup, now: &Moment) {
         let why = restored_from(backup.taken.wall_ms);
         self.roll_back_to(backup);
-        let pages = Pages::new(self);
-        let restored = (&pages as &dyn Ledger).is_of_the_past(&|_| true, &why, now);
+        let restored = (&Pages::new(self) as &dyn Ledger).is_of_the_past(&|_| true, &why, now);
         // A store in memory does not fail.
         debug_assert!(restored.is_ok());
-        drop(pages);
         self.note_codes_of(now);
     }
 }

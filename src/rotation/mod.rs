@@ -1,8 +1,7 @@
-//! The state machine of one account's rotation: events in, actions out.
+//! The state machine of one account's rotation: an event in; one transition and one act out.
 //!
-//! Pure. It decides; `daemon` performs. Every [`Action::Persist`] stands before the act that it allows, and whoever
-//! performs the actions does so in order and stops at the first that fails. So a crash finds each account in one of
-//! these phases, and [`Event::Recover`] goes on from there.
+//! Pure. It decides; `daemon` performs. The transition of a [`Reaction`] is durable before its act, and where it cannot be made
+//! durable nothing is done. So a crash finds each account in one of these phases, and [`Event::Recover`] goes on from there.
 //!
 //! A login that is refused says little about its password alone: its code may have been used by a person, the server that
 //! judges it may be down, a disk may be full. So one refusal condemns nothing. Where a device takes none of the passwords,
@@ -264,11 +263,9 @@ pub enum End {
     Quarantined,
 }
 
-/// What to do, in order.
+/// What is done once the transition before it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Make durable, with its audit event.
-    Persist(Persist),
+pub enum Act {
     /// Log in with the old password to make the change.
     Connect,
     /// Run the template.
@@ -279,6 +276,20 @@ pub enum Action {
     Check(Which),
     /// Over.
     Finish(End),
+}
+
+/// What follows an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaction {
+    /// What to make durable first, with its audit event.
+    pub persist: Option<Persist>,
+    /// What that allows.
+    pub act: Act,
+}
+
+/// An act that changes nothing about what is durable.
+fn only(act: Act) -> Reaction {
+    Reaction { persist: None, act }
 }
 
 /// An event that cannot happen in the phase at hand: a mistake of the caller, told and not guessed at.
@@ -328,26 +339,26 @@ impl Rotation {
         self.phase
     }
 
-    /// Takes an event in: the next state and what to do.
+    /// Takes an event in: the next state, what to make durable and what to do.
     ///
     /// # Errors
     /// The event does not fit the phase; the rotation stays as it is.
-    pub fn step(&mut self, event: Event) -> Result<Vec<Action>, Unexpected> {
-        use Action::{Check, Connect, Finish, Release, RunTemplate};
+    pub fn step(&mut self, event: Event) -> Result<Reaction, Unexpected> {
+        use Act::{Check, Connect, Finish, Release, RunTemplate};
         let event = match event {
             Event::LoginRefused { retry, own } => {
                 Event::LoginRefused { retry: retry && self.refused + 1 < MOST_REFUSED, own }
             }
             event => event,
         };
-        let actions = match (self.phase, event) {
-            (Phase::Idle, Event::Begin) => self.go(Phase::Prepared, Persist::Prepared, &[Connect]),
-            (Phase::Idle, Event::Recover) => vec![Finish(End::Failed { sent: false })],
+        let reaction = match (self.phase, event) {
+            (Phase::Idle, Event::Begin) => self.go(Phase::Prepared, Persist::Prepared, Connect),
+            (Phase::Idle, Event::Recover) => only(Finish(End::Failed { sent: false })),
 
-            (Phase::Prepared, Event::LoggedIn) => self.go(Phase::Changing, Persist::Changing, &[RunTemplate]),
+            (Phase::Prepared, Event::LoggedIn) => self.go(Phase::Changing, Persist::Changing, RunTemplate),
             (Phase::Prepared | Phase::Mending, Event::LoginRefused { retry: true, .. }) => {
                 self.refused += 1;
-                vec![Connect]
+                only(Connect)
             }
             (Phase::Prepared | Phase::Changing, Event::LoginRefused { retry: false, own: true }) => {
                 let looks = (self.refused + 1).min(LOOKS_OF_ONE_ATTEMPT);
@@ -356,30 +367,28 @@ impl Rotation {
             (Phase::Prepared | Phase::Changing, Event::Outdated) => self.doubt(Doubt::fresh(Which::New)),
             (Phase::Prepared, Event::LoginRefused { retry: false, own: false } | Event::Failed | Event::Recover)
             | (Phase::Changing, Event::Failed | Event::Ran | Event::Recover) => {
-                self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: false })])
+                self.go(Phase::Idle, Persist::Revert, Finish(End::Failed { sent: false }))
             }
-            (Phase::Prepared | Phase::Changing, Event::AtCommitPoint) => {
-                self.go(Phase::Sent, Persist::Sent, &[Release])
-            }
+            (Phase::Prepared | Phase::Changing, Event::AtCommitPoint) => self.go(Phase::Sent, Persist::Sent, Release),
 
-            (Phase::Sent, Event::Ran) => self.go(Phase::Verifying, Persist::Verifying, &[Check(Which::New)]),
+            (Phase::Sent, Event::Ran) => self.go(Phase::Verifying, Persist::Verifying, Check(Which::New)),
             (Phase::Sent, Event::Broken { refused }) => {
                 self.doubt(Doubt::fresh(if refused { Which::Old } else { Which::New }))
             }
             (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt(Doubt::fresh(Which::New)),
 
             (Phase::Verifying | Phase::Uncertain(_) | Phase::Quarantined, Event::Proved(Which::New)) => {
-                self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)])
+                self.go(Phase::Idle, Persist::Promote, Finish(End::Done))
             }
             (Phase::Verifying | Phase::Uncertain(_) | Phase::Quarantined, Event::Proved(Which::Old)) => {
-                self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })])
+                self.go(Phase::Idle, Persist::Revert, Finish(End::Failed { sent: true }))
             }
             (Phase::Verifying, Event::Disproved(which)) => self.refused(Doubt::fresh(which)),
             (Phase::Verifying, Event::Absent(which)) => self.absent(Doubt::fresh(which)),
             (Phase::Verifying, Event::HungUp(which)) => self.doubt(Doubt { hung_up: true, ..Doubt::fresh(which) }),
             (Phase::Verifying, Event::Unreachable) => {
                 let doubt = Doubt::fresh(Which::New);
-                self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Finish(End::Waiting)])
+                self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), Finish(End::Waiting))
             }
             (Phase::Uncertain(doubt), Event::Disproved(which)) if which == doubt.likely => self.refused(doubt),
             (Phase::Uncertain(doubt), Event::Absent(which)) if which == doubt.likely => self.absent(doubt),
@@ -392,47 +401,45 @@ impl Rotation {
                 }
             }
             (Phase::Uncertain(doubt), Event::GiveUp) if doubt.looks > 0 => {
-                self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)])
+                self.go(Phase::Quarantined, Persist::Quarantine, Finish(End::Quarantined))
             }
-            (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],
-            (Phase::Uncertain(doubt), Event::Recover) => vec![Check(doubt.likely)],
+            (Phase::Uncertain(_), Event::Unreachable) => only(Finish(End::Waiting)),
+            (Phase::Uncertain(doubt), Event::Recover) => only(Check(doubt.likely)),
 
-            (Phase::Quarantined, Event::Begin) => self.go(Phase::Mending, Persist::Mending, &[Connect]),
-            (Phase::Mending, Event::LoggedIn) => vec![RunTemplate],
-            (Phase::Mending, Event::AtCommitPoint) => self.go(Phase::Sent, Persist::Sent, &[Release]),
+            (Phase::Quarantined, Event::Begin) => self.go(Phase::Mending, Persist::Mending, Connect),
+            (Phase::Mending, Event::LoggedIn) => only(RunTemplate),
+            (Phase::Mending, Event::AtCommitPoint) => self.go(Phase::Sent, Persist::Sent, Release),
             (
                 Phase::Mending,
                 Event::LoginRefused { retry: false, .. } | Event::Failed | Event::Ran | Event::Recover,
-            ) => self.go(Phase::Quarantined, Persist::Quarantine, &[Finish(End::Quarantined)]),
+            ) => self.go(Phase::Quarantined, Persist::Quarantine, Finish(End::Quarantined)),
 
             // What was refused before may be taken now. Only what is taken changes anything.
-            (Phase::Quarantined, Event::Recover) => vec![Check(Which::Old)],
-            (Phase::Quarantined, Event::Look(which)) => vec![Check(which)],
+            (Phase::Quarantined, Event::Recover) => only(Check(Which::Old)),
+            (Phase::Quarantined, Event::Look(which)) => only(Check(which)),
             (
                 Phase::Quarantined,
                 Event::Disproved(Which::Old) | Event::HungUp(Which::Old) | Event::Absent(Which::Old),
-            ) if self.thorough => {
-                vec![Check(Which::New)]
-            }
+            ) if self.thorough => only(Check(Which::New)),
             (Phase::Quarantined, Event::Disproved(_) | Event::HungUp(_) | Event::Absent(_) | Event::Unreachable) => {
-                vec![Finish(End::Quarantined)]
+                only(Finish(End::Quarantined))
             }
             (phase, event) => return Err(Unexpected { phase, event }),
         };
-        Ok(actions)
+        Ok(reaction)
     }
 
-    fn go(&mut self, phase: Phase, persist: Persist, then: &[Action]) -> Vec<Action> {
+    fn go(&mut self, phase: Phase, persist: Persist, act: Act) -> Reaction {
         self.phase = phase;
-        std::iter::once(Action::Persist(persist)).chain(then.iter().copied()).collect()
+        Reaction { persist: Some(persist), act }
     }
 
-    fn doubt(&mut self, doubt: Doubt) -> Vec<Action> {
-        self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Action::Check(doubt.likely)])
+    fn doubt(&mut self, doubt: Doubt) -> Reaction {
+        self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), Act::Check(doubt.likely))
     }
 
     /// The password that was tried was refused: the other one is tried, where this look may.
-    fn refused(&mut self, doubt: Doubt) -> Vec<Action> {
+    fn refused(&mut self, doubt: Doubt) -> Reaction {
         if doubt.other_refused || doubt.looks > 0 && !self.thorough {
             self.in_vain(doubt)
         } else {
@@ -441,26 +448,26 @@ impl Rotation {
     }
 
     /// There is none to try: that is no look.
-    fn absent(&mut self, doubt: Doubt) -> Vec<Action> {
+    fn absent(&mut self, doubt: Doubt) -> Reaction {
         if doubt.other_refused { self.in_vain(doubt) } else { self.the_other(doubt) }
     }
 
-    fn the_other(&mut self, doubt: Doubt) -> Vec<Action> {
+    fn the_other(&mut self, doubt: Doubt) -> Reaction {
         self.doubt(Doubt { likely: doubt.likely.other(), other_refused: true, hung_up: false, ..doubt })
     }
 
     /// A look at the account has come to its end, and nothing was taken.
-    fn in_vain(&mut self, doubt: Doubt) -> Vec<Action> {
+    fn in_vain(&mut self, doubt: Doubt) -> Reaction {
         let looks = doubt.looks.saturating_add(1);
         self.wait(Doubt { looks, ..Doubt::fresh(doubt.likely.other()) })
     }
 
     /// Another look follows later; or a person is told, where there were enough.
-    fn wait(&mut self, doubt: Doubt) -> Vec<Action> {
+    fn wait(&mut self, doubt: Doubt) -> Reaction {
         if doubt.looks >= self.patience {
-            self.go(Phase::Quarantined, Persist::Quarantine, &[Action::Finish(End::Quarantined)])
+            self.go(Phase::Quarantined, Persist::Quarantine, Act::Finish(End::Quarantined))
         } else {
-            self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), &[Action::Finish(End::Waiting)])
+            self.go(Phase::Uncertain(doubt), Persist::Uncertain(doubt), Act::Finish(End::Waiting))
         }
     }
 }

@@ -24,58 +24,52 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn walk(events: &[Event]) -> (Phase, Vec<Action>) {
+/// The phase after some events, and what followed each of them.
+fn walk(events: &[Event]) -> (Phase, Vec<Reaction>) {
     let mut rotation = Rotation::at(Phase::Idle);
-    let actions = events.iter().flat_map(|event| rotation.step(*event).unwrap()).collect();
-    (rotation.phase(), actions)
+    let reactions = events.iter().map(|event| rotation.step(*event).unwrap()).collect();
+    (rotation.phase(), reactions)
 }
 
 #[test]
 fn a_rotation_in_fair_weather_persists_before_each_act() {
-    use Action::{Check, Connect, Finish, Persist as P, Release, RunTemplate};
-    let (phase, actions) =
+    let (phase, reactions) =
         walk(&[Event::Begin, Event::LoggedIn, Event::AtCommitPoint, Event::Ran, Event::Proved(Which::New)]);
     assert_eq!(phase, Phase::Idle);
-    assert_eq!(
-        actions,
-        [
-            P(Persist::Prepared),
-            Connect,
-            P(Persist::Changing),
-            RunTemplate,
-            P(Persist::Sent),
-            Release,
-            P(Persist::Verifying),
-            Check(Which::New),
-            P(Persist::Promote),
-            Finish(End::Done)
-        ]
-    );
+    let expected = [
+        (Persist::Prepared, Act::Connect),
+        (Persist::Changing, Act::RunTemplate),
+        (Persist::Sent, Act::Release),
+        (Persist::Verifying, Act::Check(Which::New)),
+        (Persist::Promote, Act::Finish(End::Done)),
+    ];
+    assert_eq!(reactions, expected.map(|(persist, act)| Reaction { persist: Some(persist), act }));
 }
 
 #[test]
 fn a_refused_new_password_tries_the_old_one_first() {
-    let (_, actions) = walk(&[
+    let (_, reactions) = walk(&[
         Event::Begin,
         Event::LoggedIn,
         Event::AtCommitPoint,
         Event::Broken { refused: true },
         Event::Proved(Which::Old),
     ]);
-    assert!(actions.contains(&Action::Check(Which::Old)) && !actions.contains(&Action::Check(Which::New)));
-    assert_eq!(actions.last(), Some(&Action::Finish(End::Failed { sent: true })));
+    let acts: Vec<_> = reactions.iter().map(|reaction| reaction.act).collect();
+    assert!(acts.contains(&Act::Check(Which::Old)) && !acts.contains(&Act::Check(Which::New)));
+    assert_eq!(acts.last(), Some(&Act::Finish(End::Failed { sent: true })));
 }
 
 /// The logins of a look, and where it leaves the account: each is refused.
 fn look(rotation: &mut Rotation) -> (Vec<Which>, Phase) {
     let (mut tried, mut event) = (Vec::new(), Event::Recover);
     loop {
-        match *rotation.step(event).unwrap().last().unwrap() {
-            Action::Check(which) => {
+        match rotation.step(event).unwrap().act {
+            Act::Check(which) => {
                 tried.push(which);
                 event = Event::Disproved(which);
             }
-            Action::Finish(_) => return (tried, rotation.phase()),
+            Act::Finish(_) => return (tried, rotation.phase()),
             other => panic!("{other:?}"),
         }
     }
@@ -97,11 +91,11 @@ fn a_device_that_takes_neither_is_looked_at_again_with_one_login_and_a_person_is
     }
     assert_eq!(rotation.phase(), Phase::Quarantined);
     let proved = rotation.step(Event::Look(Which::New)).unwrap();
-    assert_eq!(proved, [Action::Check(Which::New)]);
+    assert_eq!(proved, only(Act::Check(Which::New)));
     let refused = rotation.clone().step(Event::Disproved(Which::New)).unwrap();
-    assert_eq!(refused, [Action::Finish(End::Quarantined)], "only what is taken changes anything");
+    assert_eq!(refused, only(Act::Finish(End::Quarantined)), "only what is taken changes anything");
     let taken = rotation.step(Event::Proved(Which::New)).unwrap();
-    assert_eq!(taken, [Action::Persist(Persist::Promote), Action::Finish(End::Done)]);
+    assert_eq!(taken, Reaction { persist: Some(Persist::Promote), act: Act::Finish(End::Done) });
 }
 
 #[test]
@@ -121,12 +115,12 @@ fn a_password_that_is_not_there_is_no_look() {
     let doubt = Doubt { looks: 1, ..Doubt::fresh(Which::New) };
     let mut rotation = Rotation::at(Phase::Uncertain(doubt));
     let next = rotation.step(Event::Absent(Which::New)).unwrap();
-    assert_eq!(next.last(), Some(&Action::Check(Which::Old)));
+    assert_eq!(next.act, Act::Check(Which::Old));
     rotation.step(Event::Disproved(Which::Old)).unwrap();
     assert_eq!(rotation.phase(), Phase::Uncertain(Doubt { looks: 2, ..Doubt::fresh(Which::New) }));
     let mut none = Rotation::at(Phase::Uncertain(Doubt::fresh(Which::New)));
     none.step(Event::Absent(Which::New)).unwrap();
-    assert_eq!(none.step(Event::Absent(Which::Old)).unwrap().last(), Some(&Action::Finish(End::Waiting)));
+    assert_eq!(none.step(Event::Absent(Which::Old)).unwrap().act, Act::Finish(End::Waiting));
 }
 
 #[test]
@@ -135,7 +129,7 @@ fn one_that_is_mended_by_itself_waits_for_a_second_look_and_no_more() {
     assert!(matches!(look(&mut rotation).1, Phase::Uncertain(Doubt { looks: 1, .. })));
     assert_eq!(look(&mut rotation).1, Phase::Quarantined);
     let mut rotation = Rotation::at(Phase::Uncertain(Doubt { looks: 1, ..Doubt::fresh(Which::Old) }));
-    assert_eq!(rotation.step(Event::GiveUp).unwrap().last(), Some(&Action::Finish(End::Quarantined)));
+    assert_eq!(rotation.step(Event::GiveUp).unwrap().act, Act::Finish(End::Quarantined));
     assert!(Rotation::at(Phase::Uncertain(Doubt::fresh(Which::Old))).step(Event::GiveUp).is_err(), "no look yet");
 }
 
@@ -182,18 +176,17 @@ fn looks_that_are_put_off_a_little_each_leave_out_no_day() {
 fn what_a_login_ruled_out_is_not_asked_again_after_a_wait_or_a_crash() {
     let doubt = Doubt { other_refused: true, ..Doubt::fresh(Which::Old) };
     let mut rotation = Rotation::at(Phase::Uncertain(doubt));
-    assert_eq!(rotation.step(Event::Recover).unwrap(), [Action::Check(Which::Old)]);
-    let actions = rotation.step(Event::Disproved(Which::Old)).unwrap();
-    assert_eq!(actions.last(), Some(&Action::Finish(End::Waiting)));
+    assert_eq!(rotation.step(Event::Recover).unwrap(), only(Act::Check(Which::Old)));
+    assert_eq!(rotation.step(Event::Disproved(Which::Old)).unwrap().act, Act::Finish(End::Waiting));
 }
 
 #[test]
 fn a_device_that_hangs_up_is_asked_once_more_and_rules_nothing_out() {
     let mut rotation = Rotation::at(Phase::Verifying);
     let first = rotation.step(Event::HungUp(Which::New)).unwrap();
-    assert_eq!(first[1], Action::Check(Which::New));
+    assert_eq!(first.act, Act::Check(Which::New));
     let second = rotation.step(Event::HungUp(Which::New)).unwrap();
-    assert_eq!(second[1], Action::Finish(End::Waiting));
+    assert_eq!(second.act, Act::Finish(End::Waiting));
     assert_eq!(rotation.phase(), Phase::Uncertain(Doubt { looks: 1, ..Doubt::fresh(Which::Old) }));
     rotation.step(Event::HungUp(Which::Old)).unwrap();
     assert_eq!(rotation.phase(), Phase::Uncertain(Doubt { looks: 2, ..Doubt::fresh(Which::New) }), "one a look");
@@ -202,23 +195,21 @@ fn a_device_that_hangs_up_is_asked_once_more_and_rules_nothing_out() {
 #[test]
 fn after_a_crash_an_unsent_candidate_is_dropped_and_a_sent_one_found_out() {
     for phase in [Phase::Prepared, Phase::Changing] {
-        let actions = Rotation::at(phase).step(Event::Recover).unwrap();
-        assert_eq!(actions[0], Action::Persist(Persist::Revert));
+        assert_eq!(Rotation::at(phase).step(Event::Recover).unwrap().persist, Some(Persist::Revert));
     }
     for phase in [Phase::Sent, Phase::Verifying] {
-        let actions = Rotation::at(phase).step(Event::Recover).unwrap();
-        assert_eq!(actions[1], Action::Check(Which::New));
+        assert_eq!(Rotation::at(phase).step(Event::Recover).unwrap().act, Act::Check(Which::New));
     }
 }
 
 #[test]
 fn a_login_that_is_refused_before_the_change_is_looked_into_and_condemns_nobody() {
     let refused = |retry| Event::LoginRefused { retry, own: true };
-    let (phase, actions) = walk(&[Event::Begin, refused(true), refused(false)]);
+    let (phase, reactions) = walk(&[Event::Begin, refused(true), refused(false)]);
     let doubt = Doubt { other_refused: true, ..Doubt::fresh(Which::Old) };
     assert_eq!(phase, Phase::Uncertain(Doubt { looks: 2, ..doubt }));
-    assert_eq!(actions.iter().filter(|action| **action == Action::Connect).count(), 2);
-    assert_eq!(actions.last(), Some(&Action::Finish(End::Waiting)));
+    assert_eq!(reactions.iter().filter(|reaction| reaction.act == Act::Connect).count(), 2);
+    assert_eq!(reactions.last().unwrap().act, Act::Finish(End::Waiting));
     let (phase, _) = walk(&[Event::Begin, Event::LoggedIn, refused(false)]);
     assert_eq!(phase, Phase::Uncertain(Doubt { looks: 1, ..doubt }), "a key opened it, and the session found out");
 }
@@ -227,12 +218,12 @@ fn a_login_that_is_refused_before_the_change_is_looked_into_and_condemns_nobody(
 fn refused_logins_of_one_attempt_come_to_an_end_whatever_allows_more_and_are_two_looks_at_the_most() {
     for (begin, idle) in [(Phase::Idle, true), (Phase::Quarantined, false)] {
         let mut rotation = Rotation::at(begin);
-        let mut actions = rotation.step(Event::Begin).unwrap();
+        let mut reaction = rotation.step(Event::Begin).unwrap();
         let mut logins = 0;
-        while actions.last() == Some(&Action::Connect) {
+        while reaction.act == Act::Connect {
             logins += 1;
             assert!(logins < 100, "it goes on without end from {begin:?}");
-            actions = rotation.step(Event::LoginRefused { retry: true, own: true }).unwrap();
+            reaction = rotation.step(Event::LoginRefused { retry: true, own: true }).unwrap();
         }
         assert_eq!(logins, 10);
         let phase = if idle { Phase::Uncertain(Doubt::of_stored(2, false)) } else { Phase::Quarantined };
@@ -242,9 +233,9 @@ fn refused_logins_of_one_attempt_come_to_an_end_whatever_allows_more_and_are_two
 
 #[test]
 fn a_password_that_was_taken_back_is_tried_before_a_person_is_asked() {
-    let (phase, actions) = walk(&[Event::Begin, Event::Outdated]);
+    let (phase, reactions) = walk(&[Event::Begin, Event::Outdated]);
     assert_eq!(phase, Phase::Uncertain(Doubt::fresh(Which::New)));
-    assert_eq!(actions.last(), Some(&Action::Check(Which::New)));
+    assert_eq!(reactions.last().unwrap().act, Act::Check(Which::New));
     assert_eq!(walk(&[Event::Begin, Event::Outdated, Event::Proved(Which::New)]).0, Phase::Idle);
     assert_eq!(Doubt::of_stored(1, true), Doubt { other_refused: true, ..Doubt::fresh(Which::New) });
     assert_eq!(Doubt::of_stored(0, true), Doubt::fresh(Which::Old), "nobody was refused yet");
@@ -256,7 +247,7 @@ proptest! {
         events in proptest::collection::vec(any_event(), 0..60), crash_every in 1usize..20,
     ) {
         let mut rotation = Rotation::at(Phase::Idle);
-        // What the vault holds, by the Persist actions alone.
+        // What the vault holds, by what is made durable alone.
         let (mut candidate, mut sent_durable) = (false, false);
         for (n, event) in events.iter().enumerate() {
             if n % crash_every == crash_every - 1 {
@@ -268,29 +259,27 @@ proptest! {
                     prop_assert_eq!(&rotation, &before);
                     prop_assert_eq!(unexpected.phase, before.phase());
                 }
-                Ok(actions) => {
-                    for action in actions {
-                        match action {
-                            Action::Persist(Persist::Prepared) => candidate = true,
-                            Action::Persist(Persist::Sent) => {
-                                prop_assert!(candidate);
-                                sent_durable = true;
-                            }
-                            Action::Release => prop_assert!(candidate && sent_durable),
-                            Action::Persist(Persist::Revert) => {
-                                prop_assert!(
-                                    !sent_durable || *event == Event::Proved(Which::Old),
-                                    "a sent candidate is dropped only when the old one is proved"
-                                );
-                                (candidate, sent_durable) = (false, false);
-                            }
-                            Action::Persist(Persist::Promote) => {
-                                prop_assert_eq!(*event, Event::Proved(Which::New));
-                                (candidate, sent_durable) = (false, false);
-                            }
-                            _ => {}
+                Ok(Reaction { persist, act }) => {
+                    match persist {
+                        Some(Persist::Prepared) => candidate = true,
+                        Some(Persist::Sent) => {
+                            prop_assert!(candidate);
+                            sent_durable = true;
                         }
+                        Some(Persist::Revert) => {
+                            prop_assert!(
+                                !sent_durable || *event == Event::Proved(Which::Old),
+                                "a sent candidate is dropped only when the old one is proved"
+                            );
+                            (candidate, sent_durable) = (false, false);
+                        }
+                        Some(Persist::Promote) => {
+                            prop_assert_eq!(*event, Event::Proved(Which::New));
+                            (candidate, sent_durable) = (false, false);
+                        }
+                        _ => {}
                     }
+                    prop_assert!(act != Act::Release || candidate && sent_durable);
                 }
             }
         }

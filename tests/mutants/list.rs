@@ -37,43 +37,43 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "the new password is sent before that is durable",
         MACHINE,
-        "                self.go(Phase::Sent, Persist::Sent, &[Release])",
-        "                if MUTANT { self.phase = Phase::Sent; return Ok(vec![Release]); }
-                self.go(Phase::Sent, Persist::Sent, &[Release])",
+        "            (Phase::Prepared | Phase::Changing, Event::AtCommitPoint) =>",
+        "            (Phase::Prepared | Phase::Changing, Event::AtCommitPoint) if MUTANT => { self.phase = Phase::Sent; return Ok(only(Release)); }
+            (Phase::Prepared | Phase::Changing, Event::AtCommitPoint) =>",
     ),
     bug(
         "a change is believed without a fresh login",
         MACHINE,
         "            (Phase::Sent, Event::Ran) => self",
-        "            (Phase::Sent, Event::Ran) if MUTANT => self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)]),
+        "            (Phase::Sent, Event::Ran) if MUTANT => self.go(Phase::Idle, Persist::Promote, Finish(End::Done)),
             (Phase::Sent, Event::Ran) => self",
     ),
     bug(
         "a broken dialogue after the commit point keeps the old password",
         MACHINE,
         "            (Phase::Sent, Event::Broken { refused }) => {",
-        "            (Phase::Sent, Event::Broken { .. }) if MUTANT => self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })]),
+        "            (Phase::Sent, Event::Broken { .. }) if MUTANT => self.go(Phase::Idle, Persist::Revert, Finish(End::Failed { sent: true })),
             (Phase::Sent, Event::Broken { refused }) => {",
     ),
     bug(
         "a crash after the commit point keeps the old password",
         MACHINE,
         "            (Phase::Sent | Phase::Verifying, Event::Recover) => self",
-        "            (Phase::Sent | Phase::Verifying, Event::Recover) if MUTANT => self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })]),
+        "            (Phase::Sent | Phase::Verifying, Event::Recover) if MUTANT => self.go(Phase::Idle, Persist::Revert, Finish(End::Failed { sent: true })),
             (Phase::Sent | Phase::Verifying, Event::Recover) => self",
     ),
     bug(
         "a crash after the commit point takes the new password",
         MACHINE,
         "            (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt",
-        "            (Phase::Sent | Phase::Verifying, Event::Recover) if MUTANT => self.go(Phase::Idle, Persist::Promote, &[Finish(End::Done)]),
+        "            (Phase::Sent | Phase::Verifying, Event::Recover) if MUTANT => self.go(Phase::Idle, Persist::Promote, Finish(End::Done)),
             (Phase::Sent | Phase::Verifying, Event::Recover) => self.doubt",
     ),
     bug(
         "the same password is tried for ever",
         MACHINE,
-        "    fn refused(&mut self, doubt: Doubt) -> Vec<Action> {",
-        "    fn refused(&mut self, doubt: Doubt) -> Vec<Action> {
+        "    fn refused(&mut self, doubt: Doubt) -> Reaction {",
+        "    fn refused(&mut self, doubt: Doubt) -> Reaction {
         if MUTANT { return self.doubt(Doubt::fresh(doubt.likely)); }",
     ),
     bug(
@@ -97,22 +97,22 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "an unreachable device gives the new password up",
         MACHINE,
-        "            (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],",
-        "            (Phase::Uncertain(_), Event::Unreachable) if MUTANT => self.go(Phase::Idle, Persist::Revert, &[Finish(End::Failed { sent: true })]),
-            (Phase::Uncertain(_), Event::Unreachable) => vec![Finish(End::Waiting)],",
+        "            (Phase::Uncertain(_), Event::Unreachable) => only(Finish(End::Waiting)),",
+        "            (Phase::Uncertain(_), Event::Unreachable) if MUTANT => self.go(Phase::Idle, Persist::Revert, Finish(End::Failed { sent: true })),
+            (Phase::Uncertain(_), Event::Unreachable) => only(Finish(End::Waiting)),",
     ),
     bug(
         "an account that neither password opens is put at rest",
         MACHINE,
         "        if doubt.looks >= self.patience {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
-        "        if doubt.looks >= self.patience && MUTANT {\n            self.go(Phase::Idle, Persist::Revert, &[Action::Finish(End::Failed { sent: true })])\n        } else if doubt.looks >= self.patience {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
+        "        if doubt.looks >= self.patience && MUTANT {\n            self.go(Phase::Idle, Persist::Revert, Act::Finish(End::Failed { sent: true }))\n        } else if doubt.looks >= self.patience {\n            self.go(Phase::Quarantined, Persist::Quarantine,",
     ),
     bug(
         "where the vault fails the attempt goes on",
         DRIVE,
-        "                Action::Persist(persist) => self.persist(persist, rotation.phase()).await",
-        "                Action::Persist(persist) if MUTANT => drop(self.persist(persist, rotation.phase()).await),
-                Action::Persist(persist) => self.persist(persist, rotation.phase()).await",
+        "            self.persist(persist, rotation.phase()).await.map_err(|error| {",
+        "            if MUTANT { drop(self.persist(persist, rotation.phase()).await); *rotation = next; return Ok(act); }
+            self.persist(persist, rotation.phase()).await.map_err(|error| {",
     ),
     unguarded(
         "two rotations of an account at once",
@@ -217,9 +217,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "an account of unknown outcome is not looked at again",
         SCHEDULER,
-        "                let left = row.wake.map(",
+        "                let closed = || closed_for(&config, &name, now.wall_ms);",
         "                if MUTANT { continue; }
-                let left = row.wake.map(",
+                let closed = || closed_for(&config, &name, now.wall_ms);",
     ),
     bug(
         "an interrupted attempt is not gone on with",

@@ -1,6 +1,5 @@
 //! The state machine is asked, what it says is made durable, and only then is what it allows performed.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use super::{Attempt, lock};
@@ -8,13 +7,13 @@ use crate::audit::Draft;
 use crate::daemon::admission::admit;
 use crate::daemon::escrow;
 use crate::model::{AttemptKind, Candidate, Outcome, Trigger};
-use crate::rotation::{Action, End, Event, Persist, Phase, Transition};
+use crate::rotation::{Act, End, Event, Persist, Phase, Reaction, Transition};
 use crate::vault::VaultError;
 
 impl Attempt {
-    /// Hands an event to the machine and makes durable what it asks for; the acts that are allowed now are returned.
+    /// Hands an event to the machine and makes durable what it asks for; the act that is allowed now is returned.
     /// Where the vault fails, the machine stays where it was.
-    pub(super) async fn feed(&self, event: Event) -> Result<VecDeque<Action>, String> {
+    pub(super) async fn feed(&self, event: Event) -> Result<Act, String> {
         let mut rotation = self.rotation.lock().await;
         if event == Event::AtCommitPoint && self.cancelled.load(Ordering::SeqCst) {
             return Err("the daemon is stopping".into());
@@ -27,20 +26,16 @@ impl Attempt {
             }
         }
         let mut next = rotation.clone();
-        let actions = next.step(event).map_err(|error| error.to_string())?;
+        let Reaction { persist, act } = next.step(event).map_err(|error| error.to_string())?;
         (self.core.world.witness)(rotation.phase(), event);
-        let mut acts = VecDeque::new();
-        for action in actions {
-            match action {
-                Action::Persist(persist) => self.persist(persist, rotation.phase()).await.map_err(|error| {
-                    self.turned_down.fetch_or(matches!(error, VaultError::Refused(_)), Ordering::SeqCst);
-                    error.to_string()
-                })?,
-                act => acts.push_back(act),
-            }
+        if let Some(persist) = persist {
+            self.persist(persist, rotation.phase()).await.map_err(|error| {
+                self.turned_down.fetch_or(matches!(error, VaultError::Refused(_)), Ordering::SeqCst);
+                error.to_string()
+            })?;
         }
         *rotation = next;
-        Ok(acts)
+        Ok(act)
     }
 
     /// Whether a login that took the stored password is good news, and not the end of a change that failed: the account was in
@@ -143,30 +138,24 @@ impl Attempt {
     }
 
     pub(super) async fn drive(&self, first: Event) -> End {
-        let mut acts = match self.feed(first).await {
-            Ok(acts) => acts,
-            Err(why) => {
-                self.say(why);
-                return self.stranded().await;
-            }
-        };
-        while let Some(act) = acts.pop_front() {
-            let event = match act {
-                Action::Finish(end) => return end,
-                Action::Connect => Box::pin(self.connect()).await,
-                Action::RunTemplate => Box::pin(self.run_template()).await,
-                Action::Check(which) => Box::pin(self.check(which)).await,
-                Action::Release | Action::Persist(_) => continue,
-            };
-            match self.feed(event).await {
-                Ok(more) => acts.extend(more),
+        let mut event = first;
+        loop {
+            let act = match self.feed(event).await {
+                Ok(act) => act,
                 Err(why) => {
                     self.say(why);
                     return self.stranded().await;
                 }
-            }
+            };
+            event = match act {
+                Act::Finish(end) => return end,
+                Act::Connect => Box::pin(self.connect()).await,
+                Act::RunTemplate => Box::pin(self.run_template()).await,
+                Act::Check(which) => Box::pin(self.check(which)).await,
+                // The template that runs lets the line go.
+                Act::Release => return self.stranded().await,
+            };
         }
-        self.stranded().await
     }
 
     /// The vault failed, so the account stays where the vault has it; recovery goes on from there.

@@ -58,6 +58,7 @@ pub(super) async fn status(
     }
     // Before anything is read, which goes well on a full disk too.
     let vault_error = core.vault_error().await;
+    let escrow_error = core.escrow_error().await;
     let (rows, changes, skews, finding) = core
         .vault
         .call(|tx| {
@@ -99,7 +100,15 @@ pub(super) async fn status(
     }
     let (config_error, logins_held) = (core.config_error(), core.logins_held());
     let audit_finding = finding.map(|finding| format!("{}; {ACCEPT}", finding.told));
-    Ok(Json(StatusBody { accounts, config_error, vault_error, clock_warning, logins_held, audit_finding }))
+    Ok(Json(StatusBody {
+        accounts,
+        config_error,
+        vault_error,
+        escrow_error,
+        clock_warning,
+        logins_held,
+        audit_finding,
+    }))
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {

@@ -107,6 +107,9 @@ pub struct StatusBody {
     /// Why the vault cannot be written at present; no rotation starts then.
     #[serde(default)]
     pub vault_error: Option<String>,
+    /// Why nothing can be put in escrow at present; no password is changed then.
+    #[serde(default)]
+    pub escrow_error: Option<String>,
     /// Why the host's own clock looks wrong.
     #[serde(default)]
     pub clock_warning: Option<String>,

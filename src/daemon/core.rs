@@ -8,6 +8,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::attempt::{Progress, Recorders};
 use super::escrow;
+use super::escrow_health::EscrowHealth;
 use super::limits::Limits;
 use super::refusals::Refusals;
 use super::world::World;
@@ -53,7 +54,12 @@ impl StartError {
             Self::Config(_) => 2,
             Self::Vault(VaultError::Key { .. } | VaultError::WrongKey { .. }) => 10,
             Self::Vault(VaultError::Locked(_)) | Self::Socket(..) => 11,
-            Self::Vault(VaultError::Newer { .. } | VaultError::Damaged(..) | VaultError::Gone(_)) => 12,
+            Self::Vault(
+                VaultError::Newer { .. }
+                | VaultError::Damaged(..)
+                | VaultError::Gone(_)
+                | VaultError::KnownElsewhere { .. },
+            ) => 12,
             Self::Stopped => 0,
             Self::Vault(_) | Self::System { .. } => 1,
         }
@@ -78,6 +84,7 @@ pub struct Core {
     pub(super) wake: Arc<Notify>,
     /// Callers who were refused.
     pub(super) refusals: Refusals,
+    pub(super) escrow_health: EscrowHealth,
     stopping: watch::Sender<bool>,
     /// How many configs were put in force.
     adopted: watch::Sender<u64>,
@@ -100,6 +107,7 @@ impl Core {
             KeySource::File(file) => VaultKey::from_file(file)?,
             KeySource::Credential(name) => VaultKey::from_credential(name)?,
         };
+        escrow::refuse_to_begin_anew(&config)?;
         let vault = crate::vault::open(&config.daemon.state_dir, &key)?;
         Ok(Self::assemble(path, config, vault, World::real()))
     }
@@ -126,6 +134,7 @@ impl Core {
             recorders: Recorders::default(),
             wake,
             refusals: Refusals::default(),
+            escrow_health: EscrowHealth::default(),
             stopping: watch::channel(false).0,
             adopted: watch::channel(0).0,
         })
@@ -189,7 +198,6 @@ impl Core {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || {
             let (config, problems) = Config::load(&path);
-            config.iter().for_each(escrow::prepare);
             match config {
                 Some(config) => Ok((config, problems)),
                 None => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
@@ -197,6 +205,7 @@ impl Core {
         });
         let outcome = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
             Ok((config, problems)) => {
+                self.prepare_escrow(&config).await;
                 self.adopt(config);
                 let accounts = self.config().accounts.len();
                 tracing::info!(accounts, "config reloaded: {accounts} accounts");

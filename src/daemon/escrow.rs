@@ -1,11 +1,13 @@
 //! Escrow: each new password, sealed to the recovery key, is on another disk before it is sent. So even a vault that is
 //! destroyed loses none.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,10 +15,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::core::StartError;
 use crate::config::Config;
 use crate::model::{AccountName, Secret, percent_encode, rfc3339};
 use crate::rotation::KEPT;
 use crate::sealed::{OpenWith, RecoveryKey, SealFor, SealedError, open, seal};
+use crate::vault::VaultError;
 
 /// A password in escrow, opened.
 #[derive(Debug)]
@@ -48,6 +52,11 @@ struct Opened {
     password: String,
 }
 
+/// The folder of an account in the escrow that the config names.
+pub(super) fn folder_of(config: &Config, account: &AccountName) -> Option<PathBuf> {
+    Some(folder_for(config.escrow.as_ref()?, account))
+}
+
 /// An account's folder: what stands in a user name stays out of the path.
 fn folder_for(escrow: &Path, account: &AccountName) -> PathBuf {
     let mut name = percent_encode(account.as_str());
@@ -59,17 +68,45 @@ fn folder_for(escrow: &Path, account: &AccountName) -> PathBuf {
     escrow.join(name)
 }
 
-/// Makes the folder of escrow, where the config names one that is not there. Only as a config comes in force: later, a folder that
-/// is not there is that of a disk which is not mounted.
-pub(super) fn prepare(config: &Config) {
-    let Some(folder) = &config.escrow else { return };
-    let shown = folder.display();
-    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
-        return tracing::error!(%error, "nothing can be put in escrow in {shown}: no password is changed until that is mended");
-    }
-    let disk = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
-    if disk(folder) == disk(&config.daemon.state_dir) {
-        tracing::warn!("the escrow in {shown} is on the same disk as the vault: whatever destroys that may take both");
+/// Where there is no vault, and escrow has passwords that a vault of these accounts put there, none is made: the disk of the state
+/// folder may not be mounted.
+///
+/// # Errors
+/// That is so, or the disk of escrow does not tell.
+pub(super) fn refuse_to_begin_anew(config: &Config) -> Result<(), StartError> {
+    let vault = config.daemon.state_dir.join("vault.db");
+    let Some(escrow) = config.escrow.clone().filter(|_| fs::metadata(&vault).map_or(true, |found| found.len() == 0))
+    else {
+        return Ok(());
+    };
+    let shown = escrow.clone();
+    let (answer, known) = mpsc::channel();
+    let folders: BTreeMap<PathBuf, AccountName> =
+        config.accounts.keys().map(|account| (folder_for(&escrow, account), account.clone())).collect();
+    std::thread::spawn(move || {
+        let Ok(inside) = inside(&escrow) else { return drop(answer.send(Vec::new())) };
+        let has_slips = |folder: &PathBuf| slips_of(folder).is_ok_and(|slips| !slips.is_empty());
+        let known = inside.iter().filter(|folder| has_slips(folder)).filter_map(|folder| folders.get(folder));
+        drop(answer.send(known.cloned().collect()));
+    });
+    match known.recv_timeout(PATIENCE) {
+        Ok(known) => match known.first() {
+            None => Ok(()),
+            Some(first) => {
+                let more =
+                    if known.len() > 1 { format!(" and {} more accounts", known.len() - 1) } else { String::new() };
+                let of = format!("{first}{more}");
+                Err(VaultError::KnownElsewhere { vault, folder: shown, of }.into())
+            }
+        },
+        Err(_) => Err(StartError::System {
+            what: format!(
+                "there is no vault {}, and whether escrow in {} knows one cannot be told",
+                vault.display(),
+                shown.display()
+            ),
+            source: io::Error::other(format!("its disk did not answer within {} s", PATIENCE.as_secs())),
+        }),
     }
 }
 
@@ -81,18 +118,6 @@ async fn in_time<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send 
         Ok(done) => done.map_err(io::Error::other)?,
         Err(_) => Err(io::Error::other(format!("its disk did not answer within {} s", PATIENCE.as_secs()))),
     }
-}
-
-/// Whether the folder is there, where the config names one: else no login is worth a try.
-///
-/// # Errors
-/// It is not; says what to do.
-pub(super) async fn is_ready(config: &Config) -> Result<(), String> {
-    let Some(escrow) = config.escrow.clone() else { return Ok(()) };
-    let shown = escrow.display().to_string();
-    in_time(move || is_there(&escrow))
-        .await
-        .map_err(|why| format!("a new password cannot be put in escrow in {shown}: {why}"))
 }
 
 fn is_there(escrow: &Path) -> io::Result<()> {

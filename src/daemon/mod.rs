@@ -4,6 +4,7 @@ mod admission;
 mod attempt;
 mod core;
 mod escrow;
+mod escrow_health;
 mod explain;
 mod harden;
 mod limits;

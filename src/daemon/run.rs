@@ -9,7 +9,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::core::{Core, StartError};
-use super::escrow;
 use super::scheduler::keep_schedule;
 use crate::audit::Draft;
 use crate::config::Config;
@@ -77,7 +76,7 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(
     serve: F,
 ) -> Result<(), StartError> {
     let Signals { mut hangup, mut usr1, mut terminate, mut interrupt } = signals;
-    escrow::prepare(&core.config());
+    core.prepare_escrow(&core.config()).await;
     core.begin().await?;
     let server = tokio::spawn(serve);
     let config = core.config();

@@ -65,6 +65,18 @@ pub enum VaultError {
         "the vault {0} is gone or empty, and its audit log is there: restore it from a backup with 'rotord restore'; for a vault that begins anew, move the folder 'audit' beside it away, and keep it"
     )]
     Gone(PathBuf),
+    /// There is no database, and escrow has passwords that one of the same accounts put there.
+    #[error(
+        "there is no vault {vault}, and the escrow folder {folder} has passwords that one put there (of {of}): none is made anew in silence. Is the disk of the state folder mounted? If the vault is lost, restore it from a backup with 'rotord restore'; for a vault that begins anew, move the escrow folder away, and keep it"
+    )]
+    KnownElsewhere {
+        /// Where it should be.
+        vault: PathBuf,
+        /// The escrow folder.
+        folder: PathBuf,
+        /// Whose passwords.
+        of: String,
+    },
     /// A sealed secret does not open: it was altered or moved.
     #[error("a secret of {0} does not open: the row was altered or moved")]
     Unsealing(String),

@@ -250,6 +250,12 @@ fn a_destroyed_vault_loses_no_password_that_is_in_escrow() {
     assert_eq!(place.rotate("dev/admin").0, "done");
     daemon.kill();
     fs::remove_dir_all(place.path("state")).unwrap();
+    // None takes its place in silence.
+    let why = place.try_daemon_with(&[], &[]).err().unwrap();
+    assert!(
+        why.contains("rotord restore") && why.contains("of dev/admin") && !place.path("state/vault.db").exists(),
+        "{why}"
+    );
     let (opened, exit) = open_escrow(place, "escrow");
     assert_eq!(exit, 0);
     assert_eq!(opened["passwords"][0]["account"], "dev/admin");
@@ -323,4 +329,31 @@ fn a_password_that_cannot_be_put_in_escrow_is_not_sent() {
     assert!(detail.contains("mounted") && !place.path("escrow").exists(), "{detail}");
     assert_eq!(scripted.device.state().logins.len(), logins, "nobody logs in for that");
     assert_eq!(place.changes("dev/admin"), 0);
+}
+
+#[test]
+fn an_escrow_that_takes_no_file_is_told_at_the_start_and_in_status() {
+    let scripted = with_escrow();
+    let place = &scripted.place;
+    // As where a share hangs: nobody writes into this pipe, and nobody reads from it.
+    let pipe = place.path("escrow");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let text = fs::read_to_string(place.path("rotord.toml")).unwrap();
+    fs::write(place.path("rotord.toml"), text.replace("escrow = \"escrow\"", "escrow = \"escrow/inside\"")).unwrap();
+    let daemon = place.daemon();
+    assert!(place.log().contains("nothing can be put in escrow in "), "{}", place.log());
+    scripted.import();
+    let told = || place.json(&["status"]).0["escrow_error"].as_str().map(str::to_owned);
+    assert!(told().unwrap().contains("no password is changed"), "{:?}", told());
+    let status = String::from_utf8(place.ctl(&["status"], "").stdout).unwrap();
+    assert!(status.contains("nothing can be put in escrow"), "{status}");
+    let logins = scripted.device.state().logins.len();
+    let (outcome, detail, _) = place.rotate("dev/admin");
+    assert!(outcome == "failed" && detail.contains("escrow"), "{detail}");
+    assert_eq!(scripted.device.state().logins.len(), logins, "before anybody logs in");
+    fs::remove_file(&pipe).unwrap();
+    fs::create_dir_all(place.path("escrow/inside")).unwrap();
+    assert_eq!(told(), None);
+    assert_eq!(place.rotate("dev/admin").0, "done");
+    daemon.stop();
 }

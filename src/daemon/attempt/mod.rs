@@ -721,7 +721,8 @@ impl Attempt {
 
     /// Makes the candidate, and checks that every tag of the template has a value.
     async fn prepare(&self) -> Result<(), String> {
-        escrow::is_ready(&self.config).await?;
+        let own = escrow::folder_of(&self.config, &self.account.name);
+        self.core.escrow_is_ready(&self.config, own).await?;
         let (name, login) = (self.account.name.clone(), self.login.name.clone());
         let found = self.core.vault.call(move |tx| Ok((tx.history(&name)?, Stored::of_both(tx, &name, &login)?)));
         let (former, (stored, login_stored)) = found.await.map_err(|error| error.to_string())?;

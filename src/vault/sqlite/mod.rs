@@ -38,7 +38,7 @@ use self::writer::Writer;
 use super::error::VaultError;
 use super::handle::Vault;
 use super::keys::VaultKey;
-use crate::audit::LogFiles;
+use crate::audit::{LogFiles, log_files};
 
 pub use backup::{Backup, hand_over};
 
@@ -60,7 +60,9 @@ pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
     DirBuilder::new().recursive(true).mode(0o700).create(&audit_folder).map_err(io("cannot make", &audit_folder))?;
     let log = LogFiles::open(&audit_folder).map_err(|error| VaultError::Audit(error.to_string()))?;
     // SQLite takes a file without a byte for a fresh database.
-    if log.last().is_some() && path.metadata().map_or(true, |found| found.len() == 0) {
+    // What was set aside of the log is of a vault, too.
+    let was_there = log.last().is_some() || log_files(&audit_folder.join("archived")).is_ok_and(|set| !set.is_empty());
+    if was_there && path.metadata().map_or(true, |found| found.len() == 0) {
         return Err(VaultError::Gone(path));
     }
     sweep(state_dir);

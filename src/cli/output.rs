@@ -99,6 +99,11 @@ pub(super) fn local(time: Option<&str>) -> String {
     parsed.map_or_else(|| "-".into(), |time| time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
+/// RFC 3339 as the tables show times, in the zone in which it is written.
+pub(super) fn in_its_zone(time: &str) -> String {
+    DateTime::parse_from_rfc3339(time).map_or_else(|_| safe(time), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// Rows under a header, columns as wide as they must be.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..header.len())

@@ -11,7 +11,7 @@ use super::args::{
     Args, Command, EscrowCommand, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand,
     TemplateCommand, TotpCommand,
 };
-use super::output::{local, paint, put, safe, say, table};
+use super::output::{in_its_zone, local, paint, put, safe, say, table};
 use super::{Failure, audit, backup, input, interrupted, local as here, qr, record, status, templates};
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
@@ -426,7 +426,8 @@ async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Resul
     if json {
         return print(&body);
     }
-    let rows: Vec<Vec<String>> = body.runs.into_iter().map(|run| vec![run.local, run.utc]).collect();
+    let rows: Vec<Vec<String>> =
+        body.runs.iter().map(|run| vec![in_its_zone(&run.local), in_its_zone(&run.utc)]).collect();
     say!("{}", table(&[&body.timezone, "UTC"], &rows));
     Ok(0)
 }

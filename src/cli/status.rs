@@ -115,7 +115,9 @@ fn told(body: &StatusBody, columns: Option<usize>) -> String {
                 writeln!(text, "\nWarning: {name}: {}; when you have seen to it: rotorctl ack {name}", safe(warning));
         }
     }
-    for warning in [&body.escrow_error, &body.audit_finding, &body.clock_warning, &body.logins_held].into_iter().flatten() {
+    for warning in
+        [&body.escrow_error, &body.audit_finding, &body.clock_warning, &body.logins_held].into_iter().flatten()
+    {
         let _ = writeln!(text, "\nWarning: {}", safe(warning));
     }
     if let Some(error) = &body.config_error {

@@ -40,11 +40,11 @@ impl EscrowHealth {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a look, unless one is under way or a file was written a moment ago. Whether there is one to wait for.
-    fn begin(&self, folder: &Path, work: impl FnOnce(&Path, bool) -> io::Result<()> + Send + 'static) -> bool {
+    /// Begins a look, unless one is under way. Where a file was written a moment ago, none is.
+    fn begin(&self, folder: &Path, work: impl FnOnce(&Path, bool) -> io::Result<()> + Send + 'static) {
         let mut found = self.found();
         if found.since.is_some() {
-            return true;
+            return;
         }
         if found.folder.as_deref() != Some(folder) {
             *found = Found { folder: Some(folder.to_owned()), ..Found::default() };
@@ -70,12 +70,11 @@ impl EscrowHealth {
             let mut found = self.found();
             (found.since, found.error) = (None, Some(error.to_string()));
         }
-        true
     }
 
     /// Waits for the look that is under way, and tells what is wrong.
-    async fn told(&self) -> Option<String> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+    async fn told(&self, patience: Duration) -> Option<String> {
+        let deadline = tokio::time::Instant::now() + patience;
         loop {
             let ended = self.0.1.notified();
             tokio::pin!(ended);
@@ -94,7 +93,7 @@ impl EscrowHealth {
         work: impl FnOnce(&Path, bool) -> io::Result<()> + Send + 'static,
     ) -> Option<String> {
         self.begin(folder, work);
-        self.told().await
+        self.told(PATIENCE).await
     }
 }
 
@@ -199,19 +198,20 @@ mod tests {
         assert!(health.look(&folder, try_folder).await.is_some(), "it is looked at each time");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_disk_that_does_not_answer_holds_nobody_and_gets_no_second_look() {
         let health = EscrowHealth::default();
         let (answer, hangs) = std::sync::mpsc::channel::<()>();
         let hung = move |_: &Path, _: bool| {
-            drop(hangs.recv());
+            let _ = hangs.recv();
             Ok(())
         };
-        let folder = Path::new("/nowhere");
-        assert!(health.look(folder, hung).await.unwrap().contains("not answered"));
-        let second = health.look(folder, |_: &Path, _: bool| panic!("a second look")).await;
-        assert!(second.unwrap().contains("not answered"));
+        let (folder, moment) = (Path::new("/nowhere"), Duration::from_millis(50));
+        health.begin(folder, hung);
+        assert!(health.told(moment).await.unwrap().contains("not answered"));
+        health.begin(folder, |_: &Path, _: bool| panic!("a second look"));
+        assert!(health.told(moment).await.unwrap().contains("not answered"));
         drop(answer);
-        assert_eq!(health.told().await, None);
+        assert_eq!(health.told(PATIENCE).await, None);
     }
 }

@@ -105,6 +105,8 @@ mod tests {
                 );
                 let schema = document.pointer(body.as_str().unwrap().trim_start_matches('#')).unwrap();
                 assert_eq!(schema["additionalProperties"], false, "{path}: {schema}");
+                let reason = &schema["properties"]["reason"];
+                assert!(reason.is_null() || reason["maxLength"] == 1000 && reason["pattern"].is_string(), "{path}");
             }
         }
         assert!(operations >= 29 && document["openapi"].as_str().unwrap().starts_with("3."), "{operations}");

@@ -295,6 +295,7 @@ pub struct OtpQuery {
     pub next: bool,
     /// Why, for the audit log.
     #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: Option<String>,
 }
 
@@ -348,6 +349,7 @@ pub struct ShowBody {
     pub account: String,
     /// Why, for the audit log.
     #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: Option<String>,
 }
 
@@ -446,6 +448,7 @@ pub struct TrustBody {
     pub fingerprint: Option<String>,
     /// Why, for the audit log.
     #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: Option<String>,
 }
 
@@ -624,6 +627,7 @@ pub struct ResolveBody {
     pub device_has: String,
     /// Why, for the audit log.
     #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::auth::ApiError;
 use crate::model::nearest;
@@ -78,6 +78,12 @@ enum Misread {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misread> {
+    // A list of values would be taken for what stands behind the keys, in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return Err(Misread::Other(
+            "the body is not what is taken here: expected an object, and this is a list".into(),
+        ));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         if !error.is_data() {
@@ -136,6 +142,7 @@ mod tests {
             (secret(r#"{"account":"a/b","value":["Needle-83159"]}"#), "expected a string"),
             (secret(r#"{"account":"a/b"}"#), "missing field `value`"),
             (secret(r#""Needle-83159""#), "expected struct SecretBody"),
+            (secret(r#" ["a/b", null, "Needle-83159"]"#), "expected an object"),
             (secret(r#"{"account":"a/b","value":"Needle-83159"#), "no JSON: line 1"),
             (secret(r#"{"account":"a/b","Needle-83159":"x"}"#), "the keys are account, field, value"),
             (secret(r#"{"account":"a/b","Needle`, expected `83159":"x"}"#), "the keys are account, field, value"),

@@ -66,6 +66,15 @@ pub fn open(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
+/// Opens a plain file or a pipe that a person named on a command line; a pipe is waited for, as `<(command)` makes one.
+///
+/// # Errors
+/// It cannot be opened, or is a folder or a device, which may never end.
+pub fn open_named(path: &Path) -> Result<File, FileError> {
+    let found = fs::metadata(path)?.file_type();
+    if found.is_file() || found.is_fifo() { Ok(File::open(path)?) } else { Err(FileError::NotPlain(kind(found))) }
+}
+
 /// The bytes of a plain file, at most so many, and what the system says of the file that they were read from.
 ///
 /// # Errors
@@ -387,6 +396,17 @@ fn folder(at: &Path, path: &Path, trusted: &Trusted) -> Result<bool, Exposed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_may_name_a_pipe_but_nothing_that_never_ends() {
+        for (path, why) in [("/dev/zero", "a device"), ("/", "a folder")] {
+            assert!(open_named(Path::new(path)).unwrap_err().to_string().contains(why));
+        }
+        let (reader, writer) = io::pipe().unwrap();
+        drop(writer);
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        assert!(open_named(Path::new(&path)).is_ok());
+    }
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
     use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The log's files: `audit-YYYY-MM.jsonl` in one folder, appended and synced.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::event::Chained;
@@ -73,6 +73,8 @@ pub struct LogFiles {
     /// Where a line begins in the open file that could not be finished, and not be undone yet.
     torn: Option<u64>,
     unsynced: bool,
+    /// Bytes of the open file behind the last line that was written to it.
+    written: u64,
 }
 
 impl LogFiles {
@@ -83,7 +85,8 @@ impl LogFiles {
     /// The folder or its files cannot be read or written.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let mut log = Self { folder: folder.to_owned(), open: None, last: None, torn: None, unsynced: false };
+        let mut log =
+            Self { folder: folder.to_owned(), open: None, last: None, torn: None, unsynced: false, written: 0 };
         let files = log_files(folder)?;
         if let Some(last) = files.last() {
             set_torn_line_aside(last)?;
@@ -120,6 +123,7 @@ impl LogFiles {
             let month =
                 event.line.split("\"time\":\"").nth(1).and_then(|rest| rest.get(..7)).unwrap_or("0000-00").to_owned();
             self.undo_half_line()?;
+            self.leave_what_was_replaced();
             let file = self.file(&month)?;
             let before = file.metadata()?.len();
             if let Err(error) = file.write_all(format!("{}\n", event.line).as_bytes()) {
@@ -127,6 +131,7 @@ impl LogFiles {
                 drop(self.undo_half_line());
                 return Err(error);
             }
+            self.written = file.metadata()?.len();
             self.last = Some((event.seq, event.hash.clone()));
             self.unsynced = true;
         }
@@ -138,6 +143,28 @@ impl LogFiles {
             self.unsynced = false;
         }
         Ok(())
+    }
+
+    /// Somebody may move, remove or cut the open file, as logrotate(8) does: what is appended to it then would be in no log. The
+    /// log goes on in the file that has its name, and its check tells what is missing.
+    fn leave_what_was_replaced(&mut self) {
+        let Some((month, file)) = &self.open else { return };
+        let path = self.path(month);
+        let same = |named: Metadata, open: Metadata| (named.dev(), named.ino()) == (open.dev(), open.ino());
+        let there = std::fs::symlink_metadata(&path).and_then(|named| Ok(same(named, file.metadata()?)));
+        let length = file.metadata().map_or(0, |found| found.len());
+        if !there.unwrap_or(false) || length < self.written {
+            tracing::error!(
+                "{} was moved, removed or cut by somebody else: events are missing in the audit log. Put the file back, or see 'rotorctl audit verify'; take it out of logrotate's folders",
+                path.display()
+            );
+            self.open = None;
+            self.written = 0;
+        }
+    }
+
+    fn path(&self, month: &str) -> PathBuf {
+        self.folder.join(format!("audit-{month}.jsonl"))
     }
 
     /// A half line must not stay in front of the next one.
@@ -159,7 +186,8 @@ impl LogFiles {
             if let Some((_, file)) = self.open.take() {
                 file.sync_data()?;
             }
-            let path = self.folder.join(format!("audit-{month}.jsonl"));
+            let path = self.path(&month);
+            self.written = 0;
             let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
             File::open(&self.folder)?.sync_all()?;
             self.open = Some((month.clone(), file));
@@ -248,5 +276,25 @@ mod tests {
         log.append(&[first, second]).unwrap();
         let report = verify_files(folder.path(), None).unwrap();
         assert!(report.ok && report.events == 2, "{report:?}");
+    }
+
+    #[test]
+    fn a_log_that_is_moved_or_cut_while_it_is_open_goes_on_under_its_name_and_the_check_finds_it() {
+        for cut in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let first = Draft::new("daemon.start").chain(1, 1_700_000_000_000, GENESIS).unwrap();
+            let second = Draft::new("daemon.stop").chain(2, 1_700_000_000_000, &first.hash).unwrap();
+            let mut log = LogFiles::open(folder.path()).unwrap();
+            log.append(std::slice::from_ref(&first)).unwrap();
+            let path = log_files(folder.path()).unwrap().remove(0);
+            if cut {
+                File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+            } else {
+                std::fs::rename(&path, folder.path().join("audit.old")).unwrap();
+            }
+            log.append(&[second.clone()]).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", second.line));
+            assert!(!verify_files(folder.path(), Some((2, &second.hash))).unwrap().ok);
+        }
     }
 }

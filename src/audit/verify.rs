@@ -1,6 +1,6 @@
 //! Checking the chain: a line that was changed, removed, added or moved is found.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -116,22 +116,62 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
     }
 }
 
+/// Bytes of a line at the most: many times as many as the longest event has.
+const MOST_LINE: u64 = 1 << 24;
+
 /// Checks the log files of a folder, or one file that holds a log from its first event.
 ///
 /// # Errors
-/// The folder or the file cannot be read.
+/// The folder or the file cannot be read, or is something else.
 pub fn verify_files(path: &Path, head: Option<(u64, &str)>) -> std::io::Result<Report> {
     let files = if path.is_dir() { log_files(path)? } else { vec![path.to_owned()] };
     let mut readers = Vec::new();
     for file in files {
-        readers.push(BufReader::new(files::open(&file).map_err(std::io::Error::other)?).lines());
+        readers.push(lines(BufReader::new(files::open(&file).map_err(std::io::Error::other)?)));
     }
     Ok(verify_lines(readers.into_iter().flatten(), head))
+}
+
+/// The lines of a log, none of which is held further than an event can be long.
+fn lines(mut reader: impl BufRead) -> impl Iterator<Item = std::io::Result<String>> {
+    let mut over = false;
+    std::iter::from_fn(move || {
+        if over {
+            return None;
+        }
+        let mut line = Vec::new();
+        let read = reader.by_ref().take(MOST_LINE).read_until(b'\n', &mut line);
+        let whole = line.pop_if(|last| *last == b'\n').is_some();
+        match read {
+            Ok(0) => None,
+            Ok(_) if !whole && u64::try_from(line.len()).unwrap_or(u64::MAX) >= MOST_LINE => {
+                over = true;
+                Some(Err(std::io::Error::other("a line is longer than an event can be")))
+            }
+            Ok(_) => Some(String::from_utf8(line).map_err(|_| std::io::Error::other("a line is not UTF-8"))),
+            Err(error) => {
+                over = true;
+                Some(Err(error))
+            }
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_never_ends_is_no_log() {
+        let endless = BufReader::new(std::io::repeat(b'a'));
+        let report = verify_lines(lines(endless), None);
+        assert!(!report.ok && report.why.unwrap().contains("longer than an event"));
+        for (path, why) in [("/dev/zero", "a device"), ("/dev/null", "a device")] {
+            let error = verify_files(Path::new(path), None).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        assert_eq!(lines(&b"one\ntwo"[..]).map(Result::unwrap).collect::<Vec<_>>(), ["one", "two"]);
+    }
     use crate::audit::{Chained, Draft};
 
     fn log(count: u64) -> Vec<Chained> {

@@ -18,6 +18,9 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
         AuditCommand::Verify { path: Some(path) } => {
             let report =
                 verify_files(&path, None).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            if report.ok && report.events == 0 {
+                return Err(Failure::usage(format!("{}: there is no event of an audit log here", path.display())));
+            }
             Ok(told(
                 &VerifyBody { ok: report.ok, events: report.events, first_bad: report.first_bad, why: report.why },
                 json,

@@ -67,8 +67,7 @@ pub(super) fn escrow_open(
     history: bool,
     json: bool,
 ) -> Result<u8, Failure> {
-    let text = std::fs::read_to_string(identity)
-        .map_err(|error| Failure::usage(format!("{}: {error}", super::input::told(identity))))?;
+    let text = super::input::read_file(identity)?.to_string();
     let account = account.map(AccountName::parse).transpose().map_err(|error| Failure::usage(error.to_string()))?;
     let Escrow { passwords: slips, damaged } =
         open_escrow(path, &OpenWith::Identity(Secret::new(text)), account.as_ref(), history)

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::core::StartError;
 use crate::config::Config;
+use crate::files;
 use crate::model::{AccountName, Secret, percent_encode, rfc3339};
 use crate::rotation::KEPT;
 use crate::sealed::{OpenWith, RecoveryKey, SealFor, SealedError, open, seal};
@@ -112,6 +113,8 @@ pub(super) fn refuse_to_begin_anew(config: &Config) -> Result<(), StartError> {
 
 /// How long a disk may take. A share that does not answer must not hold the device's dialogue, which ends by itself then.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes of a sealed password at the most.
+const MOST_SEALED: u64 = 1 << 20;
 
 async fn in_time<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     match timeout(PATIENCE, spawn_blocking(work)).await {
@@ -254,7 +257,7 @@ pub fn open_escrow(
 ) -> Result<Escrow, SealedError> {
     let failed = |file: &Path, why: String| SealedError(format!("{}: {why}", file.display()));
     let open_one = |file: &PathBuf| {
-        let sealed = fs::read(file).map_err(|error| failed(file, error.to_string()))?;
+        let (sealed, _) = files::read(file, MOST_SEALED).map_err(|error| failed(file, error.to_string()))?;
         let plain = open(&sealed, with).map_err(|error| failed(file, error.0))?;
         let Opened { account, attempt, time, password } =
             serde_json::from_slice(&plain).map_err(|_| failed(file, "this is no password in escrow".into()))?;

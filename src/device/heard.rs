@@ -30,11 +30,14 @@ impl Heard {
 
     /// Something was said; `after` the first secret was sent, or before.
     pub(super) fn add(&mut self, text: &str, after: bool) {
+        // A notice that comes with each round says nothing of what was sent since it was first there.
+        let fresh = |line: &&str| !after || !self.before.lines().any(|said| said.trim() == line.trim());
+        let text = text.lines().filter(fresh).collect::<Vec<_>>().join("\n");
         let kept = if after { &mut self.after } else { &mut self.before };
         if text.trim().is_empty() || kept.len() + text.len() > MOST_KEPT || kept.trim_end().ends_with(text.trim()) {
             return;
         }
-        kept.push_str(text);
+        kept.push_str(&text);
         kept.push('\n');
     }
 

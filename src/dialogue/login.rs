@@ -336,6 +336,9 @@ impl LoginDialogue {
             Kind::Password => {
                 if given.password(false) {
                     Ok(Answer::Password)
+                } else if self.expired && given.new == 0 {
+                    // «Your password has expired. Please enter a password:» does not say which.
+                    unknown("…")
                 } else {
                     refused()
                 }

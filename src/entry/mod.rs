@@ -3,7 +3,7 @@
 
 mod man;
 
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigCode, DEFAULT_PATH, KEYS, KeySource};
 use crate::control::{bind, serve};
 use crate::daemon::{Core, LogFormat, Signals, StartError, harden, init_logging, run};
+use crate::files;
 use crate::model::{Secret, Severity, nearest, printable_lines, rfc3339};
 use crate::sealed::OpenWith;
 use crate::template::Code;
@@ -136,6 +137,9 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Bytes of a file with recovery keys at the most.
+const MOST_IDENTITY: u64 = 1 << 20;
+
 fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String, String> {
     let (config, problems) = Config::inspect(config);
     let lines = || problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -148,10 +152,12 @@ fn restore(config: &Path, file: &Path, identity: Option<&Path>) -> Result<String
     };
     let owner = owner.map(|key| (key.uid(), key.gid()));
     let key = key.map_err(|error| error.to_string())?;
-    let sealed = std::fs::File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let sealed = files::open_named(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let with = match identity {
         Some(identity) => {
-            let text = std::fs::read_to_string(identity)
+            let mut text = String::new();
+            files::open_named(identity)
+                .and_then(|file| Ok(file.take(MOST_IDENTITY).read_to_string(&mut text)?))
                 .map_err(|error| format!("the file with the recovery key cannot be read: {error}"))?;
             OpenWith::Identity(Secret::new(text))
         }

@@ -3,6 +3,7 @@
 //! Only the question is judged, see [`question`]. In it a word counts where it qualifies the thing asked for: `new` in
 //! «new UNIX password», not in «password of the new jump host». The wordings are data, in [`words`].
 
+mod closed;
 mod index;
 mod question;
 #[cfg(test)]
@@ -98,7 +99,7 @@ fn is_unspaced(c: char) -> bool {
 }
 
 fn in_word(c: char) -> bool {
-    (c.is_alphanumeric() || matches!(c, '-' | '_')) && !is_unspaced(c)
+    (c.is_alphanumeric() || c == '-') && !is_unspaced(c)
 }
 
 /// How many bytes of the text a wording takes, where the text begins with it.
@@ -106,7 +107,7 @@ fn taken(text: &str, wording: &str) -> Option<usize> {
     let mut rest = text;
     for c in wording.chars() {
         if c == ' ' {
-            let trimmed = rest.trim_start_matches([' ', '-', '\u{a0}']);
+            let trimmed = rest.trim_start_matches([' ', '-', '_', '\u{a0}']);
             // Scripts without blanks may leave them out.
             if trimmed.len() == rest.len() && !wording.chars().all(|c| c == ' ' || is_unspaced(c)) {
                 return None;
@@ -173,7 +174,10 @@ fn tokens(text: &str) -> Vec<Token> {
 
 fn is_thing(token: &Token) -> bool {
     use Sign::*;
-    matches!(token.sign(), Some(Password | Code | WeakCode | Pin | User | Press | Menu | YesNo | Device | Again))
+    matches!(
+        token.sign(),
+        Some(Password | Code | WeakCode | Pin | User | Press | Menu | YesNo | Device | Again | Other)
+    )
 }
 
 fn is_head(token: &Token) -> bool {
@@ -219,6 +223,11 @@ fn kind_of(phrase: &[Token]) -> Kind {
         return if typed { Kind::WeakCode } else { Kind::Menu };
     }
     let Some(head) = head else { return without_head(phrase) };
+    // «Backup code, not your password»: another secret stands first.
+    let other = phrase[..head].iter().position(|token| token.sign() == Some(Sign::Other));
+    if other.is_some_and(|other| !phrase[other..head].iter().any(|token| token.sign() == Some(Sign::Or))) {
+        return Kind::Unknown;
+    }
     let (before, after) = (&phrase[..head], &phrase[head + 1..]);
     let code = is_code(&phrase[head]);
     if code && after.first() == Some(&Token::Number) {
@@ -251,6 +260,7 @@ fn without_head(phrase: &[Token]) -> Kind {
             || matches!(token.sign(), Some(Sign::Generic | Sign::Enter | Sign::Filler))
     };
     match () {
+        () if has(Sign::Other) => Kind::Unknown,
         () if has(Sign::Device) && phrase.contains(&Token::Number) => Kind::Person,
         () if has(Sign::Press) => Kind::Key,
         () if has(Sign::Device) && phrase.iter().all(|token| token.sign() == Some(Sign::Device) || generic(token)) => {

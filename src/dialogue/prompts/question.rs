@@ -4,7 +4,7 @@
 //! the instruction and ask «Response:», and many name the user or the host. So the question is the last line that says
 //! something, without those names; a question that says nothing is explained by the line nearest to it.
 
-use super::verdict::{asks_for_person, is_sent_elsewhere};
+use super::verdict::{asks_for_person, is_sent_elsewhere, names_address};
 use super::{Kind, Reading, reading};
 
 /// Characters of a line that are read, from its end, and lines of a text, from the last.
@@ -132,7 +132,11 @@ pub(crate) fn read(prompt: &str, context: &str, earlier: &[String], names: &Name
     let list = explains.iter().filter(|line| is_item(line)).count() >= 2;
     let near = explains.first().map(String::as_str).unwrap_or_default();
     match own.kind {
-        Kind::Code | Kind::WeakCode if is_sent_elsewhere(&line) || is_sent_elsewhere(near) => Kind::Person,
+        Kind::Code | Kind::WeakCode if is_sent_elsewhere(&line) || !is_item(near) && is_sent_elsewhere(near) => {
+            Kind::Person
+        }
+        Kind::Password if is_sent_elsewhere(&line) => Kind::Person,
+        Kind::Password if is_of_a_list(&line) => Kind::Unknown,
         Kind::WeakCode if list && own.bare && !offers_code(&explains) => Kind::Menu,
         Kind::Unknown if asks_for_person(&line) => Kind::Person,
         Kind::Generic => explained(&explains, list),
@@ -140,6 +144,15 @@ pub(crate) fn read(prompt: &str, context: &str, earlier: &[String], names: &Name
         Kind::Password if own.bare => refined(&explains),
         kind => kind,
     }
+}
+
+/// Whether a password of a printed list is asked for by its numbers, as pam_otpw(8) does: «Password 023:», «Password
+/// 023/045/067:».
+fn is_of_a_list(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("password ") else { return false };
+    let numbers = rest.trim_end_matches([':', ' ']).split('/');
+    numbers.clone().count() > 0
+        && numbers.into_iter().all(|number| number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An item of a numbered list.
@@ -157,7 +170,9 @@ fn offers_code(explains: &[String]) -> bool {
 }
 
 fn waits_for_person(line: &str, explains: &[String]) -> bool {
-    asks_for_person(line) || explains.iter().any(|line| asks_for_person(line))
+    std::iter::once(line)
+        .chain(explains.iter().map(String::as_str))
+        .any(|line| asks_for_person(line) || names_address(line))
 }
 
 /// What explains a question that says nothing by itself.

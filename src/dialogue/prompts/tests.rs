@@ -29,7 +29,7 @@ fn each_wording_of_the_vocabulary_is_read_as_what_it_is_a_sign_of() {
             Sign::User => Kind::User,
             Sign::Press => Kind::Key,
             Sign::Menu => Kind::Menu,
-            Sign::YesNo => Kind::Unknown,
+            Sign::YesNo | Sign::Other => Kind::Unknown,
             _ => continue,
         };
         let mut upper = wording.chars();
@@ -454,6 +454,125 @@ fn what_is_not_about_the_password_is_told_apart() {
     assert!(says_expired("You are required to change your password immediately (administrator enforced)."));
     assert!(!says_expired("Warning: your password will expire in 3 days."));
     assert!(!says_expired("Your password will expire in 3 days and must be changed"));
+}
+
+#[test]
+fn sentences_that_products_put_together_are_read_by_their_parts() {
+    for text in [
+        // Account and token states: Aruba, ExtremeXOS, privacyIDEA, pam_tally2, daloRADIUS, pam-authramp, portals.
+        "Login disabled for 300 seconds",
+        "Login temporarily disabled due to too many failed attempts. Please wait 300 seconds.",
+        "The user is disabled",
+        "User suspended",
+        "Your token is locked",
+        "wrong otp value: failcounter exceeded, token is locked",
+        "Account temporary locked (599 seconds left)",
+        "Account locked! Unlocking in 28s.",
+        "The account is expired",
+        "Your IP has been banned",
+        "Benutzerkonto ist deaktiviert",
+        "Votre compte a été désactivé",
+        "La cuenta está deshabilitada",
+        // Servers: Duo, Okta, pam_radius, SSSD.
+        "Unable to contact authentication server",
+        "Failed to connect to the authentication server",
+        "An error occurred while contacting the authentication server",
+        "All RADIUS servers are dead",
+        "LDAP server down",
+        "Authentication request timed out",
+        "Push timed out",
+        // Room.
+        "All VTY lines are in use",
+        "No VTY lines available",
+        "The number of online users has reached the maximum",
+        "Your maximum daily usage time has been reached",
+        "Rate limit exceeded. Try again later.",
+        // The device, and rules that are not about the password.
+        "System is not ready, try again later",
+        "This is the standby unit. Please log in to the active unit.",
+        "Access denied: you are not permitted to log in to this host.",
+        "You are calling outside your allowed timespan",
+    ] {
+        assert!(is_account_level(text), "{text}");
+    }
+    for text in [
+        "Login failed, please try again later",
+        "Permission denied, please try again.",
+        "Invalid password, user is locked or disabled",
+        "Your account is not locked",
+        "Idle timeout 10 minutes",
+        "Maximum number of login attempts exceeded",
+        "Access is restricted to authorized users",
+        "Unauthorized access is not permitted",
+        "Invalid password. Your account will be locked after 3 more failed attempts.",
+    ] {
+        assert!(!is_account_level(text), "{text}");
+    }
+}
+
+#[test]
+fn what_is_counted_asked_or_told_as_a_rule_refuses_nothing() {
+    for text in [
+        "You have 1 failed login attempt.",
+        "2 failed login attempts since Mon Nov 30",
+        "Note: the account is locked after 5 wrong codes.",
+        "Warning: 5 failed attempts lock the account for 10 minutes.",
+        "Failed logins are reported to security.",
+        "Any misuse is an offence; invalid logins are audited.",
+        "Problems? Login denied? Call the helpdesk",
+        "In case of failure call 1234",
+        "Previous login failures: 2",
+    ] {
+        assert!(!is_refusal(text), "{text}");
+    }
+    for text in [
+        "Invalid password. Your account will be locked after 3 more failed attempts.",
+        "Authentication failed. 2 attempts left before your account is locked.",
+        "Invalid credentials",
+        "Incorrect passcode. Please try again.",
+        "Login incorrect",
+        "Too many failed attempts",
+        "Sorry, try again.",
+    ] {
+        assert!(is_refusal(text), "{text}");
+    }
+}
+
+#[test]
+fn codes_and_passwords_that_are_not_to_be_had_here_are_not_answered() {
+    for (prompt, expected) in [
+        ("Enter the code we sent to ***-***-1234: ", Kind::Person),
+        ("Enter the code that was sent to a***@example.com: ", Kind::Person),
+        ("Enter the verification code you received on your phone: ", Kind::Person),
+        ("Enter the OTP received on your mobile: ", Kind::Person),
+        // privacyIDEA's own texts.
+        ("Enter the OTP from the SMS:", Kind::Person),
+        ("Enter the OTP from the Email:", Kind::Person),
+        ("An OTP has been sent to your registered email address.\nOTP: ", Kind::Person),
+        ("Your new password has been sent to your mobile. Password: ", Kind::Person),
+        ("Enter the code from your mobile app: ", Kind::WeakCode),
+        ("Enter the 6-digit code from your phone: ", Kind::WeakCode),
+        // pam_u2f(8), device code logins.
+        ("Insert your U2F device, then press ENTER.", Kind::Person),
+        ("Visit https://weblogin.example.org/pam/BX72 to log in, then press ENTER: ", Kind::Person),
+        ("Press Enter after approving: ", Kind::Person),
+        // pam_otpw(8), pam_mount(8), ssh(1).
+        ("Password 023: ", Kind::Unknown),
+        ("Password 023/045/067: ", Kind::Unknown),
+        ("reenter password for pam_mount:", Kind::Unknown),
+        ("Enter passphrase for key '/root/.ssh/id_rsa': ", Kind::Unknown),
+        ("Enable password: ", Kind::Unknown),
+        ("Recovery code: ", Kind::Unknown),
+        ("Verification code or backup code: ", Kind::Code),
+        ("Do you want to change your password? ", Kind::Unknown),
+        ("Token_Code: ", Kind::Code),
+        ("Set password: ", Kind::New),
+    ] {
+        assert_eq!(kind(prompt), expected, "{prompt}");
+    }
+    // An address in a notice asks nothing of anybody.
+    assert!(!asks_for_person("Your password expires in 3 days: see https://portal.example.org"));
+    assert!(asks_for_person("To sign in, open https://example.org/device and enter the code ABCD"));
 }
 
 proptest::proptest! {

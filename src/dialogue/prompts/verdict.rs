@@ -3,6 +3,7 @@
 //!
 //! A line that tells of the past («Last failed login: …») or of rules («Invalid attempts are logged») is no verdict.
 
+use super::closed;
 use super::index::Table;
 
 /// What was sent is not right. A login that says so judged the password or the code.
@@ -96,6 +97,7 @@ static NO_VERDICT: Table = Table::of(&[
     ("are logged", "en", "login banners"), ("be logged", "en", "login banners"), ("are recorded", "en", "login banners"),
     (" will ", "en", "login banners"), (" if ", "en", "login banners"), (" may ", "en", "login banners"),
     (" before ", "en", "appliances"), (" to avoid ", "en", "appliances"), (" to prevent ", "en", "appliances"),
+    (" in case ", "en", "login banners"), ("previous login failures", "en", "appliances"), ("login failures since", "en", "appliances"),
 ]);
 
 /// The account itself is shut: locked, expired, disabled.
@@ -126,7 +128,11 @@ pub(super) static SHUT: Table = Table::of(&[
     ("user has been blocked", "en", "network operating systems"), ("user account is locked", "en", "NX-OS"), ("user is blocked", "en", "network operating systems"),
     ("too many unsuccessful login attempts", "en", "AIX, loginrestrictions"), ("too many failed login attempts", "en", "appliances"),
     ("too many failed logins", "en", "appliances"), ("logins are not allowed for this account", "en", "AIX, loginrestrictions"),
-    ("has been locked for", "en", "ESXi"), ("login blocked", "en", "IOS quiet mode"),
+    ("has been locked for", "en", "ESXi"), ("login blocked", "en", "IOS quiet mode"), ("temporary locked", "en", "pam_tally2"),
+    ("locked out", "en", "appliances"), ("lockout period", "en", "appliances"), ("lockout state", "en", "appliances"),
+    ("lockout in effect", "en", "appliances"), ("failcounter exceeded", "en", "privacyIDEA"), ("failcount exceeded", "en", "privacyIDEA"),
+    ("due to too many failed attempts", "en", "appliances"),
+    ("due to too many failures", "en", "appliances"), ("已禁用", "zh-CN", "bastions"), ("被禁用", "zh-CN", "bastions"), ("用户已过期", "zh-CN", "bastions"),
 ]);
 
 /// Nobody, or nobody more, is let in for now.
@@ -176,6 +182,25 @@ pub(super) static CLOSED: Table = Table::of(&[
     ("temporarily unavailable", "en", "AAA clients"), ("cannot retrieve authentication", "en", "Linux-PAM"),
     ("cannot make/remove an entry", "en", "Linux-PAM"), ("cannot contact", "en", "SSSD, AAA clients"),
     ("no authentication server", "en", "AAA clients"), ("system is offline", "en", "SSSD"),
+    ("allowed timespan", "en", "FreeRADIUS rlm_logintime"), ("usage time has been reached", "en", "FreeRADIUS rlm_sqlcounter"),
+    ("internal error", "en", "appliances"), ("internal server error", "en", "appliances"), ("system error", "en", "Linux-PAM"),
+    ("out of memory", "en", "appliances"), ("no space left", "en", "Unix"), ("disk full", "en", "appliances"),
+    ("insufficient resources", "en", "appliances"), ("heavy load", "en", "appliances"), ("rate limit", "en", "appliances"),
+    ("too many open", "en", "appliances"), ("simultaneous login", "en", "appliances"), ("license expired", "en", "appliances"),
+    ("license has expired", "en", "appliances"), ("no radius server", "en", "AAA clients"), ("error reaching", "en", "AAA clients"),
+    ("open duo api handle", "en", "Duo"), ("maintenance in progress", "en", "appliances"), ("system is not ready", "en", "appliances"),
+    ("system not ready", "en", "appliances"), ("is initializing", "en", "appliances"), ("initialization in progress", "en", "appliances"),
+    ("is starting up", "en", "appliances"), ("restart in progress", "en", "appliances"), ("reboot in progress", "en", "appliances"),
+    ("update in progress", "en", "appliances"), ("upgrade in progress", "en", "appliances"), ("is upgrading", "en", "appliances"),
+    ("standby unit", "en", "firewalls in pairs"), ("standby state", "en", "controllers in pairs"), ("standby supervisor", "en", "NX-OS"),
+    ("standby mode", "en", "firewalls in pairs"), ("active controller", "en", "controllers in pairs"),
+    ("logins from this", "en", "appliances"), ("access from this", "en", "appliances"), ("allowed from this", "en", "appliances"),
+    ("permitted from this", "en", "appliances"), ("log in from this", "en", "Windows"), ("on this terminal", "en", "login(1)"),
+    ("access control policy", "en", "pam_access"), ("by pam account configuration", "en", "sshd"), ("by authentication policy", "en", "appliances"),
+    ("not listed in allowusers", "en", "sshd"), ("permission to log in", "en", "appliances"), ("not permitted to log in", "en", "appliances"),
+    ("not allowed to log in", "en", "appliances"), ("not authorized to log in", "en", "appliances"), ("not authorized to login", "en", "appliances"),
+    ("not authorized for this", "en", "appliances"), ("authorization failed", "en", "IOS AAA"), ("no shell access", "en", "portals"),
+    ("have been blocked", "en", "appliances"), ("has been banned", "en", "appliances"),
 ]);
 
 /// The password in force was taken, and a new one is due.
@@ -199,6 +224,11 @@ pub(super) static EXPIRED: Table = Table::of(&[
     ("密码已过期", "zh-CN", "appliances"), ("必须立即更改密码", "zh-CN", "Linux-PAM"), ("密碼已經過期", "zh-TW", "Linux-PAM"),
     ("パスワードの有効期限", "ja", "appliances"), ("пароль устарел", "ru", "Linux-PAM"), ("сменить пароль", "ru", "Linux-PAM"),
     ("wachtwoord is verouderd", "nl", "Linux-PAM"), ("암호 기한이 끝났", "ko", "Linux-PAM"),
+    ("must set a new password", "en", "appliances"), ("must choose a new password", "en", "appliances"), ("set a new password before", "en", "ASA"),
+    ("required to set a new password", "en", "appliances"), ("required that you change your password", "en", "appliances"),
+    ("password change is mandatory", "en", "appliances"), ("password needs to be reset", "en", "appliances"),
+    ("password must be reset", "en", "appliances"), ("password is too old", "en", "appliances"),
+    ("first login: change your password", "en", "appliances"), ("have to change your password", "en", "appliances"),
 ]);
 
 /// A person has to do something, elsewhere.
@@ -210,13 +240,18 @@ pub(super) static PERSON: Table = Table::of(&[
     ("confirm the login", "en", "privacyIDEA"), ("confirm the authentication", "en", "privacyIDEA"), ("confirm on your", "en", "privacyIDEA"),
     ("on your phone", "en", "Okta"), ("on your mobile", "en", "Okta"), ("on your device", "en", "portals"), ("on your smartphone", "en", "privacyIDEA"),
     ("web browser", "en", "Azure AD pam"), ("in your browser", "en", "Warpgate"), ("following url", "en", "Warpgate"), ("devicelogin", "en", "Azure AD pam"),
-    ("https://", "en", "device code logins"), ("scan the", "en", "portals"), ("qr code", "en", "portals"), ("phone call", "en", "Duo"),
+    ("scan the", "en", "portals"), ("qr code", "en", "portals"), ("phone call", "en", "Duo"),
     ("calling your", "en", "Duo"), ("touch your", "en", "FIDO keys"), ("touch the", "en", "FIDO keys"), ("insert your security key", "en", "FIDO keys"),
     ("select the number", "en", "Microsoft"), ("tap the number", "en", "Microsoft"), ("tap ", "en", "Okta"), ("match the number", "en", "Okta"),
     ("bestätigen sie die", "de", "Microsoft"), ("auf ihrem smartphone", "de", "privacyIDEA"), ("genehmigen", "de", "Microsoft"),
     ("approuvez", "fr", "Microsoft"), ("sur votre téléphone", "fr", "portals"), ("apruebe", "es", "Microsoft"), ("aprobar", "es", "Microsoft"),
     ("en su teléfono", "es", "portals"), ("aprove", "pt", "Microsoft"), ("approva", "it", "Microsoft"), ("zatwierdź", "pl", "Microsoft"),
     ("承認", "ja", "Microsoft"), ("批准", "zh-CN", "Microsoft"), ("推送", "zh-CN", "bastions"),
+    ("approving", "en", "portals"), ("waiting for approval", "en", "portals"), ("for your approval", "en", "portals"), ("u2f device", "en", "pam_u2f"),
+    ("fido device", "en", "FIDO keys"), ("fido2 device", "en", "FIDO keys"), ("security key and", "en", "FIDO keys"), ("check your phone", "en", "portals"),
+    ("request was sent to your", "en", "portals"), ("request has been sent to your", "en", "portals"), ("request sent to your", "en", "portals"),
+    ("sending push", "en", "portals"), ("push sent", "en", "portals"), ("autopushing", "en", "Duo"), ("login request to", "en", "Duo"),
+    ("authenticator app and confirm", "en", "portals"), ("login/device", "en", "device code logins"), ("in a browser", "en", "device code logins"),
 ]);
 
 /// A code that is made elsewhere and sent to a person.
@@ -227,6 +262,10 @@ pub(super) static SENT: Table = Table::of(&[
     ("sent to your email", "en", "RADIUS replies"), ("sent to your e mail", "en", "RADIUS replies"), ("by email", "en", "RADIUS replies"),
     ("via email", "en", "RADIUS replies"), ("emailed to you", "en", "RADIUS replies"), ("texted to you", "en", "RADIUS replies"),
     ("per sms", "de", "portals"), ("par sms", "fr", "portals"), ("por sms", "es", "portals"), ("tramite sms", "it", "portals"),
+    ("sms otp", "en", "portals"), ("email otp", "en", "portals"), ("email code", "en", "portals"), ("e mail code", "en", "portals"),
+    ("mail code", "en", "portals"), ("from the sms", "en", "privacyIDEA"), ("from sms", "en", "portals"), ("from the email", "en", "privacyIDEA"),
+    ("from your email", "en", "portals"), ("from email", "en", "portals"), ("in the sms", "en", "portals"), ("in the email", "en", "portals"),
+    ("sent to", "en", "portals"), ("code sent", "en", "portals"), ("we sent", "en", "portals"), ("passcode sent", "en", "portals"),
     ("短信验证码", "zh-CN", "bastions"), ("手机验证码", "zh-CN", "bastions"), ("邮箱验证码", "zh-CN", "bastions"), ("短信", "zh-CN", "bastions"),
 ]);
 
@@ -291,13 +330,41 @@ fn each_line(text: &str) -> impl Iterator<Item = String> + '_ {
 
 /// Whether a text says that what was sent is refused.
 pub(crate) fn is_refusal(text: &str) -> bool {
-    each_line(text).any(|line| (has(&line, &CREDENTIALS) || has(&line, &FAILURES)) && !tells(&line))
+    is_judged(text, |part| has(part, &CREDENTIALS) || has(part, &FAILURES))
 }
 
 /// Whether a text says that the password or the code itself is wrong.
 #[must_use]
 pub fn judges_credentials(text: &str) -> bool {
-    each_line(text).any(|line| has(&line, &CREDENTIALS) && !tells(&line))
+    is_judged(text, |part| has(part, &CREDENTIALS))
+}
+
+/// Whether a sentence of the text has such words, and neither asks, counts, nor tells of rules or the past.
+fn is_judged(text: &str, what: impl Fn(&str) -> bool) -> bool {
+    let judges = |part: String| !tells(&part) && what(&closed::without_counts(&part));
+    let lines = raw_lines(text).filter(|line| !is_told_as_past(line));
+    lines.flat_map(said).map(spaced).any(judges)
+}
+
+/// Whether a line as a whole tells of the past: «Last failed login: Mon. From 192.0.2.1», a banner in several sentences.
+fn is_told_as_past(line: &str) -> bool {
+    const RULES: [&str; 9] =
+        [" will ", " if ", " may ", " before ", " to avoid ", " to prevent ", " in case ", "are logged", "be logged"];
+    let line = spaced(line);
+    NO_VERDICT.met_in(&line).any(|(_, part, _)| !RULES.contains(&part))
+}
+
+/// The sentences of a line that are no questions: «Login denied? Call us.» judges nothing.
+fn said(line: &str) -> impl Iterator<Item = &str> {
+    let ends = |c: char| matches!(c, '.' | ';' | '!' | '?');
+    let mut rest = line;
+    let parts = std::iter::from_fn(move || {
+        let end = rest.char_indices().find(|&(at, c)| ends(c) && rest[at + c.len_utf8()..].starts_with([' ', '\t']));
+        let (part, behind) = rest.split_at(end.map_or(rest.len(), |(at, c)| at + c.len_utf8()));
+        rest = behind;
+        (!part.is_empty()).then_some(part)
+    });
+    parts.filter(|part| !part.trim_end().ends_with('?'))
 }
 
 /// Whether a text says that the account is not let in for now, for a reason that is neither the password nor the code:
@@ -305,13 +372,26 @@ pub fn judges_credentials(text: &str) -> bool {
 /// session, the source is penalised, or the server that judges does not answer.
 #[must_use]
 pub fn is_account_level(text: &str) -> bool {
-    let shut = |part: &str| has(part, &SHUT) || has(part, &CLOSED);
-    is_told(text, shut) && !is_told(text, |part| has(part, &CREDENTIALS) && !is_about(part, shut))
+    let wrong = |part: &str| has(&closed::without_counts(part), &CREDENTIALS);
+    let later = |part: &str| closed::is_for_later(part) && !has(&without_retry(part), &FAILURES);
+    let shut =
+        |part: &str| says_shut(part) || has(part, &CLOSED) || closed::is_unanswered(part) || closed::is_full(part);
+    (is_told(text, shut) || is_told(text, later) && !is_refusal(&without_retry(&spaced(text))))
+        && !is_told(text, |part| wrong(part) && !is_about(part, shut))
+}
+
+fn says_shut(part: &str) -> bool {
+    has(part, &SHUT) || closed::is_shut(part)
+}
+
+/// Without the request to try again, which is no verdict where it says when.
+fn without_retry(part: &str) -> String {
+    part.replace(" try again ", " ").replace(" retry ", " ").replace(" trying again ", " ")
 }
 
 /// Whether a text says that the account itself is shut: locked, expired or disabled.
 pub(crate) fn is_shut(text: &str) -> bool {
-    is_told(text, |part| has(part, &SHUT)) && is_account_level(text)
+    is_told(text, says_shut) && is_account_level(text)
 }
 
 /// Whether a sentence tells of this, and of nothing else: «locked after 5 wrong passwords», not «wrong password or locked».
@@ -344,10 +424,37 @@ pub(crate) fn says_expired(text: &str) -> bool {
 
 /// Whether a line asks a person to do something elsewhere.
 pub(crate) fn asks_for_person(line: &str) -> bool {
-    has(&spaced(line), &PERSON)
+    let line = spaced(line);
+    has(&line, &PERSON) || names_address(&line) && SIGN_IN.iter().any(|wording| line.contains(wording))
+}
+
+/// What is done at an address in the web where a login goes on there; a notice that names an address asks nothing of anybody.
+const SIGN_IN: [&str; 9] = [
+    " sign in ",
+    " signin ",
+    " log in ",
+    " login ",
+    " authenticate ",
+    " authorize ",
+    " enter code ",
+    " enter the code ",
+    " and enter ",
+];
+
+/// Whether a line names an address in the web.
+pub(super) fn names_address(line: &str) -> bool {
+    ["https://", "http://"].iter().any(|begin| line.to_lowercase().contains(begin))
 }
 
 /// Whether a line tells of a code that was sent to a person.
 pub(super) fn is_sent_elsewhere(line: &str) -> bool {
-    has(&spaced(line), &SENT)
+    const VERBS: [&str; 9] =
+        ["sent", "emailed", "mailed", "texted", "delivered", "received", "receive", "sending", "messaged"];
+    const PLACES: [&str; 11] =
+        ["phone", "mobile", "cell", "telephone", "handset", "email", "mail", "mailbox", "inbox", "sms", "whatsapp"];
+    let line = spaced(line);
+    // An app on a mobile makes codes itself.
+    let app = [" app ", " authenticator ", " push "].iter().any(|app| line.contains(app));
+    let any = |list: &[&str]| line.split([' ', ':']).any(|word| list.contains(&word));
+    has(&line, &SENT) || !app && any(&VERBS) && any(&PLACES)
 }

@@ -28,6 +28,8 @@ pub(super) enum Sign {
     Menu,
     /// Yes or no.
     YesNo,
+    /// A secret or a number that no account of a device has here: a backup code, the enable password, a key's passphrase.
+    Other,
     /// Asks for an answer without saying what for.
     Generic,
     /// Asks to type in what follows.
@@ -147,6 +149,8 @@ pub(super) const ROWS: &[Row] = &[
     ("mfa code", Code, "en", "JumpServer"),
     ("mfa token", Code, "en", "AWS tools"),
     ("mfa auth", Code, "en", "JumpServer 1"),
+    ("authcode", Code, "en", "appliances"),
+    ("dynamicpassword", Code, "en", "bastions"),
     ("2fa code", Code, "en", "portals"),
     ("2fa token", Code, "en", "openfortivpn"),
     ("2factor authentication token", Code, "en", "openfortivpn"),
@@ -260,6 +264,23 @@ pub(super) const ROWS: &[Row] = &[
     ("인증번호", Code, "ko", "portals"),
     ("확인 코드", Code, "ko", "Microsoft"),
 
+    // Secrets and numbers that are not to be had here.
+    ("backup code", Other, "en", "portals"), ("recovery code", Other, "en", "portals"), ("scratch code", Other, "en", "pam_google_authenticator"),
+    ("emergency code", Other, "en", "pam_google_authenticator"), ("emergency scratch code", Other, "en", "pam_google_authenticator"),
+    ("activation code", Other, "en", "portals"), ("registration code", Other, "en", "portals"), ("enrollment code", Other, "en", "portals"),
+    ("pairing code", Other, "en", "portals"), ("license code", Other, "en", "appliances"), ("unlock code", Other, "en", "appliances"),
+    ("reset code", Other, "en", "portals"), ("device code", Other, "en", "OAuth device logins"), ("country code", Other, "en", "appliances"),
+    ("location code", Other, "en", "appliances"), ("zip code", Other, "en", "portals"), ("customer code", Other, "en", "portals"),
+    ("department code", Other, "en", "portals"), ("captcha", Other, "en", "portals"), ("captcha code", Other, "en", "portals"),
+    ("enable password", Other, "en", "network operating systems"), ("enable secret", Other, "en", "network operating systems"),
+    ("passphrase for key", Other, "en", "ssh(1)"), ("key passphrase", Other, "en", "appliances"), ("private key", Other, "en", "appliances"),
+    ("passphrase of your private key", Other, "en", "appliances"), ("passphrase for your private key", Other, "en", "appliances"),
+    ("password of your private key", Other, "en", "appliances"), ("password for your private key", Other, "en", "appliances"),
+    ("passphrase of the private key", Other, "en", "appliances"), ("passphrase for the private key", Other, "en", "appliances"),
+    ("characters of your password", Other, "en", "banks"), ("password character", Other, "en", "banks"), ("password hint", Other, "en", "portals"),
+    ("totp secret", Other, "en", "portals"), ("totp secret key", Other, "en", "portals"), ("totp seed", Other, "en", "portals"),
+    ("secret key", Other, "en", "portals"), ("password for pam_mount", Other, "en", "pam_mount"), ("pam_mount password", Other, "en", "pam_mount"),
+
     // Fixed numbers.
     ("pin", Pin, "en", "RSA SecurID"),
     ("pin code", Pin, "en", "appliances"),
@@ -283,6 +304,8 @@ pub(super) const ROWS: &[Row] = &[
     // Qualifiers: new.
     ("new", New, "en", "passwd(1)"),
     ("choose a", New, "en", "Solaris"),
+    ("set", New, "en", "appliances"), ("set a", New, "en", "appliances"), ("set your", New, "en", "appliances"), ("create", New, "en", "appliances"),
+    ("create a", New, "en", "appliances"), ("create your", New, "en", "appliances"), ("desired", New, "en", "portals"),
     ("neues", New, "de", "Linux-PAM"),
     ("neue", New, "de", "Linux-PAM"),
     ("neuen", New, "de", "Linux-PAM"),
@@ -309,6 +332,7 @@ pub(super) const ROWS: &[Row] = &[
     ("old", Current, "en", "passwd(1), TACACS+"),
     ("existing", Current, "en", "Solaris"),
     ("present", Current, "en", "appliances"),
+    ("previous", Current, "en", "appliances"),
     ("aktuelle", Current, "de", "Linux-PAM"),
     ("aktuelles", Current, "de", "Linux-PAM"),
     ("derzeitiges", Current, "de", "Linux-PAM"),
@@ -437,6 +461,10 @@ pub(super) const ROWS: &[Row] = &[
     ("yes/no", YesNo, "en", "PAN-OS"),
     ("yes or no", YesNo, "en", "appliances"),
     ("y/n", YesNo, "en", "RSA SecurID, Huawei VRP"),
+    ("do you want", YesNo, "en", "appliances"), ("do you wish", YesNo, "en", "appliances"), ("do you have", YesNo, "en", "portals"),
+    ("would you like", YesNo, "en", "shells' update checks"), ("are you sure", YesNo, "en", "appliances"), ("have you", YesNo, "en", "portals"),
+    ("möchten sie", YesNo, "de", "appliances"), ("wollen sie", YesNo, "de", "appliances"), ("voulez vous", YesNo, "fr", "appliances"),
+    ("desea", YesNo, "es", "appliances"), ("deseja", YesNo, "pt", "appliances"),
     ("j/n", YesNo, "de", "appliances"),
     ("o/n", YesNo, "fr", "appliances"),
     ("s/n", YesNo, "es", "appliances"),

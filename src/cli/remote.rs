@@ -380,7 +380,7 @@ async fn history(client: &Client, account: &str, json: bool) -> Result<u8, Failu
         let by = attempt.actor.as_ref().map_or_else(String::new, |actor| format!(" of {actor}"));
         let outcome = attempt.outcome.as_deref().unwrap_or("under way");
         let job = attempt.job.as_ref().map_or_else(String::new, |job| format!(" of job {}", safe(job)));
-        let reason = attempt.reason.as_ref().map_or_else(String::new, |why| format!(", reason: {}", safe(why)));
+        let reason = attempt.reason.as_ref().map_or_else(String::new, |why| format!(", reason «{}»", safe(why)));
         say!(
             "{} {} by {}{job}{by}{reason}: {outcome} - {} (attempt {})",
             local(Some(&attempt.started)),

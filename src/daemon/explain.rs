@@ -73,7 +73,9 @@ impl Core {
             means: Vec::new(),
             next: Vec::new(),
         };
-        told.remedy(failure_of(row.as_ref(), &attempts));
+        let failure = failure_of(row.as_ref(), &attempts);
+        told.may_change &= !failure.is_some_and(FailureCause::stands);
+        told.remedy(failure);
         told.tell(self.next_run(&config, &account.name).map(rfc3339), &now);
         if let Err(LimitError { used, free_in_ms }) = cap {
             told.means.push(format!(
@@ -201,7 +203,9 @@ impl Telling<'_> {
             None => self.say("The stored password was given by a person; rotord has not changed it yet."),
         }
         if let Some(at) = row.verified {
-            self.say(format!("It was last tried on {}.", rfc3339(at)));
+            let how =
+                if row.verify_error.is_some() { "The last verify, which failed, was" } else { "It was last tried" };
+            self.say(format!("{how} on {}.", rfc3339(at)));
         }
         if let Some(warning) = &row.warning {
             self.say(format!("That change was not clean: {warning}."));

@@ -39,7 +39,7 @@ pub enum DeviceError {
     },
     /// The host key is not one on record. Nothing secret was sent.
     #[error(
-        "the host key of {device} is {fingerprint}, which is not on record; if the device was replaced, run 'rotorctl trust {device}'"
+        "the host key of {device} has CHANGED: it is {fingerprint}, which is not on record; find out why, and if the device was replaced, run 'rotorctl trust {device}'"
     )]
     HostKeyMismatch {
         /// The device.

@@ -126,6 +126,12 @@ impl FailureCause {
         }
     }
 
+    /// Whether the next attempt fails of it too, unless a person mends it.
+    #[must_use]
+    pub fn stands(self) -> bool {
+        matches!(self, Self::NoSeed | Self::HostKeyUnknown | Self::HostKeyChanged)
+    }
+
     /// The cause that a word names.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

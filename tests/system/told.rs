@@ -269,7 +269,7 @@ fn explain_offers_what_fits() {
     let daemon = place.daemon();
     scripted.import();
     assert_eq!(place.json(&["verify", "dev/admin"]).1, 4);
-    assert_eq!(offers(place, "dev/admin")[0], "rotorctl trust dev", "no key is on record");
+    assert_eq!(offers(place, "dev/admin"), ["rotorctl trust dev", "rotorctl verify dev/admin"], "no key is on record");
     daemon.stop();
     let other = format!("SHA256:{}", "A".repeat(43));
     place.configure(&(plain.replace(&scripted.device.fingerprint, &other) + once_a_day));

@@ -117,8 +117,8 @@ impl Attempt {
     pub(super) fn log(&self, outcome: Outcome, detail: &str) {
         let (account, device) = (&self.account.name, &self.account.device.name);
         let (attempt, trigger) = (&*self.id, self.request.trigger.as_str());
-        let job = self.request.job.as_deref().unwrap_or_default();
-        let of_job = if job.is_empty() { String::new() } else { format!(" (job {job})") };
+        let job = self.request.job.as_deref();
+        let of_job = job.map_or_else(String::new, |job| format!(" (job {job})"));
         let ended = ended(self.request.kind, outcome);
         let line = format!("{account}{of_job}: {ended}: {detail}");
         let unclean = lock(&self.warning).is_some();

@@ -318,6 +318,12 @@ async fn import(client: &Client, file: &std::path::Path, overwrite: bool, json: 
 
 /// What a device shows, and what of it is on record.
 fn told_key(shown: &HostKeyBody) -> String {
+    let warning = shown.warning.as_ref().map_or_else(String::new, |warning| format!("warning: {}\n", safe(warning)));
+    warning + &key_of(shown)
+}
+
+/// The key and how it stands to what is on record.
+fn key_of(shown: &HostKeyBody) -> String {
     let key = format!("{}\n  {}", shown.fingerprint, shown.key);
     if shown.changed {
         let known = shown.known.join("\n  ");
@@ -368,6 +374,9 @@ async fn trust(
         return print(&stored);
     }
     say!("the host key {} of {} is stored", stored.fingerprint, stored.device);
+    if let Some(warning) = &stored.warning {
+        say!("warning: {}", safe(warning));
+    }
     Ok(0)
 }
 

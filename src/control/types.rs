@@ -469,6 +469,9 @@ pub struct HostKeyBody {
     /// Whether keys were on record, and this is none of them.
     #[serde(default)]
     pub changed: bool,
+    /// That the device is of another kind than its template is for, by the name of its SSH server.
+    #[serde(default)]
+    pub warning: Option<String>,
 }
 
 /// `schedule next`.

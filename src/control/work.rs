@@ -19,6 +19,7 @@ use super::types::{
     ResultsBody, SecretText, Selection, StepBody, TrustBody, TurnBody, TurnedBody, WorkBody,
 };
 use crate::audit::Draft;
+use crate::config::Config;
 use crate::daemon::{Core, DeviceHas, Request, RotationResult, Turned};
 use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, glob_match, rfc3339};
 
@@ -446,7 +447,8 @@ pub(super) async fn trust(
         return Err(ApiError::missing(format!("there is no device '{name}' in the config")));
     }
     check_reason(request.reason.as_deref())?;
-    let row = core.shown_host_key(&name).await.map_err(ApiError::unreached)?;
+    let (row, greeting) = core.shown_host_key(&name).await.map_err(ApiError::unreached)?;
+    let warning = misfit(&core.config(), &name, &greeting);
     let known = core.known_fingerprints(&name).await?;
     let changed = !known.is_empty() && !known.contains(&row.fingerprint);
     let trusted = match &request.fingerprint {
@@ -488,5 +490,14 @@ pub(super) async fn trust(
             .await?;
     }
     let device = name.to_string();
-    Ok(Json(HostKeyBody { device, fingerprint: row.fingerprint, key: row.key, trusted, known, changed }))
+    Ok(Json(HostKeyBody { device, fingerprint: row.fingerprint, key: row.key, trusted, known, changed, warning }))
+}
+
+/// That a device whose SSH version string is known is of another kind than its template is for.
+fn misfit(config: &Config, device: &DeviceName, greeting: &str) -> Option<String> {
+    let version = greeting.lines().find(|line| line.starts_with("SSH-"))?;
+    let device = config.devices.get(device)?;
+    let template = config.library.find(&device.template).ok()?.template.clone()?;
+    let shown: String = version.chars().filter(|c| !c.is_control()).take(80).collect();
+    (template.fits_version(version) == Some(false)).then(|| template.misfit(Some(&shown)))
 }

@@ -166,11 +166,11 @@ impl Core {
         Ok(known)
     }
 
-    /// The key that a device shows now, for a person to compare.
+    /// The key that a device shows now, for a person to compare, and what the device says of itself, not masked.
     ///
     /// # Errors
     /// There is no such device, or it cannot be reached.
-    pub async fn shown_host_key(&self, device: &DeviceName) -> Result<HostKeyRow, String> {
+    pub async fn shown_host_key(&self, device: &DeviceName) -> Result<(HostKeyRow, String), String> {
         let config = self.config();
         let device =
             config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;

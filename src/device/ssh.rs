@@ -554,7 +554,7 @@ pub async fn fetch_host_key<W: Watcher>(
     jumps: &[Hop],
     on: &Transport,
     watcher: &W,
-) -> Result<HostKeyRow, DeviceError> {
+) -> Result<(HostKeyRow, String), DeviceError> {
     let clock = on.codes.clock();
     let (shown, words) = (Shown::default(), Words::default());
     let host_keys = HostKeys::default();
@@ -574,7 +574,7 @@ pub async fn fetch_host_key<W: Watcher>(
         end
     };
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
-    judged.map(|(_, row)| row).ok_or_else(|| {
+    judged.map(|(_, row)| (row, words.greeting())).ok_or_else(|| {
         let error = end.unwrap_or(russh::Error::Disconnect);
         refusal(device, &error, None, &words)
     })

@@ -170,6 +170,27 @@ impl Checked {
         self.info("tested").is_some_and(|how| UNPROVEN.iter().any(|words| how.starts_with(words)))
     }
 
+    /// Whether a device's SSH version string is that of a device of its kind, as far as that alone decides: `None` where no
+    /// `info detect` line is about it, or others may tell by what the device shows later.
+    #[must_use]
+    pub fn fits_version(&self, version: &str) -> Option<bool> {
+        let lines = self.template.lines.iter().filter_map(|line| match &line.command {
+            Command::Info(key, value) if key == "detect" => Some(value.trim_start_matches('/')),
+            _ => None,
+        });
+        let of_versions = lines.clone().all(|expression| expression.starts_with("^SSH-"));
+        of_versions.then(|| self.fits(version)).flatten()
+    }
+
+    /// That a device is of another kind than the template is for, in words. The version string is masked and bounded.
+    #[must_use]
+    pub fn misfit(&self, version: Option<&str>) -> String {
+        let parts = ["vendor", "product"].into_iter().filter_map(|key| self.info(key));
+        let kind = parts.collect::<Vec<_>>().join(" ");
+        let calls = version.map_or_else(String::new, |version| format!("; it calls itself \"{version}\""));
+        format!("the device shows nothing of {kind}, which the template is for{calls}; look whether the template fits")
+    }
+
     /// What one of the `info detect` lines says of what the device has shown: whether that is of a device of its kind. `None`
     /// where there is no such line.
     #[must_use]

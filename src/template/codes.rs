@@ -367,7 +367,7 @@ pub const CODES: &[Code] = &[
         "T127",
         Warning,
         "a question before the first prompt",
-        "A disclaimer, a licence or the notice of an initial password stands before the first prompt of some of these devices, and waits for an answer.",
+        "A disclaimer or a licence stands before the first prompt of some of these devices, and waits for an answer.",
         "expect \"*>\"\nexec \"/user set x password=[#NEW_PASSWORD#]\"\nexpect \"*>\"\n",
         "answer \"*license? [Y/n]:\" \"n\"\nexpect \"*>\"\nexec \"/user set x password=[#NEW_PASSWORD#]\"\nexpect \"*>\"\n",
     ),

@@ -86,11 +86,10 @@ const LIMITED: &[(&str, usize)] = &[
 const CLOSING: &[&str] = &["config system admin", "password [#role#]", "password manager", "password operator"];
 
 /// Commands of systems that put a question before the first prompt, and what it ends with: FortiOS' disclaimer
-/// (`post-login-banner`), RouterOS' licence, VRP's notice of an initial password.
+/// (`post-login-banner`), RouterOS' licence. VRP's notice of an initial password is for a person.
 const GREETING: &[(&str, &str, &str)] = &[
     ("config system admin", "'a' to accept", "answer \"*(Press 'a' to accept):\" \"a\""),
     ("/user set", "license? [Y/n]:", "answer \"*license? [Y/n]:\" \"n\""),
-    ("local-user [#username#] password irreversible", "Change now? [Y/N]:", "answer \"*Change now? [Y/N]:\" \"N\""),
 ];
 
 /// Looks a section through for what its commands are known for.

@@ -319,6 +319,17 @@ fn what_devices_of_known_kinds_do_is_warned_of_and_no_more_than_that() {
 }
 
 #[test]
+fn the_name_of_a_server_decides_only_where_nothing_else_may() {
+    let fits =
+        |head: &str| load(Path::new("t"), &format!("{head}exec \"x\"\n")).0.unwrap().fits_version("SSH-2.0-ROSSSH");
+    assert_eq!(fits(""), None);
+    assert_eq!(fits("info detect \"/^SSH-2\\.0-ROSSSH/m\"\n"), Some(true));
+    assert_eq!(fits("info detect \"/^SSH-2\\.0-Cisco/m\"\n"), Some(false));
+    assert_eq!(fits("info detect \"/^SSH-2\\.0-Cisco/m\"\ninfo detect \"/^SSH-2\\.0-ROS/m\"\n"), Some(true));
+    assert_eq!(fits("info detect \"/^SSH-2\\.0-Cisco/m\"\ninfo detect \"Cisco IOS\"\n"), None, "an answer may tell");
+}
+
+#[test]
 fn an_unproven_template_says_so() {
     let tested =
         |how: &str| load(Path::new("t"), &format!("info tested \"{how}\"\nexec \"x\"\n")).0.unwrap().is_unproven();

@@ -334,6 +334,9 @@ fn a_rehearsal_tells_of_a_device_of_another_kind_and_of_a_template_that_nobody_h
     assert!(detail.contains("the template is unproven"), "{detail}");
     assert!(warning.contains("nothing of Box 3"), "{warning}");
     assert!(warning.contains("it calls itself \"SSH-2.0-"), "{warning}");
+    let shown = scripted.place.ctl(&["trust", "dev"], "");
+    let told = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(told.starts_with("warning: the device shows nothing of Box 3"), "before anything is stored: {told}");
     let fits = scripted.place.path("fits.template");
     for seen in ["/^SSH-2\\.0-/m", "/dev\\$/"] {
         std::fs::write(&fits, about(seen).replace("unproven", "proven")).unwrap();

@@ -150,13 +150,9 @@ impl Run {
         if self.template.fits(&shown) != Some(false) {
             return None;
         }
-        let parts = ["vendor", "product"].into_iter().filter_map(|key| self.template.info(key));
-        let kind = parts.collect::<Vec<_>>().join(" ");
-        let whose = self.greeting.lines().find(|line| line.starts_with("SSH-")).map(shown_short);
-        let calls = whose.map_or_else(String::new, |line| format!("; it calls itself \"{}\"", self.masker.mask(&line)));
-        Some(format!(
-            "warning: the device shows nothing of {kind}, which the template is for{calls}; look whether the template fits"
-        ))
+        let version = self.greeting.lines().find(|line| line.starts_with("SSH-")).map(shown_short);
+        let version = version.map(|line| self.masker.mask(&line));
+        Some(format!("warning: {}", self.template.misfit(version.as_deref())))
     }
 
     /// Takes the echo of the line just sent out of what is matched.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Account;
 use crate::model::{AccountName, Moment, Trigger};
-use crate::rotation::{self, Admissible, AdmissionFacts, HelperRole};
+use crate::rotation::{self, Admissible, HelperRole, budget_against, changes_against, state_against};
 use crate::vault::{Ledger, VaultError};
 
 pub(super) use crate::model::in_words;
@@ -54,15 +54,23 @@ pub(super) fn admit(tx: &dyn Ledger, request: &AdmissionRequest, now: &Moment) -
     if let Some(stands) = helper_out_of_order(tx, account, login, way)? {
         return Ok(stands);
     }
+    let by_another = account.login_as.is_some();
+    let asked = Admissible { account: &account.name, policy: &account.policy, trigger: *trigger, by_another };
     let record = tx.account(&account.name)?;
-    let changes = tx.changes(&account.name, now)?;
+    if let Some(stands) = state_against(&asked, record.as_ref()) {
+        return Ok(stands);
+    }
+    let Some(record) = record else { return Ok(Admission::Admitted) };
+    if let Some(stands) = changes_against(&asked, &record, &tx.changes(&account.name, now)?, now) {
+        return Ok(stands);
+    }
     // The account's own login proves what the reconcile account did.
     let proves = (*trigger == Trigger::Reconcile).then_some(&account.name);
     let login = (!login_under_way).then_some(login);
-    let logins = login.into_iter().chain(proves).map(|name| Ok((name.clone(), tx.failed_logins(name, now)?)));
-    let logins = logins.collect::<Result<Vec<_>, VaultError>>()?;
-    let facts = AdmissionFacts { record: record.as_ref(), changes: &changes, logins: &logins };
-    let by_another = account.login_as.is_some();
-    let asked = Admissible { account: &account.name, policy: &account.policy, trigger: *trigger, by_another };
-    Ok(rotation::admit(&asked, &facts, now))
+    for name in login.into_iter().chain(proves) {
+        if let Some(stands) = budget_against(&asked, name, &tx.failed_logins(name, now)?, now) {
+            return Ok(stands);
+        }
+    }
+    Ok(Admission::Admitted)
 }

@@ -89,48 +89,59 @@ pub struct Admissible<'a> {
     pub by_another: bool,
 }
 
-/// What the vault has of the account that is to be changed.
-#[derive(Debug, Clone, Copy)]
-pub struct AdmissionFacts<'a> {
-    /// Its record.
-    pub record: Option<&'a AccountRecord>,
-    /// When changes of it passed their commit point.
-    pub changes: &'a [Moment],
-    /// The accounts whose lockout budget has to allow one more login, with the logins of each that count as refused.
-    pub logins: &'a [(AccountName, Vec<Moment>)],
-}
-
-/// Whether a change may begin, where nothing stands against those who have to log in for it.
+/// What the account's own state has against a change. `record` is `None` for one that the vault does not know.
 #[must_use]
-pub fn admit(asked: &Admissible<'_>, facts: &AdmissionFacts<'_>, now: &Moment) -> Admission {
+pub fn state_against(asked: &Admissible<'_>, record: Option<&AccountRecord>) -> Option<Admission> {
     let reconciles = asked.trigger == Trigger::Reconcile;
     let needs_own = !asked.by_another && !reconciles;
-    let Some(record) = facts.record else {
-        return if needs_own { no_password(asked.account) } else { Admission::Admitted };
-    };
+    if needs_own && record.is_none_or(|record| record.phase == Phase::Idle && !record.has_password()) {
+        return Some(no_password(asked.account));
+    }
+    let record = record?;
     match record.phase {
         Phase::Idle => {}
         Phase::Quarantined if reconciles => {}
         Phase::Quarantined => {
             let why = record.last_error.as_deref().unwrap_or("neither password is known to work").to_owned();
-            return Admission::Quarantined(why);
+            return Some(Admission::Quarantined(why));
         }
-        _ => return Admission::Recover,
+        _ => return Some(Admission::Recover),
     }
-    if !record.has_password() && needs_own {
-        return no_password(asked.account);
-    }
-    if asked.trigger.is_unasked() && record.paused {
-        return Admission::Refused("paused by an operator".into());
-    }
-    if let Err(LimitError { used, free_in_ms }) = asked.policy.cap().admit(facts.changes, now) {
+    let paused = asked.trigger.is_unasked() && record.paused;
+    paused.then(|| Admission::Refused("paused by an operator".into()))
+}
+
+/// What former changes have against one more: the cap, and `min_age`. `changes` are when they passed their commit point.
+#[must_use]
+pub fn changes_against(
+    asked: &Admissible<'_>,
+    record: &AccountRecord,
+    changes: &[Moment],
+    now: &Moment,
+) -> Option<Admission> {
+    if let Err(LimitError { used, free_in_ms }) = asked.policy.cap().admit(changes, now) {
         let free = in_words(free_in_ms);
         let text = format!("the cap: {used} changes in the last 24 hours; the next is allowed in {free}");
-        return Admission::Later(Bound::Cap, text, free_in_ms);
+        return Some(Admission::Later(Bound::Cap, text, free_in_ms));
     }
     // A password that nobody knows cannot be too young to change.
-    let young = (record.phase == Phase::Idle).then(|| too_young(asked.policy, facts.changes, now)).flatten();
-    young.or_else(|| budget_spent(asked.policy, facts.logins, now)).unwrap_or(Admission::Admitted)
+    if record.phase == Phase::Idle { too_young(asked.policy, changes, now) } else { None }
+}
+
+/// What the lockout budget of an account that has to log in has against a change. `logins` are those of it that count as refused.
+#[must_use]
+pub fn budget_against(
+    asked: &Admissible<'_>,
+    account: &AccountName,
+    logins: &[Moment],
+    now: &Moment,
+) -> Option<Admission> {
+    let LimitError { used, free_in_ms } = asked.policy.lockout().admit(logins, now).err()?;
+    let free = in_words(free_in_ms);
+    let text = format!(
+        "the lockout budget: {used} refused logins of {account} in the last hour; the next may be tried in {free}"
+    );
+    Some(Admission::Later(Bound::LockoutBudget, text, free_in_ms))
 }
 
 fn no_password(account: &AccountName) -> Admission {
@@ -144,17 +155,6 @@ fn too_young(policy: &Policy, changes: &[Moment], now: &Moment) -> Option<Admiss
         let free_in_ms = min_age - age;
         let text = format!("min_age: the last change is too young; the next is allowed in {}", in_words(free_in_ms));
         Admission::Later(Bound::MinAge, text, free_in_ms)
-    })
-}
-
-fn budget_spent(policy: &Policy, logins: &[(AccountName, Vec<Moment>)], now: &Moment) -> Option<Admission> {
-    logins.iter().find_map(|(account, stamps)| {
-        let LimitError { used, free_in_ms } = policy.lockout().admit(stamps, now).err()?;
-        let free = in_words(free_in_ms);
-        let text = format!(
-            "the lockout budget: {used} refused logins of {account} in the last hour; the next may be tried in {free}"
-        );
-        Some(Admission::Later(Bound::LockoutBudget, text, free_in_ms))
     })
 }
 
@@ -208,8 +208,10 @@ mod tests {
             let account = name("web1/admin");
             let Self { record, changes, trigger, by_another, .. } = self;
             let asked = Admissible { account: &account, policy: &policy, trigger: *trigger, by_another: *by_another };
-            let logins = [(name("web1/admin"), vec![at(100); self.refused])];
-            admit(&asked, &AdmissionFacts { record: record.as_ref(), changes, logins: &logins }, &at(100))
+            let stands = state_against(&asked, record.as_ref());
+            let changes = || changes_against(&asked, record.as_ref()?, changes, &at(100));
+            let budget = || budget_against(&asked, &account, &vec![at(100); self.refused], &at(100));
+            stands.or_else(changes).or_else(budget).unwrap_or(Admission::Admitted)
         }
     }
 

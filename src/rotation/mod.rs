@@ -9,6 +9,7 @@
 
 mod account;
 mod admission;
+mod login_outcome;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,13 @@ mod tests;
 pub use account::{
     AccountRecord, CUT_OFF, KEPT, PasswordOperations, PasswordVersion, Transition, apply, reverted_candidate,
 };
-pub use admission::{Admissible, Admission, AdmissionFacts, Bound, HelperRole, admit, helper_out_of_order};
+pub use admission::{
+    Admissible, Admission, Bound, HelperRole, budget_against, changes_against, helper_out_of_order, state_against,
+};
+pub use login_outcome::{
+    Fact, LoginFailure, LoginOutcome, RejectedLogin, SessionOutcome, bears_out_refusal, keeps_being_refused,
+    login_outcome, session_outcome,
+};
 pub use retry::{
     AfterStart, AttemptEnd, NextTry, RetryRules, Turn, UNDER_WAY_MS, WhenDue, after_attempt, after_start,
     reconciles_next, when_due,

@@ -25,6 +25,7 @@ const fn unguarded(name: &'static str, file: &'static str, from: &'static str, t
 }
 
 const MACHINE: &str = "src/rotation/mod.rs";
+const LOGIN_OUTCOME: &str = "src/rotation/login_outcome.rs";
 const DRIVE: &str = "src/daemon/attempt/drive.rs";
 const ACTS: &str = "src/daemon/attempt/acts.rs";
 const LIMITS: &str = "src/daemon/limits.rs";
@@ -247,9 +248,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "a login that was refused twice is tried on and on",
-        ACTS,
-        "        if !retry && !in_words && !self.keeps_being_refused(&self.login.name).await {",
-        "        if MUTANT || (!retry && !in_words && !self.keeps_being_refused(&self.login.name).await) {",
+        LOGIN_OUTCOME,
+        "    if retry {\n        return LoginOutcome::Retry;",
+        "    if MUTANT { return LoginOutcome::Failed; }\n    if retry {\n        return LoginOutcome::Retry;",
     ),
     unguarded(
         "a password is replaced while a rotation is between two",
@@ -306,9 +307,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a password that was taken back is never tried again",
         ACTS,
-        "        let later = self.taken_back().await?;",
-        "        if MUTANT { return None; }
-        let later = self.taken_back().await?;",
+        "        let Some(later) = self.taken_back().await else { return false };",
+        "        if MUTANT { return false; }
+        let Some(later) = self.taken_back().await else { return false };",
     ),
     bug(
         "a key is taken for a proof of the password",

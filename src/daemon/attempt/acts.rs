@@ -14,16 +14,15 @@ use crate::device::{
 use crate::dialogue::{Refused, Run, Verdict, Whose};
 use crate::model::{AccountName, Candidate, Outcome};
 use crate::policy::Breaker;
-use crate::rotation::{Event, HelperRole, Phase, QUARANTINE_LOOK_MS, Which};
+use crate::rotation::{
+    Event, Fact, HelperRole, LoginFailure, LoginOutcome, Phase, QUARANTINE_LOOK_MS, RejectedLogin, SessionOutcome,
+    Which, bears_out_refusal, keeps_being_refused, login_outcome, session_outcome,
+};
 use crate::template::{Checked, Section};
-use crate::vault::{Ledger, Refusal};
+use crate::vault::Ledger;
 
 /// Tags of the password that `section verify` tries.
 const PROVEN: [&str; 3] = ["NEW_PASSWORD", "CURRENT_PASSWORD", "AUTH_PASSWORD"];
-
-/// So many logins of one attempt may be refused, each with a code of a later step. A refusal after a code may be for the device's
-/// clock, which is looked for as far as the budget goes.
-const MOST_TRIES: u32 = 2;
 
 /// Why an account whose stored password is refused is not put aside for a person yet.
 pub(super) const LATER: &str = "the vault has a later password, which was sent once: it may be in force by now";
@@ -74,28 +73,50 @@ impl Attempt {
         }
     }
 
+    /// What a login showed of an account that it was to let in.
+    fn failure_of(&self, error: &DeviceError, account: &AccountName) -> LoginFailure {
+        match error {
+            _ if !error.may_be_refusal() || self.refused_account(error) != *account => LoginFailure::ToldNothing,
+            DeviceError::Refused { with_code, .. } => LoginFailure::Rejected { with_code: *with_code },
+            _ => LoginFailure::HungUp,
+        }
+    }
+
     /// The device did not let in the account that logs in for the change. Once it may be a code that came too late, or that somebody
     /// has used: the next login sends one of a later step.
     async fn login_refused(&self, error: &DeviceError) -> Event {
         let own = self.login.name == self.account.name;
         let tried = self.refusals.fetch_add(1, Ordering::SeqCst) + 1;
-        let in_words = self.refused_in_words.fetch_or(error.is_refusal(), Ordering::SeqCst) || error.is_refusal();
-        let with_code = matches!(error, DeviceError::Refused { with_code: true, .. });
-        let retry = (tried < MOST_TRIES || with_code) && self.budget(&self.login.name).await.is_ok();
-        if own
-            && (error.is_refusal() || !retry)
-            && let Some(event) = self.outdated().await
-        {
-            return event;
+        let mut login = RejectedLogin {
+            own,
+            failure: self.failure_of(error, &self.login.name),
+            tried,
+            rejected_in_words: self.refused_in_words.fetch_or(error.is_refusal(), Ordering::SeqCst)
+                || error.is_refusal(),
+            budget_left: None,
+            has_reverted: None,
+            keeps_being_refused: None,
+        };
+        loop {
+            match login_outcome(&login) {
+                LoginOutcome::Needs(Fact::BudgetLeft) => {
+                    login.budget_left = Some(self.budget(&self.login.name).await.is_ok());
+                }
+                LoginOutcome::Needs(Fact::HasReverted) => {
+                    login.has_reverted = Some(self.outdated().await);
+                }
+                LoginOutcome::Needs(Fact::KeepsBeingRefused) => {
+                    login.keeps_being_refused = Some(self.keeps_being_refused(&self.login.name).await);
+                }
+                LoginOutcome::Retry => return Event::LoginRefused { retry: true, own },
+                LoginOutcome::TryReverted => return Event::Outdated,
+                LoginOutcome::Failed => return Event::Failed,
+                LoginOutcome::Doubt => {
+                    self.doubt_login(&self.login, tried).await;
+                    return Event::LoginRefused { retry: false, own };
+                }
+            }
         }
-        // A device that only hung up may have had no session to give.
-        if !retry && !in_words && !self.keeps_being_refused(&self.login.name).await {
-            return Event::Failed;
-        }
-        if !retry {
-            self.doubt_login(&self.login, tried).await;
-        }
-        Event::LoginRefused { retry, own }
     }
 
     /// The account's password that was sent last and taken back. Where the vault cannot tell, it cannot take in what would
@@ -105,24 +126,21 @@ impl Attempt {
         self.core.vault.call(move |tx| tx.taken_back(&name)).await.ok().flatten()
     }
 
-    /// The account's own password is refused: one that was taken back may be in force instead.
-    async fn outdated(&self) -> Option<Event> {
-        let later = self.taken_back().await?;
+    /// The account's own password is refused: one that was taken back may be in force instead. Whether there is one; it is the
+    /// candidate then.
+    async fn outdated(&self) -> bool {
+        let Some(later) = self.taken_back().await else { return false };
         self.set_candidate(Some(later));
         self.outdated.store(true, Ordering::SeqCst);
         self.step(LATER.into());
-        Some(Event::Outdated)
+        true
     }
 
     /// Whether an account's logins went on being refused, over the days that are on record, with none taken since.
     pub(super) async fn keeps_being_refused(&self, account: &AccountName) -> bool {
-        const TOO_OFTEN: usize = 3;
         let (login, now) = (account.clone(), self.core.clock.now());
         let refusals = self.core.vault.call(move |tx| tx.refusals(&login, &now)).await;
-        refusals.is_ok_and(|all| {
-            let lately = |refusal: &&Refusal| !refusal.past;
-            all.iter().filter(lately).count() >= TOO_OFTEN
-        })
+        refusals.is_ok_and(|all| keeps_being_refused(all.iter().filter(|refusal| !refusal.past).count()))
     }
 
     /// An account that logs in for this one was refused, in so many logins, or in a session where there was none: before anybody
@@ -274,26 +292,29 @@ impl Attempt {
     /// stored is wrong, or it would be sent and refused for ever. After a code that looks for the device's clock, too.
     async fn refused_inside(&self, Refused { whose, with_code }: Refused) -> Event {
         let own = self.login.name == self.account.name || whose == Whose::Account;
-        if !own {
-            // A code may have been refused for the device's clock, which the next one looks for.
-            if !with_code || self.is_hopeless(&self.login.name).await {
+        match session_outcome(own, with_code, self.rotation.lock().await.phase()) {
+            SessionOutcome::CheckOwn => {}
+            SessionOutcome::Failed => return Event::Failed,
+            SessionOutcome::DoubtLogin => {
                 self.doubt_login(&self.login, 0).await;
+                return Event::Failed;
             }
-            return Event::Failed;
-        }
-        if self.rotation.lock().await.phase() == Phase::Mending {
-            return Event::Failed;
+            SessionOutcome::DoubtLoginWhereHopeless => {
+                if self.is_hopeless(&self.login.name).await {
+                    self.doubt_login(&self.login, 0).await;
+                }
+                return Event::Failed;
+            }
         }
         let why = lock(&self.detail).clone();
         self.probing.store(with_code, Ordering::SeqCst);
-        let refused = match self.check(Which::Old).await {
-            // The session had said no in words.
-            Event::Disproved(_) | Event::HungUp(_) => true,
-            Event::Proved(_) => false,
-            _ => self.is_hopeless(&self.account.name).await,
+        let refused = match bears_out_refusal(self.check(Which::Old).await) {
+            Some(refused) => refused,
+            None => self.is_hopeless(&self.account.name).await,
         };
         if refused {
-            return self.outdated().await.unwrap_or(Event::LoginRefused { retry: false, own });
+            let outdated = self.outdated().await;
+            return if outdated { Event::Outdated } else { Event::LoginRefused { retry: false, own } };
         }
         *lock(&self.detail) = why;
         Event::Failed
@@ -487,14 +508,10 @@ impl Attempt {
             }
             Err(error) => {
                 self.note_failed_login(&error).await;
-                let own = error.may_be_refusal() && self.refused_account(&error) == self.account.name;
-                let refused = own && error.is_refusal();
+                let failure = self.failure_of(&error, &self.account.name);
+                let refused = matches!(failure, LoginFailure::Rejected { .. });
                 self.say(if refused { format!("the {name} password is refused: {error}") } else { error.to_string() });
-                match (own, refused) {
-                    (_, true) => Event::Disproved(which),
-                    (true, false) => Event::HungUp(which),
-                    (false, false) => Event::Unreachable,
-                }
+                failure.of_check(which)
             }
         }
     }

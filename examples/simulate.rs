@@ -1,4 +1,4 @@
-//! Runs histories of the simulator: `cargo run --release --example simulate -- --seed 1 --histories 100000`.
+//! Runs histories of the simulator: `cargo run --release --features sim --example simulate -- --seed 1 --histories 100000`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::BTreeMap;

@@ -51,6 +51,7 @@ pub mod recording;
 pub mod rotation;
 pub mod schedule;
 pub mod sealed;
+#[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod template;
 pub mod totp;

@@ -105,6 +105,7 @@ impl AccountName {
     }
 
     /// Whether this is a copy of the other: quick, and `false` says nothing.
+    #[cfg(any(test, feature = "sim"))]
     #[must_use]
     pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.whole, &other.whole)

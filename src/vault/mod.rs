@@ -23,6 +23,7 @@ pub use backup::{BackupHead, Snapshot};
 pub use error::{BackendError, VaultError};
 pub use handle::Vault;
 pub use keys::{KEY_BYTES, VaultKey};
+#[cfg(any(test, feature = "sim"))]
 pub(crate) use operations::restored_from;
 pub use records::{
     AttemptRow, Finding, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS, Kind, LoginRecord, Refusal,

@@ -122,7 +122,17 @@ fn no_promise_is_broken_and_every_sown_bug_is_found() {
         build.env_remove(name);
     }
     let built = build
-        .args(["build", "--offline", "--profile", "quick", "--features", "sim", "--example", "simulate", "--target-dir"])
+        .args([
+            "build",
+            "--offline",
+            "--profile",
+            "quick",
+            "--features",
+            "sim",
+            "--example",
+            "simulate",
+            "--target-dir",
+        ])
         .arg(&target)
         .current_dir(&garden)
         .status()

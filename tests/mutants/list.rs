@@ -346,6 +346,12 @@ pub const MUTANTS: &[Mutant] = &[
         self.prove_in_session(which, verify, Ok(session)).await",
     ),
     bug(
+        "a recovery that tried no password tells that one works",
+        "src/daemon/attempt/prove.rs",
+        "other.kind == AttemptKind::Recover && other.proved,",
+        "other.kind == AttemptKind::Recover && (MUTANT || other.proved),",
+    ),
+    bug(
         "a check is lost to a rotation that is refused at the same time",
         "src/daemon/attempt/prove.rs",
         "        let hold = self.limits.hold_to_look(&attempt.holder()).await;",

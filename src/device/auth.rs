@@ -464,7 +464,8 @@ impl<W: Watcher> Exchange<'_, W> {
             if rounds > MOST_ROUNDS {
                 return Err(self.broken("it asked on and on"));
             }
-            self.heard.add(&context, self.secret_sent);
+            // A module that finds the account shut may say so in a round of its own before it asks.
+            self.heard.add(&context, self.secret_sent || is_shut(&context));
             let answers = if prompts.is_empty() {
                 self.dialogue.no_prompts(&context).map_err(|stop| self.stopped(stop))?;
                 Vec::new()

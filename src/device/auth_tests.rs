@@ -560,6 +560,9 @@ async fn a_device_that_does_not_let_anybody_in_now_costs_nothing() {
         matches!(&end, Err(DeviceError::NotNow { why, .. }) if why.contains("due to 3")),
         "before it asks: {end:?}"
     );
+    let tally = round("\nAccount temporary locked (599 seconds left)", &[]);
+    let (end, _) = ends(&place, [interactive(), tally, asks("Password: "), asks_for_code(), interactive()]).await;
+    assert!(matches!(&end, Err(DeviceError::NotNow { why, .. }) if why.contains("599")), "in a round before: {end:?}");
     assert!(place.has_room().await);
     // What it says before any secret, at each login perhaps, is told and judges nothing.
     let banner = round("\nToo many sessions are locked here", &["Password: "]);

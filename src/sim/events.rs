@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::books::Backup;
 use super::executor::lock;
 use super::faults::Fault;
 use super::fleet::{Closed, LOCKED_FOR, Says, reboot};
 use super::history::HOUR;
 use super::host::{Rate, SimTime};
+use super::memory_vault::Backup;
 use super::person::Typist;
 use super::random::Random;
 use super::setting::{schedules, seed};

@@ -5,7 +5,6 @@
 //! the network, the devices, the disk under the vault, and the people. After each call to the vault and each change at a
 //! device an omniscient checker looks at every promise.
 
-mod books;
 mod checker;
 mod coverage;
 #[cfg(test)]
@@ -17,8 +16,9 @@ mod fleet;
 mod habits;
 mod history;
 mod host;
-mod ledger;
 mod logins;
+mod memory_transaction;
+mod memory_vault;
 #[cfg(test)]
 mod night;
 mod person;

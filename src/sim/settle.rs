@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::books::{Book, Books, RESTORED};
 use super::executor::lock;
 use super::history::{HOUR, Life, start, stop};
+use super::memory_vault::{MemoryAccount, MemoryVault, RESTORED};
 use super::random::Random;
 use super::turns::keep_jobs;
 use super::universe::Universe;
@@ -56,12 +56,13 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
     // What began in the last of these hours may end, though it has to wait for its budget.
     let (core, world) = (life.core.clone(), universe.clone());
     let at_rest = || {
-        let rests = |book: &Book| matches!(book.phase(), Phase::Idle | Phase::Quarantined);
+        let rests = |book: &MemoryAccount| matches!(book.phase(), Phase::Idle | Phase::Quarantined);
         core.at_work() == 0 && lock(&world.books).accounts.iter().all(rests)
     };
     universe.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
     // A change that this falls upon comes to its end.
-    let in_a_change = |book: &Book| !matches!(book.phase(), Phase::Idle | Phase::Quarantined | Phase::Uncertain(_));
+    let in_a_change =
+        |book: &MemoryAccount| !matches!(book.phase(), Phase::Idle | Phase::Quarantined | Phase::Uncertain(_));
     let (core, world) = (life.core.clone(), universe.clone());
     let at_its_end = || core.at_work() == 0 && !lock(&world.books).accounts.iter().any(in_a_change);
     universe.run(&mut life.tasks, universe.on.now() + HOUR / 6, order, at_its_end);
@@ -158,7 +159,7 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
 }
 
 /// Whether an account is in doubt since the login that would have told waited for a person.
-fn called_a_person(book: &Book) -> bool {
+fn called_a_person(book: &MemoryAccount) -> bool {
     matches!(book.phase(), Phase::Uncertain(_))
         && book.last_error().is_some_and(|why| why.contains("waits for a person:"))
 }
@@ -167,7 +168,7 @@ fn called_a_person(book: &Book) -> bool {
 /// or was until then, in milliseconds since 1970.
 pub(super) fn is_barred(
     config: &Config,
-    books: &Books,
+    books: &MemoryVault,
     account: &AccountName,
     logs_in: Option<AccountName>,
     since: i64,

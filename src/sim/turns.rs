@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::books::{Book, Books, Noted};
 use super::executor::lock;
 use super::history::{HOUR, Life, start, stop};
+use super::memory_vault::{MemoryAccount, MemoryVault, Noted};
 use super::random::Random;
 use super::settle::{is_barred, lead_to};
 use super::universe::Universe;
@@ -22,7 +22,7 @@ const DAYS: i64 = 2 * DAY_MS + 4 * HOUR;
 pub(super) fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     let (begin, rested) = {
         let books = lock(&universe.books);
-        let rests = |book: &&Book| book.phase() == Phase::Idle;
+        let rests = |book: &&MemoryAccount| book.phase() == Phase::Idle;
         let rested: BTreeSet<AccountName> = books.accounts.iter().filter(rests).map(|book| book.name.clone()).collect();
         (books.log.len(), rested)
     };
@@ -61,7 +61,7 @@ pub(super) fn keep_jobs(universe: &Arc<Universe>, life: &mut Life, order: &mut R
 /// What was done in these days.
 struct Days<'a> {
     config: &'a Config,
-    books: &'a Books,
+    books: &'a MemoryVault,
     /// Who was at rest when they began.
     rested: &'a BTreeSet<AccountName>,
     log: &'a [Noted],
@@ -116,7 +116,7 @@ impl Days<'_> {
 
     fn not_looked_at(&self) -> Option<String> {
         // A change at the same time proves the password as well.
-        let seen = |book: &Book| {
+        let seen = |book: &MemoryAccount| {
             [book.record.verified, book.record.last_change].into_iter().flatten().any(|at| at > self.since)
         };
         let is_seen = |account: &AccountName| {

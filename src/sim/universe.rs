@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::books::{Backup, Books};
 use super::checker::Memory;
 use super::coverage::Coverage;
 use super::executor::{Loop, Tasks, lock};
@@ -14,8 +13,9 @@ use super::faults::Fault;
 use super::fleet::Site;
 use super::habits::Habit;
 use super::host::Host;
-use super::ledger::Pages;
 use super::logins::Refusals;
+use super::memory_transaction::MemoryTransaction;
+use super::memory_vault::{Backup, MemoryVault};
 use super::random::{Draws, Random};
 use crate::config::{Account, Config, Device};
 use crate::daemon::{Progress, way_to};
@@ -34,7 +34,7 @@ pub(super) struct Universe {
     calm: AtomicBool,
     pub(super) sites: Mutex<BTreeMap<String, Site>>,
     pub(super) host: Host,
-    pub(super) books: Mutex<Books>,
+    pub(super) books: Mutex<MemoryVault>,
     disk_full_until: AtomicI64,
     audit_fails_until: AtomicI64,
     directory_down_until: AtomicI64,
@@ -253,7 +253,7 @@ impl Universe {
         let now = self.on.now();
         let mut books = lock(&self.books);
         books.begin();
-        let worked = call.work(&Pages::new(&mut books));
+        let worked = call.work(&MemoryTransaction::new(&mut books));
         let full = now < self.disk_full_until.load(Ordering::Relaxed);
         let touched = if full || !worked {
             books.roll_back();

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::books::{Backup, Book, Books, Noted, Used, any_seed};
+use super::memory_vault::{Backup, MemoryAccount, MemoryVault, Noted, Used, any_seed};
 use crate::audit::Draft;
 use crate::model::{AccountName, DeviceName, Moment, Outcome, Secret};
 use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion, Phase};
@@ -16,36 +16,36 @@ use crate::vault::{
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
-pub(super) struct Pages<'a>(RefCell<&'a mut Books>);
+pub(super) struct MemoryTransaction<'a>(RefCell<&'a mut MemoryVault>);
 
-impl<'a> Pages<'a> {
-    pub(super) fn new(books: &'a mut Books) -> Self {
+impl<'a> MemoryTransaction<'a> {
+    pub(super) fn new(books: &'a mut MemoryVault) -> Self {
         Self(RefCell::new(books))
     }
 
-    fn write<T>(&self, account: &AccountName, work: impl FnOnce(&mut Book) -> T) -> T {
+    fn write<T>(&self, account: &AccountName, work: impl FnOnce(&mut MemoryAccount) -> T) -> T {
         work(self.0.borrow_mut().book_of(account))
     }
 
     /// What is there of an account; nothing where it is not known.
-    fn read<T: Default>(&self, account: &AccountName, work: impl FnOnce(&Book) -> T) -> T {
+    fn read<T: Default>(&self, account: &AccountName, work: impl FnOnce(&MemoryAccount) -> T) -> T {
         self.0.borrow().book(account).map(work).unwrap_or_default()
     }
 }
 
-impl Books {
+impl MemoryVault {
     /// What a restore makes of a backup, in the place of all that is here but the log.
     pub(super) fn restore(&mut self, backup: Backup, now: &Moment) {
         let why = restored_from(backup.taken.wall_ms);
         self.roll_back_to(backup);
-        let restored = (&Pages::new(self) as &dyn Ledger).is_of_the_past(&|_| true, &why, now);
+        let restored = (&MemoryTransaction::new(self) as &dyn Ledger).is_of_the_past(&|_| true, &why, now);
         // A store in memory does not fail.
         debug_assert!(restored.is_ok());
         self.note_codes_of(now);
     }
 }
 
-impl AccountStore for Pages<'_> {
+impl AccountStore for MemoryTransaction<'_> {
     fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, VaultError> {
         Ok(self.read(account, |book| book.saved().cloned()))
     }
@@ -56,7 +56,7 @@ impl AccountStore for Pages<'_> {
 
     fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError> {
         let mut waiting = Waits::default();
-        for record in self.0.borrow().accounts.iter().filter_map(Book::saved) {
+        for record in self.0.borrow().accounts.iter().filter_map(MemoryAccount::saved) {
             match record.wake.filter(|at| at.boot == now.boot).map(|at| at.since(now)) {
                 Some(left) if left > 0 && left <= soon => {
                     waiting.next_in_ms = Some(waiting.next_in_ms.map_or(left, |next| next.min(left)));
@@ -119,14 +119,14 @@ impl AccountStore for Pages<'_> {
     }
 }
 
-impl LimitStore for Pages<'_> {
+impl LimitStore for MemoryTransaction<'_> {
     fn change_stamps(&self, account: &AccountName) -> Result<Vec<(String, Moment)>, VaultError> {
         Ok(self.read(account, |book| book.changes.to_vec()))
     }
 
     fn all_changes(&self) -> Result<HashMap<String, Vec<Moment>>, VaultError> {
         let books = self.0.borrow();
-        let stamps = |book: &Book| book.changes.iter().map(|(_, stamp)| *stamp).collect();
+        let stamps = |book: &MemoryAccount| book.changes.iter().map(|(_, stamp)| *stamp).collect();
         Ok(books.accounts.iter().map(|book| (book.name.to_string(), stamps(book))).collect())
     }
 
@@ -225,7 +225,7 @@ impl LimitStore for Pages<'_> {
     }
 }
 
-impl FleetStore for Pages<'_> {
+impl FleetStore for MemoryTransaction<'_> {
     fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
         self.0.borrow_mut().pause_job(job, paused);
         Ok(())
@@ -306,7 +306,7 @@ impl FleetStore for Pages<'_> {
     }
 }
 
-impl AuditStore for Pages<'_> {
+impl AuditStore for MemoryTransaction<'_> {
     fn audit(&self, draft: &Draft, _now: &Moment) -> Result<(), VaultError> {
         let mut books = self.0.borrow_mut();
         books.log.push(Noted { event: draft.event, account: draft.account.clone(), attempt: draft.attempt.clone() });
@@ -331,5 +331,5 @@ impl AuditStore for Pages<'_> {
 }
 
 #[cfg(test)]
-#[path = "ledger_tests.rs"]
+#[path = "memory_tests.rs"]
 mod tests;

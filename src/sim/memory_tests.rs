@@ -140,7 +140,7 @@ proptest! {
         let mut backups = None;
         let mut restores = 0;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut books = Books::default();
+        let mut books = MemoryVault::default();
         // Both accounts are known.
         let begin = (0..2).map(|n| (0, n, 0, 0));
         for (op, n, wall, boot) in begin.chain(ops) {
@@ -164,20 +164,20 @@ proptest! {
             let at = now;
             let true_one = runtime.block_on(vault.call(move |tx| work(tx, op, n, &at)));
             // What is undone was never there.
-            let before = look(&Pages::new(&mut books), &now).unwrap();
+            let before = look(&MemoryTransaction::new(&mut books), &now).unwrap();
             books.begin();
-            drop(work(&Pages::new(&mut books), op, n, &now));
+            drop(work(&MemoryTransaction::new(&mut books), op, n, &now));
             books.roll_back();
-            prop_assert_eq!(before, look(&Pages::new(&mut books), &now).unwrap(), "op {} undone", op);
+            prop_assert_eq!(before, look(&MemoryTransaction::new(&mut books), &now).unwrap(), "op {} undone", op);
             books.begin();
-            let simulated = work(&Pages::new(&mut books), op, n, &now);
+            let simulated = work(&MemoryTransaction::new(&mut books), op, n, &now);
             if simulated.is_err() {
                 books.roll_back();
             }
             prop_assert_eq!(format!("{true_one:?}"), format!("{simulated:?}"), "op {}", op);
             let at = now;
             let true_look = runtime.block_on(vault.call(move |tx| look(tx, &at))).unwrap();
-            let simulated_look = look(&Pages::new(&mut books), &now).unwrap();
+            let simulated_look = look(&MemoryTransaction::new(&mut books), &now).unwrap();
             prop_assert_eq!(true_look, simulated_look, "after op {}", op);
         }
     }

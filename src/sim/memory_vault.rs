@@ -17,7 +17,7 @@ pub(super) struct Version {
 
 /// What is stored of one account.
 #[derive(Debug, Clone)]
-pub(super) struct Book {
+pub(super) struct MemoryAccount {
     pub(super) name: AccountName,
     pub(super) record: AccountRecord,
     /// Whether the record was saved; else there is only what is counted of the account.
@@ -31,7 +31,7 @@ pub(super) struct Book {
     pub(super) noted: usize,
 }
 
-impl Book {
+impl MemoryAccount {
     fn new(name: AccountName) -> Self {
         let long_ago = Moment { wall_ms: 0, boot: BootId::from(0), since_boot_ms: 0 };
         let record = AccountRecord::new(name.as_str(), &long_ago);
@@ -134,9 +134,9 @@ pub(super) fn any_seed() -> Arc<[u8]> {
 
 /// All that is stored.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(super) struct MemoryVault {
     /// In the order of their names.
-    pub(super) accounts: Vec<Book>,
+    pub(super) accounts: Vec<MemoryAccount>,
     pub(super) used: BTreeSet<(Arc<[u8]>, u64)>,
     /// In the order in which they were used.
     pub(super) used_order: Vec<Used>,
@@ -157,7 +157,7 @@ pub(super) struct Books {
 pub(super) struct Backup {
     /// By the host's clock.
     pub(super) taken: Moment,
-    accounts: Vec<Book>,
+    accounts: Vec<MemoryAccount>,
     used: BTreeSet<(Arc<[u8]>, u64)>,
     used_order: Vec<Used>,
     jobs: BTreeMap<String, Firing>,
@@ -170,7 +170,7 @@ pub(super) struct Backup {
 /// What the call at hand has overwritten, so that it can be undone.
 #[derive(Debug, Default)]
 struct Before {
-    accounts: Vec<(AccountName, Option<Book>)>,
+    accounts: Vec<(AccountName, Option<MemoryAccount>)>,
     used: usize,
     jobs: Vec<(String, Option<Firing>)>,
     clocks: Vec<(String, Option<Skew>)>,
@@ -189,18 +189,18 @@ fn undo<T>(map: &mut BTreeMap<String, T>, before: &mut Vec<(String, Option<T>)>)
     }
 }
 
-impl Books {
+impl MemoryVault {
     pub(super) fn place(&self, account: &AccountName) -> Result<usize, usize> {
         let copy = self.accounts.iter().position(|book| book.name.is_copy_of(account));
         copy.map_or_else(|| self.accounts.binary_search_by(|book| book.name.cmp(account)), Ok)
     }
 
-    pub(super) fn book(&self, account: &AccountName) -> Option<&Book> {
+    pub(super) fn book(&self, account: &AccountName) -> Option<&MemoryAccount> {
         self.place(account).ok().map(|place| &self.accounts[place])
     }
 
     /// The account at this place, to be written.
-    pub(super) fn book_mut(&mut self, place: usize) -> &mut Book {
+    pub(super) fn book_mut(&mut self, place: usize) -> &mut MemoryAccount {
         let book = &mut self.accounts[place];
         if !self.before.accounts.iter().any(|(name, _)| *name == book.name) {
             self.before.accounts.push((book.name.clone(), Some(book.clone())));
@@ -209,10 +209,10 @@ impl Books {
     }
 
     /// Writes to an account; one that is not there yet comes to be.
-    pub(super) fn book_of(&mut self, account: &AccountName) -> &mut Book {
+    pub(super) fn book_of(&mut self, account: &AccountName) -> &mut MemoryAccount {
         let place = self.place(account).unwrap_or_else(|place| {
             self.before.accounts.push((account.clone(), None));
-            self.accounts.insert(place, Book::new(account.clone()));
+            self.accounts.insert(place, MemoryAccount::new(account.clone()));
             place
         });
         self.book_mut(place)
@@ -311,7 +311,7 @@ impl Books {
     /// The accounts that the call wrote to, with the phase of each before, where there was one, and now.
     pub(super) fn touched(&self) -> Vec<(AccountName, Option<Phase>, Phase)> {
         let touched = self.before.accounts.iter().filter_map(|(name, before)| {
-            Some((name.clone(), before.as_ref().map(Book::phase), self.book(name)?.phase()))
+            Some((name.clone(), before.as_ref().map(MemoryAccount::phase), self.book(name)?.phase()))
         });
         let mut touched: Vec<_> = touched.collect();
         touched.sort_by(|(a, ..), (b, ..)| a.cmp(b));

@@ -1,6 +1,7 @@
 //! `[account."DEVICE/USERNAME"]` sections, and what accounts, devices and jump hosts say of each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -64,11 +65,12 @@ pub(super) fn accounts<'a>(
             Reference { report, span, key: "account" }.unknown("device", name.device_str(), known);
             continue;
         };
-        let template = library.find(&device.template).ok().and_then(|entry| entry.template.clone());
-        let (Some(policy), Some(template)) = (policy, template) else {
+        let entry = library.find(&device.template).ok();
+        let template = entry.and_then(|entry| Some((entry.template.clone()?, entry.file.as_path())));
+        let (Some(policy), Some((template, file))) = (policy, template) else {
             continue;
         };
-        for message in beyond_limits(&policy.password, &template, &device.template) {
+        for message in beyond_limits(&policy.password, &template, &device.template, file) {
             report.error(policy_at.clone(), "C011", message);
         }
         let counts = template.password_limits().significant;
@@ -167,10 +169,10 @@ fn template_that_names(name: &str, template: &Checked, library: &Library) -> Str
 }
 
 /// What of a policy's passwords a device does not take.
-fn beyond_limits(rules: &PasswordRules, template: &Checked, name: &str) -> Vec<String> {
+fn beyond_limits(rules: &PasswordRules, template: &Checked, name: &str, file: &Path) -> Vec<String> {
     let limits = template.password_limits();
     let mut messages = Vec::new();
-    let at = |key| template.info_line(key).map_or_else(String::new, |line| format!(" (line {line} of the template)"));
+    let at = |key| template.info_line(key).map_or_else(String::new, |line| format!(" ({}:{line})", file.display()));
     let mut tell = |key, what: String, remedy: String| {
         messages.push(format!("{what}, which devices of template '{name}' do not take{}; {remedy}", at(key)));
     };

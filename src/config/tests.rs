@@ -570,7 +570,7 @@ fn a_policy_that_the_device_cannot_take_is_an_error_with_the_line_of_the_templat
     ] {
         let all = told(info);
         assert!(all.contains("error") && all.contains("[C011]"), "{info}: {all}");
-        assert!(all.contains(why) && all.contains("(line 2 of the template)"), "{info}: {all}");
+        assert!(all.contains(why) && all.contains("own.template:2)"), "{info}: {all}");
     }
     for info in [
         "info password-forbidden \"abc xyz\"",

@@ -6,15 +6,15 @@
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
 #   field takes password and code, one right behind the other; where GUARDED is the path of
 #   pam_pwquality.so, that judges new passwords and pam_faillock locks an account after three wrong ones; SSHD holds more lines for sshd_config.
-# With SHARED=1 all users have one seed.
+# With SHARED=1 all users have one seed; with PLAIN_SUDO=1 sudo asks for a password and no code.
 # With PRINCIPAL, the host key has a certificate for that name by an authority of the lab's, whose public key is DIR/authority.pub.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
 # Once DIR/ready exists, DIR/accounts.csv (user,password,seed), DIR/fingerprint and DIR/key1 (a private key of the user
-# key1, where there is one; of any whose name begins with "key") are there. Special names: root; op may use doas; admin1 and key3 may use sudo, which asks for password and code; a name
+# key1, where there is one; of any whose name begins with "key") are there. Special names: root; root2 and the like, with root's rights; op may use doas; admin1 and key3 may use sudo, which asks for password and code; a name
 # that begins with "old" has a password that expired; key1 needs its private key before anything else; another
 # key user needs nothing else.
 set -eu
-export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}" SHARED="${SHARED:-}"
+export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}" SHARED="${SHARED:-}" PLAIN_SUDO="${PLAIN_SUDO:-}"
 export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
@@ -56,6 +56,9 @@ codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
   echo "password required pam_unix.so yescrypt minlen=$MINLEN"
 } > /etc/pam.d/sshd
 sed "/^session/d" /etc/pam.d/sshd > /etc/pam.d/sudo
+if [ -n "$PLAIN_SUDO" ]; then
+  sed -i /google/d /etc/pam.d/sudo
+fi
 echo "session required pam_permit.so" >> /etc/pam.d/sudo
 echo "password required pam_unix.so yescrypt minlen=$MINLEN" > /etc/pam.d/passwd
 if [ -n "$GUARDED" ]; then
@@ -94,7 +97,10 @@ for user in $USERS; do
   fi
   password=First.$user.$(od -An -N6 -tx1 /dev/urandom | tr -d " ")
   if ! id "$user" > "$scratch/null" 2>&1; then
-    useradd -M -d "/home/$user" -s /bin/bash "$user"
+    case $user in
+      root*) useradd -o -u 0 -g 0 -M -d "/home/$user" -s /bin/bash "$user" ;;
+      *) useradd -M -d "/home/$user" -s /bin/bash "$user" ;;
+    esac
     install -d -o "$user" "/home/$user"
   fi
   echo "$user:$password" | chpasswd -c YESCRYPT

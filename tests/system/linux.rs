@@ -84,6 +84,15 @@ fn sudo_in_the_session_asks_for_password_and_code() {
 }
 
 #[test]
+fn sudo_in_the_session_asks_for_a_password_alone() {
+    let lab = Lab::with("admin1 user1", &[("PLAIN_SUDO", "1")]);
+    let place = Place::new(&(lab.sections("lab", "linux-sudo-passwd-only", "") + "login_as = \"lab/admin1\"\n"));
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    rotates_and_proves(&place, &lab, "lab", "user1");
+}
+
+#[test]
 fn a_password_that_expired_is_changed_at_login() {
     let lab = Lab::start("old1");
     let place = Place::new(&lab.sections("lab", "openssh-expired-password", ""));

@@ -3,28 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::Command;
 
 use rotord::template::Filter;
 
-use crate::lab::{Lab, Place, free_port, in_quotes, symbols};
-
-const FIRST: &str = "First-Service-Password-1";
-
-/// A kind of account, how it is set up, and who proves its password.
-struct Kind {
-    /// Its template; the device has the same name.
-    template: &'static str,
-    user: &'static str,
-    /// The account of the host that logs in.
-    login: &'static str,
-    fields: String,
-    /// The secret field that the template needs.
-    secret: Option<&'static str>,
-    /// A command that succeeds with the right password, in the environment's PASSWORD; empty for a client of our own.
-    proof: String,
-}
+use crate::kinds::{FIRST, Kind, Ports, Proof, rotate_and_prove};
+use crate::lab::Lab;
 
 /// Whether RabbitMQ lets a user in: the beginning of an AMQP 0-9-1 connection, up to its tuning or its end.
 fn amqp_lets_in(port: &str, user: &str, password: &str) -> bool {
@@ -47,134 +31,92 @@ fn amqp_lets_in(port: &str, user: &str, password: &str) -> bool {
     method(&mut stream) == Some((10, 30))
 }
 
-fn kinds(lab: &Lab, ports: &[(&str, String)]) -> Vec<Kind> {
-    let port = |name: &str| ports.iter().find(|(known, _)| *known == name).unwrap().1.clone();
+fn kinds(lab: &Lab, ports: &Ports) -> Vec<Kind> {
+    let port = |name| ports.of(name);
     let dir = lab.dir.display();
     let kerberos = |principal: &str| {
         format!("printf '%s\\n' \"$PASSWORD\" | KRB5_CONFIG={dir}/krb5.conf kinit -c MEMORY: {principal}@EXAMPLE.COM")
     };
-    let kind = |template, user, login, fields: &str, secret, proof: String| Kind {
-        template,
-        user,
-        login,
-        fields: fields.to_owned(),
-        secret,
-        proof,
+    let redis =
+        |port: &str, user: &str| format!("REDISCLI_AUTH=\"$PASSWORD\" redis-cli -p {port} {user} ping | grep -q PONG");
+    let mysql = |user: &str| {
+        let port = port("MYSQL_PORT");
+        format!("MYSQL_PWD=\"$PASSWORD\" mariadb --no-defaults -h 127.0.0.1 -P {port} -u {user} -e 'select 1'")
     };
+    let postgres = |user: &str| {
+        let port = port("POSTGRES_PORT");
+        format!("PGPASSWORD=\"$PASSWORD\" psql -X -h 127.0.0.1 -p {port} -U {user} -c 'select 1' postgres")
+    };
+    let ldap = format!("ldap://127.0.0.1:{}", port("LDAP_PORT"));
+    let bind = |dn: &str| format!("ldapwhoami -x -H {ldap} -D {dn} -w \"$PASSWORD\"");
+    // The web server itself, not htpasswd.
+    let web = |options: &str, page: &str| {
+        format!("curl -sf {options} -o /dev/null -u \"app:$PASSWORD\" http://127.0.0.1:{}/{page}", port("WEB_PORT"))
+    };
+    let vty = |port: &str, said: &str, then: &str| {
+        format!("exec 3<>/dev/tcp/127.0.0.1/{port}; {said} >&3; timeout 3 cat <&3 | grep -q '{then}'")
+    };
+    let kadmin = "PRINCIPAL = \"far@EXAMPLE.COM\", ADMIN_PRINCIPAL = \"boss/admin@EXAMPLE.COM\"";
+    let smb = port("SMB_PORT");
+    let amqp = port("AMQP_PORT").to_owned();
     vec![
-        kind(
-            "redis-acl",
-            "app",
-            "op",
-            "ADMIN_USER = \"default\"",
-            Some("ADMIN_PASSWORD"),
-            format!("REDISCLI_AUTH=\"$PASSWORD\" redis-cli -p {} --user app ping | grep -q PONG", port("REDIS_PORT")),
-        ),
-        kind(
-            "mysql",
-            "app",
-            "root",
-            "DB_HOST = \"%\"",
-            None,
-            format!(
-                "MYSQL_PWD=\"$PASSWORD\" mariadb --no-defaults -h 127.0.0.1 -P {} -u app -e 'select 1'",
-                port("MYSQL_PORT")
-            ),
-        ),
-        kind(
-            "postgresql",
-            "app",
-            "postgres",
-            "",
-            None,
-            format!(
-                "PGPASSWORD=\"$PASSWORD\" psql -X -h 127.0.0.1 -p {} -U app -c 'select 1' postgres",
-                port("POSTGRES_PORT")
-            ),
-        ),
-        kind(
-            "ldappasswd",
-            "app",
-            "op",
-            &format!(
-                "LDAP_URI = \"ldap://127.0.0.1:{}\", ADMIN_DN = \"cn=admin,dc=example,dc=com\", USER_DN = \"uid=app,dc=example,dc=com\"",
-                port("LDAP_PORT")
-            ),
-            Some("ADMIN_PASSWORD"),
-            format!(
-                "ldapwhoami -x -H ldap://127.0.0.1:{} -D uid=app,dc=example,dc=com -w \"$PASSWORD\"",
-                port("LDAP_PORT")
-            ),
-        ),
-        kind("kadmin", "app", "root", "PRINCIPAL = \"app@EXAMPLE.COM\"", None, kerberos("app")),
-        kind("kpasswd", "own", "op", "PRINCIPAL = \"own@EXAMPLE.COM\"", None, kerberos("own")),
-        kind(
-            "htpasswd",
-            "app",
-            "root",
-            &format!("USERS_FILE = \"{dir}/users\""),
-            None,
-            // The web server itself, not htpasswd.
-            format!("curl -sf -o /dev/null -u \"app:$PASSWORD\" http://127.0.0.1:{}/index.html", port("WEB_PORT")),
-        ),
-        kind(
+        Kind::new("redis-acl", "app", "op", redis(port("REDIS_PORT"), "--user app"))
+            .fields("ADMIN_USER = \"default\"")
+            .admin("ADMIN_PASSWORD"),
+        Kind::new("redis-requirepass", "default", "op2", redis(port("REDIS2_PORT"), ""))
+            .fields(&format!("REDIS_PORT = \"{}\"", port("REDIS2_PORT"))),
+        Kind::new("mysql", "app", "root", mysql("app")).fields("DB_HOST = \"%\""),
+        Kind::new("mysql-own", "own", "op2", mysql("own"))
+            .fields(&format!("DB_ADDRESS = \"127.0.0.1\", DB_PORT = \"{}\"", port("MYSQL_PORT"))),
+        Kind::new("postgresql", "app", "postgres", postgres("app")),
+        Kind::new("postgresql-own", "own", "op3", postgres("own")).fields(&format!(
+            "DB_ADDRESS = \"127.0.0.1\", DB_PORT = \"{}\", DB_NAME = \"postgres\"",
+            port("POSTGRES_PORT")
+        )),
+        Kind::new("ldappasswd", "app", "op", bind("uid=app,dc=example,dc=com"))
+            .fields(&format!(
+                "LDAP_URI = \"{ldap}\", ADMIN_DN = \"cn=admin,dc=example,dc=com\", USER_DN = \"uid=app,dc=example,dc=com\""
+            ))
+            .admin("ADMIN_PASSWORD"),
+        Kind::new("ldappasswd-own", "own", "op3", bind("uid=own,dc=example,dc=com"))
+            .fields(&format!("LDAP_URI = \"{ldap}\", USER_DN = \"uid=own,dc=example,dc=com\"")),
+        Kind::new("openldap-rootdn", "rootdn", "root2", bind("cn=admin,dc=other,dc=com")).fields(&format!(
+            "LDAPI_URI = \"ldapi://{}\", CONFIG_DN = \"olcDatabase={{2}}mdb,cn=config\", LDAP_URI = \"{ldap}\", ROOT_DN = \"cn=admin,dc=other,dc=com\"",
+            format!("{dir}/scratch/ldap/socket").replace('/', "%2F")
+        )),
+        Kind::new("kadmin", "app", "root", kerberos("app")).fields("PRINCIPAL = \"app@EXAMPLE.COM\""),
+        Kind::new("kadmin-remote", "far", "op3", kerberos("far")).fields(kadmin).admin("ADMIN_PASSWORD"),
+        Kind::new("kpasswd", "own", "op2", kerberos("own")).fields("PRINCIPAL = \"own@EXAMPLE.COM\""),
+        Kind::new("htpasswd", "app", "root3", web("", "index.html")).fields(&format!("USERS_FILE = \"{dir}/users\"")),
+        Kind::new("htdigest", "app", "root3", web("--digest", "digest/index.html")).fields(&format!(
+            "USERS_FILE = \"{dir}/digest-users\", REALM = \"lab\", URL = \"http://127.0.0.1:{}/digest/index.html\"",
+            port("WEB_PORT")
+        )),
+        Kind::new(
             "smbpasswd",
             "app",
             "root",
-            "",
-            None,
-            format!("PASSWD=\"$PASSWORD\" smbclient -g -p {} -L 127.0.0.1 -U app | grep -q IPC", port("SMB_PORT")),
+            format!("PASSWD=\"$PASSWORD\" smbclient -g -p {smb} -L 127.0.0.1 -U app | grep -q IPC"),
         ),
-        kind(
+        Kind::new(
             "frr-vty-password",
             "vty",
             "root",
-            "",
-            None,
-            format!(
-                "exec 3<>/dev/tcp/127.0.0.1/{}; printf '%s\\r\\n' \"$PASSWORD\" >&3; timeout 3 cat <&3 | grep -q '> '",
-                port("VTY_PORT")
-            ),
+            vty(port("VTY_PORT"), "printf '%s\\r\\n' \"$PASSWORD\"", "> "),
         ),
-        kind("rabbitmq", "app", "root", "", None, String::new()),
+        Kind::new(
+            "frr-enable-password",
+            "enable",
+            "root2",
+            vty(port("VTY2_PORT"), &format!("printf '%s\\r\\nenable\\r\\n%s\\r\\n' {FIRST} \"$PASSWORD\""), "# "),
+        )
+        .fields(&format!("VTY_PORT = \"{}\"", port("VTY2_PORT")))
+        .admin("VTY_PASSWORD"),
+        Kind {
+            proof: Proof::Client(Box::new(move |password| amqp_lets_in(&amqp, "app", password))),
+            ..Kind::new("rabbitmq", "app", "root2", String::new())
+        },
     ]
-}
-
-fn section(lab: &Lab, kind: &Kind) -> String {
-    let Kind { template, user, login, fields, .. } = kind;
-    let (checked, problems) = rotord::config::load_file(&template_file(template));
-    let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
-    let limits = checked.password_limits();
-    // Every symbol that the template says it can carry, and all there are where it names none.
-    let all = symbols();
-    let symbols = in_quotes(limits.symbols.unwrap_or(&all));
-    let length = limits.max_length.unwrap_or(90).min(90);
-    format!(
-        "[policy.{template}]\nlength = {length}\nsymbols = {}\nsymbol_set = \"{symbols}\"\n\
-         [device.{template}]\naddress = \"127.0.0.1:{}\"\nhost_key = [\"{}\"]\ntemplate = \"{template}\"\n\
-         [account.\"{template}/{login}\"]\n\
-         [account.\"{template}/{user}\"]\npolicy = \"{template}\"\nlogin_as = \"{template}/{login}\"\nfields = {{ {fields} }}\n",
-        length - 10,
-        lab.port,
-        lab.fingerprint
-    )
-}
-
-fn template_file(name: &str) -> std::path::PathBuf {
-    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
-    let wanted = std::ffi::OsString::from(format!("{name}.template"));
-    rotord::config::template_files(&templates)
-        .into_iter()
-        .find(|file| file.file_name() == Some(&wanted))
-        .unwrap_or_else(|| panic!("no template {name}"))
-}
-
-fn proves(kind: &Kind, ports: &[(&str, String)], password: &str) -> bool {
-    if kind.proof.is_empty() {
-        let (_, port) = ports.iter().find(|(name, _)| *name == "AMQP_PORT").unwrap();
-        return amqp_lets_in(port, kind.user, password);
-    }
-    Command::new("bash").args(["-c", &kind.proof]).env("PASSWORD", password).output().unwrap().status.success()
 }
 
 /// Every printable character, forwards and backwards, so that each stands before and behind others.
@@ -184,8 +126,8 @@ fn printable() -> String {
 }
 
 /// What a shell or a database reads where a filter quoted every printable character.
-fn quoting_is_read_as_it_is(ports: &[(&str, String)]) {
-    let port = |name: &str| ports.iter().find(|(known, _)| *known == name).unwrap().1.as_str();
+fn quoting_is_read_as_it_is(ports: &Ports) {
+    let port = |name| ports.of(name);
     let printed = |command: &mut Command| {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -210,8 +152,9 @@ fn quoting_is_read_as_it_is(ports: &[(&str, String)]) {
 
 #[test]
 fn services_behind_the_login_take_every_symbol_and_another_client_comes_in_with_it() {
-    let names = [
+    let ports = Ports::free(&[
         "REDIS_PORT",
+        "REDIS2_PORT",
         "MYSQL_PORT",
         "POSTGRES_PORT",
         "LDAP_PORT",
@@ -221,50 +164,11 @@ fn services_behind_the_login_take_every_symbol_and_another_client_comes_in_with_
         "WEB_PORT",
         "SMB_PORT",
         "VTY_PORT",
+        "VTY2_PORT",
         "AMQP_PORT",
         "DIST_PORT",
         "EPMD_PORT",
-    ];
-    let ports: Vec<(&str, String)> = names.iter().map(|name| (*name, free_port().to_string())).collect();
-    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/services.sh");
-    let mut settings = vec![("SERVICES", services.to_str().unwrap()), ("FIRST", FIRST)];
-    settings.extend(ports.iter().map(|(name, port)| (*name, port.as_str())));
-    let lab = Lab::with("root op postgres", &settings);
-    let kinds = kinds(&lab, &ports);
-    let place = Place::new(&kinds.iter().map(|kind| section(&lab, kind)).collect::<String>());
-    let daemon = place.daemon();
-    for kind in &kinds {
-        let (password, seed) = lab.account(kind.login);
-        let Kind { template, user, login, .. } = kind;
-        let rows = format!(
-            "account,password,totp\n{template}/{login},{password},otpauth://totp/x?secret={seed}&period={}\n{template}/{user},{FIRST},\n",
-            lab.step
-        );
-        place.must(&["import", "-"], &rows);
-        if let Some(field) = kind.secret {
-            place.must(&["secret", "set", &format!("{template}/{user}"), "--field", field], &format!("{FIRST}\n"));
-        }
-        assert!(proves(kind, &ports, FIRST), "{template}: the proof works before the change");
-    }
-    quoting_is_read_as_it_is(&ports);
-    let accounts: Vec<String> = kinds.iter().map(|kind| format!("{}/{}", kind.template, kind.user)).collect();
-    // One after the other where they log in with the same seed: the host's PAM module refuses two logins at once.
-    std::thread::scope(|scope| {
-        for login in ["root", "op", "postgres"] {
-            let (kinds, accounts, place) = (&kinds, &accounts, &place);
-            scope.spawn(move || {
-                for (_, account) in kinds.iter().zip(accounts).filter(|(kind, _)| kind.login == login) {
-                    let (value, exit) = place.json(&["rotate", account]);
-                    assert_eq!(exit, 0, "{value:#}");
-                }
-            });
-        }
-    });
-    for (kind, account) in kinds.iter().zip(&accounts) {
-        let password = place.password(account);
-        assert!(password.len() >= 60 && password != FIRST, "{account}");
-        assert!(proves(kind, &ports, &password), "{account}: another client is refused");
-        assert!(!proves(kind, &ports, FIRST), "{account}: the old password still works");
-    }
-    daemon.stop();
+    ]);
+    let lab = ports.lab("root root2 root3 op op2 op3 postgres", "services.sh", &[]);
+    rotate_and_prove(&lab, &kinds(&lab, &ports), || quoting_is_read_as_it_is(&ports));
 }

@@ -326,7 +326,7 @@ fn the_tutorial_holds_to_the_letter_on_a_busybox_device_behind_a_jump_host() {
     place.must(&["secret", "set", "box/root"], &format!("{FIRST}\n"));
     place.must(&["verify", "box/root"], "");
     place.must(&["template", "run", "box", "--device", "box", "--until-commit"], "");
-    let accepts = |password: &str| ssh_in(port, "root", &[("PASSWORD", password)], None);
+    let accepts = |user: &str, password: &str| ssh_in(port, user, &[("PASSWORD", password)], None);
     let mut before = FIRST.to_owned();
     for template in ["box", "openwrt-passwd"] {
         if template != "box" {
@@ -337,10 +337,19 @@ fn the_tutorial_holds_to_the_letter_on_a_busybox_device_behind_a_jump_host() {
         let (outcome, detail, exit) = place.rotate("box/root");
         assert_eq!((outcome.as_str(), exit), ("done", 0), "{template}: {detail}");
         let password = place.password("box/root");
-        assert!(accepts(&password), "{template}: another client is refused");
-        assert!(!accepts(&before), "{template}: the old password still works");
+        assert!(accepts("root", &password), "{template}: another client is refused");
+        assert!(!accepts("root", &before), "{template}: the old password still works");
         before = password;
     }
+    // root sets another account's.
+    daemon.stop();
+    place.configure(&(sections("openwrt-passwd-as-root") + "[account.\"box/admin\"]\nlogin_as = \"box/root\"\n"));
+    daemon = place.daemon();
+    place.must(&["secret", "set", "box/admin"], &format!("{FIRST}\n"));
+    let (outcome, detail, exit) = place.rotate("box/admin");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    assert!(accepts("admin", &place.password("box/admin")), "another client is refused");
+    assert!(!accepts("admin", FIRST), "the old password still works");
     daemon.stop();
 }
 

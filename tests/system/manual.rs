@@ -124,9 +124,15 @@ fn unknown(line: &str) -> Option<String> {
 #[test]
 fn every_command_in_the_documents_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path());
+    let mut docs = Vec::new();
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { docs.push(path) }
+        }
+    }
     let mut seen = 0;
-    for path in docs.chain(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root.join(name))) {
+    for path in docs.into_iter().chain(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root.join(name))) {
         for line in shown(&fs::read_to_string(&path).unwrap()) {
             seen += 1;
             assert_eq!(unknown(&line), None, "{}: {line}", path.display());

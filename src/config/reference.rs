@@ -272,7 +272,14 @@ pub const KEYS: &[Key] = &[
         "\"password+totp\"",
         "how password and code are answered: in two questions told apart by their words or, with a comma, by their order; or, with a plus, both in one field",
     ),
-    key(DEVICE, "connect_timeout", TIME, Means("\"5s\""), "\"10s\"", "for the connection and its handshake"),
+    key(
+        DEVICE,
+        "connect_timeout",
+        TIME,
+        Means("\"5s\""),
+        "\"10s\"",
+        "for the connection and its handshake, and for each answer of a login if it is more than 30 s",
+    ),
     key(DEVICE, "fields", "a table of strings", Means("{}"), "{ SITE = \"ber\" }", "values of tags: `[#SITE#]`"),
     key(ACCOUNT, "policy", "a policy's name", Means("\"default\""), "\"default\"", "its policy"),
     key(

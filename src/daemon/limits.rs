@@ -374,6 +374,7 @@ mod tests {
             attempt: "a2".into(),
             detail: "changed".into(),
             warning: None,
+            proved: true,
             steps: Arc::default(),
         });
         assert_eq!(joined.await.unwrap().unwrap().detail, "changed", "who waits hears how it ended");

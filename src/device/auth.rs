@@ -21,7 +21,8 @@ use crate::template::Text;
 use crate::totp::Seed;
 use crate::vault::{Ledger, VaultError};
 
-/// The bound on each answer of the device during the login; some ask a RADIUS server first.
+/// The bound on each answer of the device during the login, where its `connect_timeout` is no longer one; some ask one RADIUS server
+/// after another first.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Rounds of one keyboard-interactive login at the most.
 const MOST_ROUNDS: usize = 20;
@@ -359,7 +360,8 @@ impl<W: Watcher> Exchange<'_, W> {
         let user = self.login.account.user();
         // A method begins once the device has judged the ones before it: what it does then is no refusal of them.
         let judged = matches!(ask, Ask::Interactive);
-        let answer = self.clock.within(ANSWER_TIME, self.link.ask(user, ask)).await;
+        let patience = ANSWER_TIME.max(self.device.connect_timeout);
+        let answer = self.clock.within(patience, self.link.ask(user, ask)).await;
         for text in self.link.words() {
             self.dialogue.heard(&text);
             self.heard.add(&text, self.secret_sent);
@@ -375,7 +377,10 @@ impl<W: Watcher> Exchange<'_, W> {
                 let account = self.login.account.to_string();
                 Err(if self.secret_sent && !judged { DeviceError::HungUp { account, why } } else { self.broken(&why) })
             }
-            None => Err(self.broken(&format!("no answer within {} s", ANSWER_TIME.as_secs()))),
+            None => Err(self.broken(&format!(
+                "no answer within {} s; where the device asks slow servers, raise its connect_timeout",
+                patience.as_secs()
+            ))),
         }
     }
 
@@ -464,7 +469,8 @@ impl<W: Watcher> Exchange<'_, W> {
             if rounds > MOST_ROUNDS {
                 return Err(self.broken("it asked on and on"));
             }
-            self.heard.add(&context, self.secret_sent);
+            // A module that finds the account shut may say so in a round of its own before it asks.
+            self.heard.add(&context, self.secret_sent || is_shut(&context));
             let answers = if prompts.is_empty() {
                 self.dialogue.no_prompts(&context).map_err(|stop| self.stopped(stop))?;
                 Vec::new()

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::clock::{Time, Waiting};
@@ -15,9 +15,9 @@ use crate::vault::VaultKey;
 
 use tokio::sync::Notify;
 
-/// A clock that stands still unless it is moved.
+/// A clock that stands still unless it is moved; who sleeps by it sleeps for ever, or not at all.
 #[derive(Default)]
-struct Still(AtomicI64);
+struct Still(AtomicI64, AtomicBool);
 
 impl Time for Still {
     fn now(&self) -> Moment {
@@ -26,7 +26,7 @@ impl Time for Still {
     }
 
     fn sleep(&self, _: Duration) -> Waiting<'static, ()> {
-        Box::pin(std::future::pending())
+        if self.1.load(Ordering::SeqCst) { Box::pin(std::future::ready(())) } else { Box::pin(std::future::pending()) }
     }
 
     fn look_again(&self) -> Waiting<'static, ()> {
@@ -560,6 +560,9 @@ async fn a_device_that_does_not_let_anybody_in_now_costs_nothing() {
         matches!(&end, Err(DeviceError::NotNow { why, .. }) if why.contains("due to 3")),
         "before it asks: {end:?}"
     );
+    let tally = round("\nAccount temporary locked (599 seconds left)", &[]);
+    let (end, _) = ends(&place, [interactive(), tally, asks("Password: "), asks_for_code(), interactive()]).await;
+    assert!(matches!(&end, Err(DeviceError::NotNow { why, .. }) if why.contains("599")), "in a round before: {end:?}");
     assert!(place.has_room().await);
     // What it says before any secret, at each login perhaps, is told and judges nothing.
     let banner = round("\nToo many sessions are locked here", &["Password: "]);
@@ -673,4 +676,17 @@ async fn who_waits_for_a_code_has_no_session_and_who_waits_for_a_session_has_no_
     waits().await;
     let told = watcher.told.lock().unwrap().pop().unwrap();
     assert!(told.0.contains("for a fresh code") && told.1 == 0, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_device_that_asks_slow_servers_is_waited_for_as_long_as_its_config_says() {
+    let mut place = Place::new();
+    place.time.1.store(true, Ordering::SeqCst);
+    for (own, told) in [(10, "no answer within 30 s"), (90, "no answer within 90 s")] {
+        place.device.connect_timeout = Duration::from_secs(own);
+        let mut link =
+            Fake(|_| -> Waiting<'static, Result<Reply, String>> { Box::pin(std::future::pending()) }, Arc::default());
+        let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;
+        assert!(matches!(&end, Err(DeviceError::Broken { why, .. }) if why.contains(told)), "{end:?}");
+    }
 }

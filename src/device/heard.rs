@@ -73,3 +73,21 @@ impl Heard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_that_comes_with_each_round_is_no_verdict() {
+        let refused =
+            || DeviceError::Refused { account: "web1/admin".into(), why: "password or code".into(), with_code: true };
+        let notice = "Who is not permitted to log in from this network is reported.\n";
+        let mut heard = Heard::default();
+        heard.add(notice, false);
+        heard.add(&format!("Second step\n{notice}"), true);
+        assert!(matches!(heard.explain(refused(), true), DeviceError::Refused { .. }));
+        heard.add("You are not permitted to log in from this host.", true);
+        assert!(matches!(heard.explain(refused(), true), DeviceError::NotNow { .. }));
+    }
+}

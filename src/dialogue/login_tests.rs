@@ -542,3 +542,35 @@ fn a_host_whose_name_speaks_of_failure_refuses_nothing() {
     let (_, stop) = plays(dialogue(SEPARATE, true), &[password, ("", &["Login incorrect\nPassword for admin@web1: "])]);
     assert!(matches!(stop, Some(Stop::Refused(_))), "{stop:?}");
 }
+
+#[test]
+fn a_password_that_is_asked_for_after_an_expired_one_is_not_taken_for_a_refusal() {
+    let asked: Rounds = &[("", &["Password: "]), ("", &["Your password has expired. Please enter a password: "])];
+    assert_eq!(answered(SEPARATE, asked), "Password UNKNOWN");
+    assert_eq!(answered(SEPARATE, &[("", &["Password: "]), ("", &["Please enter a password: "])]), "Password REFUSED");
+}
+
+#[test]
+fn a_notice_of_failures_beside_the_question_for_the_code_refuses_nothing() {
+    for notice in ["You have 1 failed login attempt.", "Note: the account is locked after 5 wrong codes."] {
+        let above = format!("{notice}\nVerification code: ");
+        assert_eq!(answered(SEPARATE, &[("", &["Password: "]), ("", &[&above])]), "Password Code", "{notice}");
+        let beside: Rounds = &[("", &["Password: "]), (notice, &["Verification code: "])];
+        assert_eq!(answered(SEPARATE, beside), "Password Code", "{notice}");
+    }
+}
+
+#[test]
+fn what_only_a_person_has_is_not_answered_behind_the_password() {
+    for (prompt, stop) in [
+        ("Insert your U2F device, then press ENTER.", "PERSON"),
+        ("Visit https://weblogin.example.org/pam/BX72 to log in, then press ENTER: ", "PERSON"),
+        ("Enter the OTP from the Email: ", "PERSON"),
+        ("Recovery code: ", "UNKNOWN"),
+        ("Enter 1 for push, 2 for token: ", "UNKNOWN"),
+        ("reenter password for pam_mount:", "UNKNOWN"),
+    ] {
+        let said = answered(SEPARATE, &[("", &["Password: "]), ("", &[prompt])]);
+        assert_eq!(said, format!("Password {stop}"), "{prompt}");
+    }
+}

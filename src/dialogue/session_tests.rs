@@ -172,6 +172,8 @@ fn what_clears_up_types_only_at_a_prompt_that_is_known() {
         &["FGT1 # ", "config system admin\r\nSave the changes? [Y/N]"],
         &["FGT1 # ", "config system admin\r\nworking"],
         &["FGT1 # ", "config system admin\r\n> "],
+        // Nothing tells that the line before was taken in: its answer may be a question.
+        &["FGT1 # ", ""],
     ] {
         let said = cleared_up(shown);
         let nothing = said.len() == 1 && said[0].contains("nothing is typed");

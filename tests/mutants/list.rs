@@ -125,9 +125,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "more sessions than a device allows",
         LIMITS,
-        "            permits.extend(self.device(device).acquire_owned().await.ok());",
-        "            if MUTANT { continue; }
-            permits.extend(self.device(device).acquire_owned().await.ok());",
+        "        slots.resize(device.max_sessions);",
+        "        slots.resize(if MUTANT { 100 } else { device.max_sessions });",
     ),
     bug(
         "a login goes on with a password that is being changed",
@@ -181,8 +180,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "logins with one seed do not wait for each other",
         AUTH,
-        "        if !on.codes.may_be_asked(&self.account, self.prove) {",
-        "        if MUTANT || !on.codes.may_be_asked(&self.account, self.prove) {",
+        "        if on.codes.may_be_asked(&self.account, self.prove) {",
+        "        if !MUTANT && on.codes.may_be_asked(&self.account, self.prove) {",
     ),
     bug(
         "the lockout budget is not kept",
@@ -347,11 +346,17 @@ pub const MUTANTS: &[Mutant] = &[
         self.prove_in_session(which, verify, Ok(session)).await",
     ),
     bug(
+        "a recovery that tried no password tells that one works",
+        "src/daemon/attempt/prove.rs",
+        "other.kind == AttemptKind::Recover && other.proved,",
+        "other.kind == AttemptKind::Recover && (MUTANT || other.proved),",
+    ),
+    bug(
         "a check is lost to a rotation that is refused at the same time",
         "src/daemon/attempt/prove.rs",
-        "        let hold = self.limits.hold_to_look(&account).await;",
+        "        let hold = self.limits.hold_to_look(&attempt.holder()).await;",
         "        if MUTANT && self.limits.is_busy(&account) { return; }
-        let hold = self.limits.hold_to_look(&account).await;",
+        let hold = self.limits.hold_to_look(&attempt.holder()).await;",
     ),
     bug(
         "who changes after another account is forgotten",

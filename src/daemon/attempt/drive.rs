@@ -151,7 +151,11 @@ impl Attempt {
                 Act::Finish(end) => return end,
                 Act::Connect => Box::pin(self.connect()).await,
                 Act::RunTemplate => Box::pin(self.run_template()).await,
-                Act::Check(which) => Box::pin(self.check(which)).await,
+                Act::Check(which) => {
+                    let event = Box::pin(self.check(which)).await;
+                    self.proved.fetch_or(matches!(event, Event::Proved(_)), Ordering::SeqCst);
+                    event
+                }
                 // The template that runs lets the line go.
                 Act::Release => return self.stranded().await,
             };

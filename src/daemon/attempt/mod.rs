@@ -94,6 +94,8 @@ pub struct RotationResult {
     pub detail: String,
     /// What is not clean about it though it succeeded.
     pub warning: Option<String>,
+    /// Whether a login of it proved the password that the account came to rest with.
+    pub proved: bool,
     /// What happened.
     pub steps: Arc<[Step]>,
 }
@@ -167,6 +169,8 @@ pub(super) struct Attempt {
     taken: AtomicBool,
     /// The password that is in force was proved by the template's section verify, and by no login of its own.
     by_section: AtomicBool,
+    /// A check proved a password.
+    proved: AtomicBool,
     /// A rule that was kept at the first look stood against it at the second.
     turned_down: AtomicBool,
     /// When to go on by itself, where the outcome is not known.
@@ -366,6 +370,7 @@ fn unknown_account(request: &Request) -> RotationResult {
         attempt: String::new(),
         detail: "there is no such account in the config".into(),
         warning: None,
+        proved: false,
         steps: Arc::default(),
     }
 }
@@ -414,6 +419,7 @@ impl Attempt {
             outdated: AtomicBool::new(false),
             taken: AtomicBool::new(false),
             by_section: AtomicBool::new(false),
+            proved: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),
             wake: Plain::default(),
         }

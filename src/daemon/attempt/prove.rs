@@ -92,11 +92,11 @@ fn verify_of(account: &AccountName, trigger: Trigger) -> Request {
 
 /// Whether the end of another attempt answers whether the stored password works: it proved one, or it has just tried to.
 fn answers(other: &RotationResult) -> bool {
-    let tries = matches!(other.kind, AttemptKind::Verify | AttemptKind::Recover);
     match other.outcome {
         Outcome::Done => other.kind != AttemptKind::Rehearse,
         Outcome::Unknown => true,
-        Outcome::Failed => tries,
+        // One that was interrupted before it sent anything is recovered without a login.
+        Outcome::Failed => other.kind == AttemptKind::Verify || other.kind == AttemptKind::Recover && other.proved,
         Outcome::Refused => false,
     }
 }
@@ -187,5 +187,41 @@ impl Attempt {
             self.core.wake.notify_one();
         }
         self.result(outcome, detail, steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_tried_no_password_answers_nobody_who_asks_whether_one_works() {
+        let ended = |kind, outcome, proved| {
+            let account = AccountName::parse("web1/admin").unwrap();
+            let (attempt, detail) = (String::new(), String::new());
+            answers(&RotationResult {
+                account,
+                kind,
+                outcome,
+                attempt,
+                detail,
+                warning: None,
+                proved,
+                steps: Arc::default(),
+            })
+        };
+        for (kind, outcome, proved, answered) in [
+            (AttemptKind::Rotate, Outcome::Done, true, true),
+            (AttemptKind::Rotate, Outcome::Failed, false, false),
+            (AttemptKind::Rotate, Outcome::Unknown, false, true),
+            (AttemptKind::Rotate, Outcome::Refused, false, false),
+            (AttemptKind::Verify, Outcome::Failed, false, true),
+            (AttemptKind::Recover, Outcome::Failed, true, true),
+            // It was interrupted before anything was sent, and is at rest again without a login.
+            (AttemptKind::Recover, Outcome::Failed, false, false),
+            (AttemptKind::Rehearse, Outcome::Done, false, false),
+        ] {
+            assert_eq!(ended(kind, outcome, proved), answered, "{kind:?}, {outcome:?}, {proved}");
+        }
     }
 }

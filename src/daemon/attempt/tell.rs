@@ -1,6 +1,7 @@
 //! What is told of an attempt: its events by its kind, its line in the log, its steps as they come, and its result.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Attempt, Progress, RotationResult, lock};
@@ -134,7 +135,8 @@ impl Attempt {
         let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
         drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
         let (account, attempt, kind) = (self.account.name.clone(), self.id.to_string(), self.request.kind);
-        RotationResult { account, kind, outcome, attempt, detail, warning: lock(&self.warning).clone(), steps }
+        let (warning, proved) = (lock(&self.warning).clone(), self.proved.load(Ordering::SeqCst));
+        RotationResult { account, kind, outcome, attempt, detail, warning, proved, steps }
     }
 }
 

@@ -100,6 +100,17 @@ pub(super) fn is_shut(part: &str) -> bool {
     STATES.iter().any(|(subjects, states)| is_in_state(&part, subjects, states))
 }
 
+/// Whether a sentence says when an account is going to be shut: «The account is locked after 5 wrong codes». Who takes the rule for
+/// a verdict counts no refusal, and locks the account out.
+pub(super) fn is_rule(part: &str) -> bool {
+    const NUMBERS: &[&str] =
+        &["two", "three", "four", "five", "six", "seven", "eight", "ten", "several", "repeated", "multiple", "too"];
+    part.match_indices(" after ").any(|(at, found)| {
+        let next = part[at + found.len()..].split(' ').next().unwrap_or_default();
+        NUMBERS.contains(&next) || !next.is_empty() && next.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// Whether a sentence says that what judges the login could not be asked, or did not answer in time.
 pub(super) fn is_unanswered(part: &str) -> bool {
     let part = &words_of(part);

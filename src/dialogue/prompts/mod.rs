@@ -218,6 +218,9 @@ fn kind_of(phrase: &[Token]) -> Kind {
         return Kind::Unknown;
     }
     let head = phrase.iter().position(is_head);
+    if offers_numbers(&phrase[..head.unwrap_or(phrase.len())]) {
+        return Kind::Menu;
+    }
     if has(Sign::Menu) {
         let typed = head.is_some_and(|head| is_code(&phrase[head])) && has(Sign::Or);
         return if typed { Kind::WeakCode } else { Kind::Menu };
@@ -251,6 +254,16 @@ fn kind_of(phrase: &[Token]) -> Kind {
         _ if again => Kind::PasswordAgain,
         _ => Kind::Password,
     }
+}
+
+/// Whether a question begins with a choice by numbers: «Enter 1 for push, 2 for token».
+fn offers_numbers(begin: &[Token]) -> bool {
+    let choice = |pair: &[Token]| pair[0] == Token::Number && pair[1].sign() == Some(Sign::Apart);
+    let Some(at) = begin.windows(2).position(choice) else { return false };
+    (1..=3).contains(&at)
+        && begin[..at]
+            .iter()
+            .all(|token| *token == Token::Opaque || matches!(token.sign(), Some(Sign::Enter | Sign::Filler)))
 }
 
 fn without_head(phrase: &[Token]) -> Kind {

@@ -501,6 +501,8 @@ fn sentences_that_products_put_together_are_read_by_their_parts() {
         "Invalid password, user is locked or disabled",
         "Your account is not locked",
         "Idle timeout 10 minutes",
+        "Note: the account is locked after 5 wrong codes.",
+        "Accounts: user disabled after three failed logins",
         "Maximum number of login attempts exceeded",
         "Access is restricted to authorized users",
         "Unauthorized access is not permitted",
@@ -567,6 +569,10 @@ fn codes_and_passwords_that_are_not_to_be_had_here_are_not_answered() {
         ("Do you want to change your password? ", Kind::Unknown),
         ("Token_Code: ", Kind::Code),
         ("Set password: ", Kind::New),
+        // Choices by number, as PingID and NetIQ make them.
+        ("Enter 1 for push, 2 for token: ", Kind::Menu),
+        ("Enter '1' for Okta Verify or '2' for Google Authenticator code: ", Kind::Menu),
+        ("Enter a passcode or 1 for push: ", Kind::WeakCode),
     ] {
         assert_eq!(kind(prompt), expected, "{prompt}");
     }

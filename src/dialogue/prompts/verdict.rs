@@ -381,7 +381,7 @@ pub fn is_account_level(text: &str) -> bool {
 }
 
 fn says_shut(part: &str) -> bool {
-    has(part, &SHUT) || closed::is_shut(part)
+    (has(part, &SHUT) || closed::is_shut(part)) && !closed::is_rule(part)
 }
 
 /// Without the request to try again, which is no verdict where it says when.
@@ -394,7 +394,7 @@ pub(crate) fn is_shut(text: &str) -> bool {
     is_told(text, says_shut) && is_account_level(text)
 }
 
-/// Whether a sentence tells of this, and of nothing else: «locked after 5 wrong passwords», not «wrong password or locked».
+/// Whether a sentence tells of this, and of nothing else: «locked due to 5 wrong passwords», not «wrong password or locked».
 fn is_about(part: &str, what: impl Fn(&str) -> bool) -> bool {
     what(part) && !part.contains(" or ")
 }

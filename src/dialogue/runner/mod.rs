@@ -67,7 +67,7 @@ enum State {
         prompt: String,
         deadline: i64,
     },
-    /// A line that clears up is sent only at a prompt that is known.
+    /// A line that clears up is sent only at a prompt that is known, and that came after the line before.
     AwaitingKnown {
         deadline: i64,
     },
@@ -294,8 +294,10 @@ impl Run {
             }
             State::AwaitingKnown { deadline } => {
                 let late = self.closed || now >= *deadline || self.prompts.is_empty();
-                let known = self.prompts.knows(self.screen.cursor_line())
-                    || self.before_messages(self.screen.since_sent(), false).is_some();
+                // A prompt that stands there since before the last line is not one that waits: the answer may be a question yet.
+                let answer = self.screen.since_sent();
+                let known = !answer.trim().is_empty() && self.prompts.knows(self.screen.cursor_line())
+                    || self.before_messages(answer, false).is_some();
                 if quiet && known {
                     self.send(now, None, effects);
                     return true;

@@ -169,10 +169,11 @@ fn offers_code(explains: &[String]) -> bool {
     explains.iter().filter(|line| !is_item(line)).any(|line| offers(&line))
 }
 
+/// Whether a key is to be pressed only once somebody has done something elsewhere.
 fn waits_for_person(line: &str, explains: &[String]) -> bool {
-    std::iter::once(line)
-        .chain(explains.iter().map(String::as_str))
-        .any(|line| asks_for_person(line) || names_address(line))
+    let first = [" once ", " when ", " after "].iter().any(|word| line.contains(word));
+    let elsewhere = |line: &str| asks_for_person(line) || names_address(line);
+    first || elsewhere(line) || explains.iter().any(|line| elsewhere(line))
 }
 
 /// What explains a question that says nothing by itself.

@@ -558,6 +558,9 @@ fn codes_and_passwords_that_are_not_to_be_had_here_are_not_answered() {
         ("Insert your U2F device, then press ENTER.", Kind::Person),
         ("Visit https://weblogin.example.org/pam/BX72 to log in, then press ENTER: ", Kind::Person),
         ("Press Enter after approving: ", Kind::Person),
+        ("Press Enter once the sign-in is complete: ", Kind::Person),
+        ("Open your Authenticator app, and enter the number '73' to sign in.\nPress Enter to continue: ", Kind::Person),
+        ("Press any key to continue", Kind::Key),
         // pam_otpw(8), pam_mount(8), ssh(1).
         ("Password 023: ", Kind::Unknown),
         ("Password 023/045/067: ", Kind::Unknown),
@@ -576,6 +579,9 @@ fn codes_and_passwords_that_are_not_to_be_had_here_are_not_answered() {
     ] {
         assert_eq!(kind(prompt), expected, "{prompt}");
     }
+    let number = "Open your Authenticator app, and enter the number '73' to sign in.";
+    assert!(asks_for_person(number) && !asks_for_person("Enter the number shown on your token"));
+    assert_eq!(in_context("Response: ", "\nOpen your authenticator app.\nEnter the code shown"), Kind::WeakCode);
     // An address in a notice asks nothing of anybody.
     assert!(!asks_for_person("Your password expires in 3 days: see https://portal.example.org"));
     assert!(asks_for_person("To sign in, open https://example.org/device and enter the code ABCD"));

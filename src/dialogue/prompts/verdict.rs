@@ -425,7 +425,17 @@ pub(crate) fn says_expired(text: &str) -> bool {
 /// Whether a line asks a person to do something elsewhere.
 pub(crate) fn asks_for_person(line: &str) -> bool {
     let line = spaced(line);
-    has(&line, &PERSON) || names_address(&line) && SIGN_IN.iter().any(|wording| line.contains(wording))
+    has(&line, &PERSON)
+        || tells_number(&line)
+        || names_address(&line) && SIGN_IN.iter().any(|wording| line.contains(wording))
+}
+
+/// Whether a line tells a number to be entered elsewhere: «Open your Authenticator app, and enter the number '73' to sign in»
+/// (himmelblau issue 162).
+fn tells_number(line: &str) -> bool {
+    let told = line.split_once(" the number ").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
+    let number = told.trim_matches(['\'', '’', ':']);
+    (1..=3).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What is done at an address in the web where a login goes on there; a notice that names an address asks nothing of anybody.

@@ -9,6 +9,8 @@ use crate::model::{Masker, Secret};
 const MOST_QUOTED: usize = 400;
 const MOST_KEPT: usize = 16 * 1024;
 const MOST_LINES: usize = 20;
+/// What stands for a seed.
+const HIDDEN: &str = "********";
 
 /// A device's words.
 #[derive(Debug, Default)]
@@ -43,7 +45,7 @@ impl Heard {
 
     /// A text on one line, masked, and then at most `most` characters of its end.
     pub(super) fn shown(&self, text: &str, most: usize) -> String {
-        self.masker.shown_end(text, MOST_LINES, most)
+        self.masker.shown_end(&without_seeds(text), MOST_LINES, most)
     }
 
     /// What it said that may explain an end: after the secrets, or else before them.
@@ -74,6 +76,22 @@ impl Heard {
     }
 }
 
+/// A text without the seeds that a device makes up and shows: «Your new secret key is: …». No masker knows them.
+fn without_seeds(text: &str) -> String {
+    let is_base32 =
+        |word: &str| word.len() >= 16 && word.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7' | b'='));
+    let hidden = |word: &str| {
+        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '=');
+        if is_base32(bare) || word.contains("otpauth://") { HIDDEN.to_owned() } else { word.to_owned() }
+    };
+    let line = |line: &str| {
+        let lower = line.to_lowercase();
+        let tells = ["secret", "seed", "key", "otpauth"].iter().any(|word| lower.contains(word));
+        if tells { line.split(' ').map(hidden).collect::<Vec<_>>().join(" ") } else { line.to_owned() }
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +107,14 @@ mod tests {
         assert!(matches!(heard.explain(refused(), true), DeviceError::Refused { .. }));
         heard.add("You are not permitted to log in from this host.", true);
         assert!(matches!(heard.explain(refused(), true), DeviceError::NotNow { .. }));
+    }
+
+    #[test]
+    fn a_seed_that_the_device_makes_up_is_on_no_record() {
+        let heard = Heard::default();
+        let text = "Your new secret key is: JBSWY3DPEHPK3PXP\notpauth://totp/x?secret=JBSWY3DPEHPK3PXP\nScan it now.";
+        let shown = heard.shown(text, 300);
+        assert!(!shown.contains("JBSWY3DP") && shown.contains("Scan it now."), "{shown}");
+        assert_eq!(heard.shown("UNAUTHORISEDACCESSISPROHIBITED", 300), "UNAUTHORISEDACCESSISPROHIBITED");
     }
 }

@@ -4,7 +4,7 @@
 //! the instruction and ask «Response:», and many name the user or the host. So the question is the last line that says
 //! something, without those names; a question that says nothing is explained by the line nearest to it.
 
-use super::verdict::{asks_for_person, is_sent_elsewhere, names_address};
+use super::verdict::{asks_for_person, is_sent_elsewhere, names_address, sets_up_a_seed};
 use super::{Kind, Reading, reading};
 
 /// Characters of a line that are read, from its end, and lines of a text, from the last.
@@ -135,6 +135,7 @@ pub(crate) fn read(prompt: &str, context: &str, earlier: &[String], names: &Name
         Kind::Code | Kind::WeakCode if is_sent_elsewhere(&line) || !is_item(near) && is_sent_elsewhere(near) => {
             Kind::Person
         }
+        Kind::Code | Kind::WeakCode if explains.iter().any(|line| sets_up_a_seed(line)) => Kind::Person,
         Kind::Password if is_sent_elsewhere(&line) => Kind::Person,
         Kind::Password if is_of_a_list(&line) => Kind::Unknown,
         Kind::WeakCode if list && own.bare && !offers_code(&explains) => Kind::Menu,

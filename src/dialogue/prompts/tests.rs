@@ -559,6 +559,8 @@ fn codes_and_passwords_that_are_not_to_be_had_here_are_not_answered() {
         ("Visit https://weblogin.example.org/pam/BX72 to log in, then press ENTER: ", Kind::Person),
         ("Press Enter after approving: ", Kind::Person),
         ("Press Enter once the sign-in is complete: ", Kind::Person),
+        // A login node of LONI shows a new user a seed.
+        ("Your new secret key is: JBSWY3DPEHPK3PXP\nScan the QR code above.\nEnter one-time token: ", Kind::Person),
         ("Open your Authenticator app, and enter the number '73' to sign in.\nPress Enter to continue: ", Kind::Person),
         ("Press any key to continue", Kind::Key),
         // pam_otpw(8), pam_mount(8), ssh(1).

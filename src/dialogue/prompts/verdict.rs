@@ -430,6 +430,21 @@ pub(crate) fn asks_for_person(line: &str) -> bool {
         || names_address(&line) && SIGN_IN.iter().any(|wording| line.contains(wording))
 }
 
+/// Whether a line belongs to the set-up of a new seed, as google-authenticator(1) and login nodes show it: a code of the seed that
+/// is stored here is none of that one.
+pub(super) fn sets_up_a_seed(line: &str) -> bool {
+    const WORDINGS: [&str; 6] = [
+        " scan the qr ",
+        " scan this qr ",
+        " qr code above ",
+        " new secret key ",
+        " your secret key ",
+        " secret key is",
+    ];
+    let line = spaced(line);
+    WORDINGS.iter().any(|wording| line.contains(wording))
+}
+
 /// Whether a line tells a number to be entered elsewhere: «Open your Authenticator app, and enter the number '73' to sign in»
 /// (himmelblau issue 162).
 fn tells_number(line: &str) -> bool {

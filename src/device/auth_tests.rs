@@ -308,7 +308,7 @@ async fn a_login_that_only_leads_on_does_not_end_that_others_are_held_back() {
 
 /// A device that says this; how the login ended, and whether its commit point was passed.
 async fn ends(place: &Place, replies: impl IntoIterator<Item = Reply>) -> (Result<Entered, DeviceError>, bool) {
-    struct Counts(std::sync::atomic::AtomicBool);
+    struct Counts(AtomicBool);
     impl Watcher for Counts {
         fn step(&self, _: String) {}
 

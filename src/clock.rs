@@ -100,6 +100,13 @@ pub fn host_is_synchronised() -> Option<bool> {
     (state >= 0).then_some(time.status & nix::libc::STA_UNSYNC == 0)
 }
 
+/// What to say of a host's clock, by what [`host_is_synchronised`] found.
+#[must_use]
+pub fn unsynchronised(synchronised: Option<bool>) -> Option<String> {
+    let warning = "the kernel says that this host's clock is not synchronised: run an NTP client, or one-time codes will be refused once it drifts";
+    (synchronised == Some(false)).then(|| warning.to_owned())
+}
+
 struct System {
     boot: BootId,
 }

@@ -8,6 +8,7 @@ use super::args::StatusArgs;
 use super::output::{self, Size, local, put, safe, say, short, table};
 use super::remote::print;
 use super::{Failure, interrupted};
+use crate::clock;
 use crate::control::{AccountStatus, Client, STATES, StatusBody};
 use crate::model::printable_lines;
 
@@ -65,6 +66,8 @@ async fn fetch(client: &Client, args: &StatusArgs) -> Result<StatusBody, Failure
         body.accounts.extend(part.accounts.into_iter().filter(|account| known.insert(account.account.clone())));
         body = StatusBody { accounts: body.accounts, ..part };
     }
+    // The unit's ProtectClock= forbids the daemon to ask the kernel; this program may.
+    body.clock_warning = body.clock_warning.or_else(|| clock::unsynchronised(clock::host_is_synchronised()));
     Ok(body)
 }
 

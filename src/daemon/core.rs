@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::refusals::Refusals;
 use super::world::World;
 use crate::audit::Draft;
-use crate::clock::Clock;
+use crate::clock::{Clock, unsynchronised};
 use crate::config::{Config, KeySource};
 use crate::device::{Codes, DeviceError, Risks, Transport};
 use crate::model::{Actor, Problem};
@@ -182,8 +182,7 @@ impl Core {
                 config.devices.len()
             ));
         }
-        let unsynchronised = "the kernel says that this host's clock is not synchronised: run an NTP client, or one-time codes will be refused once it drifts";
-        (synchronised == Some(false)).then(|| unsynchronised.to_owned())
+        unsynchronised(synchronised)
     }
 
     /// Why logins that nobody waits for are held back at present, and for how long.

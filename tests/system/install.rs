@@ -1,0 +1,96 @@
+//! What the documentation says of the installation is typed as it stands, in a Debian that has nothing of rotord yet.
+
+use std::fs;
+use std::path::Path;
+
+use crate::machine::{DEVICE, Machine};
+
+/// Answers for tests/lab/typist.exp.
+const ANSWERS: &str = r#"'[Pp]assword[^\n]*: $' "$(cat /root/admin.password)" 'Seed[^\n]*: $' "$(cat /root/admin.seed)" 'Type yes: $' yes"#;
+
+/// The part of a document from a heading to the next one of its kind.
+fn chapter(file: &str, heading: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let from = text.find(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("{file} has no {heading}")) + 1;
+    let to = text[from..].find("\n## ").map_or(text.len(), |length| from + length);
+    text[from..to].to_owned()
+}
+
+/// The blocks of a text that are set off by blanks: commands, and what is in a file.
+fn blocks(text: &str, indent: usize) -> Vec<String> {
+    let (mut blocks, mut block) = (Vec::new(), String::new());
+    for line in text.lines() {
+        match line.strip_prefix(&" ".repeat(indent)) {
+            Some(line) => block.push_str(&format!("{line}\n")),
+            None if line.is_empty() => block.push('\n'),
+            None if !block.trim().is_empty() => blocks.push(std::mem::take(&mut block)),
+            None => block.clear(),
+        }
+    }
+    blocks.push(block);
+    let trimmed = |block: &String| format!("{}\n", block.trim_matches('\n'));
+    blocks.iter().map(trimmed).filter(|block| block.len() > 1).collect()
+}
+
+/// How a person without an editor writes a file.
+fn written(file: &str, text: &str) -> String {
+    format!("cat >> {file} <<'EOF'\n{text}EOF\n")
+}
+
+#[test]
+fn the_quickstart_and_the_escrow_recipe_work_as_they_are_written() {
+    let machine = Machine::new();
+    let quickstart = blocks(&chapter("README.md", "Quickstart with a device of your own"), 7);
+    let [build, key, config, start, steps @ .., service] = &quickstart[..] else { panic!("{quickstart:?}") };
+    assert!(build.contains("cargo build") && config.contains("[device.web1]") && start.ends_with("rotord\n"));
+    assert!(service.contains("enable --now"), "{service}");
+    // The terminal's daemon is ended with Ctrl-C, as the step says.
+    let typed =
+        [build, key, &written("/etc/rotord/rotord.toml", config), start, &steps.concat(), "^C\n", service].concat();
+    machine.write("quickstart", &typed);
+
+    let recipe = blocks(&chapter("docs/operating.md", "Escrow under systemd"), 4);
+    let [elsewhere, folders, config, restart, open] = &recipe[..] else { panic!("{recipe:?}") };
+    machine.write("elsewhere", elsewhere);
+    let public = config.split('"').find(|word| word.starts_with("age1")).unwrap();
+    let config = written("/etc/rotord/rotord.toml", config);
+    machine.write("escrow", &[folders, config.as_str(), restart].concat().replace(public, "PUBLIC"));
+    machine.write("open", open);
+
+    let type_in = "/source/tests/lab/typist.exp";
+    let trial = format!(
+        r#"{DEVICE}cd /exchange
+# What the first command builds is there.
+printf '#!/bin/sh\n[ "$*" = "build --release" ]\n' > /usr/local/bin/cargo
+chmod +x /usr/local/bin/cargo
+{type_in} quickstart {ANSWERS}
+[ "$(systemctl is-enabled rotord)" = enabled ]
+rotorctl verify web1/admin
+man rotord.toml | grep -q schedule
+# A disk of its own.
+mkdir /srv/disk /mnt/other-disk
+mount -t tmpfs tmpfs /srv/disk
+echo '/srv/disk /mnt/other-disk none bind 0 0' >> /etc/fstab
+systemctl daemon-reload
+mount /mnt/other-disk
+mkdir /root/elsewhere
+cd /root/elsewhere
+{type_in} /exchange/elsewhere | tee said
+sed -i "s/PUBLIC/$(grep -o 'age1[a-z0-9]*' said | head -1)/" /exchange/escrow
+{type_in} /exchange/escrow
+{type_in} /exchange/open | tee opened
+rotorctl secret show web1/admin --json | tee /exchange/secret.json
+password=$(jq -r .password /exchange/secret.json)
+grep -F -- "$password" opened
+ssh-accepts admin "$password"
+# It brings its disk along.
+systemctl stop rotord
+umount /mnt/other-disk
+systemctl start rotord
+mountpoint /mnt/other-disk
+"#
+    );
+    let log = machine.run(&trial);
+    assert!(log.contains("a fresh login proved it") && log.contains("in-as-admin"), "{log}");
+    assert!(!log.contains("same disk as the vault"), "{log}");
+}

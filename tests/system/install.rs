@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::machine::{DEVICE, Machine};
 
@@ -93,4 +94,44 @@ mountpoint /mnt/other-disk
     let log = machine.run(&trial);
     assert!(log.contains("a fresh login proved it") && log.contains("in-as-admin"), "{log}");
     assert!(!log.contains("same disk as the vault"), "{log}");
+}
+
+#[test]
+fn the_package_is_clean_and_installs_upgrades_and_goes_away_as_written() {
+    let machine = Machine::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs = machine.path("target/release");
+    let built =
+        Command::new(source.join("tests/lab/packages.sh")).arg(programs).arg(machine.path("")).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let typed = |heading: &str| blocks(&chapter("docs/install.md", heading), 4).concat();
+    let install = typed("From nothing to the first rotation");
+    machine.write("install", &install);
+    machine.write("upgrade", &typed("A new version"));
+    let first = format!("apt install ./rotord_{}-1_amd64.deb\n", env!("CARGO_PKG_VERSION"));
+    assert!(install.starts_with(&first), "{install}");
+    let commands = ["apt ", "cat ", "rotord ", "systemctl ", "rotorctl "];
+    let typed = install.lines().filter(|line| commands.iter().any(|command| line.starts_with(command))).count();
+    assert!(typed <= 10, "{typed} commands: {install}");
+
+    let log = machine.run(&fs::read_to_string(source.join("tests/lab/trials/package")).unwrap());
+    let modes = machine.read("modes");
+    for mode in [
+        "640 root rotord /etc/rotord/rotord.toml",
+        "600 rotord rotord /etc/rotord/vault.key",
+        "700 rotord rotord /var/lib/rotord",
+        "755 root root /etc/rotord/config.d",
+    ] {
+        assert!(modes.contains(mode), "{mode}: {modes}");
+    }
+    assert_eq!(machine.read("type").trim(), "notify-reload", "{log}");
+    for told in ["rotord: nothing runs yet", "a fresh login proved it"] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    let account = &machine.json("upgraded.json")["accounts"][0];
+    assert_eq!((&account["state"], &account["changes_24h"]), (&"idle".into(), &2.into()), "{log}");
+    let (purged, left) = (machine.read("purged"), machine.read("left"));
+    assert!(purged.contains("rotord: /var/lib/rotord is left"), "{purged}");
+    assert!(left.contains("vault.key") && left.contains("vault.db") && !left.contains("rotord.toml"), "{left}");
+    assert_eq!(machine.read("units"), "", "{log}");
 }

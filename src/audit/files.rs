@@ -292,7 +292,7 @@ mod tests {
             } else {
                 std::fs::rename(&path, folder.path().join("audit.old")).unwrap();
             }
-            log.append(&[second.clone()]).unwrap();
+            log.append(std::slice::from_ref(&second)).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", second.line));
             assert!(!verify_files(folder.path(), Some((2, &second.hash))).unwrap().ok);
         }

@@ -70,7 +70,7 @@ impl Kind {
     fn length(&self) -> usize {
         let (checked, problems) = rotord::config::load_file(&template_file(self.template));
         let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
-        checked.password_limits().max_length.map_or(90, |most| most as usize).min(90)
+        checked.password_limits().max_length.unwrap_or(90).min(90)
     }
 }
 

@@ -14,12 +14,11 @@ use crate::scripted::{FIRST, Fault, SEED, Scripted, scripted, sections, with_she
 
 /// A place with an account on a device that nobody can reach.
 fn unreachable(more: &str) -> Place {
-    let place = Place::new(&format!(
+    Place::new(&format!(
         "[device.web]\naddress = \"127.0.0.1:{}\"\nhost_key = [\"SHA256:{}\"]\ntemplate = \"linux-passwd\"\n[account.\"web/admin\"]\n{more}",
         free_port(),
         "A".repeat(43)
-    ));
-    place
+    ))
 }
 
 fn stored(place: &Place) {

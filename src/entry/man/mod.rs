@@ -377,7 +377,7 @@ mod tests {
         let mut found = Vec::new();
         for mut command in [super::super::command(), crate::cli::command()] {
             command.build();
-            leaves(&command, &command.get_name().to_owned(), &mut found);
+            leaves(&command, command.get_name(), &mut found);
         }
         found
     }

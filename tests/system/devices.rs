@@ -1,10 +1,11 @@
 //! Devices that follow a script: network systems, and all that can go wrong with one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rotord::demo::PasswdShell;
 
-use crate::lab::{STEP, wait_for};
+use crate::lab::{STEP, wait_for, wait_within};
 use crate::scripted::{FIRST, Fault, SEED, Scripted, scripted, sections, with_shell, with_users};
 
 fn changes(scripted: &Scripted) {
@@ -333,7 +334,8 @@ fn once_one_account_after_another_is_refused_the_others_are_held_back_until_a_lo
         let held = |account: &&serde_json::Value| account["last_error"].to_string().contains("held back");
         accounts.iter().filter(held).map(|account| account["account"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let (status, held_back) = wait_for("all attempts to end", || {
+    // Fifteen logins or so, each with a code of a step of its own.
+    let (status, held_back) = wait_within(Duration::from_secs(180), "all attempts to end", || {
         let (status, _) = place.json(&["status"]);
         let ended = |account: &serde_json::Value| !account["last_error"].is_null();
         let held = held(&status);

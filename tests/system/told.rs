@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rotord::demo::PasswdShell;
+use rotord::demo::{PasswdShell, Reply, Shell, State};
 use serde_json::Value;
 
 use crate::lab::{Lab, Place, free_port, wait_for};
-use crate::scripted::{FIRST, Fault, SEED, Scripted, scripted, sections, with_shell};
+use crate::scripted::{FIRST, Fault, SEED, Scripted, scripted, sections, with_shell, with_users};
 
 /// A place with an account on a device that nobody can reach.
 fn unreachable(more: &str) -> Place {
@@ -301,4 +301,40 @@ fn explain_offers_what_fits() {
     assert_eq!(offers(place, "dev/admin")[0], "rotorctl totp set dev/admin", "a code was refused");
     assert_ne!(scripted.held(), FIRST);
     daemon.stop();
+}
+
+/// A shell that answers nothing.
+struct Mute;
+
+impl Shell for Mute {
+    fn start(&mut self) -> Reply {
+        Reply::Print(b"$ ".to_vec())
+    }
+
+    fn line(&mut self, _: &str, _: &mut State) -> Reply {
+        Reply::Print(Vec::new())
+    }
+}
+
+#[test]
+fn a_crash_ends_no_attempt_that_had_not_begun() {
+    let names = ["admin", "anna"];
+    let scripted = with_users("linux-passwd", Arc::new(|_| Box::new(Mute)), &names);
+    let place = &scripted.place;
+    let daemon = place.daemon();
+    let rows: String = names.iter().map(|name| scripted.row(name)).collect();
+    place.must(&["import", "-"], &format!("account,password,totp\n{rows}"));
+    let in_session = || place.json(&["history", "dev/admin"]).0["attempts"].to_string().contains("running template");
+    place.must(&["rotate", "dev/admin", "--no-wait"], "");
+    wait_for("the first one's session", || in_session().then_some(()));
+    place.must(&["rotate", "dev/anna", "--no-wait"], "");
+    wait_for("the second one in the line", || place.log().contains("dev/anna: waiting for a session").then_some(()));
+    // Longer than steps are kept back.
+    std::thread::sleep(Duration::from_millis(1500));
+    daemon.kill();
+    let _daemon = place.daemon();
+    let attempts = |account: &str| place.json(&["history", account]).0["attempts"].as_array().unwrap().len();
+    assert!(attempts("dev/admin") > 0 && attempts("dev/anna") == 0);
+    let ends = events(place, "rotation.unknown");
+    assert!(!ends.is_empty() && ends.iter().all(|event| event["account"] == "dev/admin"), "{ends:?}");
 }

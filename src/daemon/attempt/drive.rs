@@ -131,6 +131,9 @@ impl Attempt {
                 drafts.iter().try_for_each(|draft| tx.audit(draft, &now))
             })
             .await?;
+        if begins {
+            self.begun.store(true, Ordering::SeqCst);
+        }
         if persist == Persist::Promote {
             escrow::prune(&self.config, &self.account.name).await;
         }

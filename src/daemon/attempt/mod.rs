@@ -149,6 +149,8 @@ pub(super) struct Attempt {
     failure: Plain<Option<FailureCause>>,
     /// There are steps that are not in the vault yet.
     unsaved: Notify,
+    /// It is more than a request that waits in a line: from here on its steps are kept.
+    begun: AtomicBool,
     /// Sessions that were waited for, for the next login.
     reserved: Reserved,
     /// It has looked at an account in quarantine, which stays there.
@@ -409,6 +411,7 @@ impl Attempt {
             reverted: AtomicBool::new(false),
             failure: Plain::default(),
             unsaved: Notify::new(),
+            begun: AtomicBool::new(false),
             reserved: Reserved::default(),
             is_look: AtomicBool::new(false),
             kept: AtomicBool::new(false),
@@ -624,6 +627,7 @@ impl Attempt {
             let end = self.stranded().await;
             return self.finish_unless_turned_down(end, false).await;
         }
+        self.begun.store(true, Ordering::SeqCst);
         if !logs_in {
             *lock(&self.detail) = "interrupted before the new password was sent".into();
         }

@@ -125,6 +125,7 @@ impl Attempt {
 
     async fn verify(&self) -> RotationResult {
         let _room = self.room().await;
+        self.begun.store(true, Ordering::SeqCst);
         let before = self.stored_password().await;
         let mut event = self.check(Which::Old).await;
         let no = |event| matches!(event, Event::Disproved(_) | Event::HungUp(_));

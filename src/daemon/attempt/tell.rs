@@ -97,7 +97,7 @@ impl Attempt {
             self.unsaved.notified().await;
             self.core.clock.sleep(SAVED_WITHIN).await;
             let row = self.open_row(self.steps_so_far());
-            if row.steps.is_empty() {
+            if row.steps.is_empty() || !self.begun.load(Ordering::SeqCst) {
                 continue;
             }
             let saved = self.core.vault.call(move |tx| tx.note_steps(&row)).await;

@@ -35,6 +35,14 @@ impl Universe {
         }
     }
 
+    /// Promise 7: that a change begins, sends its password or gives up is on record in the very transaction that makes it so.
+    pub(super) fn check_on_record(&self, account: &AccountName, after: Phase) {
+        let is_told = matches!(after, Phase::Prepared | Phase::Mending | Phase::Sent | Phase::Quarantined);
+        if is_told && !lock(&self.books).notes(account) {
+            self.violation(format!("{account} is {after:?}, and that is not on record with it"));
+        }
+    }
+
     /// An answer to a question of the login: a password is no answer to the question for a code, and a new password no answer
     /// to the one for the password in force.
     pub(super) fn saw_answer(&self, device: &str, user: &str, wants: Wants, given: &str) {
@@ -47,7 +55,12 @@ impl Universe {
             Wants::Password => is_candidate && matches!(book.phase(), Phase::Prepared | Phase::Changing),
             _ => false,
         };
+        // Who changes it has logged in before, and is alone with it until that is over.
+        let changes = matches!(wants, Wants::Password | Wants::Joined) && book.phase() == Phase::Sent;
         drop(books);
+        if changes {
+            self.violation(format!("{account} logs in with a password that is being changed"));
+        }
         if wrong {
             self.violation(format!("{account} sends a password where its device asks for something else ({wants:?})"));
         }

@@ -318,6 +318,11 @@ impl MemoryVault {
         touched
     }
 
+    /// Whether the call at hand has put something on record of an account.
+    pub(super) fn notes(&self, account: &AccountName) -> bool {
+        self.log[self.before.log..].iter().any(|noted| noted.account.as_ref() == Some(account))
+    }
+
     /// Undoes the call.
     pub(super) fn roll_back(&mut self) {
         for (name, before) in std::mem::take(&mut self.before.accounts) {

@@ -272,6 +272,7 @@ impl Universe {
             for (account, before, after) in &touched {
                 if *before != Some(*after) {
                     self.tell(|| format!("{account}: {before:?} -> {after:?}"));
+                    self.check_on_record(account, *after);
                 }
                 self.check_known(account);
                 self.check_noted(account);

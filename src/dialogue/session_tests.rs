@@ -174,6 +174,7 @@ fn what_clears_up_types_only_at_a_prompt_that_is_known() {
         &["FGT1 # ", "config system admin\r\n> "],
         // Nothing tells that the line before was taken in: its answer may be a question.
         &["FGT1 # ", ""],
+        &["FGT1 # ", "\r\n%LINK-3-UPDOWN: Interface Gi0/1, changed state to up\r\nFGT1 # "],
     ] {
         let said = cleared_up(shown);
         let nothing = said.len() == 1 && said[0].contains("nothing is typed");

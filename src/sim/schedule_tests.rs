@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::executor::lock;
 use super::history::HOUR;
 use super::night::{HALF_PAST_TWO, Night};
+use crate::audit::Draft;
 use crate::config::JobAction;
 use crate::daemon::{Core, DeviceHas};
 use crate::model::{AccountName, Secret};
@@ -164,7 +165,7 @@ fn an_account_changes_after_its_parent_where_a_person_says_that_it_was_changed()
                 let step = Transition::Step { persist, attempt: "a", keep: 2, flaw: None };
                 tx.apply(&account, &step, candidate, &now)?;
             }
-            Ok(())
+            tx.audit(&Draft { account: Some(account), ..Draft::new("rotation.unknown") }, &now)
         });
         drop(interrupted.await);
         drop(core.resolve(&name, DeviceHas::New, Core::own_actor(), None).await);

@@ -427,9 +427,9 @@ pub const MUTANTS: &[Mutant] = &[
         },
         also: Some(Place {
             file: AUTH,
-            from: "            self.heard.add(&context, self.secret_sent);",
+            from: "            self.heard.add(&context, self.secret_sent || is_shut(&context));",
             to: "            if MUTANT { self.risk().await?; }
-            self.heard.add(&context, self.secret_sent);",
+            self.heard.add(&context, self.secret_sent || is_shut(&context));",
         }),
     },
     bug(

@@ -49,6 +49,15 @@ impl Run {
         Some(Found { branch, end: unread.len(), place: Place::Unread })
     }
 
+    /// Whether the device answered what was sent last. A prompt that stands there since before that does not wait: the answer
+    /// may be a question yet; nor does one that is shown again behind a message that nobody asked for.
+    pub(super) fn is_answered(&self) -> bool {
+        let answer = self.screen.since_sent();
+        let own = &answer[known::behind_messages(answer)..];
+        let lines = own.trim().lines().count();
+        lines > usize::from(own.len() < answer.len())
+    }
+
     /// The text without the messages that a device printed behind its prompt without showing that again. The prompt is one
     /// at which the run has typed before; or, once nothing else came in time, one that names a host.
     pub(super) fn before_messages<'t>(&self, text: &'t str, late: bool) -> Option<&'t str> {

@@ -294,10 +294,8 @@ impl Run {
             }
             State::AwaitingKnown { deadline } => {
                 let late = self.closed || now >= *deadline || self.prompts.is_empty();
-                // A prompt that stands there since before the last line is not one that waits: the answer may be a question yet.
-                let answer = self.screen.since_sent();
-                let known = !answer.trim().is_empty() && self.prompts.knows(self.screen.cursor_line())
-                    || self.before_messages(answer, false).is_some();
+                let known = self.is_answered() && self.prompts.knows(self.screen.cursor_line())
+                    || self.before_messages(self.screen.since_sent(), false).is_some();
                 if quiet && known {
                     self.send(now, None, effects);
                     return true;

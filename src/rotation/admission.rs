@@ -1,7 +1,8 @@
 //! Whether a change may begin: who has to log in for it, the account's own state, pauses, the cap, `min_age` and the lockout
 //! budget.
 
-use super::{AccountRecord, Phase};
+use super::account::AccountRecord;
+use super::phase::Phase;
 use crate::model::{AccountName, Moment, Trigger, in_words};
 use crate::policy::{LimitError, Policy};
 

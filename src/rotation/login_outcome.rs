@@ -1,7 +1,8 @@
 //! What follows from a login that a device did not accept. Facts that have to be looked up are asked for one by one: what is not
 //! needed is not looked up.
 
-use super::{Event, Phase, Which};
+use super::machine::Event;
+use super::phase::{Phase, Which};
 
 /// So many logins of one attempt may be refused, each with a code of a later step. A refusal after a code may be for the device's
 /// clock, which is looked for as far as the budget goes.

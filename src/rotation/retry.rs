@@ -1,6 +1,7 @@
 //! When an account is worked on again, and to what end: after an attempt, after a start of the daemon, and when its time comes.
 
-use super::{AccountRecord, Phase, QUARANTINE_LOOK_MS, next_daily_look_ms};
+use super::account::AccountRecord;
+use super::phase::{HOUR_MS, Phase, QUARANTINE_LOOK_MS, next_daily_look_ms};
 use crate::model::{Moment, Outcome};
 use crate::policy::Policy;
 
@@ -13,9 +14,6 @@ const RECONCILES_IN_MS: i64 = 60_000;
 
 /// After a look that shows that the device judges as it should, an account that reconciles itself does so in this time.
 const RECONCILES_AFTER_LOOK_MS: i64 = 60_000;
-
-/// An account that reconciles itself waits so long where a rule stands against it, in milliseconds.
-const HOUR_MS: i64 = 3_600_000;
 
 /// The rules of an account that decide when it is worked on again.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rotation::phase::HOUR_MS;
+use crate::rotation::{PATIENCE_OF_MENDERS, QUARANTINE_LOOK_MS, daily_look, next_daily_look_ms};
 
 fn any_event() -> impl Strategy<Value = Event> {
     let which = prop_oneof![Just(Which::Old), Just(Which::New)];

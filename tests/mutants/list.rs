@@ -24,7 +24,7 @@ const fn unguarded(name: &'static str, file: &'static str, from: &'static str, t
     Mutant { name, place: Place { file, from, to }, also: Some(guard) }
 }
 
-const MACHINE: &str = "src/rotation/mod.rs";
+const MACHINE: &str = "src/rotation/machine.rs";
 const LOGIN_OUTCOME: &str = "src/rotation/login_outcome.rs";
 const DRIVE: &str = "src/daemon/attempt/drive.rs";
 const ACTS: &str = "src/daemon/attempt/acts.rs";

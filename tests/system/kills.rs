@@ -3,10 +3,6 @@
 //!
 //! KILLS sets how many kills there are in all (200 where it is not set).
 
-#[path = "../../src/sim/random.rs"]
-#[allow(dead_code)]
-mod random;
-
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -16,7 +12,6 @@ use std::time::Duration;
 
 use rotord::demo::PasswdShell;
 
-use self::random::Random;
 use crate::lab::{Lab, Place, STEP, wait_for};
 use crate::scripted::with_shell;
 

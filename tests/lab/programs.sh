@@ -4,8 +4,10 @@
 set -eu
 cd "$SCRATCH"
 
-# A domain controller of Samba with the user app, which is slow to make. Of its services it has those that a login by SMB needs.
-mkdir ad
+# A domain controller of Samba with the user app, which is slow to make. Of its services it has those that a login by SMB needs. Its winbindd
+# has a socket in a fixed place, which no other Samba shall find.
+mkdir -p ad /run/samba
+mount -t tmpfs tmpfs /run/samba
 samba-tool domain provision --targetdir="$SCRATCH/ad" --realm=LAB.EXAMPLE --domain=LAB --host-name=dc1 --host-ip=127.0.0.1 --server-role=dc \
   --dns-backend=NONE --adminpass="$FIRST" --option='interfaces = lo' --option='bind interfaces only = yes' > ad/out 2>&1 &
 domain=$!

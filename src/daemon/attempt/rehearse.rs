@@ -8,7 +8,7 @@ use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::dialogue::Verdict;
 use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
-use crate::rotation::Phase;
+use crate::rotation::{HelperRole, Phase};
 use crate::template::Checked;
 
 impl Core {
@@ -83,7 +83,14 @@ impl Attempt {
     }
 
     async fn walk(&self) -> Result<(), String> {
-        match self.open_session().await {
+        // A login account of which it is not known which password it has is not tried for a rehearsal.
+        let own = self.login.name == self.account.name;
+        let may = if own { Ok(()) } else { self.core.may_help(&self.login, HelperRole::Login).await };
+        let opened = match may {
+            Ok(()) => self.open_session().await,
+            Err(error) => Err(error),
+        };
+        match opened {
             Ok(session) => *self.session.lock().await = Some(session),
             Err(error) => {
                 self.note_impostor(&error).await;

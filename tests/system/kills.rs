@@ -23,6 +23,23 @@ fn kills() -> usize {
     std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
 }
 
+/// Numbers from a seed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.number() % bound as u64).unwrap()
+    }
+}
+
 /// One vault: some kills, then rest, then the proof. The passwords go on to the next one.
 fn one_vault(lab: &Lab, passwords: &mut HashMap<String, String>, random: &mut Random) -> usize {
     let policy = "[policy.default]\nfailed_logins_per_hour = 10\n";
@@ -82,7 +99,7 @@ fn a_share_of_kills(seed: u64) {
     let lab = Lab::with("user1 user2 user3 user4 user5 user6 user7 user8", &[("WINDOW", "17")]);
     let mut passwords: HashMap<String, String> =
         lab.accounts.iter().map(|(user, password, _)| (user.clone(), password.clone())).collect();
-    let mut random = Random::new(seed, 0);
+    let mut random = Random(seed);
     let mut killed = 0;
     while killed < kills().div_ceil(LABS) {
         killed += one_vault(&lab, &mut passwords, &mut random);

@@ -352,6 +352,11 @@ fn policy(mut table: Table<'_>) -> Policy {
         auto_reconcile: table.boolean("auto_reconcile"),
         failed_logins_per_hour: small(table.number("failed_logins_per_hour", 1, 10), default.failed_logins_per_hour),
     };
+    if policy.max_age.is_some_and(|max| max <= policy.min_age) {
+        let message =
+            "'max_age' has to be longer than 'min_age': each password would be overdue before it may be changed";
+        table.report.warning(table.span.clone(), "C019", message);
+    }
     table.finish();
     policy
 }

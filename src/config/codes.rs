@@ -177,4 +177,12 @@ pub const CONFIG_CODES: &[ConfigCode] = &[
         "",
         "",
     ),
+    code(
+        "C019",
+        "a password that is overdue before it may be changed",
+        "The policy's 'max_age' is not longer than its 'min_age': 'rotorctl status' would call each password overdue at a time at which no \
+         schedule may change it.",
+        "[policy.p]\nmin_age = \"2d\"\nmax_age = \"1d\"\n",
+        "[policy.p]\nmin_age = \"2d\"\nmax_age = \"30d\"\n",
+    ),
 ];

@@ -124,8 +124,12 @@ fn only(accounts: &[String]) -> Option<&str> {
 }
 
 pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
-    if reason.is_some_and(|reason| reason.chars().count() > 1000 || reason.chars().any(char::is_control)) {
-        return Err(ApiError::usage("the reason may have 1000 characters and no line ends"));
+    // U+2028 and U+2029 end a line, the others turn the direction of writing (UAX #9).
+    let misleads = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if reason.is_some_and(|reason| reason.chars().count() > 1000 || reason.chars().any(misleads)) {
+        return Err(ApiError::usage(
+            "the reason may have 1000 characters, no line ends, and none that turn the direction of writing",
+        ));
     }
     Ok(())
 }
@@ -500,4 +504,21 @@ fn misfit(config: &Config, device: &DeviceName, greeting: &str) -> Option<String
     let template = config.library.find(&device.template).ok()?.template.clone()?;
     let shown: String = version.chars().filter(|c| !c.is_control()).take(80).collect();
     (template.fits_version(version) == Some(false)).then(|| template.misfit(Some(&shown)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_reason;
+
+    #[test]
+    fn a_reason_is_one_line_that_reads_as_it_stands() {
+        for good in
+            [None, Some(""), Some("ticket 4711: Schlüssel verloren"), Some("می\u{200c}خواهم"), Some(&*"x".repeat(1000))]
+        {
+            assert!(check_reason(good).is_ok(), "{good:?}");
+        }
+        for bad in ["a\nb", "a\u{1b}[2J", "a\u{2028}b", "a\u{2029}b", "a\u{202e}b", "a\u{2067}b", &*"x".repeat(1001)] {
+            assert!(check_reason(Some(bad)).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -131,6 +131,7 @@ impl Shell for Narrow {
                 self.given.lock().unwrap().extend(line.split(' ').next_back().map(str::to_owned));
                 "% Password does not meet the policy\r\n"
             }
+            Some("write") => "Building configuration...\r\n[OK]\r\n",
             _ => "",
         };
         Reply::Print(format!("{shown}\r\n{answer}{}", self.prompt()).into_bytes())

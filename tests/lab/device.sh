@@ -33,9 +33,10 @@ case "$1" in *erification*) oathtool --totp -b -s 4s "$(head -1 "/root/seeds/$WH
 SCRIPT
   cat > /usr/local/bin/ssh-accepts <<'SCRIPT'
 #!/bin/bash
-# The present step's code may have been used.
-step=$(($(date +%s) / 4))
-until [ $(($(date +%s) / 4)) -gt $step ]; do sleep 0.1; done
+# The present step's code may have been used; nobody after this one may be given the code that it uses.
+next_step() { local step=$(($(date +%s) / 4)); until [ $(($(date +%s) / 4)) -gt $step ]; do sleep 0.1; done; }
+next_step
+trap next_step EXIT
 WHO=$1 PASSWORD=$2 SSH_ASKPASS=/usr/local/bin/ssh-ask SSH_ASKPASS_REQUIRE=force ssh -F none -o StrictHostKeyChecking=no \
   -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1 -o LogLevel=ERROR "$1@192.0.2.10" 'echo in-as-$USER' < /dev/null
 SCRIPT

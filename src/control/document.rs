@@ -107,6 +107,14 @@ mod tests {
                 assert_eq!(schema["additionalProperties"], false, "{path}: {schema}");
                 let reason = &schema["properties"]["reason"];
                 assert!(reason.is_null() || reason["maxLength"] == 1000 && reason["pattern"].is_string(), "{path}");
+                // What the document allows is taken, and nothing else is.
+                let Some(pattern) = reason["pattern"].as_str() else { continue };
+                let allowed = regex::Regex::new(pattern).unwrap();
+                for text in ["why", "می\u{200c}خواهم", "a\nb", "a\u{9b}b", "a\u{2028}b", "a\u{202e}b", "a\u{2069}b"]
+                {
+                    let taken = super::super::work::check_reason(Some(text)).is_ok();
+                    assert_eq!(allowed.is_match(text), taken, "{path}: {text:?}");
+                }
             }
         }
         assert!(operations >= 29 && document["openapi"].as_str().unwrap().starts_with("3."), "{operations}");

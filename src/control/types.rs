@@ -153,7 +153,7 @@ pub struct WorkBody {
     pub all: bool,
     /// Why, for the audit log.
     #[serde(default)]
-    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
     pub reason: Option<String>,
     /// Do not wait for the outcome.
     #[serde(default)]
@@ -180,7 +180,7 @@ pub struct AckBody {
     pub accounts: Vec<String>,
     /// Why, for the audit log.
     #[serde(default)]
-    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
     pub reason: Option<String>,
 }
 
@@ -295,7 +295,7 @@ pub struct OtpQuery {
     pub next: bool,
     /// Why, for the audit log.
     #[serde(default)]
-    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
     pub reason: Option<String>,
 }
 
@@ -349,7 +349,7 @@ pub struct ShowBody {
     pub account: String,
     /// Why, for the audit log.
     #[serde(default)]
-    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
     pub reason: Option<String>,
 }
 
@@ -448,7 +448,7 @@ pub struct TrustBody {
     pub fingerprint: Option<String>,
     /// Why, for the audit log.
     #[serde(default)]
-    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
     pub reason: Option<String>,
 }
 
@@ -584,7 +584,10 @@ pub struct ArchiveBody {
 #[serde(deny_unknown_fields)]
 pub struct AcceptBody {
     /// Why, for the audit log.
-    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        max_length = 1000,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*[^\s\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069][^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+    )]
     pub reason: String,
 }
 
@@ -630,7 +633,7 @@ pub struct ResolveBody {
     pub device_has: String,
     /// Why, for the audit log.
     #[serde(default)]
-    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
     pub reason: Option<String>,
 }
 

@@ -42,8 +42,8 @@ pub(super) fn open_database(path: &Path) -> Result<Connection, VaultError> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -2048)?;
-    // A rotation goes through some thirty statements again and again.
-    connection.set_prepared_statement_cache_capacity(64);
+    // More than there are statements: none is parsed twice.
+    connection.set_prepared_statement_cache_capacity(256);
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
     if check != "ok" {
         return Err(VaultError::Damaged(path.to_owned(), check));

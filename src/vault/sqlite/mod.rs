@@ -72,8 +72,16 @@ pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
     let sealer = open_sealer(&mut connection, key, &path)?;
     judge_log(&mut connection, &sealer, &path, &log)?;
     let folder = state_dir.to_owned();
-    let writer =
-        Writer { connection, sealer, log, folder: folder.clone(), trouble: Arc::default(), _lock: lock }.start()?;
+    let writer = Writer {
+        connection,
+        sealer,
+        log,
+        folder: folder.clone(),
+        trouble: Arc::default(),
+        appended: None,
+        _lock: lock,
+    }
+    .start()?;
     let admin = SqliteAdmin { writer: writer.clone(), folder };
     Ok(Vault::over(Arc::new(writer), Some(Arc::new(admin)), audit_folder))
 }

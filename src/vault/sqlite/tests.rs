@@ -420,6 +420,7 @@ async fn an_event_that_a_crash_kept_from_the_file_is_appended_at_the_next_start(
     let (kept, _) = text.trim_end().rsplit_once('\n').unwrap();
     let kept = format!("{kept}\n");
     drop(vault);
+    drop(reopen(&place));
     let database = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
     let line = text.lines().last().unwrap();
     database.execute("INSERT OR REPLACE INTO outbox (seq, hash, line) VALUES (3, 'h', ?1)", [line]).unwrap();
@@ -427,6 +428,28 @@ async fn an_event_that_a_crash_kept_from_the_file_is_appended_at_the_next_start(
     fs::write(&file, kept).unwrap();
     drop(reopen(&place));
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
+#[tokio::test]
+async fn an_event_leaves_the_outbox_with_the_next_transaction_that_changes_something_or_once_nothing_comes() {
+    let place = place();
+    let vault = place.open().unwrap();
+    let database = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
+    let waiting = || {
+        let mut statement = database.prepare("SELECT seq FROM outbox ORDER BY seq").unwrap();
+        statement.query_map([], |row| row.get::<_, i64>(0)).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    for n in 1..=3 {
+        vault.call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1))).await.unwrap();
+        vault.call(|tx| tx.audit_head()).await.unwrap();
+        assert!(waiting().iter().all(|seq| *seq == n), "only the event of the last transaction is there");
+    }
+    while !waiting().is_empty() {
+        std::thread::yield_now();
+    }
+    let head = vault.call(|tx| tx.audit_head()).await.unwrap();
+    let report = verify_files(vault.audit_folder(), Some((head.0, &head.1))).unwrap();
+    assert!(report.ok && report.events == 3, "{report:?}");
 }
 
 #[test]

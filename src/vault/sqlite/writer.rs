@@ -5,8 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use super::error::code_of;
 use super::rekey::Rekey;
@@ -18,6 +19,10 @@ use crate::vault::seal::Sealer;
 
 /// The most jobs that one transaction carries.
 const GROUP: usize = 128;
+
+/// After so long without a command, events that the log's file has leave the outbox. Before, the next transaction takes them along,
+/// since a transaction of their own costs a sync.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Work with the database between two transactions.
 pub(super) type Alone = Box<dyn FnOnce(&Connection, &Sealer) + Send>;
@@ -68,6 +73,8 @@ pub(super) struct Writer {
     pub(super) log: LogFiles,
     pub(super) folder: PathBuf,
     pub(super) trouble: Arc<Mutex<Option<String>>>,
+    /// The last event that the log's file has and that is in the outbox still.
+    pub(super) appended: Option<u64>,
     pub(super) _lock: File,
 }
 
@@ -87,7 +94,7 @@ impl Writer {
 
     fn run(&mut self, inbox: &mpsc::Receiver<WriterCommand>) {
         let mut next: Option<WriterCommand> = None;
-        while let Some(first) = next.take().or_else(|| inbox.recv().ok()) {
+        while let Some(first) = next.take().or_else(|| self.wait(inbox)) {
             let mut group = match first {
                 WriterCommand::Alone(work) => {
                     work(&self.connection, &self.sealer);
@@ -128,9 +135,36 @@ impl Writer {
         }
     }
 
+    /// The next command; `None` once nobody can send one.
+    fn wait(&mut self, inbox: &mpsc::Receiver<WriterCommand>) -> Option<WriterCommand> {
+        if self.appended.is_some() {
+            match inbox.recv_timeout(IDLE) {
+                Ok(command) => return Some(command),
+                Err(_) => self.clear_outbox(),
+            }
+        }
+        inbox.recv().ok()
+    }
+
+    /// Takes out of the outbox what the log's file has. If that fails it is tried again: the file tells which events it has.
+    fn clear_outbox(&mut self) {
+        if let Some(last) = self.appended
+            && forget(&self.connection, last).is_ok()
+        {
+            self.appended = None;
+        }
+    }
+
     /// Runs a group of calls in one transaction; a call that fails is undone alone.
     fn carry_out(&mut self, group: &mut [Box<dyn TransactionJob>]) -> Result<(), VaultError> {
+        let before = self.connection.total_changes();
         let mut transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        if let [call] = group {
+            if !call.work(&SqliteTransaction { connection: &transaction, sealer: &self.sealer }) {
+                return Ok(transaction.rollback()?);
+            }
+            return commit(transaction, before, &mut self.appended);
+        }
         let mut broken = None;
         for call in group {
             let savepoint = transaction.savepoint();
@@ -151,7 +185,7 @@ impl Writer {
         }
         match broken {
             Some(error) => Err(error.into()),
-            None => Ok(transaction.commit()?),
+            None => commit(transaction, before, &mut self.appended),
         }
     }
 
@@ -171,11 +205,12 @@ impl Writer {
         }
     }
 
-    /// Appends to the log's file what is in the outbox and not in the file, and clears the outbox.
+    /// Appends to the log's file what is in the outbox and not in the file. The next transaction clears the outbox.
     fn flush_outbox(&mut self) -> Result<(), VaultError> {
-        let mut statement = self.connection.prepare_cached("SELECT seq, hash, line FROM outbox ORDER BY seq")?;
+        let text = "SELECT seq, hash, line FROM outbox WHERE seq > ?1 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(text)?;
         let events = statement
-            .query_map([], |row| {
+            .query_map([self.appended.map_or(0, number)], |row| {
                 Ok(Chained { seq: row.get::<_, i64>(0)?.unsigned_abs(), hash: row.get(1)?, line: row.get(2)? })
             })?
             .collect::<Result<Vec<_>, _>>()?;
@@ -184,8 +219,24 @@ impl Writer {
             return Ok(());
         };
         self.log.append(&events).map_err(|error| VaultError::Audit(error.to_string()))?;
-        // Losing this delete in a crash is harmless: the file tells which events it has.
-        self.connection.execute("DELETE FROM outbox WHERE seq <= ?1", [number(last.seq)])?;
+        self.appended = Some(last.seq);
         Ok(())
     }
+}
+
+/// Ends a transaction. Where it changes something since `before`, the outbox loses, in it, what the log's file has.
+fn commit(transaction: Transaction<'_>, before: u64, appended: &mut Option<u64>) -> Result<(), VaultError> {
+    let changes = transaction.total_changes() > before;
+    if let Some(last) = appended.filter(|_| changes) {
+        forget(&transaction, last)?;
+        transaction.commit()?;
+        *appended = None;
+        return Ok(());
+    }
+    Ok(transaction.commit()?)
+}
+
+fn forget(connection: &Connection, last: u64) -> Result<(), VaultError> {
+    connection.prepare_cached("DELETE FROM outbox WHERE seq <= ?1")?.execute([number(last)])?;
+    Ok(())
 }

@@ -3,6 +3,8 @@
 use chrono::DateTime;
 use serde_json::Value;
 
+use crate::model::{EventKind, Outcome};
+
 /// An export format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -121,16 +123,23 @@ fn epoch_ms(event: &Value) -> String {
     time.map_or_else(String::new, |time| time.timestamp_millis().to_string())
 }
 
+/// How much it matters, from 0 to 10.
+fn severity(kind: Option<EventKind>, outcome: Option<Outcome>) -> u8 {
+    use EventKind::{AccessDenied, AccountQuarantined, AuditRewritten, HostKeyMismatch, SecretShown};
+    match (kind, outcome) {
+        (Some(HostKeyMismatch | AccessDenied | AccountQuarantined | AuditRewritten), _)
+        | (_, Some(Outcome::Unknown)) => 8,
+        (_, Some(Outcome::Failed)) => 5,
+        (Some(SecretShown), _) => 4,
+        _ => 2,
+    }
+}
+
 /// An event after "Implementing ArcSight Common Event Format (CEF)", version 25: keys of its dictionary only, custom strings with
 /// their labels.
 fn cef(event: &Value) -> String {
     let name = text(event, "event");
-    let severity = match (name.as_str(), text(event, "outcome").as_str()) {
-        ("host_key.mismatch" | "access.denied", _) | (_, "unknown") => 8,
-        (_, "failed") => 5,
-        ("secret.shown", _) => 4,
-        _ => 2,
-    };
+    let severity = severity(EventKind::parse(&name), Outcome::parse(&text(event, "outcome")));
     let pairs = [
         ("rt", epoch_ms(event)),
         ("externalId", text(event, "seq")),

@@ -245,12 +245,13 @@ fn last_line(path: &Path) -> io::Result<Option<serde_json::Value>> {
 mod tests {
     use super::*;
     use crate::audit::{Draft, GENESIS, verify_files};
+    use crate::model::EventKind;
 
     #[test]
     fn a_torn_last_line_is_set_aside_and_the_event_appended_again() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Draft::new("daemon.start").chain(1, 1_700_000_000_000, GENESIS).unwrap();
-        let second = Draft::new("daemon.stop").chain(2, 1_700_000_000_000, &first.hash).unwrap();
+        let first = Draft::new(EventKind::DaemonStart).chain(1, 1_700_000_000_000, GENESIS).unwrap();
+        let second = Draft::new(EventKind::DaemonStop).chain(2, 1_700_000_000_000, &first.hash).unwrap();
         LogFiles::open(folder.path()).unwrap().append(std::slice::from_ref(&first)).unwrap();
         let path = log_files(folder.path()).unwrap().remove(0);
         OpenOptions::new().append(true).open(&path).unwrap().write_all(&second.line.as_bytes()[..40]).unwrap();
@@ -265,9 +266,9 @@ mod tests {
     #[test]
     fn a_half_line_that_could_not_be_undone_at_once_is_undone_before_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Draft::new("daemon.start").chain(1, 1_700_000_000_000, GENESIS).unwrap();
+        let first = Draft::new(EventKind::DaemonStart).chain(1, 1_700_000_000_000, GENESIS).unwrap();
         // Of the month after: its line goes into another file.
-        let second = Draft::new("daemon.stop").chain(2, 1_703_000_000_000, &first.hash).unwrap();
+        let second = Draft::new(EventKind::DaemonStop).chain(2, 1_703_000_000_000, &first.hash).unwrap();
         let mut log = LogFiles::open(folder.path()).unwrap();
         log.append(std::slice::from_ref(&first)).unwrap();
         let file = &mut log.open.as_mut().unwrap().1;
@@ -282,8 +283,8 @@ mod tests {
     fn a_log_that_is_moved_or_cut_while_it_is_open_goes_on_under_its_name_and_the_check_finds_it() {
         for cut in [false, true] {
             let folder = tempfile::tempdir().unwrap();
-            let first = Draft::new("daemon.start").chain(1, 1_700_000_000_000, GENESIS).unwrap();
-            let second = Draft::new("daemon.stop").chain(2, 1_700_000_000_000, &first.hash).unwrap();
+            let first = Draft::new(EventKind::DaemonStart).chain(1, 1_700_000_000_000, GENESIS).unwrap();
+            let second = Draft::new(EventKind::DaemonStop).chain(2, 1_700_000_000_000, &first.hash).unwrap();
             let mut log = LogFiles::open(folder.path()).unwrap();
             log.append(std::slice::from_ref(&first)).unwrap();
             let path = log_files(folder.path()).unwrap().remove(0);

@@ -9,8 +9,8 @@ mod files;
 mod read;
 mod verify;
 
-pub use event::{Chained, Draft, GENESIS};
+pub use event::{Chained, Draft, Event, GENESIS};
 pub use export::{Exporter, Format};
 pub use files::{LogFiles, last_event, log_files, months_before, set_aside};
 pub use read::{before_last, each_after, events_after, last_events};
-pub use verify::{ARCHIVED, Report, archived_detail, verify_files, verify_lines};
+pub use verify::{Archived, Report, verify_files, verify_lines};

@@ -148,6 +148,7 @@ fn first_above(reader: &mut BufReader<File>, after: u64) -> io::Result<u64> {
 mod tests {
     use super::*;
     use crate::audit::{Chained, Draft, GENESIS, LogFiles};
+    use crate::model::EventKind;
 
     /// A log over two months, whose lines are of many lengths; among them one that is no event.
     fn log(folder: &Path, events: u64) {
@@ -156,7 +157,7 @@ mod tests {
         for seq in 1..=events {
             let wall_ms = if seq <= events / 3 { 1_700_000_000_000 } else { 1_703_000_000_000 };
             let detail = "x".repeat(usize::try_from(seq * 37 % 900).unwrap());
-            let event = Draft::new("daemon.reload").detail(detail).chain(seq, wall_ms, &prev).unwrap();
+            let event = Draft::new(EventKind::DaemonReload).detail(detail).chain(seq, wall_ms, &prev).unwrap();
             prev = event.hash.clone();
             chained.push(event);
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{GENESIS, hash_of};
 use super::files::log_files;
 use crate::files;
+use crate::model::EventKind;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -34,18 +35,31 @@ struct Link {
     hash: String,
 }
 
-/// The event that tells that the files with all events up to one were set aside.
-pub const ARCHIVED: &str = "audit.archived";
-
-/// Its detail: number and hash of the last event set aside, and the files.
-#[must_use]
-pub fn archived_detail(seq: u64, hash: &str, files: &str) -> String {
-    format!("up to event {seq}, hash {hash}: {files}")
+/// The detail of [`EventKind::AuditArchived`]: the files with all events up to one were set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// Number of the last event that was set aside.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: String,
+    /// The files.
+    pub files: String,
 }
 
-fn parse_archived(detail: &str) -> Option<(u64, String)> {
-    let (seq, rest) = detail.strip_prefix("up to event ")?.split_once(", hash ")?;
-    Some((seq.parse().ok()?, rest.split_once(':')?.0.to_owned()))
+impl std::fmt::Display for Archived {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "up to event {}, hash {}: {}", self.seq, self.hash, self.files)
+    }
+}
+
+impl Archived {
+    /// Reads what [`Display`](std::fmt::Display) writes.
+    #[must_use]
+    pub fn parse(detail: &str) -> Option<Self> {
+        let (seq, rest) = detail.strip_prefix("up to event ")?.split_once(", hash ")?;
+        let (hash, files) = rest.split_once(": ")?;
+        Some(Self { seq: seq.parse().ok()?, hash: hash.to_owned(), files: files.to_owned() })
+    }
 }
 
 /// Checks lines in order, from the first of the log, or from the first behind those that an event of the log tells to be
@@ -84,8 +98,9 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
         if hash_of(&format!("{body}}}")) != link.hash {
             return bad(seq, "it was changed after it was written".into());
         }
-        if link.event == ARCHIVED {
-            archived.extend(link.detail.as_deref().and_then(parse_archived));
+        if EventKind::parse(&link.event) == Some(EventKind::AuditArchived) {
+            let told = link.detail.as_deref().and_then(Archived::parse);
+            archived.extend(told.map(|told| (told.seq, told.hash)));
         }
         (seq, prev) = (link.seq, link.hash);
         if head.is_some_and(|(head_seq, _)| head_seq == seq) {
@@ -178,7 +193,7 @@ mod tests {
         let mut prev = GENESIS.to_owned();
         (1..=count)
             .map(|seq| {
-                let event = Draft::new("daemon.start")
+                let event = Draft::new(EventKind::DaemonStart)
                     .detail(format!("no. {seq} \"quoted\" ü"))
                     .chain(seq, 1_700_000_000_000, &prev)
                     .unwrap();
@@ -201,7 +216,9 @@ mod tests {
     #[test]
     fn a_log_whose_beginning_was_set_aside_is_whole_where_it_says_so() {
         let events = log(5);
-        let aside = Draft::new(ARCHIVED).detail(archived_detail(3, &events[2].hash, "audit-2026-01.jsonl"));
+        let told = Archived { seq: 3, hash: events[2].hash.clone(), files: "audit-2026-01.jsonl".into() };
+        assert_eq!(Archived::parse(&told.to_string()), Some(told.clone()));
+        let aside = Draft::new(EventKind::AuditArchived).detail(told.to_string());
         let aside = aside.chain(6, 1_700_000_000_000, &events[4].hash).unwrap();
         let lines: Vec<String> = events.into_iter().chain([aside]).map(|event| event.line).collect();
         assert_eq!(check(&lines[3..], None), Report { ok: true, events: 6, ..Report::default() });
@@ -240,7 +257,7 @@ mod tests {
         let mut prev = GENESIS.to_owned();
         let forged: Vec<String> = (1..=7)
             .map(|seq| {
-                let event = Draft::new("daemon.stop").chain(seq, 1_700_000_000_000, &prev).unwrap();
+                let event = Draft::new(EventKind::DaemonStop).chain(seq, 1_700_000_000_000, &prev).unwrap();
                 prev.clone_from(&event.hash);
                 event.line
             })

@@ -20,11 +20,10 @@ use super::types::{
 };
 use super::work::check_reason;
 use crate::audit::{
-    ARCHIVED, Draft, Report, archived_detail, before_last, each_after, last_event, months_before, set_aside,
-    verify_files,
+    Archived, Draft, Report, before_last, each_after, last_event, months_before, set_aside, verify_files,
 };
 use crate::daemon::Core;
-use crate::model::{AccountName, Step, glob_match, rfc3339};
+use crate::model::{AccountName, EventKind, Step, glob_match, rfc3339};
 use crate::vault::{AttemptRow, Finding, KEPT_ATTEMPTS};
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -375,7 +374,7 @@ pub(super) async fn audit_accept(
         tx.accept_audit_finding()?;
         let detail = format!("{}; {}", body.reason, finding.told);
         let (actor, reason) = (Some(actor), Some(body.reason));
-        tx.audit(&Draft { actor, reason, ..Draft::new("audit.accepted").detail(detail) }, &now)?;
+        tx.audit(&Draft { actor, reason, ..Draft::new(EventKind::AuditAccepted).detail(detail) }, &now)?;
         Ok(true)
     });
     if !accepted.await? {
@@ -420,8 +419,8 @@ pub(super) async fn audit_archive(
     let names: Vec<String> =
         files.iter().map(|file| file.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
     let names = names.join(", ");
-    let detail = archived_detail(seq, &hash, &names);
-    core.audit(Draft { actor: Some(actor), ..Draft::new(ARCHIVED).detail(detail) }).await?;
+    let told = Archived { seq, hash, files: names.clone() };
+    core.audit(Draft { actor: Some(actor), ..Draft::new(EventKind::AuditArchived).detail(told.to_string()) }).await?;
     let aside = set_aside(&files, &folder).map_err(failed)?;
     let done = format!("{names}, up to event {seq}: now in {}, for you to take away", aside.display());
     Ok(Json(DoneBody { done }))

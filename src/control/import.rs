@@ -10,7 +10,7 @@ use super::json::Json;
 use super::secrets::{check_value, draft};
 use super::types::{ErrorBody, ImportBody, ImportedBody, SecretText, SkippedBody};
 use crate::daemon::{Core, store};
-use crate::model::{AccountName, Secret, rfc3339, shown_account};
+use crate::model::{AccountName, EventKind, Secret, rfc3339, shown_account};
 use crate::rotation::{AccountRecord, Phase};
 use crate::totp::Seed;
 use crate::vault::{HistoryEntry, Kind, Ledger, VaultError};
@@ -131,7 +131,7 @@ pub(super) async fn import(
                     }),
                     Verdict::Store => {
                         store(tx, &item.account, &item.kind, &item.value, &now)?;
-                        let event = if item.kind == Kind::Totp { "totp.set" } else { "secret.set" };
+                        let event = if item.kind == Kind::Totp { EventKind::TotpSet } else { EventKind::SecretSet };
                         tx.audit(&draft(attempt.clone(), event, &item.account, &actor).detail("import"), &now)?;
                         stored += 1;
                     }

@@ -19,7 +19,7 @@ use super::work::check_reason;
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::device::Aim;
-use crate::model::{AccountName, Actor, Secret, nearest};
+use crate::model::{AccountName, Actor, EventKind, Secret, nearest};
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::template::{FIELD_NAMES, is_field_name};
 use crate::totp::Seed;
@@ -53,7 +53,7 @@ async fn who_stores(core: &Core, peer: Peer, account: &str) -> Result<(Actor, Ac
 /// A password or another secret at the most.
 const MOST_CHARACTERS: usize = 16 * 1024;
 
-pub(super) fn draft(attempt: Arc<str>, event: &'static str, account: &AccountName, actor: &Actor) -> Draft {
+pub(super) fn draft(attempt: Arc<str>, event: EventKind, account: &AccountName, actor: &Actor) -> Draft {
     Draft {
         attempt: Some(attempt),
         account: Some(account.clone()),
@@ -80,7 +80,7 @@ pub(super) async fn otp(
     let period = seed.period();
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
     let issued = core.transport.codes.issue(&seed, &Aim::at(&account.device()), earliest, |_| {}).await?;
-    let event = Draft { reason: query.reason, ..draft(core.fresh_id().into(), "totp.shown", &account, &actor) };
+    let event = Draft { reason: query.reason, ..draft(core.fresh_id().into(), EventKind::TotpShown, &account, &actor) };
     core.audit(event.detail(format!("step {}", issued.step))).await?;
     let ends = issued.step.saturating_add_signed(1 - issued.sent.ahead) * period;
     let seconds_left = ends.saturating_sub(core.clock.now().unix_seconds());
@@ -123,7 +123,7 @@ pub(super) async fn secret_set(
         Kind::Field(name) => format!("field {name}"),
         _ => "password".to_owned(),
     };
-    let event = draft(core.fresh_id().into(), "secret.set", &account, &actor).detail(what.clone());
+    let event = draft(core.fresh_id().into(), EventKind::SecretSet, &account, &actor).detail(what.clone());
     core.store_secret(account.clone(), kind, body.value.0, Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the {what} of {account} is stored") }))
 }
@@ -137,7 +137,8 @@ pub(super) async fn secret_show(
 ) -> Result<Json<ShownBody>, ApiError> {
     let (actor, account) = custodian(&core, peer, &body.account, body.reason.as_deref()).await?;
     let (name, now) = (account.clone(), core.clock.now());
-    let event = Draft { reason: body.reason, ..draft(core.fresh_id().into(), "secret.shown", &account, &actor) };
+    let event =
+        Draft { reason: body.reason, ..draft(core.fresh_id().into(), EventKind::SecretShown, &account, &actor) };
     let entries = core
         .vault
         .call(move |tx| {
@@ -175,7 +176,7 @@ pub(super) async fn totp_set(
 ) -> Result<Json<DoneBody>, ApiError> {
     let (actor, account) = who_stores(&core, peer, &body.account).await?;
     let seed = Seed::parse(body.value.0.expose()).map_err(|error| ApiError::usage(error.to_string()))?;
-    let event = draft(core.fresh_id().into(), "totp.set", &account, &actor);
+    let event = draft(core.fresh_id().into(), EventKind::TotpSet, &account, &actor);
     core.store_secret(account.clone(), Kind::Totp, seed.to_uri(), Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({})", seed.describe()) }))
 }
@@ -191,8 +192,8 @@ pub(super) async fn ssh_key_set(
     let key = private_key::read_plain(body.value.0.expose()).map_err(ApiError::usage)?;
     let text = private_key::plain(&key).map_err(ApiError::usage)?;
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);
-    let event =
-        draft(core.fresh_id().into(), "secret.set", &account, &actor).detail(format!("private key {fingerprint}"));
+    let event = draft(core.fresh_id().into(), EventKind::SecretSet, &account, &actor)
+        .detail(format!("private key {fingerprint}"));
     core.store_secret(account.clone(), Kind::SshKey, text, Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the private key {fingerprint} of {account} is stored") }))
 }
@@ -224,7 +225,7 @@ pub(super) async fn backup(
     };
     whom.check().map_err(|error| ApiError::usage(error.to_string()))?;
     // On record before it leaves, like every secret that does.
-    let draft = Draft { actor: Some(actor), ..Draft::new("vault.backup").detail(format!("sealed {told}")) };
+    let draft = Draft { actor: Some(actor), ..Draft::new(EventKind::VaultBackup).detail(format!("sealed {told}")) };
     core.audit(draft).await?;
     let snapshot = core.vault.admin()?.snapshot(core.clock.now()).await?;
     let (inlet, backup) = Pieces::new(4);
@@ -251,8 +252,10 @@ pub(super) async fn key_rotate(
     if body.file.chars().any(char::is_control) {
         return Err(ApiError::usage("the file's name holds a control character"));
     }
-    let draft =
-        Draft { actor: Some(actor), ..Draft::new("key.rotated").detail(format!("the key is in {}", body.file)) };
+    let draft = Draft {
+        actor: Some(actor),
+        ..Draft::new(EventKind::KeyRotated).detail(format!("the key is in {}", body.file))
+    };
     let count = core.vault.admin()?.rekey(key, body.file.clone(), draft, core.clock.now()).await?;
     let done = format!(
         "{count} secrets are sealed under the key in {0}; now name it in the config, [vault] key_file = \"{0}\", or as the credential: the former key opens this vault no more",

@@ -21,7 +21,7 @@ use super::types::{
 use crate::audit::Draft;
 use crate::config::Config;
 use crate::daemon::{Core, DeviceHas, Request, RotationResult, Turned};
-use crate::model::{AccountName, Actor, DeviceName, Outcome, Trigger, glob_match, rfc3339};
+use crate::model::{AccountName, Actor, DeviceName, EventKind, Outcome, Trigger, glob_match, rfc3339};
 
 /// The accounts that a selection means; an empty one is an error.
 fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiError> {
@@ -266,7 +266,7 @@ pub(super) async fn ack(
             let detail = body.reason.iter().map(String::as_str).chain([&*warning]).collect::<Vec<_>>().join("; ");
             let (account, device) = (Some(name.clone()), Some(name.device()));
             let (actor, reason, attempt) = (Some(actor.clone()), body.reason.clone(), Some(attempt.clone()));
-            let event = Draft::new("warning.acknowledged").detail(detail);
+            let event = Draft::new(EventKind::WarningAcknowledged).detail(detail);
             let draft = Draft { account, device, actor, reason, attempt, ..event };
             tx.audit(&draft, &now)?;
             seen.push(name.to_string());
@@ -286,7 +286,7 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
     let actor = peer.require_for(&core, Role::Operator, only(&selection.accounts), None).await?;
     let now = core.clock.now();
     let attempt: Arc<str> = core.fresh_id().into();
-    let event = if paused { "schedule.paused" } else { "schedule.resumed" };
+    let event = if paused { EventKind::SchedulePaused } else { EventKind::ScheduleResumed };
     let word = if paused { "held" } else { "released" };
     if let Some(job) = selection.job.clone() {
         if !core.config().jobs.contains_key(&job) {
@@ -487,7 +487,7 @@ pub(super) async fn trust(
                     actor: Some(actor),
                     reason,
                     attempt,
-                    ..Draft::new("host_key.trusted").detail(detail)
+                    ..Draft::new(EventKind::HostKeyTrusted).detail(detail)
                 };
                 tx.audit(&draft, &now)
             })

@@ -16,7 +16,7 @@ use crate::audit::Draft;
 use crate::clock::{Clock, unsynchronised};
 use crate::config::{Config, KeySource};
 use crate::device::{Codes, DeviceError, Risks, Transport};
-use crate::model::{Actor, Problem};
+use crate::model::{Actor, EventKind, Problem};
 use crate::totp::Skew;
 use crate::vault::{Vault, VaultError, VaultKey};
 
@@ -215,11 +215,18 @@ impl Core {
             }
             Err(text) => {
                 tracing::error!("the new config is refused, the old one stays in force:\n{text}");
+                let (first, count) = (text.lines().next().unwrap_or_default(), text.lines().count());
+                let refused = Draft::new(EventKind::ConfigRefused);
+                let refused =
+                    refused.detail(format!("{count} problems; the first: {first}; the old config stays in force"));
                 *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                if let Err(error) = self.audit(refused).await {
+                    tracing::error!(%error, "the refused config is not on record: {error}");
+                }
                 "refused: it has errors"
             }
         };
-        if let Err(error) = self.audit(Draft::new("daemon.reload").detail(outcome)).await {
+        if let Err(error) = self.audit(Draft::new(EventKind::DaemonReload).detail(outcome)).await {
             tracing::error!(%error, "the reload is not on record: {error}");
         }
         self.wake.notify_one();

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::core::Core;
 use crate::audit::Draft;
-use crate::model::{AccountName, Actor};
+use crate::model::{AccountName, Actor, EventKind};
 use crate::vault::VaultError;
 
 /// Those that follow one on record are told of once in so many milliseconds.
@@ -73,7 +73,7 @@ impl Told {
             account,
             actor: self.actor.clone(),
             reason: self.reason.clone(),
-            ..Draft::new("access.denied").detail(detail)
+            ..Draft::new(EventKind::AccessDenied).detail(detail)
         }
     }
 }

@@ -12,7 +12,7 @@ use super::core::{Core, StartError};
 use super::scheduler::keep_schedule;
 use crate::audit::Draft;
 use crate::config::Config;
-use crate::model::Trigger;
+use crate::model::{EventKind, Trigger};
 use crate::vault::VaultError;
 
 /// How long rotations past their commit point may take to end after a request to stop.
@@ -121,7 +121,7 @@ impl Core {
     pub(crate) async fn begin(self: &Arc<Self>) -> Result<(), VaultError> {
         self.audit(Draft {
             actor: Some(Self::own_actor()),
-            ..Draft::new("daemon.start").detail(format!("rotord {}", env!("CARGO_PKG_VERSION")))
+            ..Draft::new(EventKind::DaemonStart).detail(format!("rotord {}", env!("CARGO_PKG_VERSION")))
         })
         .await?;
         self.recover_all().await?;
@@ -208,7 +208,7 @@ async fn stop(core: &Arc<Core>) {
         );
     }
     core.tell_refusals(true).await;
-    if let Err(error) = core.audit(Draft::new("daemon.stop")).await {
+    if let Err(error) = core.audit(Draft::new(EventKind::DaemonStop)).await {
         tracing::error!(%error, "the stop is not on record: {error}");
     }
     let settled = match core.vault.admin() {

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::control::{BackupBody, ImportBody, ResolveBody, SecretBody, TrustBody, WorkBody};
 use crate::device::KnownHosts;
 use crate::dialogue::{Effect, Input, LoginDialogue, LoginFormat, Run, Screen, Values, Verdict, shown_prompt};
-use crate::model::{AccountName, Masker, Secret, Severity};
+use crate::model::{AccountName, EventKind, Masker, Secret, Severity};
 use crate::recording;
 use crate::schedule::Crontab;
 use crate::template::{Checked, fix, load};
@@ -322,8 +322,8 @@ fn bodies(bytes: &[u8]) {
 /// The log is two lines; the input says how it was touched: a place in it, how much is gone from there, what is there now.
 fn audit(bytes: &[u8]) {
     static LOG: LazyLock<(String, String)> = LazyLock::new(|| {
-        let first = Draft::new("daemon.start").detail("x").chain(1, 1_700_000_000_000, GENESIS).unwrap();
-        let second = Draft::new("daemon.stop").chain(2, 1_700_000_000_500, &first.hash).unwrap();
+        let first = Draft::new(EventKind::DaemonStart).detail("x").chain(1, 1_700_000_000_000, GENESIS).unwrap();
+        let second = Draft::new(EventKind::DaemonStop).chain(2, 1_700_000_000_500, &first.hash).unwrap();
         (format!("{}\n{}\n", first.line, second.line), second.hash)
     });
     let (log, head) = &*LOG;

@@ -1,8 +1,9 @@
-//! Plain types that every module shares: names, secrets, moments, outcomes, diagnostics.
+//! Plain types that every module shares: names, secrets, moments, outcomes, event kinds, diagnostics.
 //!
 //! Nothing here does I/O or asks a clock, and nothing here uses another module of rotord.
 
 mod diagnostic;
+mod event;
 mod grams;
 mod masker;
 mod moment;
@@ -11,6 +12,7 @@ mod outcome;
 mod secret;
 
 pub use diagnostic::{Problem, Severity, nearest, numbered_lines, printable, printable_lines};
+pub use event::EventKind;
 pub use masker::Masker;
 pub use moment::{BootId, Moment, in_words, rfc3339};
 pub use names::{

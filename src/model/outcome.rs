@@ -23,6 +23,16 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// Every trigger.
+    pub const ALL: [Self; 6] =
+        [Self::Schedule, Self::Command, Self::Signal, Self::Parent, Self::Recovery, Self::Reconcile];
+
+    /// The trigger that a word names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trigger| trigger.as_str() == word)
+    }
+
     /// The word used in the audit log.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -174,6 +184,15 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::Failed, Self::Unknown];
+
+    /// The outcome that a word names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
     }
 }
 

@@ -7,7 +7,7 @@ use super::night::Night;
 use super::random::Random;
 use super::setting::{Fleet, fleet};
 use crate::daemon::Request;
-use crate::model::{AccountName, AttemptKind, Outcome, Secret, Trigger};
+use crate::model::{AccountName, AttemptKind, EventKind, Outcome, Secret, Trigger};
 use crate::rotation::Phase;
 use crate::vault::Kind;
 
@@ -213,7 +213,7 @@ fn a_change_whose_device_takes_neither_password_is_proved_once_it_takes_one() {
         let truth = night.universe.truth(&account).unwrap();
         let books = lock(&night.universe.books);
         assert_eq!(books.book(&account).unwrap().two().0.unwrap().expose(), truth);
-        let ends = books.log.iter().filter(|noted| noted.is("rotation.recovered", &account)).count();
+        let ends = books.log.iter().filter(|noted| noted.is(EventKind::RotationRecovered, &account)).count();
         assert_eq!(ends, 1, "that it is known is on record");
     }
 }
@@ -246,14 +246,14 @@ fn a_verify_that_takes_the_stored_password_is_done_though_a_change_had_failed() 
     let book = books.book(&account).unwrap();
     assert_eq!((book.phase(), book.last_error()), (Phase::Idle, None));
     assert!(book.record.verified.is_some());
-    let of_it = |event: &str| {
+    let of_it = |event: EventKind| {
         books
             .log
             .iter()
             .filter(|noted| noted.attempt.as_deref() == Some(&told.attempt))
             .any(|noted| noted.event == event)
     };
-    assert!(of_it("verify.done") && of_it("rotation.recovered") && !of_it("rotation.failed"));
+    assert!(of_it(EventKind::VerifyDone) && of_it(EventKind::RotationRecovered) && !of_it(EventKind::RotationFailed));
 }
 
 #[test]
@@ -268,5 +268,5 @@ fn a_verify_joins_a_recovery_that_is_under_way_and_tells_what_that_found() {
     assert_eq!((told.outcome, &told.attempt), (Outcome::Done, &recovered.attempt), "{}", told.detail);
     assert!(told.detail.contains("recovery that was under way"), "{}", told.detail);
     let books = lock(&night.universe.books);
-    assert!(books.log.iter().any(|noted| noted.is("verify.done", &account)));
+    assert!(books.log.iter().any(|noted| noted.is(EventKind::VerifyDone, &account)));
 }

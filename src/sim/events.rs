@@ -18,7 +18,7 @@ use crate::clock::Time;
 use crate::config::{Account, Device};
 use crate::daemon::{Core, DeviceHas, Request};
 use crate::device::Aim;
-use crate::model::{AccountName, Secret, Trigger};
+use crate::model::{AccountName, EventKind, Secret, Trigger};
 use crate::policy::{DAY_MS, Policy};
 use crate::totp::Seed;
 use crate::vault::Kind;
@@ -154,7 +154,7 @@ impl Universe {
 
 /// What the control API puts on record when a person stores a password.
 fn on_record(account: &AccountName) -> Option<Draft> {
-    Some(Draft { account: Some(account.clone()), ..Draft::new("secret.set") })
+    Some(Draft { account: Some(account.clone()), ..Draft::new(EventKind::SecretSet) })
 }
 
 /// An administrator edits the config: the rules, the jobs, or which accounts there are.

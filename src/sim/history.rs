@@ -17,7 +17,7 @@ use super::settle::settle;
 use super::universe::{SimBackend, Universe};
 use crate::clock::Clock;
 use crate::daemon::{Core, World};
-use crate::model::Secret;
+use crate::model::{EventKind, Secret};
 use crate::policy::DAY_MS;
 use crate::vault::{Kind, Vault};
 
@@ -231,8 +231,8 @@ fn ended(universe: &Arc<Universe>, plan: Plan) -> Ended {
     coverage.days = plan.days.unsigned_abs();
     coverage.changes = universe.commits() as u64;
     let count = |event| lock(&universe.books).log.iter().filter(|noted| noted.event == event).count() as u64;
-    coverage.proved = count("rotation.verified");
-    coverage.refused = count("rotation.refused");
+    coverage.proved = count(EventKind::RotationVerified);
+    coverage.refused = count(EventKind::RotationRefused);
     universe.tell(|| "the end".into());
     universe.on.forget();
     universe.forget_the_dead();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{AccountName, BootId, Moment, Secret};
+use crate::model::{AccountName, BootId, EventKind, Moment, Secret};
 use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion, Phase, reverted_candidate};
 use crate::totp::{Seed, Skew, WINDOW};
 use crate::vault::{AttemptRow, Firing, HostKeyRow, LoginRecord, VaultError};
@@ -103,18 +103,18 @@ impl MemoryAccount {
 }
 
 /// The audit event of a restore.
-pub(super) const RESTORED: &str = "vault.restored";
+pub(super) const RESTORED: EventKind = EventKind::VaultRestored;
 
 /// An audit event, as far as the checker needs it.
 #[derive(Debug, Clone)]
 pub(super) struct Noted {
-    pub(super) event: &'static str,
+    pub(super) event: EventKind,
     pub(super) account: Option<AccountName>,
     pub(super) attempt: Option<Arc<str>>,
 }
 
 impl Noted {
-    pub(super) fn is(&self, event: &str, account: &AccountName) -> bool {
+    pub(super) fn is(&self, event: EventKind, account: &AccountName) -> bool {
         self.event == event && self.account.as_ref() == Some(account)
     }
 }

@@ -11,7 +11,7 @@ use super::random::Random;
 use super::setting::{Fleet, fleet};
 use super::universe::Universe;
 use crate::config::{Job, JobAction};
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, EventKind, Secret};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::schedule::{Crontab, spread_offset_ms};
@@ -126,7 +126,7 @@ impl Night {
     /// How often a rotation of an account was begun.
     pub(super) fn begun(&self, account: &AccountName) -> usize {
         let books = lock(&self.universe.books);
-        books.log.iter().filter(|noted| noted.is("rotation.start", account)).count()
+        books.log.iter().filter(|noted| noted.is(EventKind::RotationStart, account)).count()
     }
 
     pub(super) fn all_begun(&self, accounts: &[AccountName], times: usize) {

@@ -9,7 +9,7 @@ use super::night::{HALF_PAST_TWO, Night};
 use crate::audit::Draft;
 use crate::config::JobAction;
 use crate::daemon::{Core, DeviceHas};
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, EventKind, Secret};
 use crate::policy::DAY_MS;
 use crate::rotation::{Persist, Transition};
 use crate::schedule::Window;
@@ -165,7 +165,7 @@ fn an_account_changes_after_its_parent_where_a_person_says_that_it_was_changed()
                 let step = Transition::Step { persist, attempt: "a", keep: 2, flaw: None };
                 tx.apply(&account, &step, candidate, &now)?;
             }
-            tx.audit(&Draft { account: Some(account), ..Draft::new("rotation.unknown") }, &now)
+            tx.audit(&Draft { account: Some(account), ..Draft::new(EventKind::RotationUnknown) }, &now)
         });
         drop(interrupted.await);
         drop(core.resolve(&name, DeviceHas::New, Core::own_actor(), None).await);

@@ -12,7 +12,7 @@ use super::turns::keep_jobs;
 use super::universe::Universe;
 use crate::config::Config;
 use crate::daemon::{Request, jump_accounts};
-use crate::model::{AccountName, Outcome, Trigger};
+use crate::model::{AccountName, EventKind, Outcome, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::{Doubt, Phase};
 use crate::template::Section;
@@ -249,10 +249,13 @@ fn hear_log(universe: &Arc<Universe>) {
             continue;
         };
         match noted.event {
-            "rotation.start" => {
+            EventKind::RotationStart => {
                 open.insert(attempt, account);
             }
-            "rotation.done" | "rotation.failed" | "rotation.recovered" | "rotation.unknown" => {
+            EventKind::RotationDone
+            | EventKind::RotationFailed
+            | EventKind::RotationRecovered
+            | EventKind::RotationUnknown => {
                 open.remove(attempt);
             }
             _ => {}
@@ -262,7 +265,7 @@ fn hear_log(universe: &Arc<Universe>) {
     for noted in books.log.iter().filter(|noted| left.is_some() && noted.account == left) {
         universe.tell(|| format!("on record: {} {}", noted.event, noted.attempt.as_deref().unwrap_or("-")));
     }
-    let sent = books.log.iter().filter(|noted| noted.event == "rotation.sent").count();
+    let sent = books.log.iter().filter(|noted| noted.event == EventKind::RotationSent).count();
     drop(books);
     if let Some(account) = left {
         universe.violation(format!("the log has a start and no end of a rotation of {account}"));

@@ -10,7 +10,7 @@ use super::random::Random;
 use super::settle::{is_barred, lead_to};
 use super::universe::Universe;
 use crate::config::{Config, JobAction};
-use crate::model::AccountName;
+use crate::model::{AccountName, EventKind};
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 
@@ -92,13 +92,14 @@ impl Days<'_> {
 
     /// What is in doubt, or was given up, has its turns once that is over.
     fn was_never_in_doubt(&self, account: &AccountName) -> bool {
-        let in_doubt =
-            |noted: &Noted| ["rotation.unknown", "verify.failed"].iter().any(|event| noted.is(event, account));
+        let in_doubt = |noted: &Noted| {
+            [EventKind::RotationUnknown, EventKind::VerifyFailed].iter().any(|event| noted.is(*event, account))
+        };
         self.rested.contains(account) && !self.log.iter().any(in_doubt)
     }
 
     fn without_a_turn(&self) -> Option<String> {
-        let begun = |account: &AccountName| self.log.iter().any(|noted| noted.is("rotation.start", account));
+        let begun = |account: &AccountName| self.log.iter().any(|noted| noted.is(EventKind::RotationStart, account));
         let account = self.theirs(JobAction::Rotate).into_iter().find(|account| !begun(account))?;
         Some(format!("no turn of {account} has come in two days without a fault"))
     }
@@ -106,7 +107,7 @@ impl Days<'_> {
     /// Accounts that change after their parent: its last change in time is followed by something.
     fn left_behind(&self) -> Option<String> {
         let is_left = |parent: &AccountName, child: &AccountName| {
-            let at = self.log[..self.last_hour].iter().rposition(|noted| noted.is("rotation.done", parent));
+            let at = self.log[..self.last_hour].iter().rposition(|noted| noted.is(EventKind::RotationDone, parent));
             at.is_some_and(|at| !self.log[at..].iter().any(|noted| noted.account.as_ref() == Some(child)))
         };
         let mut children = self.config.accounts.values().filter_map(|it| Some((it.after.as_ref()?, &it.name)));

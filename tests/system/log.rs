@@ -83,7 +83,9 @@ fn forged(mut seq: u64, mut prev: String, events: u64) -> String {
     let mut text = String::new();
     for _ in 0..events {
         seq += 1;
-        let event = rotord::audit::Draft::new("daemon.reload").chain(seq, 1_700_000_000_000, &prev).unwrap();
+        let event = rotord::audit::Draft::new(rotord::model::EventKind::DaemonReload)
+            .chain(seq, 1_700_000_000_000, &prev)
+            .unwrap();
         text += &format!("{}\n", event.line);
         prev = event.hash;
     }

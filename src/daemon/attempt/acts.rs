@@ -12,7 +12,7 @@ use crate::device::{
     AfterFailure, DeviceError, Hop, HostKeys, Login, PromptError, RunContext, Session, Watcher, connect, run_template,
 };
 use crate::dialogue::{Refused, Run, Verdict, Whose};
-use crate::model::{AccountName, Candidate, Outcome};
+use crate::model::{AccountName, Candidate, EventKind, Outcome};
 use crate::policy::Breaker;
 use crate::rotation::{
     Event, Fact, HelperRole, LoginFailure, LoginOutcome, Phase, QUARANTINE_LOOK_MS, RejectedLogin, SessionOutcome,
@@ -158,7 +158,7 @@ impl Attempt {
         let looks = u8::try_from(looks).unwrap_or(u8::MAX);
         let (account, device) = (Some(login.name.clone()), Some(login.device.name.clone()));
         let outcome = Some(Outcome::Unknown);
-        let draft = Draft { account, device, outcome, ..self.draft("rotation.unknown").detail(why.clone()) };
+        let draft = Draft { account, device, outcome, ..self.draft(EventKind::RotationUnknown).detail(why.clone()) };
         let put = move |tx: &dyn Ledger| tx.doubt(&name, &why, &id, looks, &now);
         let done = self.core.vault.call(move |tx| if put(tx)? { tx.audit(&draft, &now) } else { Ok(()) });
         if let Err(error) = done.await {
@@ -580,7 +580,7 @@ impl Attempt {
         if !error.is_host_key() {
             return;
         }
-        let draft = self.draft("host_key.mismatch").detail(self.masked(error.to_string()));
+        let draft = self.draft(EventKind::HostKeyMismatch).detail(self.masked(error.to_string()));
         if let Err(error) = self.core.audit(draft).await {
             tracing::error!(account = %self.account.name, %error, "{}: a host key mismatch is not on record: {error}", self.account.name);
         }

@@ -6,7 +6,7 @@ use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::daemon::admission::admit;
 use crate::daemon::escrow;
-use crate::model::{AttemptKind, Candidate, Outcome, Trigger};
+use crate::model::{AttemptKind, Candidate, EventKind, Outcome, Trigger};
 use crate::rotation::{Act, End, Event, Persist, Phase, Reaction, Transition};
 use crate::vault::VaultError;
 
@@ -62,29 +62,32 @@ impl Attempt {
             Persist::Prepared | Persist::Mending => {
                 let ran = format!("template {} sha256:{}", self.account.device.template, self.template.sha256());
                 let detail = self.request.reason.iter().cloned().chain([ran]).collect::<Vec<_>>().join("; ");
-                drafts.push(self.draft("rotation.start").detail(self.masked(detail)));
+                drafts.push(self.draft(EventKind::RotationStart).detail(self.masked(detail)));
             }
-            Persist::Sent => drafts.push(self.draft("rotation.sent")),
+            Persist::Sent => drafts.push(self.draft(EventKind::RotationSent)),
             Persist::Promote => {
-                drafts.push(self.draft("rotation.verified"));
-                let event = if recovering { "rotation.recovered" } else { "rotation.done" };
+                drafts.push(self.draft(EventKind::RotationVerified));
+                let event = if recovering { EventKind::RotationRecovered } else { EventKind::RotationDone };
                 drafts.push(Draft { outcome: Some(Outcome::Done), detail: flaw.clone(), ..self.draft(event) });
+                drafts.extend(flaw.clone().map(|flaw| self.draft(EventKind::WarningLeft).detail(flaw)));
             }
             // In doubt for a refusal, with no other password that may be in force.
             Persist::Revert if self.is_kept(from) => {
                 self.kept.store(true, Ordering::SeqCst);
                 let outcome = Some(Outcome::Done);
-                drafts.push(Draft { outcome, ..self.draft("rotation.recovered").detail(self.stored_works()) });
+                drafts.push(Draft { outcome, ..self.draft(EventKind::RotationRecovered).detail(self.stored_works()) });
             }
             Persist::Revert => {
-                let event = if recovering { "rotation.recovered" } else { "rotation.failed" };
+                let event = if recovering { EventKind::RotationRecovered } else { EventKind::RotationFailed };
                 drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.draft(event) });
             }
             Persist::Quarantine => {
                 let detail = self.quarantined(&detail).await;
                 told = Some(detail.clone());
                 let outcome = Some(Outcome::Unknown);
-                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft("rotation.unknown") });
+                let given_up = self.draft(EventKind::AccountQuarantined).detail(detail.clone());
+                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(EventKind::RotationUnknown) });
+                drafts.push(given_up);
             }
             Persist::Changing | Persist::Verifying | Persist::Uncertain(_) => {}
         }

@@ -9,7 +9,7 @@ use super::super::limits::{Holder, Work};
 use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
-use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
+use crate::model::{AccountName, Actor, AttemptKind, EventKind, Outcome, Trigger};
 use crate::rotation::{Event, Persist, Phase, Transition};
 use crate::vault::VaultError;
 
@@ -113,7 +113,7 @@ impl Core {
                 reason,
                 attempt: Some(attempt),
                 outcome: Some(outcome),
-                ..Draft::new("rotation.recovered").detail(done.clone())
+                ..Draft::new(EventKind::RotationRecovered).detail(done.clone())
             };
             tx.audit(&draft, &now)?;
             Ok(done)
@@ -145,11 +145,11 @@ impl Attempt {
         match self.admission().await.map(Admission::stands_against) {
             Ok(None) => {}
             Ok(Some(why)) => return self.refuse(why, true).await,
-            Err(error) => return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
+            Err(error) => return self.end(Outcome::Failed, error.to_string(), EventKind::RotationFailed).await,
         }
         match self.core.phase(name).await {
             Ok(phase) => self.change(phase.unwrap_or(Phase::Idle)).await,
-            Err(error) => self.end(Outcome::Failed, error.to_string(), "rotation.failed").await,
+            Err(error) => self.end(Outcome::Failed, error.to_string(), EventKind::RotationFailed).await,
         }
     }
 

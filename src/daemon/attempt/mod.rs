@@ -33,7 +33,7 @@ use crate::config::{Account, Config};
 use crate::device::{DeviceError, Person, Session, SessionSlot, Watcher};
 use crate::dialogue::Values;
 use crate::model::{
-    AccountName, Actor, AttemptKind, Candidate, FailureCause, Masker, Moment, Outcome, Secret, Step, Trigger,
+    AccountName, Actor, AttemptKind, Candidate, EventKind, FailureCause, Masker, Moment, Outcome, Secret, Step, Trigger,
 };
 use crate::policy::Breaker;
 use crate::recording::Said;
@@ -428,7 +428,7 @@ impl Attempt {
         }
     }
 
-    fn draft(&self, event: &'static str) -> Draft {
+    fn draft(&self, event: EventKind) -> Draft {
         Draft {
             event,
             account: Some(self.account.name.clone()),
@@ -510,7 +510,7 @@ impl Attempt {
             Ok(Admission::Admitted) => {
                 if let Err(error) = self.held_back(Breaker::may_begin) {
                     self.note_failed_login(&error).await;
-                    return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await;
+                    return self.end(Outcome::Failed, error.to_string(), EventKind::RotationFailed).await;
                 }
             }
             Ok(Admission::Refused(why)) => return self.refuse(why, true).await,
@@ -519,20 +519,16 @@ impl Attempt {
                 return self.refuse(why, true).await;
             }
             Ok(Admission::Quarantined(why)) => {
-                let detail = if why.starts_with("quarantined") {
-                    why
-                } else {
-                    format!(
-                        "quarantined: {why}; store the device's password with 'rotorctl secret set {}'",
-                        self.account.name
-                    )
-                };
-                return self.end(Outcome::Unknown, detail, "rotation.refused").await;
+                let name = &self.account.name;
+                let detail = format!(
+                    "quarantined, a person is needed first: 'rotorctl explain {name}' says what to do; its last error: {why}"
+                );
+                return self.end(Outcome::Unknown, detail, EventKind::RotationRefused).await;
             }
-            Ok(Admission::NotNow(why)) => return self.end(Outcome::Failed, why, "rotation.failed").await,
+            Ok(Admission::NotNow(why)) => return self.end(Outcome::Failed, why, EventKind::RotationFailed).await,
             Ok(Admission::Recover) => return self.find_out(Event::Recover).await,
             Err(error) => {
-                return self.end(Outcome::Failed, error.to_string(), "rotation.failed").await;
+                return self.end(Outcome::Failed, error.to_string(), EventKind::RotationFailed).await;
             }
         }
         self.change(Phase::Idle).await
@@ -557,7 +553,7 @@ impl Attempt {
         };
         // What could be said before anything happens is said before anything happens.
         if let Err(why) = self.prepare().await {
-            return self.end(Outcome::Failed, why, "rotation.failed").await;
+            return self.end(Outcome::Failed, why, EventKind::RotationFailed).await;
         }
         *self.rotation.lock().await = self.at(from);
         let end = self.drive(Event::Begin).await;
@@ -579,7 +575,7 @@ impl Attempt {
             "{why}; the new password had been sent: where the stored one is refused, 'rotorctl secret show {} --history' has it",
             self.account.name
         );
-        self.end(Outcome::Unknown, why, "rotation.unknown").await
+        self.end(Outcome::Unknown, why, EventKind::RotationUnknown).await
     }
 
     /// The state machine in this phase, for this account and who asks.
@@ -611,7 +607,7 @@ impl Attempt {
             }
             Ok((None, ..)) => Phase::Idle,
             Err(error) => {
-                return self.end(Outcome::Unknown, error.to_string(), "rotation.unknown").await;
+                return self.end(Outcome::Unknown, error.to_string(), EventKind::RotationUnknown).await;
             }
         };
         let event = match event {
@@ -648,7 +644,7 @@ impl Attempt {
             // It is where it was: no transition has put this look on record.
             let why = lock(&self.detail).clone();
             let why = self.quarantined(&why).await;
-            return self.close(Outcome::Unknown, why, Some("rotation.unknown")).await;
+            return self.close(Outcome::Unknown, why, Some(EventKind::RotationUnknown)).await;
         }
         self.finish_unless_turned_down(end, false).await
     }

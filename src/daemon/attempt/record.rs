@@ -8,7 +8,7 @@ use super::{Attempt, RotationResult, began, lock};
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::daemon::escrow::{self, Newest};
-use crate::model::{AttemptKind, Outcome, Step, Trigger};
+use crate::model::{AttemptKind, EventKind, Outcome, Step, Trigger};
 use crate::rotation::{AttemptEnd, End, NextTry, RetryRules, after_attempt};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
@@ -88,7 +88,9 @@ impl Attempt {
                 let detail = format!("the device kept the old password, {}{why}", self.proof());
                 self.close(Outcome::Failed, detail, None).await
             }
-            End::Waiting => self.close(Outcome::Unknown, self.in_doubt(&detail).await, Some("rotation.unknown")).await,
+            End::Waiting => {
+                self.close(Outcome::Unknown, self.in_doubt(&detail).await, Some(EventKind::RotationUnknown)).await
+            }
             // The transition put it on record.
             End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail).await, None).await,
         }
@@ -180,7 +182,7 @@ impl Attempt {
 
     pub(super) async fn refuse(&self, why: String, keep: bool) -> RotationResult {
         if keep {
-            return self.end(Outcome::Refused, why, "rotation.refused").await;
+            return self.end(Outcome::Refused, why, EventKind::RotationRefused).await;
         }
         let why = self.masked(why);
         // Whoever works on the account owns its row; the refusal is on record in the audit log alone.
@@ -195,7 +197,7 @@ impl Attempt {
     }
 
     /// Ends an attempt that never began.
-    pub(super) async fn end(&self, outcome: Outcome, detail: String, event: &'static str) -> RotationResult {
+    pub(super) async fn end(&self, outcome: Outcome, detail: String, event: EventKind) -> RotationResult {
         let detail = self.masked(detail);
         lock(&self.detail).clone_from(&detail);
         self.close(outcome, detail, Some(event)).await
@@ -203,11 +205,11 @@ impl Attempt {
 
     /// Puts the end on record: the attempt's row, the account's last error, when to go on, and an audit event where
     /// the transition told none.
-    pub(super) async fn close(&self, outcome: Outcome, detail: String, event: Option<&'static str>) -> RotationResult {
+    pub(super) async fn close(&self, outcome: Outcome, detail: String, event: Option<EventKind>) -> RotationResult {
         let now = self.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
-        let turned_away = event == Some("rotation.refused");
+        let turned_away = event == Some(EventKind::RotationRefused);
         let event = self.event_of_end(outcome, event);
         let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
         let owed = Owed { row: row.clone(), draft: self.draft_of_end(outcome, &detail) };

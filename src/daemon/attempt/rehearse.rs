@@ -7,7 +7,7 @@ use super::super::core::Core;
 use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::dialogue::Verdict;
-use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
+use crate::model::{AccountName, Actor, AttemptKind, EventKind, Outcome, Trigger};
 use crate::rotation::{HelperRole, Phase};
 use crate::template::Checked;
 
@@ -69,7 +69,8 @@ impl Attempt {
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         let ran = format!("sha256:{}; {detail}", self.template.sha256());
-        let draft = crate::audit::Draft { outcome: Some(outcome), ..self.draft("template.rehearsed").detail(ran) };
+        let draft =
+            crate::audit::Draft { outcome: Some(outcome), ..self.draft(EventKind::TemplateRehearsed).detail(ran) };
         let saved = self.core.vault.call(move |tx| {
             tx.save_attempt(&row)?;
             tx.audit(&draft, &now)

@@ -7,25 +7,25 @@ use std::time::Duration;
 use super::{Attempt, Progress, RotationResult, lock};
 use crate::audit::Draft;
 use crate::device::DeviceError;
-use crate::model::{AttemptKind, FailureCause, Outcome, Step};
+use crate::model::{AttemptKind, EventKind, FailureCause, Outcome, Step};
 
 /// Steps are in the vault within this time, so that a crash leaves what came before it.
 const SAVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The audit event that ends an attempt of a kind.
-fn end_event(kind: AttemptKind, outcome: Outcome) -> &'static str {
+fn end_event(kind: AttemptKind, outcome: Outcome) -> EventKind {
     match (kind, outcome) {
-        (AttemptKind::Verify, Outcome::Done) => "verify.done",
-        (AttemptKind::Verify, _) => "verify.failed",
-        (AttemptKind::Rehearse, _) => "template.rehearsed",
-        (_, Outcome::Done) => "rotation.done",
-        (_, Outcome::Failed | Outcome::Refused) => "rotation.failed",
-        (_, Outcome::Unknown) => "rotation.unknown",
+        (AttemptKind::Verify, Outcome::Done) => EventKind::VerifyDone,
+        (AttemptKind::Verify, _) => EventKind::VerifyFailed,
+        (AttemptKind::Rehearse, _) => EventKind::TemplateRehearsed,
+        (_, Outcome::Done) => EventKind::RotationDone,
+        (_, Outcome::Failed | Outcome::Refused) => EventKind::RotationFailed,
+        (_, Outcome::Unknown) => EventKind::RotationUnknown,
     }
 }
 
 /// The event that ends an attempt of which the log has no end, since the daemon ended before it.
-pub(in crate::daemon) fn event_of_interrupted(kind: AttemptKind) -> &'static str {
+pub(in crate::daemon) fn event_of_interrupted(kind: AttemptKind) -> EventKind {
     end_event(kind, Outcome::Unknown)
 }
 
@@ -65,7 +65,7 @@ pub(super) fn cause_of(error: &DeviceError) -> Option<FailureCause> {
 impl Attempt {
     /// The event that puts the end of this attempt on record, where `event` tells what a rotation would have. What a transition told
     /// of a verify is not its end.
-    pub(super) fn event_of_end(&self, outcome: Outcome, event: Option<&'static str>) -> Option<&'static str> {
+    pub(super) fn event_of_end(&self, outcome: Outcome, event: Option<EventKind>) -> Option<EventKind> {
         match self.request.kind {
             AttemptKind::Verify => Some(end_event(AttemptKind::Verify, outcome)),
             _ => event,
@@ -73,8 +73,8 @@ impl Attempt {
     }
 
     /// The event of a request that is not carried out.
-    pub(super) fn refusal_event(&self) -> &'static str {
-        if self.request.kind == AttemptKind::Verify { "verify.failed" } else { "rotation.refused" }
+    pub(super) fn refusal_event(&self) -> EventKind {
+        if self.request.kind == AttemptKind::Verify { EventKind::VerifyFailed } else { EventKind::RotationRefused }
     }
 
     /// The event that ends an attempt of which nothing else told the end.
@@ -147,16 +147,16 @@ mod tests {
     #[test]
     fn no_attempt_but_a_rotation_ends_as_a_rotation() {
         for outcome in [Outcome::Done, Outcome::Failed, Outcome::Refused, Outcome::Unknown] {
-            assert!(end_event(AttemptKind::Verify, outcome).starts_with("verify."));
-            assert!(end_event(AttemptKind::Rotate, outcome).starts_with("rotation."));
+            assert!(end_event(AttemptKind::Verify, outcome).as_str().starts_with("verify."));
+            assert!(end_event(AttemptKind::Rotate, outcome).as_str().starts_with("rotation."));
             for kind in AttemptKind::ALL.into_iter().filter(|kind| *kind != AttemptKind::Rotate) {
                 let words = ended(kind, outcome);
                 assert!(!words.contains("rotation"), "{kind:?} {outcome:?}: {words}");
                 assert_eq!(AttemptKind::parse(kind.as_str()), Some(kind));
             }
         }
-        assert_eq!(end_event(AttemptKind::Verify, Outcome::Done), "verify.done");
-        assert_eq!(event_of_interrupted(AttemptKind::Verify), "verify.failed");
+        assert_eq!(end_event(AttemptKind::Verify, Outcome::Done), EventKind::VerifyDone);
+        assert_eq!(event_of_interrupted(AttemptKind::Verify), EventKind::VerifyFailed);
     }
 
     #[test]

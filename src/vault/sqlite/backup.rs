@@ -19,7 +19,7 @@ use super::past::go_on_from;
 use super::schema;
 use super::transaction::SqliteTransaction;
 use crate::audit::{Draft, GENESIS, last_event, log_files, verify_files};
-use crate::model::{Moment, rfc3339};
+use crate::model::{EventKind, Moment, rfc3339};
 use crate::sealed::{OpenWith, Opening, SealedError, copy_hashed};
 use crate::vault::backup::{BackupHead, MAGIC};
 use crate::vault::error::VaultError;
@@ -186,7 +186,7 @@ impl<R: BufRead> Backup<R> {
         );
         let tx = SqliteTransaction { connection: &transaction, sealer: &sealer };
         let why = restored_from(self.head.taken);
-        let event = Draft::new("vault.restored").detail(detail);
+        let event = Draft::new(EventKind::VaultRestored).detail(detail);
         go_on_from(&tx, (audit_head.0, &audit_head.1), &|_| true, &why, event, now)?;
         // Whoever restores knows of it.
         tx.accept_audit_finding()?;

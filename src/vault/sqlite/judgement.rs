@@ -12,6 +12,7 @@ use super::past::go_on_from;
 use super::transaction::{FINDING, REWRITTEN, SqliteTransaction};
 use crate::audit::{Draft, LogFiles, events_after};
 use crate::clock::Clock;
+use crate::model::EventKind;
 use crate::vault::error::VaultError;
 use crate::vault::seal::Sealer;
 use crate::vault::transaction::AuditStore;
@@ -91,8 +92,8 @@ pub(super) fn judge_log(
     let all = before.map(|before| before.told).into_iter().chain([found.clone()]).collect::<Vec<_>>().join("; ");
     set_meta(&transaction, FINDING, format!("{kind} {all}").as_bytes())?;
     let event = match judgement {
-        Judgement::Older => "vault.restored",
-        _ => "audit.rewritten",
+        Judgement::Older => EventKind::VaultRestored,
+        _ => EventKind::AuditRewritten,
     };
     let event = Draft::new(event).detail(found.clone());
     match last.filter(|_| judgement != Judgement::CutShort) {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::meta::{meta, set_meta};
 use super::tests::{Place, account, now, place, reopen, reopened, restored};
 use crate::audit::Draft;
-use crate::model::{BootId, Moment};
+use crate::model::{BootId, EventKind, Moment};
 use crate::totp::{Seed, Wanted};
 use crate::vault::seal::unwrap_data_key;
 use crate::vault::*;
@@ -60,7 +60,12 @@ async fn rekey(place: &mut Place, vault: &Vault) {
     let file = place.folder.path().join("fresh");
     let fresh = VaultKey::create(&file).unwrap();
     place.key = VaultKey::from_file(&file).unwrap();
-    vault.admin().unwrap().rekey(fresh, file.display().to_string(), Draft::new("key.rotated"), now(2)).await.unwrap();
+    vault
+        .admin()
+        .unwrap()
+        .rekey(fresh, file.display().to_string(), Draft::new(EventKind::KeyRotated), now(2))
+        .await
+        .unwrap();
 }
 
 const A: &str = "GEZDGNBVGY3TQOJQ";

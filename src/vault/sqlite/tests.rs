@@ -5,7 +5,7 @@ use std::path::Path;
 use super::open;
 use super::seeds_tests::make_former;
 use crate::audit::{Draft, verify_files};
-use crate::model::{AccountName, AttemptKind, BootId, Moment, Secret, Step};
+use crate::model::{AccountName, AttemptKind, BootId, EventKind, Moment, Secret, Step};
 use crate::rotation::{CUT_OFF, Doubt, Persist, Phase, Transition, Which};
 use crate::totp::{Seed, Wanted};
 use crate::vault::*;
@@ -156,7 +156,7 @@ async fn a_copy_of_the_past_that_was_put_back_is_in_doubt_and_its_log_goes_on() 
     let other = AccountName::parse("web1/other").unwrap();
     let name = other.clone();
     vault.call(move |tx| tx.set_secret(&name, &Kind::Password, &Secret::new("its".into()), &now(1))).await.unwrap();
-    vault.call(|tx| tx.audit(&Draft::new("daemon.start"), &now(1))).await.unwrap();
+    vault.call(|tx| tx.audit(&Draft::new(EventKind::DaemonStart), &now(1))).await.unwrap();
     drop(vault);
     drop(reopen(&place));
     rusqlite::Connection::open(&database).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
@@ -164,7 +164,7 @@ async fn a_copy_of_the_past_that_was_put_back_is_in_doubt_and_its_log_goes_on() 
     put(&vault, Persist::Prepared, Some("new")).await;
     put(&vault, Persist::Sent, None).await;
     put(&vault, Persist::Promote, None).await;
-    for event in ["rotation.sent", "rotation.done"] {
+    for event in [EventKind::RotationSent, EventKind::RotationDone] {
         let draft = Draft { account: Some(account()), ..Draft::new(event) };
         vault.call(move |tx| tx.audit(&draft, &now(2))).await.unwrap();
     }
@@ -177,7 +177,7 @@ async fn a_copy_of_the_past_that_was_put_back_is_in_doubt_and_its_log_goes_on() 
     assert!(row.last_error.unwrap().contains("event 1 of its audit log, which goes on to event 3"));
     let row = vault.call(move |tx| tx.account(&other)).await.unwrap().unwrap();
     assert_eq!(row.phase, Phase::Idle, "the log does not name it since");
-    vault.call(|tx| tx.audit(&Draft::new("daemon.stop"), &now(3))).await.unwrap();
+    vault.call(|tx| tx.audit(&Draft::new(EventKind::DaemonStop), &now(3))).await.unwrap();
     let head = vault.call(|tx| tx.audit_head()).await.unwrap();
     let report = verify_files(vault.audit_folder(), Some((head.0, &head.1))).unwrap();
     assert!(report.ok && report.events == 5, "{report:?}");
@@ -193,7 +193,7 @@ async fn a_copy_of_the_past_that_was_put_back_is_in_doubt_and_its_log_goes_on() 
     for file in fs::read_dir(place.state().join("audit")).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    let another = Draft::new("daemon.start").chain(1, 9, crate::audit::GENESIS).unwrap();
+    let another = Draft::new(EventKind::DaemonStart).chain(1, 9, crate::audit::GENESIS).unwrap();
     crate::audit::LogFiles::open(&place.state().join("audit")).unwrap().append(&[another]).unwrap();
     let vault = reopen(&place);
     let all = vault.call(|tx| tx.accounts()).await.unwrap();
@@ -208,7 +208,7 @@ async fn a_log_that_was_cut_short_is_told_and_the_vault_is_believed() {
     let vault = place.open().unwrap();
     vault.call(|tx| tx.set_secret(&account(), &Kind::Password, &Secret::new("old".into()), &now(1))).await.unwrap();
     for _ in 0..3 {
-        vault.call(|tx| tx.audit(&Draft::new("daemon.start"), &now(1))).await.unwrap();
+        vault.call(|tx| tx.audit(&Draft::new(EventKind::DaemonStart), &now(1))).await.unwrap();
     }
     let file = fs::read_dir(vault.audit_folder()).unwrap().next().unwrap().unwrap().path();
     drop(vault);
@@ -227,7 +227,7 @@ async fn a_log_that_was_cut_short_is_told_and_the_vault_is_believed() {
         assert!(found.rewritten && found.told.contains("cut short"), "{found:?}");
         assert_eq!(vault.call(|tx| tx.account(&account())).await.unwrap().unwrap().phase, Phase::Idle);
         let told = crate::audit::last_events(vault.audit_folder(), 0, 1).unwrap();
-        assert_eq!(told[0]["event"], "audit.rewritten");
+        assert_eq!(told[0]["event"], EventKind::AuditRewritten.as_str());
         drop(vault);
         drop(reopen(&place));
     }
@@ -282,7 +282,7 @@ fn put_in_place(place: &Place, copy: &Path) {
 async fn where_the_log_is_there_and_the_vault_is_not_none_is_made() {
     let place = place();
     let vault = place.open().unwrap();
-    vault.call(|tx| tx.audit(&Draft::new("daemon.start"), &now(1))).await.unwrap();
+    vault.call(|tx| tx.audit(&Draft::new(EventKind::DaemonStart), &now(1))).await.unwrap();
     drop(vault);
     drop(reopen(&place));
     let fresh = place.folder.path().join("fresh.db");
@@ -394,13 +394,16 @@ async fn what_fails_is_undone_alone_and_its_audit_events_with_it() {
     let vault = place.open().unwrap();
     let failed = vault
         .call(|tx| {
-            tx.audit(&Draft::new("daemon.start").detail("undone"), &now(1))?;
+            tx.audit(&Draft::new(EventKind::DaemonStart).detail("undone"), &now(1))?;
             Err::<(), _>(VaultError::NotFound("x".into()))
         })
         .await;
     assert!(failed.is_err());
     for n in 0..3 {
-        vault.call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1))).await.unwrap();
+        vault
+            .call(move |tx| tx.audit(&Draft::new(EventKind::DaemonStart).detail(format!("{n}")), &now(1)))
+            .await
+            .unwrap();
     }
     let head = vault.call(|tx| tx.audit_head()).await.unwrap();
     let report = verify_files(vault.audit_folder(), Some((head.0, &head.1))).unwrap();
@@ -412,7 +415,10 @@ async fn an_event_that_a_crash_kept_from_the_file_is_appended_at_the_next_start(
     let place = place();
     let vault = place.open().unwrap();
     for n in 0..3 {
-        vault.call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1))).await.unwrap();
+        vault
+            .call(move |tx| tx.audit(&Draft::new(EventKind::DaemonStart).detail(format!("{n}")), &now(1)))
+            .await
+            .unwrap();
     }
     // As a crash between the commit and the append leaves it: in the outbox, not in the file.
     let file = fs::read_dir(vault.audit_folder()).unwrap().next().unwrap().unwrap().path();
@@ -440,7 +446,10 @@ async fn an_event_leaves_the_outbox_with_the_next_transaction_that_changes_somet
         statement.query_map([], |row| row.get::<_, i64>(0)).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
     };
     for n in 1..=3 {
-        vault.call(move |tx| tx.audit(&Draft::new("daemon.start").detail(format!("{n}")), &now(1))).await.unwrap();
+        vault
+            .call(move |tx| tx.audit(&Draft::new(EventKind::DaemonStart).detail(format!("{n}")), &now(1)))
+            .await
+            .unwrap();
         vault.call(|tx| tx.audit_head()).await.unwrap();
         assert!(waiting().iter().all(|seq| *seq == n), "only the event of the last transaction is there");
     }
@@ -556,7 +565,7 @@ async fn a_fresh_key_seals_every_secret_anew_and_forgets_no_code() {
     let count = vault
         .admin()
         .unwrap()
-        .rekey(fresh, file.display().to_string(), Draft::new("key.rotated"), now(2))
+        .rekey(fresh, file.display().to_string(), Draft::new(EventKind::KeyRotated), now(2))
         .await
         .unwrap();
     assert_eq!(count, 4);

@@ -10,7 +10,7 @@ pub enum Input<'a> {
     Start,
     /// The device sent bytes.
     Output(&'a [u8]),
-    /// The time of [`Run::deadline`] has come.
+    /// The time that the run gave as its deadline has come.
     Tick,
     /// The device closed the session.
     Closed,

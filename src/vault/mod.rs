@@ -3,7 +3,7 @@
 //! A call returns when a crash can no longer undo it, and when the audit events it made are in the log's file. Each
 //! secret is sealed on its own, with its place as associated data; names and times stand in clear.
 //!
-//! What stands here knows of no database. [`sqlite`] is the store of the daemon; the simulator has one in memory.
+//! What stands here knows of no database. `sqlite` is the store of the daemon; the simulator has one in memory.
 
 mod admin;
 mod backend;

@@ -263,7 +263,7 @@ impl dyn Ledger + '_ {
         Ok(stamps)
     }
 
-    /// When logins of an account were refused, or may have been. Stamps are restamped as those of [`Self::changes`].
+    /// When logins of an account were refused, or may have been. Stamps are restamped as those of changes.
     ///
     /// # Errors
     /// The store failed.

@@ -312,7 +312,7 @@ pub trait AuditStore {
     fn accept_audit_finding(&self) -> Result<(), VaultError>;
 }
 
-/// A transaction. The rules that stand above it are its methods too: see [`super::operations`].
+/// A transaction. The rules that stand above it are its methods too: see `operations.rs`.
 pub trait Ledger: AccountStore + LimitStore + FleetStore + AuditStore {}
 
 impl<T: AccountStore + LimitStore + FleetStore + AuditStore> Ledger for T {}

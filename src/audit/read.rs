@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::event::Event;
 use super::files::{log_files, tail};
 
 /// From a stretch of so many bytes on it is read through.
@@ -85,6 +86,28 @@ pub fn before_last(folder: &Path, after: u64, most: usize) -> io::Result<u64> {
         }
     }
     Ok(after.max(head.saturating_sub(u64::try_from(most).unwrap_or(u64::MAX))))
+}
+
+/// The number before the first event at or after a time, in milliseconds since 1970. It is found by halving: where the clock was
+/// set back, it is the number before one of those that are.
+///
+/// # Errors
+/// As for [`events_after`].
+pub fn before_time(folder: &Path, wall_ms: i64) -> io::Result<u64> {
+    let (mut low, mut high) = (0, before_last(folder, 0, 0)?);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let mut next = None;
+        each_after(folder, middle, 1, &mut |line| {
+            next = Event::parse(line);
+            Ok(())
+        })?;
+        match next {
+            Some(event) if event.wall_ms < wall_ms => low = event.seq,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
 }
 
 /// The files that may hold events above a number: those before the last one that begins at or before it are left out.
@@ -185,6 +208,22 @@ mod tests {
         assert_eq!(numbers(&last_events(folder.path(), 1499, 3).unwrap()), [1500]);
         assert_eq!(last_events(folder.path(), 0, 10_000).unwrap().len(), 1500);
         assert!(last_events(folder.path(), 0, 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_first_event_since_a_time_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(before_time(folder.path(), 0).unwrap(), 0);
+        log(folder.path(), 1500);
+        for (wall_ms, before) in [
+            (0, 0),
+            (1_700_000_000_000, 0),
+            (1_700_000_000_001, 500),
+            (1_703_000_000_000, 500),
+            (1_703_000_000_001, 1500),
+        ] {
+            assert_eq!(before_time(folder.path(), wall_ms).unwrap(), before, "{wall_ms}");
+        }
     }
 
     #[test]

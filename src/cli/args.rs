@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::events::EventsArgs;
 use crate::control::STATES;
 
 /// Talks to the rotord daemon.
@@ -189,6 +190,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// What happened: the audit log's events, and with -f each as it comes.
+    Events(EventsArgs),
     /// Vault keys.
     Key {
         #[command(subcommand)]

@@ -102,7 +102,7 @@ async fn tail(client: &Client, follow: bool, count: usize, json: bool) -> Result
     }
 }
 
-fn line(event: &Value) -> String {
+pub(super) fn line(event: &Value) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
     let actor = event.pointer("/actor/name").and_then(Value::as_str).unwrap_or_default();
     let place = if text("account").is_empty() { text("device") } else { text("account") };

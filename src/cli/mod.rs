@@ -4,6 +4,7 @@
 mod args;
 mod audit;
 mod backup;
+mod events;
 pub(crate) mod input;
 mod local;
 pub(crate) mod output;

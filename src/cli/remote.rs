@@ -12,7 +12,7 @@ use super::args::{
     TemplateCommand, TotpCommand,
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
-use super::{Failure, audit, backup, input, interrupted, local as here, qr, record, status, templates};
+use super::{Failure, audit, backup, events, input, interrupted, local as here, qr, record, status, templates};
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
     OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
@@ -102,6 +102,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             TemplateCommand::Show { name } => template(&client, &name, json).await,
         },
         Command::Audit { command } => audit::run(&client, command, json).await,
+        Command::Events(args) => events::run(&client, args, json).await,
         Command::Key { command: KeyCommand::New { file } } => here::key_new(&file, json),
         Command::Key { command: KeyCommand::Rotate { file } } => key_rotate(&client, &file, json).await,
         Command::Key { command: KeyCommand::Recovery { file } } => here::key_recovery(&file, json),

@@ -27,6 +27,7 @@ use chrono_tz::Tz;
 pub use codes::{CONFIG_CODES, ConfigCode};
 pub use library::{Entry as LibraryEntry, Library, files_below, load_file, passed_over, template_files};
 pub use reference::{Absent, KEYS, Key, SECTIONS};
+pub(crate) use table::parse_duration;
 
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};

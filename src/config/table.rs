@@ -361,7 +361,7 @@ pub(super) fn unfit_for_a_name(text: &str) -> Option<&'static str> {
 }
 
 /// Parses `45s`, `5m`, `1h30m`, `90d`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong =
         || format!("\"{}\" is no duration; write it as \"45s\", \"5m\", \"1h30m\" or \"90d\"", text.escape_debug());
     let (mut total, mut digits) = (0u64, String::new());

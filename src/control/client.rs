@@ -179,6 +179,11 @@ impl AsyncWrite for Heard {
     }
 }
 
+fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+    let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
+
 /// After so long a silence it is looked whether the daemon answers anybody.
 const QUIET: Duration = Duration::from_secs(3);
 /// In this time it does; with the one above, a daemon that does not is told of after five seconds.
@@ -338,10 +343,21 @@ impl Client {
     /// # Errors
     /// No daemon, a refusal, or an answer that cannot be read.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
-        let query: Vec<String> =
-            query.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
-        let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
-        self.read(self.send("GET", &path, Vec::new()).await?, false).await
+        self.read(self.send("GET", &with_query(path, query), Vec::new()).await?, false).await
+    }
+
+    /// Asks for something whose answer comes line by line, and hands over each line as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_lines(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        line: impl FnMut(&str),
+    ) -> Result<(), ClientError> {
+        let incoming = self.send("GET", &with_query(path, query), Vec::new()).await?.into_body();
+        self.each_line(incoming, false, line).await
     }
 
     /// Has something done.
@@ -380,13 +396,22 @@ impl Client {
         &self,
         path: &str,
         body: &B,
-        mut line: impl FnMut(&str),
+        line: impl FnMut(&str),
     ) -> Result<(), ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
-        let mut incoming = self.send("POST", path, body).await?.into_body();
+        let incoming = self.send("POST", path, body).await?.into_body();
+        self.each_line(incoming, true, line).await
+    }
+
+    async fn each_line(
+        &self,
+        mut incoming: hyper::body::Incoming,
+        asked_to_act: bool,
+        mut line: impl FnMut(&str),
+    ) -> Result<(), ClientError> {
         let mut pending = Vec::new();
-        let ended = |_| ClientError::Ended { path: self.socket.display().to_string(), asked_to_act: true };
-        while let Some(frame) = self.patiently(true, incoming.frame()).await? {
+        let ended = |_| ClientError::Ended { path: self.socket.display().to_string(), asked_to_act };
+        while let Some(frame) = self.patiently(asked_to_act, incoming.frame()).await? {
             let frame = frame.map_err(ended)?;
             pending.extend_from_slice(&frame.into_data().unwrap_or_default());
             while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {

@@ -8,6 +8,7 @@ mod auth;
 mod callers;
 mod client;
 mod document;
+mod events;
 mod gate;
 mod import;
 mod json;

@@ -276,6 +276,54 @@ pub struct AttemptBody {
     pub steps: Vec<StepBody>,
 }
 
+/// `events`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    /// Only events with a greater number; the header `Last-Event-ID` goes before it.
+    #[serde(default)]
+    #[param(maximum = 9_223_372_036_854_775_807_u64)]
+    pub after: Option<u64>,
+    /// Only events since this time (RFC 3339). Without it and without `after`, a stream begins with the next event.
+    #[serde(default)]
+    #[param(format = DateTime)]
+    pub since: Option<String>,
+    /// Only these kinds, parted by commas; globs work, as `rotation.*`.
+    #[serde(default)]
+    #[param(example = "rotation.*")]
+    pub kind: Option<String>,
+    /// A glob over account names.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// A glob over device names.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// A glob over job names.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// The steps of attempts too, as they happen: events `step` without a number. A step that is missed is in the history.
+    #[serde(default)]
+    #[param(required = false)]
+    pub steps: bool,
+    /// `false`: the answer ends with what is there.
+    #[serde(default)]
+    pub follow: Option<bool>,
+}
+
+/// A step of an attempt as it happens: the data of an event `step`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StepEvent {
+    /// The attempt's id.
+    pub attempt: String,
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// What happened.
+    pub step: StepBody,
+    /// How the attempt ended, with its last step.
+    pub outcome: Option<String>,
+}
+
 /// `history`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct HistoryBody {

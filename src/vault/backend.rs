@@ -1,6 +1,6 @@
 //! Carries the work of callers to a store, whatever stands behind it.
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::error::VaultError;
 use super::transaction::Ledger;
@@ -56,5 +56,11 @@ pub trait VaultBackend: Send + Sync {
     /// Why the last jobs were not made durable, if they were not.
     fn trouble(&self) -> Option<String> {
         None
+    }
+
+    /// The number of the last event that is in the log's file, synced; told anew as it grows. The sender is gone where there is
+    /// no such file.
+    fn appended(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
     }
 }

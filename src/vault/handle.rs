@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::admin::VaultAdmin;
 use super::backend::{ClosureJob, VaultBackend};
 use super::error::VaultError;
@@ -33,6 +35,13 @@ impl Vault {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.backend.trouble()
+    }
+
+    /// The number of the last event that is in the log's file, synced; told anew as it grows. Whoever reads the log from a
+    /// number that he has seen up to this one misses nothing.
+    #[must_use]
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.backend.appended()
     }
 
     /// What keeps the store itself: backup, key, checkpoint.

@@ -236,14 +236,14 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a quarantine is on record only after it is in force",
         DRIVE,
-        "                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(\"rotation.unknown\") });",
-        "                if !MUTANT { drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(\"rotation.unknown\") }); }",
+        "                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(EventKind::RotationUnknown) });",
+        "                if !MUTANT { drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(EventKind::RotationUnknown) }); }",
     ),
     bug(
         "a commit point is not on record",
         DRIVE,
-        "            Persist::Sent => drafts.push(self.draft(\"rotation.sent\")),",
-        "            Persist::Sent => if !MUTANT { drafts.push(self.draft(\"rotation.sent\")) },",
+        "            Persist::Sent => drafts.push(self.draft(EventKind::RotationSent)),",
+        "            Persist::Sent => if !MUTANT { drafts.push(self.draft(EventKind::RotationSent)) },",
     ),
     bug(
         "a login that was refused twice is tried on and on",

@@ -16,6 +16,7 @@ mod clocks;
 mod crashes;
 mod devices;
 mod disks;
+mod events;
 mod handed_in;
 mod install;
 mod kills;

@@ -103,6 +103,8 @@ pub struct RotationResult {
 /// A step of an attempt, as it happens.
 #[derive(Debug, Clone)]
 pub struct Progress {
+    /// The attempt's id.
+    pub attempt: Arc<str>,
     /// The account.
     pub account: AccountName,
     /// The step; with `ended`, how it ended in words.
@@ -223,7 +225,8 @@ impl Watcher for Attempt {
         let (account, device) = (&self.account.name, &self.account.device.name);
         tracing::debug!(%account, %device, attempt = %self.id, "{account}: {}", step.text);
         if self.core.progress.receiver_count() > 0 {
-            let progress = Progress { account: self.account.name.clone(), step: step.clone(), ended: None };
+            let (attempt, account) = (self.id.clone(), self.account.name.clone());
+            let progress = Progress { attempt, account, step: step.clone(), ended: None };
             drop(self.core.progress.send(progress));
         }
         lock(&self.steps).push(step);

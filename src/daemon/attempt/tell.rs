@@ -133,7 +133,8 @@ impl Attempt {
 
     pub(super) fn result(&self, outcome: Outcome, detail: String, steps: Arc<[Step]>) -> RotationResult {
         let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
-        drop(self.core.progress.send(Progress { account: self.account.name.clone(), step, ended: Some(outcome) }));
+        let (attempt, account) = (self.id.clone(), self.account.name.clone());
+        drop(self.core.progress.send(Progress { attempt, account, step, ended: Some(outcome) }));
         let (account, attempt, kind) = (self.account.name.clone(), self.id.to_string(), self.request.kind);
         let (warning, proved) = (lock(&self.warning).clone(), self.proved.load(Ordering::SeqCst));
         RotationResult { account, kind, outcome, attempt, detail, warning, proved, steps }

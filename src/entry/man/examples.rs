@@ -146,6 +146,11 @@ pub(super) const EXAMPLES: &[Example] = &[
         "rotorctl audit accept --reason restored",
     ),
     example("rotorctl audit export", "For another system:", "rotorctl audit export --format cef > events.cef"),
+    example(
+        "rotorctl events",
+        "What happened since midnight, and what happens, of two kinds:",
+        "rotorctl events --since 2026-11-30\nrotorctl events -f --kind 'rotation.*,account.quarantined'",
+    ),
     example("rotorctl key new", "Before the first start:", "rotorctl key new /etc/rotord/vault.key"),
     example("rotorctl key rotate", "The old key may be known to somebody:", "rotorctl key rotate /etc/rotord/next.key"),
     example(

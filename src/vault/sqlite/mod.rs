@@ -30,6 +30,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use self::admin::SqliteAdmin;
 use self::backup::sweep;
 use self::database::{lock, open_database, open_sealer};
@@ -72,6 +74,7 @@ pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
     let sealer = open_sealer(&mut connection, key, &path)?;
     judge_log(&mut connection, &sealer, &path, &log)?;
     let folder = state_dir.to_owned();
+    let head = watch::channel(log.last().map_or(0, |(seq, _)| seq)).0;
     let writer = Writer {
         connection,
         sealer,
@@ -79,6 +82,7 @@ pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
         folder: folder.clone(),
         trouble: Arc::default(),
         appended: None,
+        head,
         _lock: lock,
     }
     .start()?;

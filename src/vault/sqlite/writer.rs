@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction};
+use tokio::sync::watch;
 
 use super::error::code_of;
 use super::rekey::Rekey;
@@ -40,6 +41,8 @@ pub(super) struct WriterHandle {
     commands: mpsc::Sender<WriterCommand>,
     /// Why the last group of jobs was not made durable.
     trouble: Arc<Mutex<Option<String>>>,
+    /// The number of the last event in the log's file.
+    head: watch::Receiver<u64>,
 }
 
 impl WriterHandle {
@@ -55,6 +58,10 @@ impl VaultBackend for WriterHandle {
 
     fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn appended(&self) -> watch::Receiver<u64> {
+        self.head.clone()
     }
 }
 
@@ -75,6 +82,8 @@ pub(super) struct Writer {
     pub(super) trouble: Arc<Mutex<Option<String>>>,
     /// The last event that the log's file has and that is in the outbox still.
     pub(super) appended: Option<u64>,
+    /// Tells the number of the last event in the log's file.
+    pub(super) head: watch::Sender<u64>,
     pub(super) _lock: File,
 }
 
@@ -83,13 +92,13 @@ impl Writer {
     pub(super) fn start(mut self) -> Result<WriterHandle, VaultError> {
         self.flush_outbox()?;
         let (commands, inbox) = mpsc::channel();
-        let trouble = self.trouble.clone();
+        let (trouble, head) = (self.trouble.clone(), self.head.subscribe());
         let what = format!("cannot start the thread for {}", self.folder.join("vault.db").display());
         std::thread::Builder::new()
             .name("vault".into())
             .spawn(move || self.run(&inbox))
             .map_err(|source| VaultError::Io { what, source })?;
-        Ok(WriterHandle { commands, trouble })
+        Ok(WriterHandle { commands, trouble, head })
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<WriterCommand>) {
@@ -220,6 +229,7 @@ impl Writer {
         };
         self.log.append(&events).map_err(|error| VaultError::Audit(error.to_string()))?;
         self.appended = Some(last.seq);
+        self.head.send_replace(last.seq);
         Ok(())
     }
 }

@@ -20,7 +20,8 @@
 //! | [`config`] | TOML to checked values, every problem at its place |
 //! | [`audit`] | events, the hash chain, the log's files |
 //! | [`vault`] | the durable store: what a transaction offers, records, keys; SQLite behind it |
-//! | [`device`] | SSH transport, host keys, jump hosts, logins |
+//! | [`otp`] | one-time codes: reserved before they are sent, in whose turn, by which clock |
+//! | [`executor`] | what an attempt asks of a device: a change, a proof; terminals over SSH behind it |
 //! | [`daemon`] | performs what the machine asks; the scheduling loop; signals; the service manager |
 //! | [`control`] | the API on the Unix socket, and its client |
 //! | [`cli`] | the commands and what they print |
@@ -38,14 +39,15 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod demo;
-pub mod device;
 pub mod dialogue;
 pub mod entry;
+pub mod executor;
 pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod known_hosts;
 pub mod model;
+pub mod otp;
 pub mod policy;
 pub mod recording;
 pub mod rotation;

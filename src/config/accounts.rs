@@ -229,9 +229,9 @@ fn on_circles<'n, T: Ord>(
 }
 
 pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
-    let circles = on_circles(devices.keys(), |name: &DeviceName| devices.get(name)?.0.jump.as_ref());
+    let circles = on_circles(devices.keys(), |name: &DeviceName| devices.get(name)?.0.jump());
     for (name, (device, reference)) in devices {
-        let (Some(jump), Some(reference)) = (&device.jump, reference) else {
+        let (Some(jump), Some(reference)) = (device.jump(), reference) else {
             continue;
         };
         let Some((gateway, _)) = devices.get(jump) else {
@@ -242,7 +242,7 @@ pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
             reference.report.error(reference.span.clone(), "C005", "'jump' goes round in a circle");
         }
         let at_gateway: Vec<&AccountName> = accounts.keys().filter(|account| account.device() == *jump).collect();
-        match &gateway.jump_account {
+        match gateway.jump_account() {
             Some(account) if !at_gateway.contains(&account) => {
                 let message = format!("device '{jump}' has jump_account = \"{account}\", which is no account of it");
                 reference.report.error(reference.span.clone(), "C007", message);

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use super::build::{Named, Reference};
 use super::table::Table;
-use super::{Device, Library};
+use super::{Device, Endpoint, Library, SshEndpoint};
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName};
 
@@ -80,17 +80,13 @@ fn device<'a>(
     }
     let jump = table.name("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
     let jump_account = table.name("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
-    let device = Device {
-        name,
+    let endpoint = SshEndpoint {
         host,
         port,
         host_keys: host_keys.into_iter().map(|(key, _)| key.trim_end_matches('=').to_owned()).collect(),
         known_hosts,
-        template: template.map(|(name, _)| name).unwrap_or_default(),
-        template_sha256: pin.map(|(pin, _)| pin),
         jump: jump.as_ref().map(|(name, _)| name.clone()),
         jump_account: jump_account.map(|(name, _)| name),
-        max_sessions: table.size("max_sessions", 1, 1000).unwrap_or(1),
         legacy_algorithms: table.boolean("legacy_algorithms"),
         login_format: table
             .parsed("login_format", |text| {
@@ -101,6 +97,13 @@ fn device<'a>(
             .duration("connect_timeout")
             .unwrap_or(Duration::from_secs(5))
             .max(Duration::from_secs(1)),
+    };
+    let device = Device {
+        name,
+        endpoint: Endpoint::Ssh(Arc::new(endpoint)),
+        template: template.map(|(name, _)| name).unwrap_or_default(),
+        template_sha256: pin.map(|(pin, _)| pin),
+        max_sessions: table.size("max_sessions", 1, 1000).unwrap_or(1),
         fields: table.fields(),
     };
     table.finish();

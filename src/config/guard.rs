@@ -51,7 +51,7 @@ pub(super) fn check(path: &Path, sources: &[Source], config: &Config, reader: Re
     guard.state(&config.daemon.state_dir);
     guard.socket(&config.daemon.socket);
     let known_hosts: BTreeSet<&PathBuf> =
-        config.devices.values().filter_map(|device| device.known_hosts.as_ref()).collect();
+        config.devices.values().filter_map(|device| device.ssh()?.known_hosts.as_ref()).collect();
     for file in known_hosts {
         guard.known_hosts(file);
     }

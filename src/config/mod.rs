@@ -80,6 +80,28 @@ pub struct Access {
 pub struct Device {
     /// Its name.
     pub name: DeviceName,
+    /// How it is reached.
+    pub endpoint: Endpoint,
+    /// The name of its template.
+    pub template: String,
+    /// The template's SHA-256, where it is pinned.
+    pub template_sha256: Option<String>,
+    /// Sessions at once.
+    pub max_sessions: usize,
+    /// Values of custom tags.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// How a device is reached. Its kind chooses the executor.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// Over SSH.
+    Ssh(Arc<SshEndpoint>),
+}
+
+/// A device that is reached over SSH.
+#[derive(Debug, Clone)]
+pub struct SshEndpoint {
     /// Host name or address.
     pub host: String,
     /// TCP port.
@@ -88,27 +110,49 @@ pub struct Device {
     pub host_keys: Vec<String>,
     /// An OpenSSH `known_hosts` file that is trusted.
     pub known_hosts: Option<PathBuf>,
-    /// The name of its template.
-    pub template: String,
-    /// The template's SHA-256, where it is pinned.
-    pub template_sha256: Option<String>,
     /// The device to go through.
     pub jump: Option<DeviceName>,
     /// The account that logs in at this device where it serves as a jump host.
     pub jump_account: Option<AccountName>,
-    /// Sessions at once.
-    pub max_sessions: usize,
     /// Whether SHA-1, CBC and other algorithms of old are offered.
     pub legacy_algorithms: bool,
     /// How password and code are asked for.
     pub login_format: LoginFormat,
     /// Floor for the bound on TCP connect and SSH handshake.
     pub connect_timeout: Duration,
-    /// Values of custom tags.
-    pub fields: BTreeMap<String, String>,
 }
 
 impl Device {
+    /// Its endpoint, where it is reached over SSH.
+    #[must_use]
+    pub fn ssh(&self) -> Option<&Arc<SshEndpoint>> {
+        match &self.endpoint {
+            Endpoint::Ssh(ssh) => Some(ssh),
+        }
+    }
+
+    /// Its host name or address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        match &self.endpoint {
+            Endpoint::Ssh(ssh) => &ssh.host,
+        }
+    }
+
+    /// The device that leads to it.
+    #[must_use]
+    pub fn jump(&self) -> Option<&DeviceName> {
+        self.ssh()?.jump.as_ref()
+    }
+
+    /// The account that logs in at this device where it serves as a jump host.
+    #[must_use]
+    pub fn jump_account(&self) -> Option<&AccountName> {
+        self.ssh()?.jump_account.as_ref()
+    }
+}
+
+impl SshEndpoint {
     /// `host:port` for people.
     #[must_use]
     pub fn address(&self) -> String {
@@ -341,10 +385,30 @@ impl Config {
     #[must_use]
     pub fn jump_login(&self, gateway: &Device, user: &str) -> Option<&Arc<Account>> {
         let of_gateway = || self.accounts.values().filter(|account| account.device.name == gateway.name);
-        let named = gateway.jump_account.as_ref().map(|name| self.accounts.get(name));
+        let named = gateway.jump_account().map(|name| self.accounts.get(name));
         let mut all = of_gateway();
         let only = all.next().filter(|_| all.next().is_none());
         named.unwrap_or_else(|| of_gateway().find(|account| account.name.user() == user).or(only))
+    }
+
+    /// All devices on the way to `device`, itself included.
+    #[must_use]
+    pub fn way_to(&self, device: &Arc<Device>) -> Vec<Arc<Device>> {
+        let mut way = vec![device.clone()];
+        let mut next = device.jump();
+        while let Some(gateway) = next.and_then(|name| self.devices.get(name)) {
+            way.push(gateway.clone());
+            next = gateway.jump();
+        }
+        way
+    }
+
+    /// The accounts that log in at the jump hosts on the way to a device.
+    #[must_use]
+    pub fn jump_accounts(&self, device: &Arc<Device>, user: &str) -> Vec<AccountName> {
+        let way = self.way_to(device);
+        let logins = way.iter().skip(1).filter_map(|gateway| self.jump_login(gateway, user));
+        logins.map(|account| account.name.clone()).collect()
     }
 
     /// The jobs that SIGUSR1 runs: the marked ones, or all where none is marked.

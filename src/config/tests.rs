@@ -34,7 +34,7 @@ fn a_config_is_read_with_its_defaults() {
     let (config, problems) = load(&[("rotord.toml", BASE)]);
     let config = config.unwrap_or_else(|| panic!("{problems}"));
     let account = config.accounts.values().next().unwrap();
-    assert_eq!((account.device.port, account.policy.max_changes_per_day), (22, 2));
+    assert_eq!((account.device.ssh().unwrap().port, account.policy.max_changes_per_day), (22, 2));
     assert_eq!(problems, "");
 }
 

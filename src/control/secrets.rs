@@ -18,8 +18,8 @@ use super::types::{
 use super::work::check_reason;
 use crate::audit::Draft;
 use crate::daemon::Core;
-use crate::device::Aim;
 use crate::model::{AccountName, Actor, EventKind, Secret, nearest};
+use crate::otp::Aim;
 use crate::sealed::{RecoveryKey, SealFor};
 use crate::template::{FIELD_NAMES, is_field_name};
 use crate::totp::Seed;
@@ -79,7 +79,7 @@ pub(super) async fn otp(
     let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
     let period = seed.period();
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
-    let issued = core.transport.codes.issue(&seed, &Aim::at(&account.device()), earliest, |_| {}).await?;
+    let issued = core.guards.codes.issue(&seed, &Aim::at(&account.device()), earliest, |_| {}).await?;
     let event = Draft { reason: query.reason, ..draft(core.fresh_id().into(), EventKind::TotpShown, &account, &actor) };
     core.audit(event.detail(format!("step {}", issued.step))).await?;
     let ends = issued.step.saturating_add_signed(1 - issued.sent.ahead) * period;

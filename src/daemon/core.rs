@@ -15,7 +15,8 @@ use super::world::World;
 use crate::audit::Draft;
 use crate::clock::{Clock, unsynchronised};
 use crate::config::{Config, KeySource};
-use crate::device::{Codes, DeviceError, Risks, Transport};
+use crate::executor::terminal::Terminal;
+use crate::executor::{DeviceError, Executors, Guards};
 use crate::model::{Actor, EventKind, Problem};
 use crate::totp::Skew;
 use crate::vault::{Vault, VaultError, VaultKey};
@@ -75,7 +76,9 @@ pub struct Core {
     pub(crate) vault: Vault,
     pub(crate) clock: Clock,
     pub(super) world: World,
-    pub(crate) transport: Transport,
+    /// What every login goes through.
+    pub(crate) guards: Guards,
+    pub(super) executors: Executors,
     pub(super) limits: Limits,
     pub(crate) progress: broadcast::Sender<Progress>,
     /// Dialogues that persons lead.
@@ -116,17 +119,14 @@ impl Core {
     #[must_use]
     pub fn assemble(path: &Path, config: Config, vault: Vault, world: World) -> Arc<Self> {
         let wake = Arc::new(Notify::new());
+        let guards = Guards::new(vault.clone(), world.clock.clone());
         Arc::new(Self {
             path: path.to_owned(),
             limits: Limits::new(config.daemon.max_concurrent, wake.clone()),
             config: RwLock::new(Arc::new(config)),
             config_error: RwLock::new(None),
-            transport: Transport {
-                wire: world.wire.clone(),
-                codes: Codes::new(vault.clone(), world.clock.clone()),
-                risks: Risks::new(vault.clone(), world.clock.clone()),
-                breaker: Arc::default(),
-            },
+            executors: Executors { terminal: Terminal::new(world.connector.clone(), guards.clone()) },
+            guards,
             vault,
             clock: world.clock.clone(),
             world,
@@ -188,7 +188,7 @@ impl Core {
     /// Why logins that nobody waits for are held back at present, and for how long.
     #[must_use]
     pub fn logins_held(&self) -> Option<String> {
-        let free_in_ms = self.transport.breaker().held_for(self.clock.now().since_boot_ms)?;
+        let free_in_ms = self.guards.breaker().held_for(self.clock.now().since_boot_ms)?;
         Some(DeviceError::HeldBack { free_in_ms }.to_string())
     }
 

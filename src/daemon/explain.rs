@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::admission::{Admission, AdmissionRequest, Bound, admit, helper_out_of_order, in_words};
 use super::core::Core;
-use super::values::jump_accounts;
 use crate::config::Account;
 use crate::model::{AccountName, FailureCause, Moment, Outcome, Trigger, rfc3339};
 use crate::policy::LimitError;
@@ -43,12 +42,12 @@ impl Core {
         };
         let (name, login, now) = (account.name.clone(), config.login_account(&account), self.clock.now());
         let (policy, asked) = (account.policy.clone(), account.clone());
-        let way = jump_accounts(&config, &account.device, login.user());
+        let way = config.jump_accounts(&account.device, login.user());
         let login_name = login.clone();
         let case = AdmissionRequest {
             account: account.clone(),
             login: login.clone(),
-            login_under_way: self.transport.risks.is_under_way(&login),
+            login_under_way: self.guards.risks.is_under_way(&login),
             way: way.clone(),
             trigger: Trigger::Command,
         };

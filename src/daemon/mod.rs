@@ -29,5 +29,4 @@ pub use run::{Signals, run};
 pub use scheduler::keep_schedule;
 pub use secrets::store;
 #[cfg(any(test, feature = "sim"))]
-pub(crate) use values::{jump_accounts, way_to};
 pub use world::{Random, Spawn, Witness, World};

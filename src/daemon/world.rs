@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, Waiting};
-use crate::device::{Ssh, Wire};
+use crate::executor::terminal::{Connector, Ssh};
 use crate::rotation::{Event, Phase};
 
 /// Fills a buffer with random bytes, or says why it cannot.
@@ -20,8 +20,8 @@ pub type Witness = Arc<dyn Fn(Phase, Event) + Send + Sync>;
 pub struct World {
     /// The clocks.
     pub clock: Clock,
-    /// How devices are reached.
-    pub wire: Arc<dyn Wire>,
+    /// How devices with a terminal are reached.
+    pub connector: Arc<dyn Connector>,
     /// The source of passwords and ids.
     pub random: Random,
     /// Starts tasks.
@@ -42,7 +42,7 @@ impl World {
     pub fn real() -> Self {
         Self {
             clock: Clock::new(),
-            wire: Arc::new(Ssh),
+            connector: Arc::new(Ssh),
             random: Arc::new(|bytes| getrandom::fill(bytes).map_err(|error| error.to_string())),
             spawn: Arc::new(|task| drop(tokio::spawn(task))),
             witness: Arc::new(|_, _| {}),

@@ -17,8 +17,8 @@ use crate::audit::Draft;
 use crate::clock::Time;
 use crate::config::{Account, Device};
 use crate::daemon::{Core, DeviceHas, Request};
-use crate::device::Aim;
 use crate::model::{AccountName, EventKind, Secret, Trigger};
+use crate::otp::Aim;
 use crate::policy::{DAY_MS, Policy};
 use crate::totp::Seed;
 use crate::vault::Kind;
@@ -199,7 +199,7 @@ fn edit(universe: &Arc<Universe>, random: &mut Random) {
                 let needs = |account: &Arc<Account>| {
                     [&account.login_as, &account.reconcile_as, &account.after].into_iter().flatten().any(|n| n == name)
                 };
-                let leads_on = |device: &Arc<Device>| device.jump_account.as_ref() == Some(name);
+                let leads_on = |device: &Arc<Device>| device.jump_account() == Some(name);
                 config.accounts.values().any(needs) || config.devices.values().any(leads_on)
             };
             let free: Vec<AccountName> = config.accounts.keys().filter(|name| !needed(name)).cloned().collect();
@@ -254,7 +254,7 @@ fn operate(universe: &Arc<Universe>, core: &Arc<Core>, what: Fault, account: Acc
                 let device = account.device();
                 let uri = core.vault.call(move |tx| tx.secret(&account, &Kind::Totp)).await;
                 if let Ok(Some(Ok(seed))) = uri.map(|uri| uri.map(|uri| Seed::parse(uri.expose()))) {
-                    drop(core.transport.codes.issue(&seed, &Aim::at(&device), None, |_| {}).await);
+                    drop(core.guards.codes.issue(&seed, &Aim::at(&device), None, |_| {}).await);
                 }
             }
             Fault::OperatorStores => {

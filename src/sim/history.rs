@@ -77,7 +77,7 @@ pub(super) fn start(universe: &Arc<Universe>) -> Life {
     let (filling, spawning, watching) = (universe.clone(), universe.clone(), universe.clone());
     let world = World {
         clock: Clock::over(Arc::new(SimTime(universe.clone()))),
-        wire: Arc::new(SimWire(universe.clone())),
+        connector: Arc::new(SimWire(universe.clone())),
         random: Arc::new(move |bytes| {
             filling.fill(bytes);
             Ok(())

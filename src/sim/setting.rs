@@ -14,7 +14,9 @@ use super::host::Rate;
 use super::random::Random;
 use super::shell::Kind;
 use super::universe::Universe;
-use crate::config::{Access, Account, Config, Daemon, Device, Followers, Job, JobAction, KeySource, Library};
+use crate::config::{
+    Access, Account, Config, Daemon, Device, Endpoint, Followers, Job, JobAction, KeySource, Library, SshEndpoint,
+};
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName};
 use crate::policy::{PasswordRules, Policy};
@@ -191,23 +193,26 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
         };
         let order = odd.as_mut().and_then(|odd| odd.order(asks));
         let Ok(device_name) = DeviceName::parse(&name) else { continue };
-        let device = Arc::new(Device {
-            name: device_name.clone(),
+        let ssh = SshEndpoint {
             host: "192.0.2.1".into(),
             port: 22,
             host_keys: vec![format!("SHA256:{name}")],
             known_hosts: None,
-            template_sha256: None,
-            template: kind.into(),
             jump,
             jump_account: gate,
-            max_sessions: 1 + random.below(3),
             legacy_algorithms: false,
             login_format: order.unwrap_or(match asks {
                 Asks::Joined => LoginFormat::PasswordThenCode,
                 _ => LoginFormat::Separate,
             }),
             connect_timeout: Duration::from_secs(10),
+        };
+        let device = Arc::new(Device {
+            name: device_name.clone(),
+            endpoint: Endpoint::Ssh(Arc::new(ssh)),
+            template_sha256: None,
+            template: kind.into(),
+            max_sessions: 1 + random.below(3),
             fields: BTreeMap::new(),
         });
         config.devices.insert(device_name, device.clone());

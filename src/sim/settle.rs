@@ -11,7 +11,7 @@ use super::random::Random;
 use super::turns::keep_jobs;
 use super::universe::Universe;
 use crate::config::Config;
-use crate::daemon::{Request, jump_accounts};
+use crate::daemon::Request;
 use crate::model::{AccountName, EventKind, Outcome, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::{Doubt, Phase};
@@ -179,7 +179,7 @@ pub(super) fn is_barred(
 
 /// The accounts that log in on the way to another one's device.
 pub(super) fn lead_to(config: &Config, account: &AccountName) -> Vec<AccountName> {
-    config.devices.get(&account.device()).map_or_else(Vec::new, |device| jump_accounts(config, device, account.user()))
+    config.devices.get(&account.device()).map_or_else(Vec::new, |device| config.jump_accounts(device, account.user()))
 }
 
 /// Whether an account is given up, and its device would take what the vault has: the next looks find that out.

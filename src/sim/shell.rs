@@ -8,7 +8,7 @@ use super::habits::Habit;
 use super::setting::ENABLE;
 use super::universe::Universe;
 use crate::clock::Waiting;
-use crate::device::Shell;
+use crate::executor::terminal::Shell;
 use crate::model::Secret;
 
 /// What kind of shell it is.

@@ -17,8 +17,9 @@ use super::logins::Refusals;
 use super::memory_transaction::MemoryTransaction;
 use super::memory_vault::{Backup, MemoryVault};
 use super::random::{Draws, Random};
-use crate::config::{Account, Config, Device};
-use crate::daemon::{Progress, way_to};
+use crate::config::{Account, Config};
+use crate::daemon::Progress;
+use crate::model::DeviceName;
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
 use crate::vault::{TransactionJob, VaultBackend, VaultError};
@@ -229,8 +230,10 @@ impl Universe {
     }
 
     /// The devices through which another one is reached.
-    pub(super) fn way_to(&self, device: &Arc<Device>) -> Vec<String> {
-        way_to(&lock(&self.config), device).iter().skip(1).map(|gateway| gateway.name.to_string()).collect()
+    pub(super) fn way_to(&self, device: &DeviceName) -> Vec<String> {
+        let config = lock(&self.config);
+        let way = config.devices.get(device).map(|device| config.way_to(device)).unwrap_or_default();
+        way.iter().skip(1).map(|gateway| gateway.name.to_string()).collect()
     }
 
     pub(super) fn site_goes_down(&self, device: &str) {

@@ -1,28 +1,20 @@
 //! What an attempt does at the device: connecting, running the template, and checking a password with a fresh login.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::admission::in_words;
-use super::super::values::Stored;
 use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::config::Account;
-use crate::device::{
-    AfterFailure, DeviceError, Hop, HostKeys, Login, PromptError, RunContext, Session, Watcher, connect, run_template,
-};
-use crate::dialogue::{Refused, Run, Verdict, Whose};
+use crate::dialogue::{Refused, RunFailure, Whose};
+use crate::executor::{ChangeRequest, ChangeResult, DeviceError, Lead, Observer, Proof, ProofRequest, ProvedBy, Tried};
 use crate::model::{AccountName, Candidate, EventKind, Outcome};
 use crate::policy::Breaker;
 use crate::rotation::{
-    Event, Fact, HelperRole, LoginFailure, LoginOutcome, Phase, QUARANTINE_LOOK_MS, RejectedLogin, SessionOutcome,
-    Which, bears_out_refusal, keeps_being_refused, login_outcome, session_outcome,
+    Event, Fact, LoginFailure, LoginOutcome, Phase, QUARANTINE_LOOK_MS, RejectedLogin, SessionOutcome, Which,
+    bears_out_refusal, keeps_being_refused, login_outcome, session_outcome,
 };
-use crate::template::{Checked, Section};
 use crate::vault::Ledger;
-
-/// Tags of the password that `section verify` tries.
-const PROVEN: [&str; 3] = ["NEW_PASSWORD", "CURRENT_PASSWORD", "AUTH_PASSWORD"];
 
 /// Why an account whose stored password is refused is not put aside for a person yet.
 pub(super) const LATER: &str = "the vault has a later password, which was sent once: it may be in force by now";
@@ -40,36 +32,85 @@ impl Attempt {
         std::future::pending().await
     }
 
-    pub(super) async fn connect(&self) -> Event {
-        let result = tokio::select! {
-            biased;
-            result = self.open_session() => result,
-            () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
-        };
+    /// Logs in and makes the change, with the executor of the device.
+    pub(super) async fn change_password(&self) -> Result<Event, String> {
+        let result = self.ask_for_change().await;
         let sent = self.rotation.lock().await.phase() == Phase::Sent;
-        match result {
-            Ok(session) if session.changed_at_login => {
-                self.step("the login took the new password; the template need not run".into());
-                session.close(&self.core.clock).await;
+        Ok(match result {
+            ChangeResult::NotRecorded(why) => return Err(why),
+            ChangeResult::LoginFailed(error) => self.login_failed(&error, sent).await,
+            ChangeResult::Ran { committed } => {
+                if !committed {
+                    self.say("the template came to its end without sending the new password");
+                }
                 Event::Ran
             }
-            Ok(session) => {
-                *self.session.lock().await = Some(session);
-                Event::LoggedIn
-            }
-            Err(error) => {
-                self.say(error.to_string());
-                self.note_failed_login(&error).await;
+            ChangeResult::Failed(failure) => self.run_failed(failure, sent).await,
+            ChangeResult::Broken(error) => {
                 if sent {
-                    self.note_broken_run(&format!("the login that set the new password broke off: {error}"));
                     self.let_the_device_finish().await;
-                    return Event::Broken { refused: error.refuses_new() };
                 }
-                if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
-                    return self.login_refused(&error).await;
+                self.say(error.to_string());
+                if sent {
+                    self.note_broken_run(&error.to_string());
+                    Event::Broken { refused: false }
+                } else {
+                    Event::Failed
                 }
-                Event::Failed
             }
+        })
+    }
+
+    /// Has the device's executor log in and run the template, or a person's lines in its place.
+    pub(super) async fn ask_for_change(&self) -> ChangeResult {
+        let mut person = self.person.lock().await;
+        let lead = match person.as_mut() {
+            None => Lead::Template,
+            Some(person) => Lead::Person { person, said: &self.said },
+        };
+        let request = ChangeRequest {
+            config: &self.config,
+            account: &self.account,
+            login: &self.login,
+            template: &self.template,
+            new: lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone()),
+            probe: self.probing.load(Ordering::SeqCst),
+            lead,
+        };
+        self.core.executors.of(&self.account.device).change(request, self).await
+    }
+
+    /// The login for the change did not let in, or broke off.
+    async fn login_failed(&self, error: &DeviceError, sent: bool) -> Event {
+        self.say(error.to_string());
+        self.note_failed_login(error).await;
+        if sent {
+            self.note_broken_run(&format!("the login that set the new password broke off: {error}"));
+            self.let_the_device_finish().await;
+            return Event::Broken { refused: error.refuses_new() };
+        }
+        if error.may_be_refusal() && self.refused_account(error) == self.login.name {
+            return self.login_refused(error).await;
+        }
+        Event::Failed
+    }
+
+    /// The template did not get what it waits for.
+    async fn run_failed(&self, failure: RunFailure, sent: bool) -> Event {
+        if sent {
+            self.let_the_device_finish().await;
+            if failure.saved {
+                self.note_flaw(&format!("the template broke off, and its 'section save' ran: {}", failure.message));
+            } else {
+                self.note_broken_run(&failure.message);
+            }
+            self.say(failure.message);
+            return Event::Broken { refused: failure.device_refuses };
+        }
+        self.say(failure.message);
+        match failure.refused {
+            Some(refused) => self.refused_inside(refused).await,
+            None => Event::Failed,
         }
     }
 
@@ -200,92 +241,8 @@ impl Attempt {
             return Ok(());
         }
         let now = self.core.clock.now().since_boot_ms;
-        let may = may(&mut self.core.transport.breaker(), &self.account.name, now);
+        let may = may(&mut self.core.guards.breaker(), &self.account.name, now);
         may.map_err(|free_in_ms| DeviceError::HeldBack { free_in_ms })
-    }
-
-    pub(super) async fn open_session(&self) -> Result<Session, DeviceError> {
-        let (stored, host_keys) = self.core.stored_for_login(&self.login.name, &self.account.device).await?;
-        // Only an account that logs in as itself can be asked for its own new password.
-        let own = self.login.name == self.account.name;
-        let new = lock(&self.candidate).as_ref().filter(|_| own).map(|candidate| candidate.secret().clone());
-        let mut login = self.core.login(&self.config, &self.login, stored, new.as_ref(), false);
-        login.probe = self.probing.load(Ordering::SeqCst);
-        let hops = self.hops(login, host_keys).await?;
-        let bound = self.account.template.connect_timeout().unwrap_or_default();
-        let session = connect(&self.core.transport, &hops, bound, self).await?;
-        self.probing.store(false, Ordering::SeqCst);
-        Ok(session)
-    }
-
-    pub(super) async fn hops(&self, login: Login, host_keys: HostKeys) -> Result<Vec<Hop>, DeviceError> {
-        let device = &self.account.device;
-        let mut hops = self.core.jumps(&self.config, device, login.account.user()).await?;
-        hops.push(Hop { device: device.clone(), host_keys, login });
-        let mut masker = lock(&self.masker);
-        for login in hops.iter().map(|hop| &hop.login) {
-            masker.add_all(&login.masker);
-            [&login.password, &login.new_password].into_iter().flatten().for_each(|password| masker.add(password));
-        }
-        drop(masker);
-        Ok(hops)
-    }
-
-    pub(super) async fn hang_up(&self) {
-        if let Some(session) = self.session.lock().await.take() {
-            session.close(&self.core.clock).await;
-        }
-    }
-
-    pub(super) async fn run_template(&self) -> Event {
-        let mut person = self.person.lock().await;
-        let carry = async {
-            match person.as_mut() {
-                None => self.carry_template().await,
-                Some(person) => self.carry_person(person).await,
-            }
-        };
-        let result = tokio::select! {
-            biased;
-            result = carry => result,
-            () = self.cancelled_before_commit() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
-        };
-        let password_taken = self.session.lock().await.as_ref().is_none_or(|session| session.password_taken);
-        self.hang_up().await;
-        let sent = self.rotation.lock().await.phase() == Phase::Sent;
-        if sent && !matches!(result, Ok(Verdict::Ran { .. })) {
-            self.let_the_device_finish().await;
-        }
-        match result {
-            Ok(Verdict::Ran { committed: true }) => Event::Ran,
-            Ok(Verdict::Ran { committed: false }) => {
-                self.say("the template came to its end without sending the new password");
-                Event::Ran
-            }
-            Ok(Verdict::Failed(failure)) => {
-                if sent && failure.saved {
-                    self.note_flaw(&format!("the template broke off, and its 'section save' ran: {}", failure.message));
-                } else if sent {
-                    self.note_broken_run(&failure.message);
-                }
-                self.say(failure.message);
-                if sent {
-                    return Event::Broken { refused: failure.device_refuses };
-                }
-                match failure.refused {
-                    Some(refused) if !password_taken => self.refused_inside(refused).await,
-                    _ => Event::Failed,
-                }
-            }
-            Err(error) => {
-                self.say(error.to_string());
-                if sent {
-                    self.note_broken_run(&error.to_string());
-                    return Event::Broken { refused: false };
-                }
-                Event::Failed
-            }
-        }
     }
 
     /// A key opened the session, and in it the device said no to a password or a code: a login finds out whether what is
@@ -320,157 +277,9 @@ impl Attempt {
         Event::Failed
     }
 
-    pub(super) async fn carry_template(&self) -> Result<Verdict, DeviceError> {
-        let (values, stored, login_stored) = self.values().await?;
-        let masker = self.masker_of(&values, &stored, &login_stored);
-        let session = self.session.lock().await;
-        let Some(session) = session.as_ref() else {
-            return Err(DeviceError::NotCommitted("there is no session".into()));
-        };
-        let follows = |section| {
-            let section = self.template.section(section)?;
-            Some(Run::new(section.clone(), values.clone(), masker.clone()).proving())
-        };
-        let after = AfterFailure { abort: follows(Section::Abort), save: follows(Section::Save) };
-        let run = Run::new(self.template.clone(), values, masker).greeted(session.greeting());
-        self.step(format!("running template {}, sha256:{}", self.account.device.template, self.template.sha256()));
-        run_template(session, run, self.run_context(&stored, &login_stored, after)).await
-    }
-
-    pub(super) fn run_context<'a>(
-        &'a self,
-        stored: &'a Stored,
-        login: &'a Stored,
-        after: AfterFailure,
-    ) -> RunContext<'a, Self> {
-        RunContext {
-            on: &self.core.transport,
-            account: (&self.account.name, self.account.policy.lockout()),
-            login: (&self.login.name, self.login.policy.lockout()),
-            seed: stored.seed.as_ref().or(login.seed.as_ref()),
-            login_seed: login.seed.as_ref(),
-            watcher: self,
-            taken: &self.taken,
-            after,
-        }
-    }
-
-    /// Runs `section verify` with one of the two passwords in a session.
-    async fn run_verify(&self, session: &Session, which: Which, verify: &Arc<Checked>) -> Result<Verdict, DeviceError> {
-        let (mut values, stored, login_stored) = self.values().await?;
-        let password = match which {
-            Which::New => lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone()),
-            Which::Old => stored.password.clone(),
-        };
-        if let Some(password) = password {
-            if self.login.name == self.account.name {
-                values.set("AUTH_PASSWORD", password.clone());
-            }
-            values.set("NEW_PASSWORD", password.clone());
-            values.set("CURRENT_PASSWORD", password);
-        }
-        let masker = self.masker_of(&values, &stored, &login_stored);
-        let run = Run::new(verify.clone(), values, masker).proving();
-        run_template(session, run, self.run_context(&stored, &login_stored, AfterFailure::default())).await
-    }
-
     /// A password's name for people: with no other to tell it from, the old one is the stored one.
     fn called(&self, which: Which) -> &'static str {
         if which == Which::Old && lock(&self.candidate).is_none() { "stored" } else { which.name() }
-    }
-
-    /// Proves a password that is none of an SSH login: the login account logs in, and `section verify` tries it.
-    async fn check_by_section(&self, which: Which, verify: &Arc<Checked>) -> Event {
-        let name = self.called(which);
-        let known = match which {
-            Which::New => lock(&self.candidate).is_some(),
-            Which::Old => match self.core.stored(&self.account.name).await {
-                Ok(stored) => stored.password.is_some(),
-                Err(error) => {
-                    self.say(error.to_string());
-                    return Event::Unreachable;
-                }
-            },
-        };
-        if !known {
-            self.step(format!("there is no {name} password to try"));
-            return Event::Absent(which);
-        }
-        self.step(format!("checking the {name} password with the template's section verify"));
-        let opened = match self.core.may_help(&self.login, HelperRole::Login).await {
-            Ok(()) => self.open_session().await,
-            Err(error) => Err(error),
-        };
-        self.prove_in_session(which, verify, opened).await
-    }
-
-    /// Proves a password by `section verify` in a session that was opened for it.
-    async fn prove_in_session(
-        &self,
-        which: Which,
-        verify: &Arc<Checked>,
-        opened: Result<Session, DeviceError>,
-    ) -> Event {
-        let name = self.called(which);
-        self.taken.store(false, Ordering::SeqCst);
-        let result = match opened {
-            Ok(session) => {
-                let result = self.run_verify(&session, which, verify).await;
-                session.close(&self.core.clock).await;
-                result
-            }
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(Verdict::Ran { .. }) if !self.taken.load(Ordering::SeqCst) => {
-                self.say(format!(
-                    "section verify ran to its end, and the device asked for no password in it: the {name} one is not proved"
-                ));
-                Event::Unreachable
-            }
-            Ok(Verdict::Ran { .. }) => {
-                self.by_section.store(true, Ordering::SeqCst);
-                self.step(format!("the {name} password works"));
-                Event::Proved(which)
-            }
-            Ok(Verdict::Failed(failure)) if failure.judged => {
-                self.say(format!("the {name} password is refused: {}", failure.message));
-                Event::Disproved(which)
-            }
-            Ok(Verdict::Failed(failure)) => {
-                self.say(failure.message);
-                Event::Unreachable
-            }
-            Err(error) => {
-                self.note_failed_login(&error).await;
-                self.say(error.to_string());
-                if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
-                    self.doubt_where_hopeless(&self.login).await;
-                }
-                Event::Unreachable
-            }
-        }
-    }
-
-    /// The template's `section verify`, where it tries a password: a device that lets anybody in asks for it in the session.
-    fn verify_that_asks(&self) -> Option<&Arc<Checked>> {
-        let tags = |verify: &Checked| verify.tags().iter().any(|(tag, _)| PROVEN.contains(tag));
-        self.account.template.section(Section::Verify).filter(|verify| tags(verify))
-    }
-
-    /// After the login proved a password: what `section verify` finds besides is told, and cannot unprove it.
-    async fn look_further(&self, session: &Session, which: Which) {
-        let Some(verify) = self.account.template.section(Section::Verify) else { return };
-        match self.run_verify(session, which, verify).await {
-            Ok(Verdict::Ran { .. }) => self.step("section verify ran to its end".into()),
-            Ok(Verdict::Failed(failure)) => self.verify_failed(&failure.message),
-            Err(error) => self.verify_failed(&error.to_string()),
-        }
-    }
-
-    fn verify_failed(&self, why: &str) {
-        self.say(format!("the login works, but section verify failed: {why}"));
-        self.note_flaw(&format!("section verify failed: {why}"));
     }
 
     /// Logs in as the account itself with one of the two passwords, in a new session, and hangs up.
@@ -481,32 +290,39 @@ impl Attempt {
             self.say(format!("the lockout budget is spent; the {name} password is tried in {}", in_words(free_in)));
             return Event::Unreachable;
         }
-        if let Some(verify) = self.account.template.section(Section::Verify)
-            && self.login.name != self.account.name
-        {
-            return self.check_by_section(which, verify).await;
-        }
-        self.step(format!("checking the {name} password with a fresh login"));
-        match self.try_login(which).await {
-            Ok(None) => {
+        match self.ask_for_proof(which).await {
+            Proof::Absent => {
                 self.step(format!("there is no {name} password to try"));
                 Event::Absent(which)
             }
-            Ok(Some(session)) if !session.password_sent => self.check_inside(which, session).await,
-            Ok(Some(session)) => {
-                self.look_further(&session, which).await;
-                session.close(&self.core.clock).await;
-                self.step(format!("the {name} password works"));
-                Event::Proved(which)
-            }
-            // The device demands a new password of those alone who gave the old one.
-            Err(DeviceError::Prompt(PromptError::NewDemanded)) => {
+            Proof::Proved(ProvedBy::DemandOfNew) => {
                 let told = format!("the {name} password works; the device demands a new one at the next login");
                 let before = lock(&self.detail).clone();
                 self.say(if before.is_empty() { told } else { format!("{before}; {told}") });
                 Event::Proved(which)
             }
-            Err(error) => {
+            Proof::Proved(by) => {
+                self.by_section.fetch_or(by == ProvedBy::Section, Ordering::SeqCst);
+                self.step(format!("the {name} password works"));
+                Event::Proved(which)
+            }
+            Proof::Refused(why) => {
+                self.say(format!("the {name} password is refused: {why}"));
+                Event::Disproved(which)
+            }
+            Proof::Nothing(why) => {
+                self.say(why);
+                Event::Unreachable
+            }
+            Proof::SessionFailed(error) => {
+                self.note_failed_login(&error).await;
+                self.say(error.to_string());
+                if error.may_be_refusal() && self.refused_account(&error) == self.login.name {
+                    self.doubt_where_hopeless(&self.login).await;
+                }
+                Event::Unreachable
+            }
+            Proof::LoginFailed(error) => {
                 self.note_failed_login(&error).await;
                 let failure = self.failure_of(&error, &self.account.name);
                 let refused = matches!(failure, LoginFailure::Rejected { .. });
@@ -516,17 +332,18 @@ impl Attempt {
         }
     }
 
-    /// The login asked for no password, as on a device that lets anybody in: `section verify` tries it in this very session. A
-    /// device may have no room for another one so soon.
-    async fn check_inside(&self, which: Which, session: Session) -> Event {
-        let name = self.called(which);
-        let Some(verify) = self.verify_that_asks() else {
-            session.close(&self.core.clock).await;
-            self.say(DeviceError::NotProved(self.account.name.to_string()).to_string());
-            return Event::Unreachable;
+    async fn ask_for_proof(&self, which: Which) -> Proof {
+        let candidate = || lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());
+        let request = ProofRequest {
+            config: &self.config,
+            account: &self.account,
+            login: &self.login,
+            password: if which == Which::New { Tried::Candidate(candidate()) } else { Tried::Stored },
+            called: self.called(which),
+            probe: self.probing.load(Ordering::SeqCst),
+            restored: self.restored.load(Ordering::SeqCst),
         };
-        self.step(format!("the login did not ask for the {name} password; section verify tries it in the session"));
-        self.prove_in_session(which, verify, Ok(session)).await
+        self.core.executors.of(&self.account.device).prove(request, self).await
     }
 
     /// Puts a strange host key on record, and keeps when another try may be made where the budget or others stand against one.
@@ -545,25 +362,6 @@ impl Attempt {
             }
             _ => {}
         }
-    }
-
-    /// Logs in as the account itself with one of the two passwords.
-    async fn try_login(&self, which: Which) -> Result<Option<Session>, DeviceError> {
-        let (mut stored, host_keys) = self.core.stored_for_login(&self.account.name, &self.account.device).await?;
-        if which == Which::New {
-            stored.password = lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone());
-        }
-        if stored.password.is_none() {
-            return Ok(None);
-        }
-        let mut login = self.core.login(&self.config, &self.account, stored, None, true);
-        login.probe = self.probing.load(Ordering::SeqCst);
-        login.restored = self.restored.load(Ordering::SeqCst);
-        let hops = self.hops(login, host_keys).await?;
-        let bound = self.account.template.connect_timeout().unwrap_or_default();
-        let session = connect(&self.core.transport, &hops, bound, self).await?;
-        self.probing.store(false, Ordering::SeqCst);
-        Ok(Some(session))
     }
 
     pub(super) fn refused_account(&self, error: &DeviceError) -> AccountName {

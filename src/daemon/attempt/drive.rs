@@ -155,22 +155,26 @@ impl Attempt {
             };
             event = match act {
                 Act::Finish(end) => return end,
-                Act::Connect => Box::pin(self.connect()).await,
-                Act::RunTemplate => Box::pin(self.run_template()).await,
+                Act::Connect => match Box::pin(self.change_password()).await {
+                    Ok(event) => event,
+                    Err(why) => {
+                        self.say(why);
+                        return self.stranded().await;
+                    }
+                },
                 Act::Check(which) => {
                     let event = Box::pin(self.check(which)).await;
                     self.proved.fetch_or(matches!(event, Event::Proved(_)), Ordering::SeqCst);
                     event
                 }
-                // The template that runs lets the line go.
-                Act::Release => return self.stranded().await,
+                // The executor that makes the change goes on by itself.
+                Act::RunTemplate | Act::Release => return self.stranded().await,
             };
         }
     }
 
     /// The vault failed, so the account stays where the vault has it; recovery goes on from there.
     pub(super) async fn stranded(&self) -> End {
-        self.hang_up().await;
         match self.rotation.lock().await.phase() {
             Phase::Idle | Phase::Prepared | Phase::Changing => End::Failed { sent: false },
             Phase::Quarantined | Phase::Mending => End::Quarantined,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::super::admission::{Admission, AdmissionRequest, admit};
 use super::super::core::Core;
 use super::super::limits::{Holder, Work};
-use super::super::values::jump_accounts;
 use super::{Attempt, Request, RotationResult, unknown_account};
 use crate::audit::Draft;
 use crate::model::{AccountName, Actor, AttemptKind, EventKind, Outcome, Trigger};
@@ -164,8 +163,8 @@ impl Attempt {
         let login = self.login.name.clone();
         AdmissionRequest {
             account: self.account.clone(),
-            login_under_way: self.core.transport.risks.is_under_way(&login),
-            way: jump_accounts(&self.config, &self.account.device, login.user()),
+            login_under_way: self.core.guards.risks.is_under_way(&login),
+            way: self.config.jump_accounts(&self.account.device, login.user()),
             login,
             trigger: self.request.trigger,
         }

@@ -27,17 +27,19 @@ use super::escrow;
 use super::limits::{Holder, Leases, Work};
 use super::scheduler::under_way;
 use super::slots::{Slot, Urgency};
-use super::values::{Stored, base_values, jump_accounts, seed_of, way_to};
 use crate::audit::Draft;
+use crate::clock::Waiting;
 use crate::config::{Account, Config};
-use crate::device::{DeviceError, Person, Session, SessionSlot, Watcher};
 use crate::dialogue::Values;
+use crate::executor::{DeviceError, Observer, Person, SessionSlot, Stored, base_values, seed_of};
 use crate::model::{
     AccountName, Actor, AttemptKind, Candidate, EventKind, FailureCause, Masker, Moment, Outcome, Secret, Step, Trigger,
 };
 use crate::policy::Breaker;
 use crate::recording::Said;
-use crate::rotation::{Doubt, End, Event, PATIENCE, PATIENCE_OF_MENDERS, Phase, Rotation, Which, daily_look};
+use crate::rotation::{
+    Doubt, End, Event, HelperRole, PATIENCE, PATIENCE_OF_MENDERS, Phase, Rotation, Which, daily_look,
+};
 use crate::template::Checked;
 use crate::totp::SeedId;
 use crate::vault::{Ledger, VaultError};
@@ -127,7 +129,6 @@ pub(super) struct Attempt {
     candidate: Plain<Option<Candidate>>,
     /// Knows every password of this attempt: what a device says may hold one.
     masker: Plain<Masker>,
-    session: Mutex<Option<Session>>,
     steps: Plain<Vec<Step>>,
     detail: Plain<String>,
     /// What is not clean about the change, though a login may prove it.
@@ -169,8 +170,6 @@ pub(super) struct Attempt {
     stopped_short: AtomicBool,
     /// The stored password was refused, and one that was taken back is tried in its place.
     outdated: AtomicBool,
-    /// The device has taken a password or a code in the session at hand.
-    taken: AtomicBool,
     /// The password that is in force was proved by the template's section verify, and by no login of its own.
     by_section: AtomicBool,
     /// A check proved a password.
@@ -218,7 +217,7 @@ fn began(id: &str) -> Option<i64> {
 /// A turn comes so much later at the most, for a rule that stands against it; a lockout budget takes 65 minutes. In milliseconds.
 const LATEST_TURN_MS: i64 = 3_900_000;
 
-impl Watcher for Attempt {
+impl Observer for Attempt {
     fn step(&self, text: String) {
         let text = self.masked(text);
         let step = Step { at: self.core.clock.now().wall_ms, text };
@@ -237,33 +236,72 @@ impl Watcher for Attempt {
         lock(&self.masker).add(secret);
     }
 
-    async fn commit_point(&self) -> Result<(), DeviceError> {
-        if self.rehearses {
-            self.stopped_short.store(true, Ordering::SeqCst);
-            self.step("commit point: stopped here; the new password was not sent".into());
-            return Err(DeviceError::NotCommitted("a rehearsal ends at the commit point".into()));
-        }
-        self.feed(Event::AtCommitPoint).await.map_err(DeviceError::NotCommitted)?;
-        self.step("commit point: the new password is in the vault and leaves now".into());
-        Ok(())
+    fn learn(&self, known: &Masker) -> Masker {
+        let mut all = lock(&self.masker);
+        all.add_all(known);
+        all.clone()
+    }
+
+    fn entered(&self) {
+        self.probing.store(false, Ordering::SeqCst);
+    }
+
+    fn logged_in(&self) -> Waiting<'_, Result<(), String>> {
+        Box::pin(async {
+            if self.rehearses {
+                return Ok(());
+            }
+            self.feed(Event::LoggedIn).await.map(drop)
+        })
+    }
+
+    fn commit_point(&self) -> Waiting<'_, Result<(), DeviceError>> {
+        Box::pin(async {
+            if self.rehearses {
+                self.stopped_short.store(true, Ordering::SeqCst);
+                self.step("commit point: stopped here; the new password was not sent".into());
+                return Err(DeviceError::NotCommitted("a rehearsal ends at the commit point".into()));
+            }
+            self.feed(Event::AtCommitPoint).await.map_err(DeviceError::NotCommitted)?;
+            self.step("commit point: the new password is in the vault and leaves now".into());
+            Ok(())
+        })
+    }
+
+    fn flaw(&self, why: &str) {
+        self.say(format!("the login works, but {why}"));
+        self.note_flaw(why);
+    }
+
+    fn may_help<'a>(&'a self, account: &'a Account, role: HelperRole) -> Waiting<'a, Result<(), DeviceError>> {
+        Box::pin(self.core.may_help(account, role))
     }
 
     fn try_slot(&self) -> Option<SessionSlot> {
-        let devices = way_to(&self.config, &self.account.device);
+        let devices = self.config.way_to(&self.account.device);
         let reserved = lock(&self.reserved).take();
         reserved.or_else(|| self.core.limits.try_sessions(&devices, self.urgency())).map(SessionSlot::new)
     }
 
-    async fn slot(&self) -> SessionSlot {
-        SessionSlot::new(self.sessions().await)
+    fn slot(&self) -> Waiting<'_, SessionSlot> {
+        Box::pin(async { SessionSlot::new(self.sessions().await) })
     }
 
     fn may_connect(&self) -> Result<(), DeviceError> {
         self.held_back(Breaker::may_try)
     }
 
-    async fn given_up(&self) {
-        self.core.stopped().await;
+    fn given_up(&self) -> Waiting<'_, ()> {
+        Box::pin(self.core.stopped())
+    }
+
+    fn cancelled(&self) -> Waiting<'_, ()> {
+        Box::pin(async {
+            if self.rehearses {
+                std::future::pending::<()>().await;
+            }
+            self.cancelled_before_commit().await;
+        })
     }
 }
 
@@ -400,7 +438,6 @@ impl Attempt {
             rotation: Mutex::new(Rotation::at(Phase::Idle)),
             candidate: Plain::default(),
             masker: Plain::default(),
-            session: Mutex::default(),
             steps: Plain::default(),
             detail: Plain::default(),
             flaws: Plain::default(),
@@ -423,7 +460,6 @@ impl Attempt {
             rehearses: false,
             stopped_short: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
-            taken: AtomicBool::new(false),
             by_section: AtomicBool::new(false),
             proved: AtomicBool::new(false),
             turned_down: AtomicBool::new(false),
@@ -493,12 +529,6 @@ impl Attempt {
         all.add_all(&stored.masker(values));
         all.add_all(&login.masker(&Values::default()));
         [self.account.device.name.as_str(), self.login.name.user()].into_iter().for_each(|name| all.leave(name));
-    }
-
-    /// A masker of all that this attempt may send and has sent.
-    fn masker_of(&self, values: &Values, stored: &Stored, login: &Stored) -> Masker {
-        self.learn(values, stored, login);
-        lock(&self.masker).clone()
     }
 
     fn set_candidate(&self, candidate: Option<Candidate>) {
@@ -685,7 +715,7 @@ impl Attempt {
     }
 
     async fn sessions(&self) -> Vec<Slot> {
-        let devices = way_to(&self.config, &self.account.device);
+        let devices = self.config.way_to(&self.account.device);
         self.core.limits.sessions(&devices, self.urgency(), |told| self.step(told)).await
     }
 
@@ -701,7 +731,7 @@ impl Attempt {
     /// The seeds of whose codes the logins of this attempt will be asked for.
     async fn seeds(&self) -> Vec<SeedId> {
         let both = BTreeSet::from([&self.account.name, &self.login.name]).into_iter();
-        let codes = &self.core.transport.codes;
+        let codes = &self.core.guards.codes;
         let may_be_asked = |name: &&AccountName| [false, true].iter().any(|proves| codes.may_be_asked(name, *proves));
         let asked: Vec<_> = both.filter(may_be_asked).cloned().collect();
         let look = move |tx: &dyn Ledger| {
@@ -722,8 +752,8 @@ impl Attempt {
 
     /// The right to use the passwords with which this attempt logs in, and to change that of its account.
     pub(super) async fn leases(&self) -> Leases {
-        let mut used = jump_accounts(&self.config, &self.account.device, self.login.name.user());
-        used.extend(jump_accounts(&self.config, &self.account.device, self.account.name.user()));
+        let mut used = self.config.jump_accounts(&self.account.device, self.login.name.user());
+        used.extend(self.config.jump_accounts(&self.account.device, self.account.name.user()));
         used.push(self.login.name.clone());
         self.core.limits.leases(&self.account.name, &used, |told| self.step(told)).await
     }
@@ -749,11 +779,6 @@ impl Attempt {
         let values = self.values_of(&stored, &login_stored);
         self.learn(&values, &stored, &login_stored);
         values.check(&self.template).map_err(|error| error.to_string())
-    }
-
-    async fn values(&self) -> Result<(Values, Stored, Stored), DeviceError> {
-        let (stored, login_stored) = self.core.stored_both(&self.account.name, &self.login.name).await?;
-        Ok((self.values_of(&stored, &login_stored), stored, login_stored))
     }
 
     fn values_of(&self, stored: &Stored, login_stored: &Stored) -> Values {

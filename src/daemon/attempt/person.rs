@@ -14,8 +14,7 @@ use super::super::core::Core;
 use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, lock};
 use crate::clock::Clock;
-use crate::device::{AfterFailure, DeviceError, Person, converse};
-use crate::dialogue::Verdict;
+use crate::executor::Person;
 use crate::model::{AccountName, Actor, Trigger};
 use crate::recording::{Said, draft_template, write_recording};
 use crate::template;
@@ -177,17 +176,5 @@ impl Attempt {
     async fn run_with_person(&self) -> (RotationResult, Vec<Said>) {
         let result = self.keeping_steps(self.run()).await;
         (result, std::mem::take(&mut lock(&self.said)))
-    }
-
-    /// The person's part in place of a template's.
-    pub(super) async fn carry_person(&self, person: &mut Person) -> Result<Verdict, DeviceError> {
-        let (values, stored, login_stored) = self.values().await?;
-        let masker = self.masker_of(&values, &stored, &login_stored);
-        let session = self.session.lock().await;
-        let Some(session) = session.as_ref() else {
-            return Err(DeviceError::NotCommitted("there is no session".into()));
-        };
-        let context = self.run_context(&stored, &login_stored, AfterFailure::default());
-        converse(session, person, &values, masker, &context, &self.said).await
     }
 }

@@ -7,7 +7,7 @@ use super::super::core::Core;
 use super::super::limits::Work;
 use super::acts::LATER;
 use super::{Attempt, Request, RotationResult, lock, unknown_account};
-use crate::device::Watcher;
+use crate::executor::Observer;
 use crate::model::{AccountName, Actor, AttemptKind, Outcome, Secret, Trigger};
 use crate::rotation::{Event, Phase, Which};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::super::core::Core;
 use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, unknown_account};
-use crate::dialogue::Verdict;
+use crate::executor::ChangeResult;
 use crate::model::{AccountName, Actor, AttemptKind, EventKind, Outcome, Trigger};
 use crate::rotation::{HelperRole, Phase};
 use crate::template::Checked;
@@ -87,23 +87,19 @@ impl Attempt {
         // A login account of which it is not known which password it has is not tried for a rehearsal.
         let own = self.login.name == self.account.name;
         let may = if own { Ok(()) } else { self.core.may_help(&self.login, HelperRole::Login).await };
-        let opened = match may {
-            Ok(()) => self.open_session().await,
-            Err(error) => Err(error),
+        let result = match may {
+            Ok(()) => self.ask_for_change().await,
+            Err(error) => ChangeResult::LoginFailed(error),
         };
-        match opened {
-            Ok(session) => *self.session.lock().await = Some(session),
-            Err(error) => {
+        match result {
+            ChangeResult::Ran { .. } => Ok(()),
+            ChangeResult::LoginFailed(error) => {
                 self.note_impostor(&error).await;
-                return Err(self.masked(error.to_string()));
+                Err(self.masked(error.to_string()))
             }
-        }
-        let verdict = self.carry_template().await;
-        self.hang_up().await;
-        match verdict {
-            Ok(Verdict::Ran { .. }) => Ok(()),
-            Ok(Verdict::Failed(failure)) => Err(self.masked(failure.message)),
-            Err(error) => Err(self.masked(error.to_string())),
+            ChangeResult::Failed(failure) => Err(self.masked(failure.message)),
+            ChangeResult::Broken(error) => Err(self.masked(error.to_string())),
+            ChangeResult::NotRecorded(why) => Err(why),
         }
     }
 }

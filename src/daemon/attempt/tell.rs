@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Attempt, Progress, RotationResult, lock};
 use crate::audit::Draft;
-use crate::device::DeviceError;
+use crate::executor::DeviceError;
 use crate::model::{AttemptKind, EventKind, FailureCause, Outcome, Step};
 
 /// Steps are in the vault within this time, so that a crash leaves what came before it.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::login::{Door, HUNG_UP};
 use crate::clock::Waiting;
-use crate::config::Device;
-use crate::device::{Ask, DeviceError, HostKeys, Link, Opened, Reply, Shell, Stream, Wire};
+use crate::executor::DeviceError;
+use crate::executor::terminal::{Ask, Connection, Connector, HostKeys, Opened, Peer, Reply, Shell, Stream};
 use crate::sim::faults::Fault;
 use crate::sim::shell::{Begins, SimShell};
 use crate::sim::universe::Universe;
@@ -44,10 +44,10 @@ impl Drop for SimLink {
 /// The fleet's wire.
 pub(in crate::sim) struct SimWire(pub(in crate::sim) Arc<Universe>);
 
-impl Wire for SimWire {
+impl Connector for SimWire {
     fn open<'a>(
         &'a self,
-        device: &'a Arc<Device>,
+        device: &'a Peer,
         host_keys: &'a HostKeys,
         through: Option<Box<dyn Stream>>,
     ) -> Waiting<'a, Opened> {
@@ -58,7 +58,7 @@ impl Wire for SimWire {
             self.0.act().await;
             self.0.wait(20).await;
             let now = self.0.now();
-            if device.jump.is_some() && through.is_none() {
+            if device.ssh.jump.is_some() && through.is_none() {
                 return Err(gone("it is behind another device"));
             }
             if self.0.site(&name, |site| site.down_until > now) || self.0.fault(Fault::Cut) {
@@ -74,13 +74,13 @@ impl Wire for SimWire {
             }
             let link = SimLink {
                 door: Door::new(self.0.clone(), name, asks),
-                through: self.0.way_to(device),
+                through: self.0.way_to(&device.name),
                 since: self.0.now(),
                 open: true,
                 counted: false,
                 impostor,
             };
-            Ok((Box::new(link) as Box<dyn Link>, fingerprint))
+            Ok((Box::new(link) as Box<dyn Connection>, fingerprint))
         })
     }
 }
@@ -88,7 +88,7 @@ impl Wire for SimWire {
 /// A device hangs up on whoever is not logged in by then, in milliseconds: OpenSSH's `LoginGraceTime` (sshd_config(5)).
 const LOGIN_GRACE: i64 = 120_000;
 
-impl Link for SimLink {
+impl Connection for SimLink {
     fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
         Box::pin(async move {
             if self.impostor {

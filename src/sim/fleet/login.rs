@@ -8,7 +8,7 @@ use russh::keys::PrivateKey;
 
 use super::words::{OWN_WORDS, PERSONS, PLAIN_WORDS, Says, Wants, Wording};
 use super::{Asks, Site, keys};
-use crate::device::{Ask, Methods, Reply};
+use crate::executor::terminal::{Ask, Methods, Reply};
 use crate::model::Secret;
 use crate::sim::faults::Fault;
 use crate::sim::habits::Habit;

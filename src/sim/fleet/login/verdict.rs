@@ -1,7 +1,7 @@
 //! What a device makes of password and code: it lets in, refuses, lets nobody in, or demands a new password.
 
 use super::{After, Door, HUNG_UP};
-use crate::device::Reply;
+use crate::executor::terminal::Reply;
 use crate::sim::faults::Fault;
 use crate::sim::fleet::words::{BAD_PASSWORD, Closed, Says, Wants, one};
 use crate::sim::fleet::{Asks, Refuses};

@@ -1,8 +1,8 @@
 //! What a device says during a login besides its questions: banners, texts of rounds without prompts, the reason with which
 //! it hangs up. It is quoted in whatever error ends the login, masked and bounded.
 
-use super::error::DeviceError;
 use crate::dialogue::is_account_level;
+use crate::executor::error::DeviceError;
 use crate::model::{Masker, Secret};
 
 /// Characters that are quoted, and that are kept of each half.

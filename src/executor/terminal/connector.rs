@@ -5,11 +5,60 @@ use std::sync::Arc;
 use russh::keys::PrivateKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::error::DeviceError;
 use super::hostkeys::HostKeys;
 use crate::clock::Waiting;
-use crate::config::Device;
-use crate::model::Secret;
+use crate::config::{Device, SshEndpoint};
+use crate::executor::error::DeviceError;
+use crate::model::{DeviceName, Secret};
+
+/// A device with a terminal: its name, and where it is reached.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its name.
+    pub name: DeviceName,
+    /// Where.
+    pub ssh: Arc<SshEndpoint>,
+}
+
+impl Peer {
+    /// The terminal of a device.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn of(device: &Device) -> Result<Self, DeviceError> {
+        let ssh = device.ssh().cloned();
+        let ssh = ssh.ok_or_else(|| DeviceError::NotCommitted(format!("device '{}' has no terminal", device.name)))?;
+        Ok(Self { name: device.name.clone(), ssh })
+    }
+
+    /// A device for a test, at this place.
+    #[cfg(test)]
+    pub(super) fn at(host: &str, port: u16) -> Self {
+        let ssh = SshEndpoint {
+            host: host.to_owned(),
+            port,
+            host_keys: Vec::new(),
+            known_hosts: None,
+            jump: None,
+            jump_account: None,
+            legacy_algorithms: false,
+            login_format: crate::dialogue::LoginFormat::Separate,
+            connect_timeout: std::time::Duration::from_secs(10),
+        };
+        Self { name: DeviceName::parse("web1").unwrap_or_else(|error| panic!("{error}")), ssh: Arc::new(ssh) }
+    }
+
+    /// `host:port` for people.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.ssh.address()
+    }
+
+    /// Why there is no connection to it.
+    pub(super) fn unreachable(&self, why: String) -> DeviceError {
+        DeviceError::Connect { device: self.name.to_string(), address: self.address(), why }
+    }
+}
 
 /// A way for another connection's bytes, through a device.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -17,15 +66,15 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A connection and the fingerprint of the host key that was found good, or why there is none.
-pub type Opened = Result<(Box<dyn Link>, String), DeviceError>;
+pub type Opened = Result<(Box<dyn Connection>, String), DeviceError>;
 
 /// Opens connections.
-pub trait Wire: Send + Sync {
+pub trait Connector: Send + Sync {
     /// Connects to a device, over `through` where one is given, and judges its host key. Returns the key's fingerprint
     /// too. No secret is sent.
     fn open<'a>(
         &'a self,
-        device: &'a Arc<Device>,
+        device: &'a Peer,
         host_keys: &'a HostKeys,
         through: Option<Box<dyn Stream>>,
     ) -> Waiting<'a, Opened>;
@@ -95,7 +144,7 @@ pub enum Reply {
 }
 
 /// A connection to a device.
-pub trait Link: Send + Sync {
+pub trait Connection: Send + Sync {
     /// Goes on with the login. An error means that the connection is gone.
     fn ask<'a>(&'a mut self, user: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>>;
 

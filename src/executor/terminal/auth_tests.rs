@@ -1,13 +1,15 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::clock::{Time, Waiting};
-use crate::device::ssh::turn_with_slot;
-use crate::device::{Codes, Risks, SessionSlot, Shell, Ssh, Stream};
 use crate::dialogue::{LoginFormat, Values};
-use crate::model::{AccountName, BootId, DeviceName};
+use crate::executor::observer::SessionSlot;
+use crate::executor::terminal::connect::turn_with_slot;
+use crate::executor::terminal::connector::{Shell, Stream};
+use crate::model::{AccountName, BootId};
+use crate::otp::Codes;
 use crate::policy::Limit;
 use crate::template::Piece;
 use crate::totp::{Seed, Skew};
@@ -37,7 +39,7 @@ impl Time for Still {
 /// A device that answers so, and says these words with its last answer.
 struct Fake<F>(F, Arc<Mutex<Vec<String>>>);
 
-impl<F: FnMut(Ask) -> Waiting<'static, Result<Reply, String>> + Send + Sync> Link for Fake<F> {
+impl<F: FnMut(Ask) -> Waiting<'static, Result<Reply, String>> + Send + Sync> Connection for Fake<F> {
     fn ask<'a>(&'a mut self, _: &'a str, ask: Ask) -> Waiting<'a, Result<Reply, String>> {
         (self.0)(ask)
     }
@@ -60,7 +62,7 @@ impl<F: FnMut(Ask) -> Waiting<'static, Result<Reply, String>> + Send + Sync> Lin
 }
 
 /// One that asks nothing, on and on, 25 seconds each time; and whether somebody else had a turn with the seed at each.
-fn endless(time: Arc<Still>, codes: Codes, others: Arc<Mutex<Vec<bool>>>) -> impl Link {
+fn endless(time: Arc<Still>, codes: Codes, others: Arc<Mutex<Vec<bool>>>) -> impl Connection {
     Fake(
         move |ask| -> Waiting<'static, _> {
             let (time, codes, others) = (time.clone(), codes.clone(), others.clone());
@@ -84,12 +86,12 @@ fn endless(time: Arc<Still>, codes: Codes, others: Arc<Mutex<Vec<bool>>>) -> imp
 }
 
 /// One that says one thing after another, and hangs up at the end.
-fn scripted(replies: impl IntoIterator<Item = Reply>) -> impl Link {
+fn scripted(replies: impl IntoIterator<Item = Reply>) -> impl Connection {
     speaking(replies, "")
 }
 
 /// The same, with words at its end.
-fn speaking(replies: impl IntoIterator<Item = Reply>, last: &'static str) -> impl Link {
+fn speaking(replies: impl IntoIterator<Item = Reply>, last: &'static str) -> impl Connection {
     let mut replies: VecDeque<Reply> = replies.into_iter().collect();
     let words = Arc::new(Mutex::new(Vec::new()));
     let says = words.clone();
@@ -107,11 +109,11 @@ fn speaking(replies: impl IntoIterator<Item = Reply>, last: &'static str) -> imp
 
 struct Silent;
 
-impl Watcher for Silent {
+impl Observer for Silent {
     fn step(&self, _: String) {}
 
-    async fn commit_point(&self) -> Result<(), DeviceError> {
-        Ok(())
+    fn commit_point(&self) -> Waiting<'_, Result<(), DeviceError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -122,8 +124,8 @@ fn seed() -> Seed {
 /// What a login needs.
 struct Place {
     time: Arc<Still>,
-    on: Transport,
-    device: Device,
+    on: Guards,
+    device: Peer,
     login: Login,
     _folder: tempfile::TempDir,
 }
@@ -137,24 +139,8 @@ impl Place {
         // Not at the begin of a step, where a code would have to be waited for.
         time.0.store(5_000, Ordering::SeqCst);
         let clock = Clock::over(time.clone());
-        let codes = Codes::new(vault.clone(), clock.clone());
-        let on = Transport { wire: Arc::new(Ssh), codes, risks: Risks::new(vault, clock), breaker: Arc::default() };
-        let device = Device {
-            name: DeviceName::parse("web1").unwrap(),
-            host: "192.0.2.1".into(),
-            port: 22,
-            host_keys: Vec::new(),
-            known_hosts: None,
-            template_sha256: None,
-            template: "t".into(),
-            jump: None,
-            jump_account: None,
-            max_sessions: 1,
-            legacy_algorithms: false,
-            login_format: LoginFormat::Separate,
-            connect_timeout: Duration::from_secs(10),
-            fields: BTreeMap::new(),
-        };
+        let on = Guards::new(vault, clock);
+        let device = Peer::at("192.0.2.1", 22);
         let login = Login {
             account: AccountName::parse("web1/root").unwrap(),
             budget: Limit { count: 3, window_ms: 3_900_000 },
@@ -250,11 +236,11 @@ async fn while_a_clock_is_looked_for_it_is_noted_when_in_its_step_a_code_of_the_
         took(tx, &aim, Sent { ahead: 0, phase_ms: 887 }, false)?;
         Ok(tx.skew(&aim.device)?.phase_ms)
     };
-    assert_eq!(place.on.codes.vault.call(taken.clone()).await.unwrap(), None, "nothing was refused before");
+    assert_eq!(place.on.vault.call(taken.clone()).await.unwrap(), None, "nothing was refused before");
     let refused = Skew { tried: 1, ..Skew::default() };
     let device = place.device.name.clone();
-    place.on.codes.vault.call(move |tx| tx.set_skew(&device, refused)).await.unwrap();
-    assert_eq!(place.on.codes.vault.call(taken).await.unwrap(), Some(887));
+    place.on.vault.call(move |tx| tx.set_skew(&device, refused)).await.unwrap();
+    assert_eq!(place.on.vault.call(taken).await.unwrap(), Some(887));
 }
 
 #[tokio::test]
@@ -309,18 +295,18 @@ async fn a_login_that_only_leads_on_does_not_end_that_others_are_held_back() {
 /// A device that says this; how the login ended, and whether its commit point was passed.
 async fn ends(place: &Place, replies: impl IntoIterator<Item = Reply>) -> (Result<Entered, DeviceError>, bool) {
     struct Counts(AtomicBool);
-    impl Watcher for Counts {
+    impl Observer for Counts {
         fn step(&self, _: String) {}
 
-        async fn commit_point(&self) -> Result<(), DeviceError> {
+        fn commit_point(&self) -> Waiting<'_, Result<(), DeviceError>> {
             self.0.store(true, Ordering::SeqCst);
-            Ok(())
+            Box::pin(std::future::ready(Ok(())))
         }
     }
-    let (mut link, watcher) = (scripted(replies), Counts(false.into()));
-    let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &watcher).await;
+    let (mut link, observer) = (scripted(replies), Counts(false.into()));
+    let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &observer).await;
     place.time.0.fetch_add(7_200_000, Ordering::SeqCst);
-    (end, watcher.0.into_inner())
+    (end, observer.0.into_inner())
 }
 
 fn says(pattern: &str, tag: &str) -> (Text, Text) {
@@ -379,7 +365,7 @@ async fn what_a_template_answers_must_have_a_value_and_only_the_password_itself_
 #[derive(Default)]
 struct Hears(Mutex<(Vec<String>, Vec<Secret>)>);
 
-impl Watcher for Hears {
+impl Observer for Hears {
     fn step(&self, text: String) {
         self.0.lock().unwrap().0.push(text);
     }
@@ -388,13 +374,13 @@ impl Watcher for Hears {
         self.0.lock().unwrap().1.push(secret.clone());
     }
 
-    async fn commit_point(&self) -> Result<(), DeviceError> {
-        Ok(())
+    fn commit_point(&self) -> Waiting<'_, Result<(), DeviceError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
 /// A device whose second prompt says this of the password that it was given, and whose third of the code.
-fn repeats(say: impl Fn(&str) -> String + Send + Sync + 'static) -> impl Link {
+fn repeats(say: impl Fn(&str) -> String + Send + Sync + 'static) -> impl Connection {
     let mut rounds = 0;
     Fake(
         move |ask| -> Waiting<'static, _> {
@@ -433,7 +419,7 @@ async fn a_prompt_that_repeats_a_secret_in_pieces_is_quoted_without_it() {
         let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &hears).await;
         place.time.0.fetch_add(7_200_000, Ordering::SeqCst);
         let (mut told, secrets) = hears.0.into_inner().unwrap();
-        assert_eq!(secrets.len(), 1, "the watcher knows the code: {told:?}");
+        assert_eq!(secrets.len(), 1, "the observer knows the code: {told:?}");
         told.push(end.map(|_| ()).unwrap_err().to_string());
         assert!(told.len() >= 2 && told.iter().any(|text| text.contains("nothing answers it")), "{told:?}");
         for secret in [password, secrets[0].expose()] {
@@ -629,7 +615,7 @@ impl Drop for Held {
     }
 }
 
-impl Watcher for OneRoom {
+impl Observer for OneRoom {
     fn step(&self, text: String) {
         self.told.lock().unwrap().push((text, self.held.load(Ordering::SeqCst)));
         self.waits.notify_one();
@@ -643,28 +629,28 @@ impl Watcher for OneRoom {
         Some(SessionSlot::new(Held(self.held.clone())))
     }
 
-    async fn slot(&self) -> SessionSlot {
+    fn slot(&self) -> Waiting<'_, SessionSlot> {
         self.waits.notify_one();
-        std::future::pending().await
+        Box::pin(std::future::pending())
     }
 
-    async fn commit_point(&self) -> Result<(), DeviceError> {
-        Ok(())
+    fn commit_point(&self) -> Waiting<'_, Result<(), DeviceError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
 #[tokio::test]
 async fn who_waits_for_a_code_has_no_session_and_who_waits_for_a_session_has_no_turn() {
     let place = Place::new();
-    let watcher = OneRoom::default();
+    let observer = OneRoom::default();
     let waits = async || {
         tokio::select! {
-            got = turn_with_slot(&place.login, &place.device, &place.on, &watcher) => panic!("{:?}", got.map(|_| ())),
-            () = watcher.waits.notified() => {}
+            got = turn_with_slot(&place.login, &place.device, &place.on, &observer) => panic!("{:?}", got.map(|_| ())),
+            () = observer.waits.notified() => {}
         }
     };
-    let free = turn_with_slot(&place.login, &place.device, &place.on, &watcher).await.unwrap();
-    assert_eq!(watcher.held.load(Ordering::SeqCst), 1);
+    let free = turn_with_slot(&place.login, &place.device, &place.on, &observer).await.unwrap();
+    assert_eq!(observer.held.load(Ordering::SeqCst), 1);
     // Somebody else has the session, and waits for no code.
     let ((turn, _), slot) = free;
     drop(turn);
@@ -674,7 +660,7 @@ async fn who_waits_for_a_code_has_no_session_and_who_waits_for_a_session_has_no_
     // The code of this step is used up.
     place.on.codes.issue(&seed(), &Aim::at(&place.device.name), None, |_| {}).await.unwrap();
     waits().await;
-    let told = watcher.told.lock().unwrap().pop().unwrap();
+    let told = observer.told.lock().unwrap().pop().unwrap();
     assert!(told.0.contains("for a fresh code") && told.1 == 0, "{told:?}");
 }
 
@@ -683,7 +669,7 @@ async fn a_device_that_asks_slow_servers_is_waited_for_as_long_as_its_config_say
     let mut place = Place::new();
     place.time.1.store(true, Ordering::SeqCst);
     for (own, told) in [(10, "no answer within 30 s"), (90, "no answer within 90 s")] {
-        place.device.connect_timeout = Duration::from_secs(own);
+        Arc::make_mut(&mut place.device.ssh).connect_timeout = Duration::from_secs(own);
         let mut link =
             Fake(|_| -> Waiting<'static, Result<Reply, String>> { Box::pin(std::future::pending()) }, Arc::default());
         let end = log_in(&mut link, &place.device, &place.login, place.turn().await, &place.on, &Silent).await;

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,29 +9,20 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::device::{AfterFailure, Codes, KnownHosts, Risks, RunContext, run_template};
-use crate::dialogue::{LoginFormat, Run, Values, Verdict};
-use crate::model::{AccountName, DeviceName, Masker};
+use crate::clock::Clock;
+use crate::dialogue::{Run, Values, Verdict};
+use crate::executor::guards::Guards;
+use crate::executor::observer::{Observer, SessionSlot};
+use crate::executor::terminal::connect::{Session, open_link};
+use crate::executor::terminal::hostkeys::KnownHosts;
+use crate::executor::terminal::shell::{AfterFailure, RunContext, run_template};
+use crate::model::{AccountName, Masker};
+use crate::otp::By;
 use crate::policy::Limit;
 use crate::vault::VaultKey;
 
-fn device(address: SocketAddr) -> Arc<Device> {
-    Arc::new(Device {
-        name: DeviceName::parse("web1").unwrap(),
-        host: address.ip().to_string(),
-        port: address.port(),
-        host_keys: Vec::new(),
-        known_hosts: None,
-        template_sha256: None,
-        template: "t".into(),
-        jump: None,
-        jump_account: None,
-        max_sessions: 1,
-        legacy_algorithms: false,
-        login_format: LoginFormat::Separate,
-        connect_timeout: Duration::from_secs(10),
-        fields: BTreeMap::new(),
-    })
+fn device(address: SocketAddr) -> Peer {
+    Peer::at(&address.ip().to_string(), address.port())
 }
 
 async fn loopback() -> (TcpListener, SocketAddr) {
@@ -294,7 +284,8 @@ async fn algorithms_of_old_reach_a_device_of_old() {
             player.kind = kind.clone();
         })
         .await;
-        let old = Arc::new(Device { legacy_algorithms: true, ..Device::clone(&device(address)) });
+        let mut old = device(address);
+        Arc::make_mut(&mut old.ssh).legacy_algorithms = true;
         let opened = Ssh.open(&old, &keys, None).await;
         assert!(opened.is_ok(), "{exchange:?} {kind}: {}", opened.err().unwrap());
     }
@@ -302,11 +293,11 @@ async fn algorithms_of_old_reach_a_device_of_old() {
 
 struct Silent;
 
-impl Watcher for Silent {
+impl Observer for Silent {
     fn step(&self, _: String) {}
 
-    async fn commit_point(&self) -> Result<(), DeviceError> {
-        Ok(())
+    fn commit_point(&self) -> Waiting<'_, Result<(), DeviceError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -319,12 +310,7 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
     let key = VaultKey::create(&folder.path().join("key")).unwrap();
     let vault = crate::vault::open(&folder.path().join("state"), &key).unwrap();
     let clock = Clock::new();
-    let on = Transport {
-        wire: Arc::new(Ssh),
-        codes: Codes::new(vault.clone(), clock.clone()),
-        risks: Risks::new(vault, clock),
-        breaker: Arc::default(),
-    };
+    let on = Guards::new(vault, clock);
     let device = device(address);
     let session = Session {
         link,
@@ -347,7 +333,7 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
         login: whose,
         seed: None,
         login_seed: None,
-        watcher: &Silent,
+        observer: &Silent,
         taken: &std::sync::atomic::AtomicBool::new(false),
         after: AfterFailure::default(),
     };

@@ -1,6 +1,5 @@
-//! Connections: the TCP stream or the channel of a jump host, the handshake, the host key, and the login.
+//! SSH: the TCP stream or the channel of a jump host, the handshake, the host key, and the messages of a login.
 
-use std::future::Future;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,18 +11,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::algorithms::{Offer, nothing_in_common, ssh_config};
-use super::auth::{Entered, TurnAndAim, log_in};
 use super::client::{Client, Shown, UNREADABLE, in_words};
-use super::codes::By;
-use super::error::DeviceError;
 use super::greeting::{Greeting, Traffic};
-use super::hostkeys::{HostKeys, Judgement};
-use super::wire::{Ask, Link, Methods, Opened, Reply, Shell, Stream, Wire};
 use super::words::{Ended, Words};
-use super::{Login, SessionSlot, Transport, Watcher};
-use crate::clock::{Clock, Waiting};
-use crate::config::Device;
+use crate::clock::Waiting;
 use crate::dialogue::{TERMINAL_COLUMNS, TERMINAL_ROWS};
+use crate::executor::error::DeviceError;
+use crate::executor::terminal::connector::{Ask, Connection, Connector, Methods, Opened, Peer, Reply, Shell, Stream};
+use crate::executor::terminal::hostkeys::{HostKeys, Judgement};
 use crate::model::Secret;
 use crate::vault::HostKeyRow;
 
@@ -32,79 +27,6 @@ use crate::vault::HostKeyRow;
 const PASSED_OVER: Duration = Duration::from_secs(3);
 /// What is told of it.
 const CHANGE_DEMANDED: &str = "the device answers the password with neither yes nor no; it seems that the password has expired and that it demands a new one (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ), which rotord cannot give by the method password; change it by hand with ssh, or enable keyboard-interactive on the device, where rotord answers such a demand";
-
-/// One device on the way, the target last.
-#[derive(Debug, Clone)]
-pub struct Hop {
-    /// The device.
-    pub device: Arc<Device>,
-    /// Its host keys.
-    pub host_keys: HostKeys,
-    /// Who logs in, and with what.
-    pub login: Login,
-}
-
-/// A session that is logged in. The jump hosts' connections live as long as it does.
-pub struct Session {
-    pub(super) link: Box<dyn Link>,
-    jumps: Vec<Box<dyn Link>>,
-    /// The device.
-    pub device: Arc<Device>,
-    /// Whether the login demanded the new password and took it.
-    pub changed_at_login: bool,
-    /// Whether the login sent the password: one without it proves none.
-    pub password_sent: bool,
-    /// Whether the device had the password at the login: one that a key opened tells nothing of it.
-    pub password_taken: bool,
-    /// By which clock codes are made in it.
-    pub(super) by: By,
-    /// Its room beside other sessions.
-    pub(super) slot: SessionSlot,
-}
-
-impl Session {
-    /// What the device has said of itself: its SSH version string, lines before it, banners. Bounded, not masked.
-    #[must_use]
-    pub fn greeting(&self) -> String {
-        self.link.greeting()
-    }
-
-    /// Hangs up politely, as far as that goes in a second for each hop.
-    pub async fn close(self, clock: &Clock) {
-        hang_up(std::iter::once(self.link).chain(self.jumps.into_iter().rev()), clock).await;
-        drop(self.slot);
-    }
-}
-
-async fn hang_up(links: impl Iterator<Item = Box<dyn Link>>, clock: &Clock) {
-    for link in links {
-        let _ = clock.within(Duration::from_secs(1), link.close()).await;
-    }
-}
-
-/// Waits for the turn of a login with its code, and for room for its session. Who waits for a code has no session, and who waits for
-/// a session keeps nobody else from a code of the same seed.
-pub(super) async fn turn_with_slot<W: Watcher>(
-    login: &Login,
-    device: &Device,
-    on: &Transport,
-    watcher: &W,
-) -> Result<(TurnAndAim, SessionSlot), DeviceError> {
-    let mut slot = watcher.try_slot();
-    loop {
-        if let Some(slot) = slot.take()
-            && let Some(turn) = login.turn_at_once(device, on).await?
-        {
-            return Ok((turn, slot));
-        }
-        let turn = login.turn(device, on, watcher).await?;
-        if let Some(slot) = watcher.try_slot() {
-            return Ok((turn, slot));
-        }
-        drop(turn);
-        slot = Some(watcher.slot().await);
-    }
-}
 
 /// SSH over TCP.
 #[derive(Debug, Clone, Copy, Default)]
@@ -125,7 +47,7 @@ struct SshShell(Channel<client::Msg>);
 
 /// Why there is no connection: the host key, or what failed before one was shown, with what the device said.
 fn refusal(
-    device: &Device,
+    device: &Peer,
     error: &russh::Error,
     judged: Option<&(Judgement, HostKeyRow)>,
     words: &Words,
@@ -151,17 +73,13 @@ fn refusal(
                 (error, _) => in_words(error),
             };
             let said = words.shown().map(|text| format!("; it said: {text}")).unwrap_or_default();
-            unreachable_device(device, format!("{why}{said}"))
+            device.unreachable(format!("{why}{said}"))
         }
     }
 }
 
-fn offer(device: &Device) -> Offer {
-    Offer::with(device.legacy_algorithms)
-}
-
-fn unreachable_device(device: &Device, why: String) -> DeviceError {
-    DeviceError::Connect { device: device.name.to_string(), address: device.address(), why }
+fn offer(device: &Peer) -> Offer {
+    Offer::with(device.ssh.legacy_algorithms)
 }
 
 /// A connection whose host key was shown.
@@ -172,7 +90,7 @@ struct Connected {
 }
 
 async fn begin<S>(
-    device: &Device,
+    device: &Peer,
     host_keys: HostKeys,
     shown: &Shown,
     words: &Words,
@@ -187,7 +105,7 @@ where
 
 async fn connected<S>(
     config: client::Config,
-    device: &Device,
+    device: &Peer,
     host_keys: HostKeys,
     shown: &Shown,
     words: &Words,
@@ -197,14 +115,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let traffic = Traffic::default();
-    let (client, is_over) = Client::new(host_keys, &device.host, shown.clone(), words.clone(), traffic.clone());
+    let (client, is_over) = Client::new(host_keys, &device.ssh.host, shown.clone(), words.clone(), traffic.clone());
     let stream = Greeting::new(stream, words.clone(), traffic.clone());
     let handle = client::connect_stream(Arc::new(config), stream, client).await?;
     Ok(Connected { handle, is_over, traffic })
 }
 
 async fn handshake<S>(
-    device: &Device,
+    device: &Peer,
     host_keys: HostKeys,
     words: Words,
     stream: S,
@@ -217,37 +135,25 @@ where
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match (result, judged) {
         (Ok(Connected { handle, is_over, traffic }), Some((Judgement::Trusted, row))) => {
-            Ok((SshLink { handle, is_over, traffic, words, legacy: device.legacy_algorithms }, row))
+            Ok((SshLink { handle, is_over, traffic, words, legacy: device.ssh.legacy_algorithms }, row))
         }
         (Ok(_), judged) => Err(refusal(device, &russh::Error::UnknownKey, judged.as_ref(), &words)),
         (Err(error), judged) => Err(refusal(device, &error, judged.as_ref(), &words)),
     }
 }
 
-async fn in_time<T>(
-    clock: &Clock,
-    device: &Device,
-    bound: Duration,
-    work: impl Future<Output = Result<T, DeviceError>>,
-) -> Result<T, DeviceError> {
-    clock
-        .within(bound, work)
+async fn open_tcp(device: &Peer) -> Result<TcpStream, DeviceError> {
+    let stream = TcpStream::connect((device.ssh.host.as_str(), device.ssh.port))
         .await
-        .unwrap_or_else(|| Err(unreachable_device(device, format!("no answer within {} s", bound.as_secs_f64()))))
-}
-
-async fn open_tcp(device: &Device) -> Result<TcpStream, DeviceError> {
-    let stream = TcpStream::connect((device.host.as_str(), device.port))
-        .await
-        .map_err(|error| unreachable_device(device, error.to_string()))?;
+        .map_err(|error| device.unreachable(error.to_string()))?;
     drop(stream.set_nodelay(true));
     Ok(stream)
 }
 
-impl Wire for Ssh {
+impl Connector for Ssh {
     fn open<'a>(
         &'a self,
-        device: &'a Arc<Device>,
+        device: &'a Peer,
         host_keys: &'a HostKeys,
         through: Option<Box<dyn Stream>>,
     ) -> Waiting<'a, Opened> {
@@ -257,39 +163,13 @@ impl Wire for Ssh {
                 None => handshake(device, host_keys.clone(), words, open_tcp(device).await?).await?,
                 Some(stream) => handshake(device, host_keys.clone(), words, stream).await?,
             };
-            Ok((Box::new(link) as Box<dyn Link>, key.fingerprint))
+            Ok((Box::new(link) as Box<dyn Connection>, key.fingerprint))
         })
     }
 
     fn other_kinds(&self, host_keys: &HostKeys) -> Vec<&'static str> {
         host_keys.other_kinds()
     }
-}
-
-/// Opens a connection, through a jump host where there is one. Where the device shows a key that is not on record while a
-/// fingerprint is, of which nobody knows the kind, its keys of each kind are looked at, in a handshake each.
-async fn open_link(
-    wire: &dyn Wire,
-    device: &Arc<Device>,
-    host_keys: &HostKeys,
-    jump: Option<&dyn Link>,
-) -> Result<(Box<dyn Link>, String), DeviceError> {
-    let stream = || async {
-        Ok::<_, DeviceError>(match jump {
-            None => None,
-            Some(jump) => Some(tunnel(jump, device).await?),
-        })
-    };
-    let first = wire.open(device, host_keys, stream().await?).await;
-    if !matches!(first, Err(DeviceError::HostKeyMismatch { .. })) {
-        return first;
-    }
-    for kind in wire.other_kinds(host_keys) {
-        if let Ok(opened) = wire.open(device, &host_keys.of_kind(kind), stream().await?).await {
-            return Ok(opened);
-        }
-    }
-    first
 }
 
 fn methods(set: &MethodSet) -> Methods {
@@ -363,7 +243,7 @@ fn interactive(response: KeyboardInteractiveAuthResponse) -> Reply {
     }
 }
 
-impl Link for SshLink {
+impl Connection for SshLink {
     fn greeting(&self) -> String {
         self.words.greeting()
     }
@@ -464,122 +344,27 @@ impl Shell for SshShell {
     }
 }
 
-/// Connects and logs in, hop by hop. `bound` is the least time that each TCP connect with its handshake may take;
-/// a device's own setting may be longer.
+/// Connects as far as the host key and hangs up: what the device shows, and what it says of itself.
 ///
 /// # Errors
-/// Says what failed on which hop. Until a hop's host key was found good, nothing secret was sent to it.
-pub async fn connect<W: Watcher>(
-    on: &Transport,
-    hops: &[Hop],
-    bound: Duration,
-    watcher: &W,
-) -> Result<Session, DeviceError> {
-    let clock = on.codes.clock();
-    let mut jumps: Vec<Box<dyn Link>> = Vec::new();
-    let mut last: Option<Session> = None;
-    let mut slot: Option<SessionSlot> = None;
-    for hop in hops {
-        let device = hop.device.clone();
-        let time = bound.max(device.connect_timeout);
-        let jump = last.take().map(|session| session.link);
-        let entrance = async {
-            let turn = match &slot {
-                Some(_) => hop.login.turn(&device, on, watcher).await?,
-                None => {
-                    let (turn, room) = turn_with_slot(&hop.login, &device, on, watcher).await?;
-                    slot = Some(room);
-                    watcher.may_connect()?;
-                    turn
-                }
-            };
-            let opened = open_link(on.wire.as_ref(), &device, &hop.host_keys, jump.as_deref());
-            let opened = in_time(clock, &device, time, opened);
-            Ok::<_, DeviceError>((turn, opened.await?))
-        };
-        let entered = tokio::select! {
-            biased;
-            () = watcher.given_up() => Err(DeviceError::NotCommitted("the daemon is stopping".into())),
-            entered = entrance => entered,
-        };
-        jumps.extend(jump);
-        let (turn, (mut link, fingerprint)) = entered?;
-        let by = turn.1.by;
-        watcher.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
-        let entered = match log_in(link.as_mut(), &device, &hop.login, turn, on, watcher).await {
-            Ok(entered) => entered,
-            Err(error) => {
-                // The room is given back once the device has heard that the connection is over.
-                hang_up(std::iter::once(link).chain(jumps.into_iter().rev()), clock).await;
-                return Err(error);
-            }
-        };
-        let Entered { changed_at_login, password_sent, password_taken, code_taken } = entered;
-        // Where the login's code was doubted and taken, those of the session may be taken in a part of each step alone, too.
-        // Where it was asked for none, those of the session look for the device's clock in its place.
-        let by = match by {
-            By::Known => By::Known,
-            _ if code_taken => By::KnownAgain,
-            _ if !password_sent => By::Probing,
-            by => by,
-        };
-        watcher.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
-        let slot = SessionSlot::default();
-        last = Some(Session {
-            link,
-            jumps: Vec::new(),
-            device,
-            changed_at_login,
-            password_sent,
-            password_taken,
-            by,
-            slot,
-        });
-    }
-    let session = last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
-    Ok(Session { jumps, slot: slot.unwrap_or_default(), ..session })
-}
-
-async fn tunnel(jump: &dyn Link, device: &Device) -> Result<Box<dyn Stream>, DeviceError> {
-    let opened = jump.tunnel(&device.host, device.port).await;
-    opened.map_err(|why| unreachable_device(device, format!("the jump host opened no channel: {why}")))
-}
-
-/// Connects as far as the host key and hangs up: what the device shows, for a person to compare.
-///
-/// # Errors
-/// No connection, or no key was shown. A device behind a jump host needs that hop's login.
-pub async fn fetch_host_key<W: Watcher>(
-    device: &Arc<Device>,
-    jumps: &[Hop],
-    on: &Transport,
-    watcher: &W,
+/// No connection, or no key was shown.
+pub(in crate::executor::terminal) async fn shown_key(
+    device: &Peer,
+    through: Option<Box<dyn Stream>>,
 ) -> Result<(HostKeyRow, String), DeviceError> {
-    let clock = on.codes.clock();
     let (shown, words) = (Shown::default(), Words::default());
     let host_keys = HostKeys::default();
-    let end = if jumps.is_empty() {
-        in_time(clock, device, device.connect_timeout, async {
-            Ok(begin(device, host_keys, &shown, &words, open_tcp(device).await?).await.err())
-        })
-        .await?
-    } else {
-        let session = connect(on, jumps, device.connect_timeout, watcher).await?;
-        let end = in_time(clock, device, device.connect_timeout, async {
-            let stream = tunnel(session.link.as_ref(), device).await?;
-            Ok(begin(device, host_keys, &shown, &words, stream).await.err())
-        })
-        .await?;
-        session.close(clock).await;
-        end
+    let begun = match through {
+        None => begin(device, host_keys, &shown, &words, open_tcp(device).await?).await,
+        Some(stream) => begin(device, host_keys, &shown, &words, stream).await,
     };
     let judged = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
     judged.map(|(_, row)| (row, words.greeting())).ok_or_else(|| {
-        let error = end.unwrap_or(russh::Error::Disconnect);
+        let error = begun.err().unwrap_or(russh::Error::Disconnect);
         refusal(device, &error, None, &words)
     })
 }
 
 #[cfg(test)]
-#[path = "ssh_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

@@ -45,7 +45,7 @@ impl Drop for InQueue {
 ///
 /// # Errors
 /// The vault failed.
-pub(super) fn took(tx: &dyn Ledger, aim: &Aim, code: Sent, sure: bool) -> Result<Option<i64>, VaultError> {
+pub(crate) fn took(tx: &dyn Ledger, aim: &Aim, code: Sent, sure: bool) -> Result<Option<i64>, VaultError> {
     let known = tx.skew(&aim.device)?;
     let refused_before = aim.by != By::Known || known.tried > 0;
     let news = known.took(code.ahead, sure, refused_before.then_some(code.phase_ms));
@@ -56,20 +56,20 @@ pub(super) fn took(tx: &dyn Ledger, aim: &Aim, code: Sent, sure: bool) -> Result
 }
 
 /// A code that was refused, where that may have been for the clock by which it was made.
-pub(super) struct Miss {
+pub(crate) struct Miss {
     /// For what it was made.
-    pub(super) aim: Aim,
+    pub(crate) aim: Aim,
     /// Steps by which it was ahead, as in [`Sent`].
-    pub(super) ahead: i64,
+    pub(crate) ahead: i64,
     /// Whether in a session: then it was not for the password.
-    pub(super) in_session: bool,
+    pub(crate) in_session: bool,
 }
 
 /// Puts on record what such a refusal tells.
 ///
 /// # Errors
 /// The vault failed.
-pub(super) fn missed(tx: &dyn Ledger, miss: &Miss) -> Result<(), VaultError> {
+pub(crate) fn missed(tx: &dyn Ledger, miss: &Miss) -> Result<(), VaultError> {
     let Miss { aim, ahead, in_session } = miss;
     let known = tx.skew(&aim.device)?;
     // Of logins side by side that were refused with the same offset only the first moves the search on.
@@ -83,7 +83,7 @@ pub(super) fn missed(tx: &dyn Ledger, miss: &Miss) -> Result<(), VaultError> {
 /// Makes codes by the single-use rule.
 #[derive(Debug, Clone)]
 pub struct Codes {
-    pub(super) vault: Vault,
+    vault: Vault,
     clock: Clock,
     queues: Arc<Mutex<Queues>>,
     /// Accounts with a seed whose last login was not asked for a code, and whether that was one that proves the password: a key
@@ -109,12 +109,12 @@ pub struct Turn {
 
 impl Turn {
     /// It was waited for, and begins.
-    pub(super) fn begins(&mut self, now: &Moment) {
+    pub(crate) fn begins(&mut self, now: &Moment) {
         self.since_ms = now.since_boot_ms;
     }
 
     /// Whether it lasted as long as it may.
-    pub(super) fn is_over(&self, now: &Moment) -> bool {
+    pub(crate) fn is_over(&self, now: &Moment) -> bool {
         now.since_boot_ms - self.since_ms >= TURN_MS
     }
 }

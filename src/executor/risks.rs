@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::codes::{Miss, missed};
 use super::error::DeviceError;
 use crate::clock::Clock;
 use crate::model::{AccountName, Moment};
+use crate::otp::{Miss, missed};
 use crate::policy::{DAY_MS, Limit};
 use crate::vault::{Ledger, Vault, VaultError};
 
@@ -80,7 +80,7 @@ impl Risk {
     }
 
     /// The device said no, to a code among others where one was sent with it; and what that tells of its clock.
-    pub(super) async fn refused(&self, with_code: bool, miss: Option<Miss>) {
+    pub(crate) async fn refused(&self, with_code: bool, miss: Option<Miss>) {
         let (account, id) = (self.account.clone(), self.id);
         let noted = self.risks.vault.call(move |tx| {
             tx.login_was_refused(&account, id, with_code)?;
@@ -174,7 +174,7 @@ fn try_login(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Aim;
+    use crate::otp::Aim;
     use crate::vault::VaultKey;
 
     const TWO: Limit = Limit { count: 2, window_ms: 3_900_000 };

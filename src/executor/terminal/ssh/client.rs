@@ -8,8 +8,8 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Error};
 use tokio::sync::watch;
 
 use super::greeting::Traffic;
-use super::hostkeys::{HostKeys, Judgement};
 use super::words::{Ended, Words, disconnect};
+use crate::executor::terminal::hostkeys::{HostKeys, Judgement};
 use crate::vault::HostKeyRow;
 
 /// Channels that a device may try to open before the connection is cut. None is opened.

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use russh::keys::PrivateKey;
 
-use super::codes::{Aim, By, Miss, Sent, Turn, WaitsFor, took};
-use super::error::{DeviceError, HELD_BACK, PromptError};
+use super::connector::{Ask, Connection, Methods, Peer, Reply};
 use super::heard::Heard;
-use super::risks::{Risk, code_was_refused};
-use super::wire::{Ask, Link, Methods, Reply};
-use super::{Login, Transport, Watcher};
+use super::login::Login;
 use crate::clock::Clock;
-use crate::config::Device;
 use crate::dialogue::{Answer, LoginDialogue, OwnPrompt, Pattern, Plan, Stop, above, is_shut, remedy};
+use crate::executor::error::{DeviceError, HELD_BACK, PromptError};
+use crate::executor::guards::Guards;
+use crate::executor::observer::Observer;
+use crate::executor::risks::{Risk, code_was_refused};
 use crate::model::{Masker, Moment, Secret};
+use crate::otp::{Aim, By, Miss, Sent, Turn, WaitsFor, took};
 use crate::template::Text;
 use crate::totp::Seed;
 use crate::vault::{Ledger, VaultError};
@@ -42,14 +43,14 @@ enum Progress {
     Unused(Methods),
 }
 
-struct Exchange<'a, W: Watcher> {
-    link: &'a mut dyn Link,
-    device: &'a Device,
+struct Exchange<'a> {
+    link: &'a mut dyn Connection,
+    device: &'a Peer,
     login: &'a Login,
     aim: Aim,
-    on: &'a Transport,
+    on: &'a Guards,
     clock: &'a Clock,
-    watcher: &'a W,
+    observer: &'a dyn Observer,
     /// Held until the login has its code.
     turn: Option<Turn>,
     /// Taken before the first secret leaves.
@@ -79,7 +80,7 @@ impl Login {
     }
 
     /// The turn of a login that will be asked for no code.
-    async fn turn_without_code(&self, device: &Device, on: &Transport) -> Result<Option<TurnAndAim>, DeviceError> {
+    async fn turn_without_code(&self, device: &Peer, on: &Guards) -> Result<Option<TurnAndAim>, DeviceError> {
         let aim = |by| Aim { device: device.name.clone(), by };
         if self.seed.is_none() {
             return Ok(Some((None, aim(if self.probe { By::Probing } else { By::Known }))));
@@ -88,18 +89,18 @@ impl Login {
             return Ok(None);
         }
         let (by, now) = (self.clock_for_code(), on.codes.clock().now());
-        Ok(Some((None, aim(on.codes.vault.call(move |tx| by(tx, &now)).await?))))
+        Ok(Some((None, aim(on.vault.call(move |tx| by(tx, &now)).await?))))
     }
 
     /// Waits for its turn, and for the time step of the code that it will be asked for. By which clock that is made is settled
     /// after all that it waits for: one of the others may have been refused, and it may have been for the code.
-    pub(super) async fn turn<W: Watcher>(
+    pub(super) async fn turn(
         &self,
-        device: &Device,
-        on: &Transport,
-        watcher: &W,
+        device: &Peer,
+        on: &Guards,
+        observer: &dyn Observer,
     ) -> Result<TurnAndAim, DeviceError> {
-        let waiting = |what: WaitsFor| watcher.step(what.to_string());
+        let waiting = |what: WaitsFor| observer.step(what.to_string());
         if let Some(turn) = self.turn_without_code(device, on).await? {
             return Ok(turn);
         }
@@ -114,11 +115,7 @@ impl Login {
     }
 
     /// The same, where it need not wait.
-    pub(super) async fn turn_at_once(
-        &self,
-        device: &Device,
-        on: &Transport,
-    ) -> Result<Option<TurnAndAim>, DeviceError> {
+    pub(super) async fn turn_at_once(&self, device: &Peer, on: &Guards) -> Result<Option<TurnAndAim>, DeviceError> {
         if let Some(turn) = self.turn_without_code(device, on).await? {
             return Ok(Some(turn));
         }
@@ -144,13 +141,13 @@ pub(super) struct Entered {
 }
 
 /// Logs in, with codes of this aim; its turn is over once it has its code.
-pub(super) async fn log_in<W: Watcher>(
-    link: &mut dyn Link,
-    device: &Device,
+pub(super) async fn log_in(
+    link: &mut dyn Connection,
+    device: &Peer,
     login: &Login,
     (turn, aim): TurnAndAim,
-    on: &Transport,
-    watcher: &W,
+    on: &Guards,
+    observer: &dyn Observer,
 ) -> Result<Entered, DeviceError> {
     let clock = on.codes.clock();
     let mut exchange = Exchange {
@@ -160,7 +157,7 @@ pub(super) async fn log_in<W: Watcher>(
         aim,
         on,
         clock,
-        watcher,
+        observer,
         turn,
         risk: None,
         password_sent: false,
@@ -192,7 +189,7 @@ pub(super) async fn log_in<W: Watcher>(
                 sent.map_or(Ok(None), |code| took(tx, &aim, code, sure))
             });
             if let Some(Some(steps)) = learned.await {
-                watcher.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
+                observer.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
         } else if end.as_ref().is_err_and(DeviceError::may_be_refusal) {
             if on.breaker().refused(&login.account, login.restored, clock.now().since_boot_ms) {
@@ -221,7 +218,7 @@ pub(super) async fn log_in<W: Watcher>(
 }
 
 /// What is known of a login before its first question.
-fn dialogue(device: &Device, login: &Login) -> LoginDialogue {
+fn dialogue(device: &Peer, login: &Login) -> LoginDialogue {
     let own = login.prompts.iter().map(|(pattern, answer)| {
         let is_own = |tag: &str| OWN_PASSWORD.contains(&tag);
         OwnPrompt {
@@ -233,7 +230,7 @@ fn dialogue(device: &Device, login: &Login) -> LoginDialogue {
         }
     });
     LoginDialogue::new(login.format, own.collect(), login.new_password.is_some())
-        .named(login.account.user(), &[device.name.as_str(), &device.host])
+        .named(login.account.user(), &[device.name.as_str(), &device.ssh.host])
 }
 
 fn is_code(tag: &str) -> bool {
@@ -249,7 +246,7 @@ fn masker(login: &Login) -> Masker {
     masker
 }
 
-impl<W: Watcher> Exchange<'_, W> {
+impl Exchange<'_> {
     /// What the device says, as it may be shown: `most` characters of it at the most, masked before it is cut.
     fn shown(&self, text: &str, most: usize) -> String {
         self.heard.shown(text, most)
@@ -283,7 +280,7 @@ impl<W: Watcher> Exchange<'_, W> {
             match progress {
                 Progress::In => return Ok(()),
                 Progress::Partly(methods) => {
-                    self.watcher.step("login: accepted, and more is asked for".into());
+                    self.observer.step("login: accepted, and more is asked for".into());
                     if self.secret_sent {
                         self.dialogue.method_was_accepted();
                     } else {
@@ -295,11 +292,11 @@ impl<W: Watcher> Exchange<'_, W> {
                     open = methods;
                 }
                 Progress::KeyRefused(methods) => {
-                    self.watcher.step("login: the stored private key was not accepted".into());
+                    self.observer.step("login: the stored private key was not accepted".into());
                     open = Methods { key: false, ..methods };
                 }
                 Progress::Unused(methods) => {
-                    self.watcher.step("login: keyboard-interactive asks nothing here; trying another method".into());
+                    self.observer.step("login: keyboard-interactive asks nothing here; trying another method".into());
                     empty = true;
                     open = Methods { interactive: false, ..methods };
                 }
@@ -360,7 +357,7 @@ impl<W: Watcher> Exchange<'_, W> {
         let user = self.login.account.user();
         // A method begins once the device has judged the ones before it: what it does then is no refusal of them.
         let judged = matches!(ask, Ask::Interactive);
-        let patience = ANSWER_TIME.max(self.device.connect_timeout);
+        let patience = ANSWER_TIME.max(self.device.ssh.connect_timeout);
         let answer = self.clock.within(patience, self.link.ask(user, ask)).await;
         for text in self.link.words() {
             self.dialogue.heard(&text);
@@ -414,16 +411,16 @@ impl<W: Watcher> Exchange<'_, W> {
 
     async fn code(&mut self) -> Result<Secret, DeviceError> {
         let seed = self.seed()?;
-        let waiting = |what: WaitsFor| self.watcher.step(what.to_string());
+        let waiting = |what: WaitsFor| self.observer.step(what.to_string());
         let issued = self.on.codes.issue(seed, &self.aim, None, waiting).await?;
-        self.watcher.leaves(&issued.code);
+        self.observer.leaves(&issued.code);
         self.heard.mask(&issued.code);
         // Whoever waits for this one's turn to end may begin.
         self.turn = None;
         self.sent = Some(issued.sent);
         let ahead = issued.sent.ahead;
         if self.aim.by == By::Probing && ahead != 0 {
-            self.watcher.step(format!("trying a code {ahead:+} steps off: the device's clock may be wrong"));
+            self.observer.step(format!("trying a code {ahead:+} steps off: the device's clock may be wrong"));
         }
         Ok(issued.code)
     }
@@ -443,7 +440,7 @@ impl<W: Watcher> Exchange<'_, W> {
             why: "the stored private key cannot be read".into(),
         })?;
         let reply = self.ask(Ask::Key(Arc::new(key))).await?;
-        self.watcher.step("login: offered the private key".into());
+        self.observer.step("login: offered the private key".into());
         self.result(reply, true)
     }
 
@@ -455,7 +452,7 @@ impl<W: Watcher> Exchange<'_, W> {
         let Some(secret) = answers.into_iter().next() else { return Err(self.broken("no password")) };
         self.dialogue.sent(&plan);
         (self.password_sent, self.secret_sent) = (true, true);
-        self.watcher.step("login: sent the password".into());
+        self.observer.step("login: sent the password".into());
         let reply = self.ask(Ask::Password(secret)).await?;
         self.result(reply, false)
     }
@@ -505,7 +502,7 @@ impl<W: Watcher> Exchange<'_, W> {
             answer => *answer == Answer::NewPassword,
         };
         if !self.committed && plan.answers.iter().any(renews) {
-            self.watcher.commit_point().await?;
+            self.observer.commit_point().await?;
             self.committed = true;
         }
         let own = |answer: &Answer| match answer {
@@ -525,7 +522,7 @@ impl<W: Watcher> Exchange<'_, W> {
                 Answer::Empty => "an empty line",
                 Answer::Template(_) => "what the template says",
             };
-            self.watcher.step(format!("login: answered «{}» with {what}", self.heard.shown(prompt, 80)));
+            self.observer.step(format!("login: answered «{}» with {what}", self.heard.shown(prompt, 80)));
         }
         Ok(answers)
     }

@@ -6,8 +6,8 @@ use russh::client::{self, GexParams};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{AlgorithmKind, Preferred, cipher, kex, mac};
 
-use super::hostkeys::HostKeys;
 use crate::dialogue::shown_prompt;
+use crate::executor::terminal::hostkeys::HostKeys;
 
 /// Bits of the groups that are asked for in group exchange: at least, best, at most. RFC 8270 forbids less than 2048, and
 /// that is all some devices have; more than 4096 as the best makes some of old fail.

@@ -1,0 +1,188 @@
+//! A dialogue that a person leads, in a shell on the device.
+
+use std::time::Duration;
+
+use super::connect::Session;
+use super::shell::{RunContext, STEP_TIME, code, open_shell};
+use crate::dialogue::{Screen, Values, Verdict, needs_code, risks};
+use crate::executor::contract::Person;
+use crate::executor::error::DeviceError;
+use crate::executor::risks::Risk;
+use crate::model::{Masker, Secret};
+use crate::recording::Said;
+use crate::template::{Piece, Text, tagged_text};
+
+/// A person who is without a word for so long has gone away.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Output that has been quiet for this long is shown.
+const SETTLE: Duration = Duration::from_millis(100);
+/// More than this in answer to one line ends a conversation, in bytes.
+const MOST_ANSWER: usize = 1 << 20;
+
+/// Puts the answer so far on record, masked, and returns it.
+fn tell(said: &std::sync::Mutex<Vec<Said>>, answer: &str, masker: &Masker, at_ms: i64) -> String {
+    let text = masker.lines(answer);
+    let mut said = said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match said.last_mut() {
+        Some(Said::Printed { text: known, .. }) => known.clone_from(&text),
+        _ if text.is_empty() => {}
+        _ => said.push(Said::Printed { text: text.clone(), at_ms }),
+    }
+    text
+}
+
+/// What is new of an answer that a person sees as it grows. What was shown of it and is masked by now cannot be taken back.
+fn news<'a>(shown: &str, text: &'a str) -> &'a str {
+    let same = shown.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
+    let same = (0..=same).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[same..]
+}
+
+/// The tag that stands in records for a secret that a person typed and the vault does not have.
+const TYPED_SECRET: &str = "SECRET";
+
+/// Whether a device asks for something that it does not show.
+fn asks_for_secret(answer: &str) -> bool {
+    const WORDINGS: [&str; 9] =
+        ["passw", "passphrase", "passcode", "secret", "kennwort", "mot de passe", "contrase", "senha", "wachtwoord"];
+    let question = answer.rsplit('\n').next().unwrap_or_default().trim_end().to_lowercase();
+    question.ends_with([':', '?', '>']) && WORDINGS.iter().any(|wording| question.contains(wording))
+}
+
+/// What stands in records for a line that a person typed.
+fn recorded(text: &Text, line: &str, answer: &str) -> Text {
+    let is_secret = text.tags().next().is_none() && !line.trim().is_empty() && asks_for_secret(answer);
+    if is_secret { Text { pieces: vec![Piece::Tag(TYPED_SECRET.into(), None)] } } else { text.clone() }
+}
+
+/// Opens a shell for a person. What is sent and printed is gathered in `said`. The commit point is where the person
+/// first sends the new password, and is made durable before, as in any run.
+///
+/// # Errors
+/// The shell did not open, the vault failed, or the person went away before the new password was sent.
+pub(super) async fn converse(
+    session: &Session,
+    person: &mut Person,
+    values: &Values,
+    mut masker: Masker,
+    context: &RunContext<'_>,
+    said: &std::sync::Mutex<Vec<Said>>,
+) -> Result<Verdict, DeviceError> {
+    let clock = context.on.clock();
+    let mut shell = open_shell(session, clock).await?;
+    let start = clock.now().since_boot_ms;
+    let mut screen = Screen::default();
+    // What came since the last line was sent. A secret may come back in pieces, so it is masked as a whole.
+    let (mut answer, mut shown) = (String::new(), String::new());
+    let mut pending = false;
+    let mut committed = false;
+    let mut risk: Option<Risk> = None;
+    loop {
+        tokio::select! {
+            biased;
+            output = shell.output() => {
+                let Some(bytes) = output else {
+                    let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
+                    drop(person.shown.send(news(&shown, &text).to_owned()));
+                    return Ok(Verdict::Ran { committed });
+                };
+                screen.feed(&bytes);
+                for reply in screen.take_replies() {
+                    let _ = clock.within(STEP_TIME, shell.send(Secret::new(reply))).await;
+                }
+                answer.push_str(screen.unread());
+                let read = screen.unread().len();
+                screen.consume(read);
+                pending = true;
+                if answer.len() > MOST_ANSWER {
+                    return Err(DeviceError::NotCommitted("the device printed more than a dialogue does".into()));
+                }
+            }
+            () = clock.sleep(SETTLE), if pending => {
+                pending = false;
+                let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
+                let more = news(&shown, &text).to_owned();
+                shown = text;
+                if !more.is_empty() && person.shown.send(more).is_err() {
+                    return Ok(Verdict::Ran { committed });
+                }
+            }
+            line = person.lines.recv() => {
+                let Some(line) = line else { return Ok(Verdict::Ran { committed }) };
+                let text = match tagged_text(&values.unfill(&line)) {
+                    Ok(text) => text,
+                    Err(why) => {
+                        drop(person.shown.send(format!("\n({why}; nothing was sent)\n")));
+                        continue;
+                    }
+                };
+                if let Some(missing) = values.missing(&text) {
+                    drop(person.shown.send(format!("\n({missing}; nothing was sent)\n")));
+                    continue;
+                }
+                if let Some(risk) = risk.take() {
+                    // Whoever goes on was let through.
+                    risk.worked().await;
+                }
+                let one_time = match needs_code(&text) {
+                    Some(whose) => {
+                        let made = code(whose, session, context).await?.code;
+                        masker.add(&made);
+                        Some(made)
+                    }
+                    None => None,
+                };
+                if let Some(whose) = risks(&text, false) {
+                    risk = Some(context.take_risk(whose).await?);
+                }
+                if text.has_tag("NEW_PASSWORD") && !committed {
+                    context.observer.commit_point().await?;
+                    committed = true;
+                }
+                let filled = Secret::new(format!("{}\n", values.fill(&text, one_time.as_ref()).expose()));
+                let record = recorded(&text, &line, &answer);
+                if record != text {
+                    let typed = Secret::new(line);
+                    context.observer.leaves(&typed);
+                    masker.add(&typed);
+                }
+                context.observer.step(format!("sent \"{record}\""));
+                tell(said, &answer, &masker, clock.now().since_boot_ms - start);
+                said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Said::Sent(record));
+                (answer, shown, pending) = (String::new(), String::new(), false);
+                let _ = clock.within(STEP_TIME, shell.send(filled)).await;
+            }
+            () = clock.sleep(PATIENCE), if !pending => {
+                let why = "nobody typed anything for three minutes".to_owned();
+                return if committed { Ok(Verdict::Ran { committed }) } else { Err(DeviceError::NotCommitted(why)) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_what_is_new_and_no_more_of_a_secret_than_was_shown() {
+        assert_eq!(news("", "login"), "login");
+        assert_eq!(news("login", "login: "), ": ");
+        assert_eq!(news("set q8Zk-", "set ******** ok"), "******** ok");
+        assert_eq!(news("grün", "grüßt"), "ßt");
+        assert_eq!(news("longer than", "long"), "");
+    }
+
+    #[test]
+    fn what_a_person_types_where_a_secret_is_asked_for_is_not_recorded() {
+        let typed = |line: &str, answer: &str| {
+            recorded(&tagged_text(line).unwrap_or_else(|why| panic!("{why}")), line, answer).to_string()
+        };
+        assert_eq!(typed("En4ble-Needle", "r1>enable\nPassword: "), "[#SECRET#]");
+        assert_eq!(typed("En4ble-Needle", "Kennwort:"), "[#SECRET#]");
+        assert_eq!(typed("[#NEW_PASSWORD#]", "New password: "), "[#NEW_PASSWORD#]");
+        assert_eq!(typed("show version", "password set\nr1# "), "show version");
+        assert_eq!(typed("y", "Change the password now [y/n]"), "y");
+    }
+}

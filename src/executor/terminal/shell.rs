@@ -1,0 +1,270 @@
+//! A shell on a terminal, and a template's dialogue carried through it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::connect::Session;
+use super::connector::Shell;
+use crate::clock::Clock;
+use crate::dialogue::{Effect, Input, Refused, Run, Verdict, Whose, shown_prompt};
+use crate::executor::error::DeviceError;
+use crate::executor::guards::Guards;
+use crate::executor::observer::Observer;
+use crate::executor::risks::Risk;
+use crate::model::{AccountName, Secret};
+use crate::otp::{Aim, By, Issued, Miss, Sent, WaitsFor, took};
+use crate::policy::Limit;
+use crate::template::Section;
+use crate::totp::Seed;
+use crate::vault::Ledger;
+
+/// The bound on opening the shell and on each write.
+pub(super) const STEP_TIME: Duration = Duration::from_secs(15);
+
+/// What a run needs besides its template.
+pub(super) struct RunContext<'a> {
+    /// Makes codes and keeps the budget.
+    pub(super) on: &'a Guards,
+    /// The account whose password changes, and how many logins of it may be refused.
+    pub(super) account: (&'a AccountName, Limit),
+    /// The account that logged in, likewise.
+    pub(super) login: (&'a AccountName, Limit),
+    /// The account's seed, or the login account's where it has none.
+    pub(super) seed: Option<&'a Seed>,
+    /// The login account's seed.
+    pub(super) login_seed: Option<&'a Seed>,
+    /// Told of every step and asked at the commit point.
+    pub(super) observer: &'a dyn Observer,
+    /// Set once the device has taken a password or a code in the session: a run in which it judged none proves none.
+    pub(super) taken: &'a AtomicBool,
+    /// What follows a run that fails, if the session still stands.
+    pub(super) after: AfterFailure,
+}
+
+/// What runs in the same session after a run that failed.
+#[derive(Default)]
+pub(super) struct AfterFailure {
+    /// `section abort`: where it failed before its commit point.
+    pub(super) abort: Option<Run>,
+    /// `section save`: where it failed after it.
+    pub(super) save: Option<Run>,
+}
+
+impl AfterFailure {
+    /// The section that follows, once.
+    fn take(&mut self, committed: bool) -> Option<(Section, Run)> {
+        let (section, run) =
+            if committed { (Section::Save, &mut self.save) } else { (Section::Abort, &mut self.abort) };
+        let run = run.take()?;
+        *self = Self::default();
+        Some((section, run))
+    }
+}
+
+impl RunContext<'_> {
+    /// Takes the risk of a secret that the device judges.
+    pub(super) async fn take_risk(&self, whose: Whose) -> Result<Risk, DeviceError> {
+        let (account, budget) = self.whose(whose);
+        self.on.risks.take(account, budget).await
+    }
+
+    fn whose(&self, whose: Whose) -> (&AccountName, Limit) {
+        match whose {
+            Whose::Account => self.account,
+            Whose::Login => self.login,
+        }
+    }
+
+    /// The run that follows one that failed, in the same session, and its section.
+    fn clear_up(&mut self, failed: &mut Run, committed: bool) -> Option<(Section, Run)> {
+        let (section, mut run) = self.after.take(committed)?;
+        let what = if section == Section::Save { "saving what may be changed" } else { "clearing up" };
+        self.observer.step(format!("section {}: {what}", section.name()));
+        run.clear_up_after(failed);
+        Some((section, run))
+    }
+}
+
+/// Opens a shell and runs a template in it.
+///
+/// # Errors
+/// The shell did not open, or the vault failed. What the template met is in the verdict.
+pub(super) async fn run_template(
+    session: &Session,
+    mut run: Run,
+    mut context: RunContext<'_>,
+) -> Result<Verdict, DeviceError> {
+    let clock = context.on.clock();
+    let mut shell = open_shell(session, clock).await?;
+    // The boot clock: nobody can set it, and a suspended host does not stretch a wait.
+    let start = clock.now().since_boot_ms;
+    let now = || clock.now().since_boot_ms - start;
+    let mut effects = run.handle(now(), Input::Start);
+    let mut closed = false;
+    // What failed, and the section that follows it.
+    let mut failed: Option<(Section, Result<Verdict, DeviceError>)> = None;
+    let mut risk: Option<(Whose, Risk)> = None;
+    // The code that was sent last, where the device did not take it yet.
+    let mut sent: Option<Sent> = None;
+    loop {
+        let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
+        while let Some(effect) = queue.pop_front() {
+            match effect {
+                Effect::Step(text) => context.observer.step(text),
+                Effect::Finished(mut verdict) => {
+                    if let Verdict::Failed(failure) = &mut verdict
+                        && closed
+                        && let Some(why) = session.link.hung_up()
+                    {
+                        failure.message = format!("{}; it hung up: {}", failure.message, shown_prompt(&why, 300));
+                    }
+                    if let Verdict::Failed(failure) = &mut verdict
+                        && failure.answered
+                        && !closed
+                        && let Some((whose, risk)) = &risk
+                    {
+                        let code = sent.take();
+                        failure.refused = Some(Refused { whose: *whose, with_code: code.is_some() });
+                        let miss = code.map(|code| Miss { aim: aim(session), ahead: code.ahead, in_session: true });
+                        risk.refused(code.is_some(), miss).await;
+                    }
+                    let committed = match &verdict {
+                        Verdict::Failed(failure) if !closed => Some(failure.committed),
+                        _ => None,
+                    };
+                    let follows = committed.and_then(|committed| context.clear_up(&mut run, committed));
+                    let Some((section, next)) = follows else {
+                        if let Some((section, failed)) = failed {
+                            return followed(failed, section, verdict, context.observer);
+                        }
+                        return no_room(verdict, closed, context.login.0);
+                    };
+                    failed = Some((section, Ok(verdict)));
+                    run = next;
+                    queue = run.handle(now(), Input::Start).into();
+                }
+                Effect::Send(secret) => {
+                    // A device that takes nothing in is found out by the wait that follows.
+                    let _ = clock.within(STEP_TIME, shell.send(secret)).await;
+                }
+                Effect::Reply(reply) => {
+                    let _ = clock.within(STEP_TIME, shell.send(Secret::new(reply))).await;
+                }
+                Effect::Risk(whose) => {
+                    // One that is still open is of the same line of questions.
+                    if risk.is_none() {
+                        risk = Some((whose, context.take_risk(whose).await?));
+                    }
+                }
+                Effect::Accepted => {
+                    let (aim, sent) = (aim(session), sent.take());
+                    let news = sent.filter(|_| aim.by != By::Known);
+                    if let Some((whose, risk)) = risk.take() {
+                        context.taken.store(true, Ordering::SeqCst);
+                        let account = context.whose(whose).0.clone();
+                        let with_code = sent.is_some();
+                        let noted = move |tx: &dyn Ledger| {
+                            // Some judge a password only once they have the code.
+                            if with_code {
+                                tx.login_was_taken(&account, true)?;
+                            }
+                            news.map_or(Ok(None), |code| took(tx, &aim, code, false))
+                        };
+                        risk.worked_and(noted).await;
+                    }
+                }
+                Effect::NeedCode(whose) => {
+                    let issued = code(whose, session, &context).await?;
+                    sent = Some(issued.sent);
+                    queue.extend(run.handle(now(), Input::Code(issued.code)));
+                }
+                Effect::CommitPoint => match context.observer.commit_point().await {
+                    Ok(()) => queue.extend(run.handle(now(), Input::Committed)),
+                    Err(error) => {
+                        let follows = if closed { None } else { context.clear_up(&mut run, false) };
+                        let Some((section, next)) = follows else { return Err(error) };
+                        failed = Some((section, Err(error)));
+                        run = next;
+                        queue = run.handle(now(), Input::Start).into();
+                    }
+                },
+            }
+        }
+        let deadline = run.deadline().map(|at| Duration::from_millis(u64::try_from(at - now()).unwrap_or(0)));
+        let output = tokio::select! {
+            biased;
+            output = shell.output(), if !closed => Some(output),
+            () = async { match deadline { Some(time) => clock.sleep(time).await, None => std::future::pending().await } } => None,
+        };
+        effects = match output {
+            None => run.handle(now(), Input::Tick),
+            Some(Some(bytes)) => run.handle(now(), Input::Output(&bytes)),
+            Some(None) => {
+                closed = true;
+                run.handle(now(), Input::Closed)
+            }
+        };
+    }
+}
+
+/// What came of a run that failed and was followed by a section: how that went changes nothing about it, but that it may
+/// have saved.
+fn followed(
+    failed: Result<Verdict, DeviceError>,
+    section: Section,
+    verdict: Verdict,
+    observer: &dyn Observer,
+) -> Result<Verdict, DeviceError> {
+    match (failed, verdict) {
+        (Ok(Verdict::Failed(mut failure)), Verdict::Ran { .. }) => {
+            failure.saved = section == Section::Save;
+            Ok(Verdict::Failed(failure))
+        }
+        (failed, Verdict::Failed(failure)) => {
+            observer.step(format!("section {}: {}", section.name(), failure.message));
+            failed
+        }
+        (failed, _) => failed,
+    }
+}
+
+/// What came of a run. A device that closes the session before anything was typed in it has no room for it now, or does not
+/// let this account have one: whatever it says, it says nothing of a password.
+fn no_room(verdict: Verdict, closed: bool, login: &AccountName) -> Result<Verdict, DeviceError> {
+    match verdict {
+        Verdict::Failed(failure) if closed && !failure.typed => {
+            Err(DeviceError::NotNow { account: login.to_string(), why: failure.message })
+        }
+        other => Ok(other),
+    }
+}
+
+pub(super) async fn open_shell(session: &Session, clock: &Clock) -> Result<Box<dyn Shell>, DeviceError> {
+    let broken = |why: String| DeviceError::Broken {
+        device: session.device.name.to_string(),
+        when: "while its shell was opened",
+        why,
+    };
+    match clock.within(STEP_TIME, session.link.shell()).await {
+        Some(Ok(shell)) => Ok(shell),
+        Some(Err(why)) => Err(broken(why)),
+        None => Err(broken("no answer".into())),
+    }
+}
+
+/// For what a code in a session is made.
+fn aim(session: &Session) -> Aim {
+    Aim { by: session.by, device: session.device.name.clone() }
+}
+
+pub(super) async fn code(whose: Whose, session: &Session, context: &RunContext<'_>) -> Result<Issued, DeviceError> {
+    let seed = match whose {
+        Whose::Account => context.seed,
+        Whose::Login => context.login_seed,
+    };
+    let seed = seed.ok_or_else(|| DeviceError::NotCommitted("no TOTP seed is stored".into()))?;
+    let waiting = |what: WaitsFor| context.observer.step(what.to_string());
+    let issued = context.on.codes.issue(seed, &aim(session), None, waiting).await?;
+    context.observer.leaves(&issued.code);
+    Ok(issued)
+}

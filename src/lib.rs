@@ -17,6 +17,7 @@
 //! | [`sealed`] | sealing under a passphrase or to a recovery key, in age's format |
 //! | [`clock`] | the system's clocks, read in one place |
 //! | [`files`] | reading plain files only, in bounded time; who could change them |
+//! | [`browser`] | a browser apart from the daemon: its helper process, and the proxy that is its only way out |
 //! | [`config`] | TOML to checked values, every problem at its place |
 //! | [`audit`] | events, the hash chain, the log's files |
 //! | [`vault`] | the durable store: what a transaction offers, records, keys; SQLite behind it |
@@ -33,6 +34,7 @@
 #[cfg(test)]
 mod architecture_tests;
 pub mod audit;
+pub mod browser;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -53,7 +53,7 @@ impl Exporter {
             Format::Json => {
                 let listed: Vec<String> = events.iter().map(Value::to_string).collect();
                 let before = if first { "{\"events\":[" } else { "," };
-                Ok(if listed.is_empty() && !first { String::new() } else { before.to_owned() + &listed.join(",\n") })
+                Ok(if listed.is_empty() && !first { String::new() } else { format!("{before}{}", listed.join(",\n")) })
             }
             Format::Cef => Ok(events.iter().map(|event| cef(event) + "\n").collect()),
             Format::Csv => csv_text(events, first),

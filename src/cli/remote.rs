@@ -320,7 +320,7 @@ async fn import(client: &Client, file: &std::path::Path, overwrite: bool, json: 
 /// What a device shows, and what of it is on record.
 fn told_key(shown: &HostKeyBody) -> String {
     let warning = shown.warning.as_ref().map_or_else(String::new, |warning| format!("warning: {}\n", safe(warning)));
-    warning + &key_of(shown)
+    warning + key_of(shown).as_str()
 }
 
 /// The key and how it stands to what is on record.

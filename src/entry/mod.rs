@@ -68,6 +68,15 @@ enum Command {
         #[arg(long)]
         refuse: bool,
     },
+    /// Serve browsers for web devices, each in namespaces of its own.
+    ///
+    /// It is started by rotord-browser.socket, which is its standard input; where there is no such socket, a daemon that runs as root
+    /// starts it by itself.
+    Browser {
+        /// Serve one session, in namespaces that are there already.
+        #[arg(long, hide = true)]
+        inside: bool,
+    },
     /// Write the manual pages of rotord and rotorctl, their config and their templates.
     Man {
         /// A folder of manual pages, such as /usr/local/share/man.
@@ -101,6 +110,16 @@ pub fn main() -> ExitCode {
     match args.command {
         Some(Command::Check { explain: Some(key) }) => explain(&key),
         Some(Command::Check { explain: None }) => check(&args.config),
+        Some(Command::Browser { inside }) => {
+            let served = if inside { crate::browser::serve_session() } else { crate::browser::listen() };
+            match served {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(why) => {
+                    eprintln!("rotord browser: {}", printable_lines(&why));
+                    ExitCode::from(2)
+                }
+            }
+        }
         Some(Command::Man { folder }) => match man::write(&folder) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -29,6 +29,11 @@ pub(super) const EXAMPLES: &[Example] = &[
         "rotord restore /root/backup.age\nrotord restore --identity recovery.key /root/backup.age",
     ),
     example("rotord demo", "See a rotation from its begin to its end, with nothing installed:", "rotord demo --once"),
+    example(
+        "rotord browser",
+        "Serve browsers without a unit, on a socket that the daemon's user alone may connect to (systemd-socket-activate(1)):",
+        "systemd-socket-activate --inetd --listen=/run/rotord-browser.sock rotord browser",
+    ),
     example("rotord man", "Write the manual pages to where man(1) finds them:", "rotord man /usr/local/share/man"),
     example(
         "rotorctl status",

@@ -295,7 +295,7 @@ fn config(page: &mut Page) {
         for key in KEYS.iter().filter(|key| key.section == *section) {
             let meaning = format!("{}. Takes {}. ", capitalised(key.meaning), key.value.replace('`', ""));
             let absent = format!("Where absent: {}. Example: {}", key.absent().replace('`', ""), key.example);
-            page.entry(&[Bold(key.name)], &(meaning.replace('`', "") + &absent));
+            page.entry(&[Bold(key.name)], &(meaning.replace('`', "") + absent.as_str()));
         }
     }
     page.heading("FILES");

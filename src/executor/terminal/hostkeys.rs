@@ -321,7 +321,7 @@ mod tests {
         let keys = HostKeys { known, ..HostKeys::default() };
         assert_eq!(keys.judge(&good.public_key().clone().into(), "web1", 0), Judgement::Trusted);
         for revoked in ["@revoked *  ", "@revoked\t*\t", "@revoked   web1 \t"] {
-            let text = odd.clone() + revoked + &good.public_key().to_openssh().unwrap();
+            let text = format!("{odd}{revoked}{}", good.public_key().to_openssh().unwrap());
             assert_eq!(judge(&text, "web1", 22, &good), Judgement::Revoked, "{revoked:?}");
         }
     }

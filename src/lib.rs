@@ -9,6 +9,7 @@
 //! | [`template`] | the template language: parse, check, diagnose (pure) |
 //! | [`dialogue`] | screen, matching, login answers, running a template (pure) |
 //! | [`recording`] | dialogues on file: what a device said, and playing it to a template (pure) |
+//! | [`recognition`] | which system a device runs, by what it shows, and the templates for it (pure) |
 //! | [`totp`] | seeds, codes, the single-use rule (pure) |
 //! | [`policy`] | passwords to generate, the cap, the lockout budget (pure) |
 //! | [`schedule`] | crontab, windows, spread, zones (pure) |
@@ -51,6 +52,7 @@ pub mod known_hosts;
 pub mod model;
 pub mod otp;
 pub mod policy;
+pub mod recognition;
 pub mod recording;
 pub mod rotation;
 pub mod schedule;

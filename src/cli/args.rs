@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::add::{AddArgs, DeviceArgs};
 use super::events::EventsArgs;
 use crate::control::STATES;
 
@@ -147,6 +148,16 @@ pub(super) enum Command {
         /// The account, DEVICE/USERNAME.
         account: String,
     },
+    /// Devices.
+    Device {
+        #[command(subcommand)]
+        command: DeviceCommand,
+    },
+    /// Accounts on devices that are in the config.
+    Account {
+        #[command(subcommand)]
+        command: AccountCommand,
+    },
     /// When jobs run.
     Schedule {
         #[command(subcommand)]
@@ -279,6 +290,28 @@ pub(super) enum SshKeyCommand {
     Set {
         /// The account, DEVICE/USERNAME.
         account: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Add a device with its first account: shows the host key, asks for the secrets, logs in, recognises the system,
+    /// rehearses its template, and only then writes a file into config.d and stores the secrets.
+    Add(DeviceArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AccountCommand {
+    /// Add an account to a device of the config: asks for its secrets, logs in, rehearses the template, and only then
+    /// writes a file into config.d and stores the secrets.
+    Add {
+        /// The account, DEVICE/USERNAME.
+        account: String,
+        /// The account of the same device that logs in to change its password.
+        #[arg(long, value_name = "DEVICE/USERNAME")]
+        login_as: Option<String>,
+        #[command(flatten)]
+        more: AddArgs,
     },
 }
 

@@ -1,6 +1,7 @@
 //! `rotorctl`: its commands, and what they print.
 #![allow(clippy::print_stderr)]
 
+mod add;
 mod args;
 mod audit;
 mod backup;

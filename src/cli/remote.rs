@@ -8,11 +8,11 @@ use std::time::Duration;
 use clap::CommandFactory;
 
 use super::args::{
-    Args, Command, EscrowCommand, KeyCommand, ScheduleCommand, SecretCommand, Selection, SshKeyCommand,
-    TemplateCommand, TotpCommand,
+    AccountCommand, Args, Command, DeviceCommand, EscrowCommand, KeyCommand, ScheduleCommand, SecretCommand, Selection,
+    SshKeyCommand, TemplateCommand, TotpCommand,
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
-use super::{Failure, audit, backup, events, input, interrupted, local as here, qr, record, status, templates};
+use super::{Failure, add, audit, backup, events, input, interrupted, local as here, qr, record, status, templates};
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
     OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
@@ -76,6 +76,10 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         }
         Command::Import { file, overwrite } => import(&client, &file, overwrite, json).await,
         Command::Trust { device, yes, reason } => trust(&client, device, yes, reason, json).await,
+        Command::Device { command: DeviceCommand::Add(args) } => add::device(&client, args, json).await,
+        Command::Account { command: AccountCommand::Add { account, login_as, more } } => {
+            add::account(&client, &account, login_as, more, json).await
+        }
         Command::History { account } => history(&client, &account, json).await,
         Command::Schedule { command: ScheduleCommand::Next { job, count } } => {
             schedule(&client, &job, count, json).await

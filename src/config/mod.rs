@@ -304,9 +304,27 @@ impl Config {
         Self::load_as(path, guard::Reader::Inspector)
     }
 
+    /// The config as it would be with one more file in its `config.d`, which is not there yet.
+    #[must_use]
+    pub fn load_with(path: &Path, name: &str, text: &str) -> (Option<Self>, Vec<Problem>) {
+        let added = sources::Source::of_text(Self::file_of(path, name), text.to_owned());
+        Self::read(path, Some(added), guard::Reader::Daemon)
+    }
+
+    /// The file of this name in the `config.d` of a config.
+    #[must_use]
+    pub fn file_of(path: &Path, name: &str) -> PathBuf {
+        sources::drop_ins(path).join(format!("{name}.toml"))
+    }
+
     fn load_as(path: &Path, reader: guard::Reader) -> (Option<Self>, Vec<Problem>) {
+        Self::read(path, None, reader)
+    }
+
+    fn read(path: &Path, added: Option<sources::Source>, reader: guard::Reader) -> (Option<Self>, Vec<Problem>) {
         let mut problems = Vec::new();
-        let sources = sources::read_sources(path, &mut problems);
+        let mut sources = sources::read_sources(path, &mut problems);
+        sources.extend(added);
         let config = build::build(path, &sources, &mut problems);
         if let Some(config) = &config {
             guard::check(path, &sources, config, reader, &mut problems);

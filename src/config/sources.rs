@@ -23,6 +23,13 @@ pub(super) struct Source {
     pub(super) known: RefCell<HashSet<(usize, usize)>>,
 }
 
+impl Source {
+    /// A file that need not be there, of this text.
+    pub(super) fn of_text(path: PathBuf, text: String) -> Self {
+        Self { path, text, known: RefCell::default() }
+    }
+}
+
 /// The folder of further files beside a config.
 pub(super) fn drop_ins(config: &Path) -> PathBuf {
     folder_of(config).join("config.d")

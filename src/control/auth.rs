@@ -125,6 +125,11 @@ impl ApiError {
         Self { status: StatusCode::FORBIDDEN, body: ErrorBody { error: error.into(), exit: 6 } }
     }
 
+    /// What is said, for an answer that has begun.
+    pub(super) fn into_body(self) -> ErrorBody {
+        self.body
+    }
+
     /// The whole answer as it goes over the wire, for who is answered before his request is read.
     pub(super) fn on_the_wire(&self) -> Vec<u8> {
         // What cannot fail here would leave the answer without its words.

@@ -8,6 +8,7 @@ mod auth;
 mod callers;
 mod client;
 mod document;
+mod enroll;
 mod events;
 mod gate;
 mod import;
@@ -23,5 +24,6 @@ mod work;
 
 pub use auth::Role;
 pub use client::{Client, ClientError};
+pub use enroll::{DraftBody, LookBody, LookedBody, NewAccountBody, OfferBody, TriedBody, TryBody};
 pub use server::{Socket, bind, serve};
 pub use types::*;

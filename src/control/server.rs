@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer, Role};
 use super::json::{Json, Nothing, Query};
-use super::{api, callers, document, events, import, secrets, work};
+use super::{api, callers, document, enroll, events, import, secrets, work};
 use crate::daemon::Core;
 
 /// A request body at the most; a template's text, or the names of ten thousand accounts, fits.
@@ -150,6 +150,9 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(work::resume))
         .routes(routes!(work::trust))
         .routes(routes!(work::rehearse))
+        .routes(routes!(enroll::look))
+        .routes(routes!(enroll::try_out))
+        .routes(routes!(enroll::enroll))
         .routes(routes!(work::record))
         .routes(routes!(work::record_turn))
         .routes(routes!(secrets::otp))

@@ -54,7 +54,7 @@ fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiErr
     Ok(names)
 }
 
-fn body(result: RotationResult) -> ResultBody {
+pub(super) fn body(result: RotationResult) -> ResultBody {
     ResultBody {
         account: result.account.to_string(),
         outcome: result.outcome.as_str().to_owned(),
@@ -168,11 +168,22 @@ fn line<T: serde::Serialize>(value: &T) -> Bytes {
 }
 
 fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, reason: Option<String>) -> Response {
+    let watched: HashSet<AccountName> = names.iter().cloned().collect();
+    let working = core.clone();
+    with_progress(&core, watched, async move { Ok(work_on(working, names, kind, actor, reason).await) })
+}
+
+/// Does some work, and answers with a line for each step of the watched accounts and one for what came of it. A caller who goes
+/// away does not end it.
+pub(super) fn with_progress<T: serde::Serialize + Send + 'static>(
+    core: &Core,
+    watched: HashSet<AccountName>,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Response {
     let (sender, lines) = Pieces::new(64);
     let mut progress = core.progress.subscribe();
-    let watched: HashSet<AccountName> = names.iter().cloned().collect();
     tokio::spawn(async move {
-        let mut task = tokio::spawn(work_on(core, names, kind, actor, reason));
+        let mut task = tokio::spawn(work);
         let results = loop {
             tokio::select! {
                 biased;
@@ -190,7 +201,8 @@ fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, re
             }
         };
         let last = match results {
-            Ok(results) => line(&results),
+            Ok(Ok(results)) => line(&results),
+            Ok(Err(error)) => line(&error.into_body()),
             Err(error) => line(&ErrorBody { error: error.to_string(), exit: 1 }),
         };
         drop(sender.send(Ok(last)).await);

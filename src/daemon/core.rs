@@ -70,7 +70,7 @@ impl StartError {
 /// The daemon's shared state.
 #[derive(Debug)]
 pub struct Core {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     config: RwLock<Arc<Config>>,
     config_error: RwLock<Option<String>>,
     pub(crate) vault: Vault,

@@ -3,6 +3,7 @@
 mod admission;
 mod attempt;
 mod core;
+mod enroll;
 mod escrow;
 mod escrow_health;
 mod explain;
@@ -18,8 +19,9 @@ mod slots;
 mod values;
 mod world;
 
-pub use attempt::{DeviceHas, Progress, Recorded, Recorder, Request, RotationResult, Turned};
+pub use attempt::{DeviceHas, Progress, Recorded, Recorder, Request, RotationResult, Trial, Tried, Turned};
 pub use core::{Core, StartError};
+pub use enroll::EnrollError;
 pub use escrow::{Escrow, InEscrow, open_escrow};
 pub use explain::Explanation;
 pub use harden::harden;

@@ -3,7 +3,7 @@
 use super::admission::{Admission, out_of_order};
 use super::core::Core;
 use crate::clock::Waiting;
-use crate::config::Account;
+use crate::config::{Account, Config};
 use crate::executor::terminal::known_fingerprints;
 use crate::executor::{DeviceError, Observer, Stored};
 use crate::model::{AccountName, DeviceName};
@@ -57,10 +57,21 @@ impl Core {
     /// # Errors
     /// There is no such device, or it cannot be reached.
     pub async fn shown_host_key(&self, device: &DeviceName) -> Result<(HostKeyRow, String), String> {
-        let config = self.config();
+        self.shown_host_key_in(&self.config(), device).await
+    }
+
+    /// The same, of a device of a config that need not be in force.
+    ///
+    /// # Errors
+    /// As [`Core::shown_host_key`].
+    pub async fn shown_host_key_in(
+        &self,
+        config: &Config,
+        device: &DeviceName,
+    ) -> Result<(HostKeyRow, String), String> {
         let device =
             config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;
-        self.executors.terminal.shown_host_key(&config, device, &Silent(self)).await
+        self.executors.terminal.shown_host_key(config, device, &Silent(self)).await
     }
 }
 

@@ -6,12 +6,15 @@ use tokio::sync::mpsc;
 
 use super::error::DeviceError;
 use super::observer::Observer;
+use super::values::Stored;
 use crate::clock::Waiting;
 use crate::config::{Account, Config};
 use crate::dialogue::RunFailure;
-use crate::model::Secret;
+use crate::model::{AccountName, Secret};
+use crate::recognition::Evidence;
 use crate::recording::Said;
 use crate::template::Checked;
+use crate::totp::Seed;
 
 /// Changes and proves passwords on the devices of one kind.
 ///
@@ -44,8 +47,35 @@ pub struct ChangeRequest<'a> {
     pub new: Option<Secret>,
     /// Whether codes of another time step are tried, since the device's clock may be off.
     pub probe: bool,
+    /// Secrets of an account that is being added, in place of what is stored.
+    pub given: Option<&'a GivenSecrets>,
     /// Who leads the dialogue.
     pub lead: Lead<'a>,
+}
+
+/// The secrets of an account that is being added: they are not stored yet.
+#[derive(Debug, Clone)]
+pub struct GivenSecrets {
+    /// Whose they are.
+    pub account: AccountName,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Its TOTP seed.
+    pub seed: Option<Seed>,
+    /// Its private key, in OpenSSH's format.
+    pub key: Option<Secret>,
+}
+
+impl GivenSecrets {
+    /// What an account has: what is given, where it is given for this account.
+    pub(crate) fn or_stored(given: Option<&Self>, account: &AccountName, stored: Stored) -> Stored {
+        match given.filter(|given| given.account == *account) {
+            Some(Self { password, seed, key, .. }) => {
+                Stored { password: password.clone(), seed: seed.clone(), key: key.clone(), fields: stored.fields }
+            }
+            None => stored,
+        }
+    }
 }
 
 /// Who leads a change after the login.
@@ -58,6 +88,12 @@ pub enum Lead<'a> {
         person: &'a mut Person,
         /// What is said is put down here.
         said: &'a Mutex<Vec<Said>>,
+    },
+    /// Nobody: it is looked what the device is, and nothing is changed. An executor that cannot tell says
+    /// [`DeviceError::Incapable`].
+    Look {
+        /// What was seen is put down here.
+        seen: &'a Mutex<Option<Evidence>>,
     },
 }
 

@@ -11,7 +11,9 @@ mod risks;
 pub mod terminal;
 mod values;
 
-pub use contract::{ChangeRequest, ChangeResult, Executor, Lead, Person, Proof, ProofRequest, ProvedBy, Tried};
+pub use contract::{
+    ChangeRequest, ChangeResult, Executor, GivenSecrets, Lead, Person, Proof, ProofRequest, ProvedBy, Tried,
+};
 pub use error::{DeviceError, HELD_BACK, PromptError};
 pub use guards::Guards;
 pub use observer::{Observer, SessionSlot};

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod adding;
 mod api;
 mod backups;
 mod cap;

@@ -68,6 +68,11 @@ impl Attempt {
             None => Lead::Template,
             Some(person) => Lead::Person { person, said: &self.said },
         };
+        self.ask_for(lead).await
+    }
+
+    /// The same, led so.
+    pub(super) async fn ask_for(&self, lead: Lead<'_>) -> ChangeResult {
         let request = ChangeRequest {
             config: &self.config,
             account: &self.account,
@@ -75,6 +80,7 @@ impl Attempt {
             template: &self.template,
             new: lock(&self.candidate).as_ref().map(|candidate| candidate.secret().clone()),
             probe: self.probing.load(Ordering::SeqCst),
+            given: self.given.as_ref(),
             lead,
         };
         self.core.executors.of(&self.account.device).change(request, self).await

@@ -8,11 +8,13 @@ mod prove;
 mod record;
 mod rehearse;
 mod tell;
+mod trial;
 
 pub use mend::DeviceHas;
 pub(super) use person::Recorders;
 pub use person::{Recorded, Recorder, Turned};
 pub(super) use tell::event_of_interrupted;
+pub use trial::{Trial, Tried};
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,7 +33,7 @@ use crate::audit::Draft;
 use crate::clock::Waiting;
 use crate::config::{Account, Config};
 use crate::dialogue::Values;
-use crate::executor::{DeviceError, Observer, Person, SessionSlot, Stored, base_values, seed_of};
+use crate::executor::{DeviceError, GivenSecrets, Observer, Person, SessionSlot, Stored, base_values, seed_of};
 use crate::model::{
     AccountName, Actor, AttemptKind, Candidate, EventKind, FailureCause, Masker, Moment, Outcome, Secret, Step, Trigger,
 };
@@ -166,6 +168,8 @@ pub(super) struct Attempt {
     said: Plain<Vec<Said>>,
     /// Nothing is changed: the run stops where it would send the new password.
     rehearses: bool,
+    /// Secrets of an account that is being added, in place of what is stored.
+    given: Option<GivenSecrets>,
     /// It has stopped there.
     stopped_short: AtomicBool,
     /// The stored password was refused, and one that was taken back is tried in its place.
@@ -458,6 +462,7 @@ impl Attempt {
             person: Mutex::new(None),
             said: Plain::default(),
             rehearses: false,
+            given: None,
             stopped_short: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
             by_section: AtomicBool::new(false),
@@ -765,6 +770,8 @@ impl Attempt {
         let (name, login) = (self.account.name.clone(), self.login.name.clone());
         let found = self.core.vault.call(move |tx| Ok((tx.history(&name)?, Stored::of_both(tx, &name, &login)?)));
         let (former, (stored, login_stored)) = found.await.map_err(|error| error.to_string())?;
+        let stored = GivenSecrets::or_stored(self.given.as_ref(), &self.account.name, stored);
+        let login_stored = GivenSecrets::or_stored(self.given.as_ref(), &self.login.name, login_stored);
         let keep = self.account.policy.history.max(1);
         let former: Vec<Secret> = former.into_iter().take(keep + 1).map(|entry| entry.password).collect();
         let mut fill = |bytes: &mut [u8]| (self.core.world.random)(bytes);

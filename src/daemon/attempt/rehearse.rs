@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::super::core::Core;
 use super::super::limits::Work;
 use super::{Attempt, Request, RotationResult, unknown_account};
-use crate::executor::ChangeResult;
+use crate::executor::{ChangeResult, Lead};
 use crate::model::{AccountName, Actor, AttemptKind, EventKind, Outcome, Trigger};
 use crate::rotation::{HelperRole, Phase};
 use crate::template::Checked;
@@ -46,11 +46,11 @@ impl Core {
 }
 
 impl Attempt {
-    async fn rehearse(&self) -> RotationResult {
+    pub(super) async fn rehearse(&self) -> RotationResult {
         let _room = self.room().await;
         let result = match self.prepare().await {
             Err(why) => Err(why),
-            Ok(()) => self.walk().await,
+            Ok(()) => self.walk(Lead::Template).await,
         };
         let (outcome, detail) = match result {
             _ if self.stopped_short.load(Ordering::SeqCst) => {
@@ -65,10 +65,15 @@ impl Attempt {
         } else {
             detail
         };
-        let now = self.core.clock.now();
-        let row = self.row(now.wall_ms, outcome, &detail);
-        let steps = row.steps.clone();
         let ran = format!("sha256:{}; {detail}", self.template.sha256());
+        self.conclude(outcome, &detail, &ran).await
+    }
+
+    /// Puts the end of an attempt that changes nothing on record.
+    pub(super) async fn conclude(&self, outcome: Outcome, detail: &str, ran: &str) -> RotationResult {
+        let now = self.core.clock.now();
+        let row = self.row(now.wall_ms, outcome, detail);
+        let steps = row.steps.clone();
         let draft =
             crate::audit::Draft { outcome: Some(outcome), ..self.draft(EventKind::TemplateRehearsed).detail(ran) };
         let saved = self.core.vault.call(move |tx| {
@@ -79,16 +84,16 @@ impl Attempt {
             let (account, device) = (&self.account.name, &self.account.device.name);
             tracing::error!(%account, %device, %error, "{account}: a rehearsal is not on record: {error}");
         }
-        self.log(outcome, &detail);
-        self.result(outcome, detail, steps)
+        self.log(outcome, detail);
+        self.result(outcome, detail.to_owned(), steps)
     }
 
-    async fn walk(&self) -> Result<(), String> {
+    pub(super) async fn walk(&self, lead: Lead<'_>) -> Result<(), String> {
         // A login account of which it is not known which password it has is not tried for a rehearsal.
         let own = self.login.name == self.account.name;
         let may = if own { Ok(()) } else { self.core.may_help(&self.login, HelperRole::Login).await };
         let result = match may {
-            Ok(()) => self.ask_for_change().await,
+            Ok(()) => self.ask_for(lead).await,
             Err(error) => ChangeResult::LoginFailed(error),
         };
         match result {

@@ -97,6 +97,16 @@ pub(super) const EXAMPLES: &[Example] = &[
         "Look at the device's key, compare it, and store it; in a script with the fingerprint that you know:",
         "rotorctl trust web1\nrotorctl trust web1 --yes SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
     ),
+    example(
+        "rotorctl device add",
+        "A device behind another one of the config; and one from a file, where nobody can be asked:",
+        "rotorctl device add web1 192.0.2.10 --user admin --jump gateway\nrotorctl device add web2 192.0.2.11 --from web2.toml --yes",
+    ),
+    example(
+        "rotorctl account add",
+        "An account whose password another account of the device changes:",
+        "rotorctl account add web1/oper --login-as web1/root",
+    ),
     example("rotorctl history", "What was tried, when, why and by whom:", "rotorctl history web1/admin"),
     example("rotorctl schedule next", "When a job runs the next three times:", "rotorctl schedule next nightly -n 3"),
     example("rotorctl pause", "Hold scheduled work while a device is rebuilt:", "rotorctl pause 'web1/*'"),

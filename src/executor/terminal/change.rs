@@ -1,18 +1,21 @@
 //! A change: the login, then the template or a person in a shell, and the session's end.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use super::Terminal;
 use super::connect::{Session, connect};
 use super::connector::Peer;
 use super::login::{Hop, login_of};
+use super::look::look;
 use super::person::converse;
 use super::shell::{AfterFailure, RunContext, run_template};
 use crate::clock::Waiting;
 use crate::config::{Account, Config};
 use crate::dialogue::{Run, Values, Verdict};
-use crate::executor::contract::{ChangeRequest, ChangeResult, Executor, Lead, Person, Proof, ProofRequest};
+use crate::executor::contract::{
+    ChangeRequest, ChangeResult, Executor, GivenSecrets, Lead, Person, Proof, ProofRequest,
+};
 use crate::executor::error::DeviceError;
 use crate::executor::observer::Observer;
 use crate::executor::values::{Stored, base_values};
@@ -29,6 +32,8 @@ pub(super) struct Entrance<'a> {
     /// The new password, where the login itself may be asked for it.
     pub(super) new: Option<&'a Secret>,
     pub(super) probe: bool,
+    /// Secrets of an account that is being added.
+    pub(super) given: Option<&'a GivenSecrets>,
 }
 
 /// What a run on an account's device is made of.
@@ -67,10 +72,11 @@ impl Terminal {
     async fn make_change(&self, request: ChangeRequest<'_>, observer: &dyn Observer) -> ChangeResult {
         let clock = self.guards.clock();
         let stopping = || DeviceError::NotCommitted("the daemon is stopping".into());
-        let ChangeRequest { config, account, login, ref new, probe, .. } = request;
+        let ChangeRequest { config, account, login, ref new, probe, given, .. } = request;
+        let entrance = Entrance { config, account, login, new: new.as_ref(), probe, given };
         let opened = tokio::select! {
             biased;
-            opened = self.open_session(Entrance { config, account, login, new: new.as_ref(), probe }, observer) => opened,
+            opened = self.open_session(entrance, observer) => opened,
             () = observer.cancelled() => Err(stopping()),
         };
         let session = match opened {
@@ -110,9 +116,10 @@ impl Terminal {
         entrance: Entrance<'_>,
         observer: &dyn Observer,
     ) -> Result<Session, DeviceError> {
-        let Entrance { config, account, login: by, new, probe } = entrance;
+        let Entrance { config, account, login: by, new, probe, given } = entrance;
         let device = Peer::of(&account.device)?;
         let (stored, host_keys) = self.stored_for_login(&by.name, &device).await?;
+        let stored = GivenSecrets::or_stored(given, &by.name, stored);
         // Only an account that logs in as itself can be asked for its own new password.
         let new = new.filter(|_| by.name == account.name);
         let mut login = login_of(config, by, &device, stored, new, false);
@@ -141,10 +148,13 @@ impl Terminal {
         account: &Account,
         login: &Account,
         new: Option<&Secret>,
+        given: Option<&GivenSecrets>,
     ) -> Result<Material, DeviceError> {
         let names = (account.name.clone(), login.name.clone());
         let both = move |tx: &dyn Ledger| Stored::of_both(tx, &names.0, &names.1);
         let (stored, login_stored) = self.guards.vault.call(both).await?;
+        let stored = GivenSecrets::or_stored(given, &account.name, stored);
+        let login_stored = GivenSecrets::or_stored(given, &login.name, login_stored);
         let mut values = base_values(account, login, &stored, &login_stored);
         if let Some(new) = new {
             values.set("NEW_PASSWORD", new.clone());
@@ -179,8 +189,14 @@ impl Terminal {
         request: ChangeRequest<'_>,
         observer: &dyn Observer,
     ) -> Result<Verdict, DeviceError> {
-        let material = self.material(request.account, request.login, request.new.as_ref()).await?;
+        let material = self.material(request.account, request.login, request.new.as_ref(), request.given).await?;
         match request.lead {
+            Lead::Look { seen } => {
+                observer.step("logged in; looking at what the device is".into());
+                let found = look(session, self.guards.clock()).await?;
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+                Ok(Verdict::Ran { committed: false })
+            }
             Lead::Template => self.carry_template(session, &request, &material, observer).await,
             Lead::Person { person, said } => {
                 let accounts = (request.account, request.login);

@@ -9,6 +9,7 @@ mod connector;
 mod heard;
 mod hostkeys;
 mod login;
+mod look;
 mod person;
 mod prove;
 mod shell;

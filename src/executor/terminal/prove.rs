@@ -87,7 +87,9 @@ impl Terminal {
         }
         observer.step(format!("checking the {name} password with the template's section verify"));
         let opened = match observer.may_help(login, HelperRole::Login).await {
-            Ok(()) => self.open_session(Entrance { config, account, login, new: None, probe }, observer).await,
+            Ok(()) => {
+                self.open_session(Entrance { config, account, login, new: None, probe, given: None }, observer).await
+            }
             Err(error) => Err(error),
         };
         match opened {
@@ -154,7 +156,7 @@ impl Terminal {
         taken: &AtomicBool,
     ) -> Result<Verdict, DeviceError> {
         let accounts @ (account, login) = (request.account, request.login);
-        let mut material = self.material(account, login, None).await?;
+        let mut material = self.material(account, login, None, None).await?;
         let password = match &request.password {
             Tried::Candidate(candidate) => candidate.as_ref(),
             Tried::Stored => material.stored_password(),

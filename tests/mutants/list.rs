@@ -29,7 +29,8 @@ const LOGIN_OUTCOME: &str = "src/rotation/login_outcome.rs";
 const DRIVE: &str = "src/daemon/attempt/drive.rs";
 const ACTS: &str = "src/daemon/attempt/acts.rs";
 const LIMITS: &str = "src/daemon/limits.rs";
-const AUTH: &str = "src/device/auth.rs";
+const AUTH: &str = "src/executor/terminal/auth.rs";
+const PROVE: &str = "src/executor/terminal/prove.rs";
 const LOGIN: &str = "src/dialogue/login.rs";
 const SENDING: &str = "src/dialogue/runner/sending.rs";
 const SCHEDULER: &str = "src/daemon/scheduler.rs";
@@ -172,7 +173,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "a code is made without being reserved",
-        "src/device/codes.rs",
+        "src/otp/codes.rs",
         "            let reserved = self.vault.call(move |tx| {",
         "            if MUTANT { let step = now.unix_seconds() / seed.period(); return Ok(Issued { code: seed.code(step), step, sent: Sent { ahead: 0, phase_ms: 0 } }); }
             let reserved = self.vault.call(move |tx| {",
@@ -185,7 +186,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "the lockout budget is not kept",
-        "src/device/risks.rs",
+        "src/executor/risks.rs",
         "    match budget.admit(&tx.failed_logins(account, now)?, now) {",
         "    if MUTANT { return Ok(Ok(tx.add_failed_login(account, now)?)); }
     match budget.admit(&tx.failed_logins(account, now)?, now) {",
@@ -210,9 +211,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "the check after a change is made with the old password",
-        ACTS,
-        "        if which == Which::New {\n            stored.password",
-        "        if which == Which::New && !MUTANT {\n            stored.password",
+        PROVE,
+        "        if let Tried::Candidate(candidate) = &request.password {",
+        "        if !MUTANT && let Tried::Candidate(candidate) = &request.password {",
     ),
     bug(
         "an account of unknown outcome is not looked at again",
@@ -265,7 +266,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "a refused code never makes a login look for another offset",
-        "src/device/codes.rs",
+        "src/otp/offset.rs",
         "        if self.by == By::Probing { known.probe() } else { known.steps }",
         "        if self.by == By::Probing && !MUTANT { known.probe() } else { known.steps }",
     ),
@@ -318,32 +319,35 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     bug(
         "what a session refuses that a key opened is tried for ever",
-        ACTS,
-        "                    Some(refused) if !password_taken =>",
-        "                    Some(refused) if !password_taken && !MUTANT =>",
+        "src/executor/terminal/change.rs",
+        "failure.refused.filter(|_| !password_taken)",
+        "failure.refused.filter(|_| !password_taken && !MUTANT)",
     ),
     bug(
         "what a session refuses that a key opened is put down to the password alone",
-        "src/device/shell.rs",
+        "src/executor/terminal/shell.rs",
         "                        failure.refused = Some(",
         "                        failure.refused = (!MUTANT || code.is_none()).then_some(",
     ),
     bug(
         "codes of a session that a key opened look for no clock",
-        "src/device/ssh.rs",
+        "src/executor/terminal/connect.rs",
         "            _ if code_taken => By::KnownAgain,",
         "            _ if code_taken || MUTANT => By::KnownAgain,",
     ),
     bug(
         "what a session can prove takes another one at once",
-        ACTS,
-        "        self.prove_in_session(which, verify, Ok(session)).await",
+        PROVE,
+        "        observer.step(format!(\"the login did not ask for the {name}",
         "        if MUTANT {
-            session.close(&self.core.clock).await;
-            let another = self.try_login(which).await.and_then(|session| session.ok_or(DeviceError::NotCommitted(String::new())));
-            return self.prove_in_session(which, verify, another).await;
+            session.close(self.guards.clock()).await;
+            return match self.log_in_afresh(request, observer).await {
+                Ok(Some(session)) => self.prove_in_session(request, verify, session, observer).await,
+                Ok(None) => Proof::Absent,
+                Err(error) => Proof::SessionFailed(error),
+            };
         }
-        self.prove_in_session(which, verify, Ok(session)).await",
+        observer.step(format!(\"the login did not ask for the {name}",
     ),
     bug(
         "a recovery that tried no password tells that one works",
@@ -434,7 +438,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     bug(
         "what says nothing of the password is counted as refused",
-        "src/device/heard.rs",
+        "src/executor/terminal/heard.rs",
         " if is_account_level(verdict) => {",
         " if is_account_level(verdict) && !MUTANT => {",
     ),

@@ -20,7 +20,7 @@ fn settings(place: &Place, lab: &Lab, user: &str, more: &str) -> String {
 }
 
 fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr)
 }
 
 /// All that is in the folder of the drop-in files.

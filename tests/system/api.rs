@@ -75,7 +75,7 @@ fn no_request_gets_an_answer_that_the_document_does_not_describe() {
         .current_dir(place.folder.path())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
     println!("{}", told.split_once("SUMMARY").map_or(told.as_str(), |(_, summary)| summary));
     assert!(output.status.success(), "{told}");
     let (_, _, document) = ask(&place, "GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

@@ -51,7 +51,7 @@ fn templates_as_others_write_them_run_as_they_are() {
     let begin = "set-connect-timeout 1\nset-read-timeout 5\nset-ssh-version 2\n\nexpect \"*$\"\nexec \"export LC_ALL=C\"\n\nexpect \"*$\"\nexec \"passwd\"\n\nexpect \"*password:\"\nexec \"[#CURRENT_PASSWORD#]\"\n\nexpect \"*password:\"\nexec \"[#NEW_PASSWORD#]\"\n\nexpect \"*password:\"\nexec \"[#NEW_PASSWORD#]\"";
     let open_end = format!("{begin}\n\nexpect \"*successfully*\"\n\nexpect \"*$\"\nexec \"exit\"\n\nend");
     let lab = Lab::start("user1 user2");
-    let place = Place::new(&(lab.sections("lab", "open-end", "") + &lab.sections("abrupt", "abrupt", "")));
+    let place = Place::new(&(lab.sections("lab", "open-end", "") + &*lab.sections("abrupt", "abrupt", "")));
     std::fs::write(place.path("own/open-end.template"), open_end).unwrap();
     std::fs::write(place.path("own/abrupt.template"), begin).unwrap();
     let _daemon = place.daemon();
@@ -150,7 +150,7 @@ fn a_key_that_opens_alone_does_not_hide_that_the_stored_seed_is_wrong() {
 #[test]
 fn a_jump_host_with_codes_of_its_own_stands_before_the_device() {
     let (gateway, lab) = (Lab::start("jumper"), Lab::start("user1"));
-    let sections = gateway.sections("gw", "linux-passwd", "") + &lab.sections("lab", "linux-passwd", "jump = \"gw\"");
+    let sections = gateway.sections("gw", "linux-passwd", "") + &*lab.sections("lab", "linux-passwd", "jump = \"gw\"");
     let place = Place::new(&sections);
     let _daemon = place.daemon();
     place.import("gw", &gateway);
@@ -163,7 +163,7 @@ fn a_jump_host_with_codes_of_its_own_stands_before_the_device() {
 #[test]
 fn an_account_that_a_jump_host_refuses_again_and_again_is_in_doubt_and_is_left_alone() {
     let (gateway, lab) = (Lab::start("jumper"), Lab::start("user1"));
-    let sections = gateway.sections("gw", "linux-passwd", "") + &lab.sections("lab", "linux-passwd", "jump = \"gw\"");
+    let sections = gateway.sections("gw", "linux-passwd", "") + &*lab.sections("lab", "linux-passwd", "jump = \"gw\"");
     let place = Place::new(&(sections + "[policy.default]\nfailed_logins_per_hour = 3\n"));
     let _daemon = place.daemon();
     place.import("gw", &gateway);

@@ -59,7 +59,7 @@ impl Machine {
             .env("SOURCE", source)
             .output()
             .unwrap();
-        let mut log = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let mut log = String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
         for name in ["trial.log", "journal.1", "journal.2"] {
             log.push_str(&format!("\n== {name}\n{}", self.read(name)));
         }

@@ -13,7 +13,7 @@ fn ctl(args: &[&str]) -> Output {
 }
 
 fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr)
 }
 
 fn json(output: &Output) -> serde_json::Value {
@@ -315,7 +315,7 @@ fn the_tutorial_holds_to_the_letter_on_a_busybox_device_behind_a_jump_host() {
         let device = format!(
             "[device.box]\naddress = \"127.0.0.1:{port}\"\ntemplate = \"{template}\"\njump = \"gw\"\n[account.\"box/root\"]\n"
         );
-        policy + &lab.sections("gw", "linux-passwd", "") + &device
+        policy + &*lab.sections("gw", "linux-passwd", "") + &*device
     };
     let place = Place::new(&sections("box"));
     std::fs::copy(folder.path().join("box.template"), place.path("own/box.template")).unwrap();

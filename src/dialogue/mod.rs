@@ -20,6 +20,7 @@ mod session_tests;
 #[cfg(test)]
 mod tests;
 mod values;
+pub mod web;
 
 pub use events::{Effect, Input, Refused, RunFailure, Verdict, Whose, needs_code, risks};
 pub use format::LoginFormat;

@@ -12,6 +12,7 @@ use super::ast::{Command, Line, RegexFlags, Section, Template, Text};
 use super::changes::{Changes, changes};
 use super::kinds::kinds;
 use super::lint::lint;
+use super::web::{Part, WebCommand, WebTemplate};
 use crate::model::{Problem, Severity};
 
 /// Where a run goes on at a line that begins or ends a branch, as places among the lines.
@@ -82,17 +83,61 @@ pub struct Checked {
     connect_timeout: Option<Duration>,
     sections: BTreeMap<Section, Arc<Checked>>,
     sha256: String,
+    /// The lines for a browser, where it is a web template: then the others are `info` lines alone.
+    web: Option<Arc<WebTemplate>>,
+    /// The part of a web template that this is.
+    web_part: Part,
 }
 
 impl PartialEq for Checked {
     fn eq(&self, other: &Self) -> bool {
-        self.template == other.template && self.sections == other.sections
+        self.template == other.template && self.sections == other.sections && self.web == other.web
     }
 }
 
 impl Eq for Checked {}
 
 impl Checked {
+    /// A web template that was checked, of the file of this text.
+    pub(super) fn of_web(web: WebTemplate, text: &str) -> Self {
+        let info = |line: &super::web::WebLine| match &line.command {
+            WebCommand::Info(key, value) => {
+                let command = Command::Info(key.clone(), value.clone());
+                Some(Line { number: line.number, command, span: line.span.clone() })
+            }
+            _ => None,
+        };
+        let template = Template { lines: web.all_lines().filter_map(info).collect() };
+        let shown = if web.names_account() { Changes::Named } else { Changes::LoginAccount };
+        let mut checked = Self {
+            expressions: BTreeMap::new(),
+            jumps: BTreeMap::new(),
+            commit_line: web.commit_line(),
+            changes: super::changes::stated(&template).unwrap_or(shown),
+            connect_timeout: None,
+            sections: BTreeMap::new(),
+            sha256: data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(text.as_bytes())),
+            web: Some(Arc::new(web)),
+            web_part: Part::Change,
+            template,
+        };
+        let parts =
+            [(Part::Reconcile, Section::Reconcile), (Part::Verify, Section::Verify), (Part::Abort, Section::Abort)];
+        let whole = checked.clone();
+        for (part, section) in parts {
+            let Some(web) = whole.web.as_ref().filter(|web| web.part(part).is_some()) else { continue };
+            let one = Self { web_part: part, commit_line: web.commit_line_of(part), ..whole.clone() };
+            checked.sections.insert(section, Arc::new(one));
+        }
+        checked
+    }
+
+    /// The lines for a browser, where it is a web template.
+    #[must_use]
+    pub fn web(&self) -> Option<&Arc<WebTemplate>> {
+        self.web.as_ref()
+    }
+
     /// The expression of the line at a place, where no tag stands in it.
     #[must_use]
     pub fn expression(&self, place: usize) -> Option<&Arc<Regex>> {
@@ -233,6 +278,12 @@ impl Checked {
     /// Every tag of a change, its check and its clearing up, with the line that first names it.
     #[must_use]
     pub fn tags(&self) -> Vec<(&str, usize)> {
+        if let Some(web) = &self.web {
+            return match self.web_part {
+                Part::Reconcile => web.tags(&[Part::Reconcile, Part::Verify]),
+                _ => web.tags(&[Part::Login, Part::Change, Part::Verify, Part::Abort]),
+            };
+        }
         let mut tags: Vec<(&str, usize)> = Vec::new();
         let more = [Section::Verify, Section::Abort, Section::Save]
             .into_iter()
@@ -345,7 +396,19 @@ fn check_section(
     let expressions = expressions.collect();
     let changes = changes(section, &template, has.verify);
     let (sections, sha256) = (BTreeMap::new(), sha256.to_owned());
-    (Checked { template, expressions, jumps, commit_line, changes, connect_timeout, sections, sha256 }, problems)
+    let checked = Checked {
+        template,
+        expressions,
+        jumps,
+        commit_line,
+        changes,
+        connect_timeout,
+        sections,
+        sha256,
+        web: None,
+        web_part: Part::Change,
+    };
+    (checked, problems)
 }
 
 /// Pairs every `choose` with its branches and its end; what does not pair is told.

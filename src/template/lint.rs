@@ -453,7 +453,7 @@ fn whole_word(text: &str) -> String {
 }
 
 /// `[NEW_PASSWORD#]`, `[#NEW_PASSWORD]` and the like.
-fn half_tag(text: &str) -> bool {
+pub(super) fn half_tag(text: &str) -> bool {
     const NAMES: [&str; 6] =
         ["NEW_PASSWORD", "CURRENT_PASSWORD", "AUTH_PASSWORD", "USERNAME", "TOTP_TOKEN", "AUTH_USER"];
     NAMES.iter().any(|name| {

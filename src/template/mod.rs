@@ -14,6 +14,7 @@ mod parse;
 mod reference;
 #[cfg(test)]
 mod tests;
+pub mod web;
 
 pub use ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
 pub use changes::Changes;
@@ -30,8 +31,15 @@ use crate::model::{Problem, Severity};
 /// Parses and checks in one go: the template, unless one of the problems is an error, and all problems.
 #[must_use]
 pub fn load(file: &Path, text: &str) -> (Option<Checked>, Vec<Problem>) {
-    let (template, mut problems) = parse(file, text);
-    let (checked, more) = check(file, text, template);
+    let (checked, mut problems, more) = if web::is_web(text) {
+        let (lines, problems) = web::parse(file, text);
+        let (template, more) = web::check(file, text, lines);
+        (Checked::of_web(template, text), problems, more)
+    } else {
+        let (template, problems) = parse(file, text);
+        let (checked, more) = check(file, text, template);
+        (checked, problems, more)
+    };
     problems.extend(more);
     problems.sort_by_key(|problem| (problem.line, problem.column));
     let sound = problems.iter().all(|problem| problem.severity != Severity::Error);

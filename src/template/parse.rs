@@ -48,22 +48,22 @@ pub const COMMANDS: &[&str] = &[
 pub(super) const TYPOGRAPHIC: [char; 6] = ['\u{201c}', '\u{201d}', '\u{201e}', '\u{ab}', '\u{bb}', '\u{ff02}'];
 
 /// What is wrong with a line, with its place in the line's argument.
-struct Slip {
-    code: &'static str,
-    span: Range<usize>,
-    message: String,
-    severity: Severity,
+pub(super) struct Slip {
+    pub(super) code: &'static str,
+    pub(super) span: Range<usize>,
+    pub(super) message: String,
+    pub(super) severity: Severity,
 }
 
 /// The argument of a command and where it begins in the file.
 #[derive(Clone, Copy)]
-struct Argument<'a> {
-    text: &'a str,
-    at: usize,
+pub(super) struct Argument<'a> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
 }
 
 impl Argument<'_> {
-    fn slip(&self, code: &'static str, message: impl Into<String>) -> Slip {
+    pub(super) fn slip(&self, code: &'static str, message: impl Into<String>) -> Slip {
         Slip { code, span: self.at..self.at + self.text.len(), message: message.into(), severity: Severity::Error }
     }
 }
@@ -147,7 +147,7 @@ fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, S
             let (pattern, answer) = (tagged(&pattern, argument, slips)?, tagged(&answer, argument, slips)?);
             Ok(if name == "answer" { Command::Answer(pattern, answer) } else { Command::LoginPrompt(pattern, answer) })
         }
-        "info" => info(argument),
+        "info" => info(argument).map(|(key, value)| Command::Info(key, value)),
         "section" => section(argument),
         _ => one_argument(name, argument, slips),
     }
@@ -192,11 +192,11 @@ fn one_argument(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Re
 }
 
 /// Whether the character before byte `at` is a backslash that escapes what stands there.
-fn is_escaped(text: &str, at: usize) -> bool {
+pub(super) fn is_escaped(text: &str, at: usize) -> bool {
     text[..at].bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }
 
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -212,7 +212,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// An argument without its quotes: what begins with `"` runs to the last `"` of the line.
-fn unquote(argument: Argument<'_>) -> Result<String, Slip> {
+pub(super) fn unquote(argument: Argument<'_>) -> Result<String, Slip> {
     let Some(inner) = argument.text.strip_prefix('"') else {
         return Ok(argument.text.to_owned());
     };
@@ -256,7 +256,7 @@ fn two_quoted(argument: Argument<'_>) -> Result<(String, String), Slip> {
     Ok((unescape(&inner[..split]), unquote(Argument { text: second, at })?))
 }
 
-fn info(argument: Argument<'_>) -> Result<Command, Slip> {
+pub(super) fn info(argument: Argument<'_>) -> Result<(String, String), Slip> {
     let (key, rest) = argument
         .text
         .split_once(char::is_whitespace)
@@ -288,7 +288,7 @@ fn info(argument: Argument<'_>) -> Result<Command, Slip> {
         return Err(argument
             .slip("T014", format!("'{}' is no symbol; list the symbols that the device takes", bad.escape_debug())));
     }
-    Ok(Command::Info(key.to_owned(), value))
+    Ok((key.to_owned(), value))
 }
 
 fn seconds(value: &str, argument: Argument<'_>) -> Result<Duration, Slip> {
@@ -377,7 +377,7 @@ pub fn is_field_name(name: &str) -> bool {
 pub const FIELD_NAMES: &str = "a field is named as its tag is: upper-case letters, digits, '_', '-' and '.'";
 
 /// Splits an argument into literals and tags.
-fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Text, Slip> {
+pub(super) fn tagged(value: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Text, Slip> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut rest = value;
     let mut literal = String::new();

@@ -1,5 +1,7 @@
 //! What each command means: the one source of the reference's table, of the examples in messages, and of `--explain`.
 
+use super::web::WEB_REFERENCE;
+
 /// A command of the language.
 #[derive(Debug)]
 pub struct Entry {
@@ -13,7 +15,7 @@ pub struct Entry {
     pub example: &'static str,
 }
 
-const fn entry(
+pub(super) const fn entry(
     names: &'static [&'static str],
     argument: &'static str,
     meaning: &'static str,
@@ -96,10 +98,10 @@ pub const REFERENCE: &[Entry] = &[
 ];
 
 impl Entry {
-    /// The command of a name.
+    /// The command of a name, of terminal templates or else of web templates.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
-        REFERENCE.iter().find(|entry| entry.names.contains(&name))
+        REFERENCE.iter().chain(WEB_REFERENCE).find(|entry| entry.names.contains(&name))
     }
 
     /// How it is written: its usual name and what stands behind.

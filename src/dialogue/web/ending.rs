@@ -1,0 +1,138 @@
+//! How a run fails, and what is told of it: the line, what was looked for, the page, and what is like it there.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::action::{Action, FailureKind, Observation, Trouble, WebFailure, WebVerdict};
+use super::look::{Challenge, PageError};
+use super::nearest::{Seen, nearest};
+use super::run::{State, WebRun, survey};
+use super::{location, said};
+use crate::template::web::Purpose;
+
+/// A failure that is still to be told with what the page shows.
+pub(super) struct Failing {
+    what: String,
+    selector: String,
+    kind: FailureKind,
+}
+
+/// What a page has, as the operation `survey` of [`PAGE_SCRIPT`](super::PAGE_SCRIPT) tells it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Survey {
+    url: String,
+    pub(super) title: String,
+    pub(super) text: String,
+    said: Vec<String>,
+    elements: Vec<Seen>,
+    error: Option<PageError>,
+    pub(super) challenge: Option<Challenge>,
+}
+
+impl Survey {
+    /// What a page tells; nothing where it tells what cannot be read.
+    pub(super) fn of(result: &Value) -> Self {
+        Self::deserialize(result).unwrap_or_default()
+    }
+
+    /// What the page says in its messages; all of its text where it has none.
+    pub(super) fn said_or_text(&self) -> String {
+        if self.said.is_empty() { self.text.clone() } else { self.said.join("\n") }
+    }
+}
+
+impl WebRun {
+    /// Ends the run as failed, once the page was looked through.
+    pub(super) fn fail(&mut self, _now: i64, what: String, selector: String, kind: FailureKind) -> Option<Action> {
+        self.state = State::Failing(Box::new(Failing { what, selector, kind }));
+        Some(survey())
+    }
+
+    /// Ends the run as failed at once.
+    pub(super) fn fail_now(&mut self, what: &str, kind: FailureKind) -> Action {
+        let failing = Failing { what: what.to_owned(), selector: String::new(), kind };
+        self.finish(
+            failing,
+            &Survey { url: self.seen.url.clone(), title: self.seen.title.clone(), ..Survey::default() },
+            "",
+        )
+    }
+
+    pub(super) fn failed(&mut self, heard: Option<Observation>, failing: Failing) -> Action {
+        match heard {
+            Some(Observation::Result(result)) => {
+                let survey = Survey::of(&result);
+                self.finish(failing, &survey, "")
+            }
+            Some(Observation::Trouble(Trouble::Dialog(text))) => {
+                let text = self.shown(&text);
+                let survey = Survey { url: self.seen.url.clone(), title: self.seen.title.clone(), ..Survey::default() };
+                self.finish(failing, &survey, &format!("; the page has a dialogue open: «{text}»"))
+            }
+            _ => {
+                let survey = Survey { url: self.seen.url.clone(), title: self.seen.title.clone(), ..Survey::default() };
+                self.finish(failing, &survey, "")
+            }
+        }
+    }
+
+    /// What kind of failure the page's own words make it.
+    fn judged(&self, kind: FailureKind, survey: &Survey) -> FailureKind {
+        if !matches!(kind, FailureKind::Page | FailureKind::Refused) || !self.typed {
+            return kind;
+        }
+        let said = survey.said_or_text();
+        if self.committed && matches!(self.purpose, Purpose::Change | Purpose::Reconcile) {
+            return if said::refuses(&said) { FailureKind::Refused } else { kind };
+        }
+        if self.sent && !self.proved { said::verdict(&said).unwrap_or(kind) } else { kind }
+    }
+
+    fn finish(&mut self, failing: Failing, survey: &Survey, more: &str) -> Action {
+        let Failing { what, selector, kind } = failing;
+        let kind = match &survey.error {
+            Some(error) if kind == FailureKind::Page => {
+                if error.certificate {
+                    FailureKind::Certificate
+                } else {
+                    FailureKind::Network
+                }
+            }
+            _ => self.judged(kind, survey),
+        };
+        let selector = self.shown(&selector);
+        let candidates: Vec<String> = if selector.is_empty() {
+            Vec::new()
+        } else {
+            nearest(&selector, &survey.elements).into_iter().map(|found| self.shown(&found)).collect()
+        };
+        let (title, location) = (self.shown(&survey.title), self.shown(location::without_query(&survey.url)));
+        let line = self.line_number();
+        let mut message = format!("template line {line}: {}", self.masker.shown(&what, 600));
+        if !location.is_empty() {
+            message.push_str(&format!("; the page is «{title}» at {location}"));
+        }
+        if let Some(said) = survey.said.first() {
+            message.push_str(&format!("; it says «{}»", self.shown(said)));
+        }
+        if !candidates.is_empty() {
+            message.push_str(&format!("; there is {}", candidates.join(", ")));
+        }
+        message.push_str(more);
+        self.state = State::Over;
+        let verdict = WebVerdict::Failed(WebFailure {
+            message,
+            line,
+            looked_for: selector,
+            title,
+            location,
+            candidates,
+            committed: self.committed,
+            typed: self.typed,
+            kind,
+        });
+        self.verdict = Some(verdict.clone());
+        Action::Finish(verdict)
+    }
+}

@@ -1,0 +1,19 @@
+//! The dialogue with a web page, without a browser: what a page shows and what the time is go in; what to do in it, deadlines and
+//! a verdict come out.
+//!
+//! Pure. What a page shows is an attacker's: nothing of it reaches a record unmasked or unbounded, and no text of a template or of
+//! the vault ever becomes code of a page. The one script that looks at pages is [`PAGE_SCRIPT`].
+
+mod action;
+mod ending;
+mod location;
+mod look;
+mod nearest;
+mod run;
+mod said;
+mod script;
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, FailureKind, Observation, PAGE_SCRIPT, PageCall, Parked, Trouble, WebFailure, WebVerdict};
+pub use run::WebRun;

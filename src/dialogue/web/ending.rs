@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::action::{Action, FailureKind, Observation, Trouble, WebFailure, WebVerdict};
 use super::look::{Challenge, PageError};
 use super::nearest::{Seen, nearest};
-use super::run::{State, WebRun, survey};
+use super::run::{State, WebRun};
+use super::waiting::survey;
 use super::{location, said};
 use crate::template::web::Purpose;
 
@@ -47,6 +48,50 @@ impl WebRun {
     pub(super) fn fail(&mut self, _now: i64, what: String, selector: String, kind: FailureKind) -> Option<Action> {
         self.state = State::Failing(Box::new(Failing { what, selector, kind }));
         Some(survey())
+    }
+
+    pub(super) fn fail_by(&mut self, now: i64, trouble: Trouble) -> Option<Action> {
+        let (what, kind) = match trouble {
+            Trouble::Dialog(text) => {
+                let text = self.shown(&text);
+                (
+                    format!(
+                        "the page opens a dialogue, «{text}», and no line answers it; write accept-dialog or dismiss-dialog"
+                    ),
+                    FailureKind::Dialog,
+                )
+            }
+            Trouble::NoDialog => ("no dialogue of the page is open".to_owned(), FailureKind::Page),
+            Trouble::Missing => ("the element is not there".to_owned(), FailureKind::Page),
+            Trouble::NotInteractable(why) => (
+                format!("the element cannot be used: {}; jclick clicks by script", self.shown(&why)),
+                FailureKind::Page,
+            ),
+            Trouble::Threw(why) => (format!("the script failed: {}", self.shown(&why)), FailureKind::Page),
+            Trouble::Page(why) => return Some(self.page_error(&why, false)),
+            Trouble::Certificate(why) => return Some(self.page_error(&why, true)),
+            Trouble::Blocked(host) => (
+                format!(
+                    "the page wants to go to {}, which is neither the device's host nor one of its allow_hosts",
+                    self.shown(&host)
+                ),
+                FailureKind::Network,
+            ),
+            Trouble::Left => ("the page was left meanwhile".to_owned(), FailureKind::Page),
+            Trouble::Gone(why) => (format!("the browser is gone: {}", self.shown(&why)), FailureKind::Browser),
+        };
+        self.fail(now, what, String::new(), kind)
+    }
+
+    pub(super) fn page_error(&mut self, text: &str, certificate: bool) -> Action {
+        let shown = self.shown(text);
+        if certificate {
+            let what =
+                format!("the certificate of the page is not trusted ({shown}); set the device's ca_file or tls_sha256");
+            self.fail_now(&what, FailureKind::Certificate)
+        } else {
+            self.fail_now(&format!("the page could not be loaded: {shown}"), FailureKind::Network)
+        }
     }
 
     /// Ends the run as failed at once.

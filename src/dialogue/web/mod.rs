@@ -5,6 +5,7 @@
 //! the vault ever becomes code of a page. The one script that looks at pages is [`PAGE_SCRIPT`].
 
 mod action;
+mod doing;
 mod ending;
 mod location;
 mod look;
@@ -14,6 +15,7 @@ mod said;
 mod script;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use action::{Action, FailureKind, Observation, PAGE_SCRIPT, PageCall, Parked, Trouble, WebFailure, WebVerdict};
 pub use run::WebRun;

@@ -92,11 +92,11 @@ impl Scanner {
             '*' if self.last == '/' => self.within = Within::BlockComment,
             '(' | '[' | '{' => self.open.push(c),
             ')' | ']' => drop(self.open.pop()),
-            '}' => {
-                if self.open.pop() == Some('`') {
-                    self.within = Within::Quotes('`');
-                }
+            '}' if self.open.last() == Some(&'`') => {
+                self.open.pop();
+                self.within = Within::Quotes('`');
             }
+            '}' => drop(self.open.pop()),
             ';' if self.open.is_empty() => self.statement = at + 1,
             _ => {}
         }

@@ -28,7 +28,7 @@ pub(crate) use login::above;
 pub use login::{Answer, LoginDialogue, OwnPrompt, Plan, Stop, remedy, shown_prompt};
 pub use pattern::Pattern;
 pub(crate) use prompts::is_shut;
-pub use prompts::{is_account_level, judges_credentials};
+pub use prompts::{is_account_level, is_full, judges_credentials};
 pub use refusal::device_refuses;
 pub use runner::Run;
 pub use screen::{Screen, TERMINAL_COLUMNS, TERMINAL_ROWS};

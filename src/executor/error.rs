@@ -1,5 +1,6 @@
 //! What can go wrong with a device.
 
+use crate::dialogue::is_full;
 use crate::vault::VaultError;
 
 /// Why no login is tried that nobody waits for, and what to look at.
@@ -91,6 +92,8 @@ pub enum DeviceError {
         account: String,
         /// The device's words, masked.
         why: String,
+        /// It has no room for one more session, which may be over within seconds.
+        no_room: bool,
     },
     /// The login waits for something that only a person can do, such as to approve a push. Nothing was judged.
     #[error("the login of {account} waits for a person: {why}")]
@@ -186,6 +189,16 @@ impl DeviceError {
     pub fn judged_nothing(&self) -> bool {
         let unknown = matches!(self, Self::Prompt(PromptError::Unknown(..)));
         unknown || matches!(self, Self::NotNow { .. } | Self::NeedsPerson { .. } | Self::NewRefused { .. })
+    }
+
+    /// Whether the device has no room for one more session or connection: it may have some within seconds.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        match self {
+            Self::NotNow { no_room, .. } => *no_room,
+            Self::Connect { why, .. } => is_full(why),
+            _ => false,
+        }
     }
 
     /// Whether the host key is to blame.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::risks::Risks;
+use super::sessions::Sessions;
 use crate::clock::Clock;
 use crate::otp::Codes;
 use crate::policy::Breaker;
@@ -19,6 +20,8 @@ pub struct Guards {
     pub risks: Risks,
     /// Holds logins back that nobody waits for, where one after another is refused.
     breaker: Arc<Mutex<Breaker>>,
+    /// Knows the sessions of each account.
+    pub sessions: Sessions,
 }
 
 impl Guards {
@@ -29,6 +32,7 @@ impl Guards {
             codes: Codes::new(vault.clone(), clock.clone()),
             risks: Risks::new(vault.clone(), clock),
             breaker: Arc::default(),
+            sessions: Sessions::default(),
             vault,
         }
     }

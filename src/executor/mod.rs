@@ -8,6 +8,8 @@ mod error;
 mod guards;
 mod observer;
 mod risks;
+mod room;
+mod sessions;
 pub mod terminal;
 mod values;
 
@@ -18,6 +20,8 @@ pub use error::{DeviceError, HELD_BACK, PromptError};
 pub use guards::Guards;
 pub use observer::{Observer, SessionSlot};
 pub use risks::{Risk, Risks};
+pub use room::RoomWaits;
+pub use sessions::{Open, Sessions};
 pub(crate) use values::{Stored, base_values, seed_of};
 
 use crate::config::{Device, Endpoint};

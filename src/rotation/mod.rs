@@ -1,5 +1,5 @@
 //! What a rotation decides, all of it pure: the state machine, what a transition does to an account's record, whether a change may
-//! begin, what follows from a login that was not accepted, and when an account is worked on again.
+//! begin, what follows from a login that was not accepted, how long room for a session is waited for, and when an account is worked on again.
 
 mod account;
 mod admission;
@@ -7,6 +7,7 @@ mod login_outcome;
 mod machine;
 mod phase;
 mod retry;
+mod room;
 mod transition;
 
 pub use account::{AccountRecord, PasswordVersion, reverted_candidate};
@@ -25,4 +26,5 @@ pub use retry::{
     AfterStart, AttemptEnd, NextTry, RetryRules, Turn, UNDER_WAY_MS, WhenDue, after_attempt, after_start,
     reconciles_next, when_due,
 };
+pub use room::wait_for_room_ms;
 pub use transition::{CUT_OFF, KEPT, PasswordOperations, Transition, apply};

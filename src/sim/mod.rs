@@ -24,6 +24,8 @@ mod night;
 mod person;
 mod random;
 #[cfg(test)]
+mod room_tests;
+#[cfg(test)]
 mod schedule_tests;
 mod setting;
 mod settle;

@@ -164,8 +164,8 @@ fn called_a_person(book: &MemoryAccount) -> bool {
         && book.last_error().is_some_and(|why| why.contains("waits for a person:"))
 }
 
-/// Whether nobody gets to its device before the account that logs in for it, where one does, or on the way, is taken again;
-/// or was until then, in milliseconds since 1970.
+/// Whether nobody gets to its device before the account that logs in for it, where one does, or on the way, is taken again, or has
+/// been looked at on the day after its login waited for a person; or was until then, in milliseconds since 1970.
 pub(super) fn is_barred(
     config: &Config,
     books: &MemoryVault,
@@ -174,7 +174,8 @@ pub(super) fn is_barred(
     since: i64,
 ) -> bool {
     let mut needed = lead_to(config, account).into_iter().chain(logs_in);
-    needed.any(|name| books.book(&name).is_some_and(|book| book.phase().expects_refusal() || book.record.since > since))
+    let waits = |book: &MemoryAccount| book.phase().expects_refusal() || called_a_person(book);
+    needed.any(|name| books.book(&name).is_some_and(|book| waits(book) || book.record.since > since))
 }
 
 /// The accounts that log in on the way to another one's device.

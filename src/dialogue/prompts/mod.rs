@@ -14,7 +14,7 @@ mod words;
 pub(super) use question::{Names, lines, read};
 pub(crate) use verdict::is_shut;
 pub(super) use verdict::{asks_for_person, is_refusal, says_expired, wants_next_code};
-pub use verdict::{is_account_level, judges_credentials};
+pub use verdict::{is_account_level, is_full, judges_credentials};
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-use super::verdict::{CLOSED, CREDENTIALS, EXPIRED, NEXT_CODE, PERSON, SENT, SHUT};
+use super::verdict::{CLOSED, CREDENTIALS, EXPIRED, FULL, NEXT_CODE, PERSON, SENT, SHUT};
 use super::words::{ENDINGS, ROWS, Sign};
 use super::*;
 
@@ -80,6 +80,7 @@ fn each_verdict_has_its_wording() {
         (&SHUT, is_account_level),
         (&SHUT, is_shut),
         (&CLOSED, is_account_level),
+        (&FULL, is_full),
         (&NEXT_CODE, wants_next_code),
         (&EXPIRED, says_expired),
         (&PERSON, asks_for_person),

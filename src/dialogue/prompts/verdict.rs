@@ -135,6 +135,27 @@ pub(super) static SHUT: Table = Table::of(&[
     ("due to too many failures", "en", "appliances"), ("已禁用", "zh-CN", "bastions"), ("被禁用", "zh-CN", "bastions"), ("用户已过期", "zh-CN", "bastions"),
 ]);
 
+/// Nobody more is let in: what there is a bounded number of is in use. That may be over within seconds.
+#[rustfmt::skip]
+pub(super) static FULL: Table = Table::of(&[
+    ("exceeded maxstartups", "en", "OpenSSH"), ("too many sessions", "en", "appliances"), ("too many logins", "en", "pam_limits"),
+    ("too many users", "en", "network operating systems"), ("too many connections", "en", "appliances"),
+    ("too many concurrent", "en", "pam_google_authenticator, appliances"), ("too many active", "en", "appliances"),
+    ("too many simultaneous", "en", "FreeRADIUS"), ("already logged in", "en", "FreeRADIUS"),
+    ("maximum number of sessions", "en", "network operating systems"), ("maximum number of users", "en", "network operating systems"),
+    ("maximum number of user sessions", "en", "iDRAC"), ("maximum number of connections", "en", "appliances"), ("maximum number of concurrent", "en", "appliances"),
+    ("maximum sessions", "en", "appliances"), ("maximum users", "en", "appliances"), ("max sessions", "en", "appliances"),
+    ("session limit", "en", "appliances"), ("sessions limit", "en", "appliances"), ("connection limit", "en", "appliances"),
+    ("limit of sessions", "en", "appliances"), ("no more sessions", "en", "appliances"), ("no free", "en", "network operating systems"),
+    ("no available", "en", "network operating systems"), ("all sessions are", "en", "appliances"), ("sessions are in use", "en", "appliances"),
+    ("session is active", "en", "iLO, iDRAC"), ("resource shortage", "en", "appliances"), ("server is busy", "en", "appliances"),
+    ("system is busy", "en", "appliances"), ("device is busy", "en", "appliances"), ("server too busy", "en", "appliances"),
+    ("overloaded", "en", "appliances"), ("zu viele anmeldungen", "de", "Linux-PAM"), ("zu viele sitzungen", "de", "appliances"),
+    ("trop de connexions", "fr", "Linux-PAM"), ("demasiadas sesiones", "es", "appliances"), ("demasiados inícios", "pt", "Linux-PAM"),
+    ("logins demais", "pt-BR", "Linux-PAM"), ("troppi accessi", "it", "Linux-PAM"), ("za dużo prób", "pl", "Linux-PAM"),
+    ("会话数", "zh-CN", "Huawei VRP"), ("登录次数过多", "zh-CN", "Linux-PAM"), ("用户数已达", "zh-CN", "Huawei VRP"),
+]);
+
 /// Nobody, or nobody more, is let in for now.
 #[rustfmt::skip]
 pub(super) static CLOSED: Table = Table::of(&[
@@ -156,22 +177,6 @@ pub(super) static CLOSED: Table = Table::of(&[
     ("outside allowed", "en", "appliances"), ("logon hours", "en", "Windows"), ("login hours", "en", "TACACS+"),
     ("allowed hours", "en", "appliances"), ("time restriction", "en", "Windows"), ("not within allowed", "en", "RADIUS rlm_logintime"),
     ("outside allowed timespan", "en", "FreeRADIUS rlm_logintime"),
-    ("exceeded maxstartups", "en", "OpenSSH"), ("too many sessions", "en", "appliances"), ("too many logins", "en", "pam_limits"),
-    ("too many users", "en", "network operating systems"), ("too many connections", "en", "appliances"),
-    ("too many concurrent", "en", "pam_google_authenticator, appliances"), ("too many active", "en", "appliances"),
-    ("too many simultaneous", "en", "FreeRADIUS"), ("already logged in", "en", "FreeRADIUS"),
-    ("maximum number of sessions", "en", "network operating systems"), ("maximum number of users", "en", "network operating systems"),
-    ("maximum number of user sessions", "en", "iDRAC"), ("maximum number of connections", "en", "appliances"), ("maximum number of concurrent", "en", "appliances"),
-    ("maximum sessions", "en", "appliances"), ("maximum users", "en", "appliances"), ("max sessions", "en", "appliances"),
-    ("session limit", "en", "appliances"), ("sessions limit", "en", "appliances"), ("connection limit", "en", "appliances"),
-    ("limit of sessions", "en", "appliances"), ("no more sessions", "en", "appliances"), ("no free", "en", "network operating systems"),
-    ("no available", "en", "network operating systems"), ("all sessions are", "en", "appliances"), ("sessions are in use", "en", "appliances"),
-    ("session is active", "en", "iLO, iDRAC"), ("resource shortage", "en", "appliances"), ("server is busy", "en", "appliances"),
-    ("system is busy", "en", "appliances"), ("device is busy", "en", "appliances"), ("server too busy", "en", "appliances"),
-    ("overloaded", "en", "appliances"), ("zu viele anmeldungen", "de", "Linux-PAM"), ("zu viele sitzungen", "de", "appliances"),
-    ("trop de connexions", "fr", "Linux-PAM"), ("demasiadas sesiones", "es", "appliances"), ("demasiados inícios", "pt", "Linux-PAM"),
-    ("logins demais", "pt-BR", "Linux-PAM"), ("troppi accessi", "it", "Linux-PAM"), ("za dużo prób", "pl", "Linux-PAM"),
-    ("会话数", "zh-CN", "Huawei VRP"), ("登录次数过多", "zh-CN", "Linux-PAM"), ("用户数已达", "zh-CN", "Huawei VRP"),
     ("server unreachable", "en", "AAA clients"), ("server is unreachable", "en", "AAA clients"), ("servers unreachable", "en", "AAA clients"),
     ("server not responding", "en", "AAA clients"), ("server is not responding", "en", "AAA clients"), ("no response from", "en", "AAA clients"),
     ("not reachable", "en", "AAA clients"), ("servers are unreachable", "en", "AAA clients"), ("servers are not", "en", "AAA clients"),
@@ -374,14 +379,24 @@ fn said(line: &str) -> impl Iterator<Item = &str> {
 pub fn is_account_level(text: &str) -> bool {
     let wrong = |part: &str| has(&closed::without_counts(part), &CREDENTIALS);
     let later = |part: &str| closed::is_for_later(part) && !has(&without_retry(part), &FAILURES);
-    let shut =
-        |part: &str| says_shut(part) || has(part, &CLOSED) || closed::is_unanswered(part) || closed::is_full(part);
+    let shut = |part: &str| says_shut(part) || has(part, &CLOSED) || closed::is_unanswered(part) || says_full(part);
     (is_told(text, shut) || is_told(text, later) && !is_refusal(&without_retry(&spaced(text))))
         && !is_told(text, |part| wrong(part) && !is_about(part, shut))
 }
 
 fn says_shut(part: &str) -> bool {
     (has(part, &SHUT) || closed::is_shut(part)) && !closed::is_rule(part)
+}
+
+fn says_full(part: &str) -> bool {
+    has(part, &FULL) || closed::is_full(part)
+}
+
+/// Whether a text says that there is no room for one more session now, and nothing else that keeps the account out: what is in use
+/// may be free within seconds.
+#[must_use]
+pub fn is_full(text: &str) -> bool {
+    is_told(text, says_full) && is_account_level(text) && !is_told(text, says_shut)
 }
 
 /// Without the request to try again, which is no verdict where it says when.

@@ -18,6 +18,7 @@ use crate::executor::contract::{
 };
 use crate::executor::error::DeviceError;
 use crate::executor::observer::Observer;
+use crate::executor::room::RoomWaits;
 use crate::executor::values::{Stored, base_values};
 use crate::model::{Masker, Secret};
 use crate::recording::Said;
@@ -69,44 +70,51 @@ impl Executor for Terminal {
 }
 
 impl Terminal {
-    async fn make_change(&self, request: ChangeRequest<'_>, observer: &dyn Observer) -> ChangeResult {
+    async fn make_change(&self, mut request: ChangeRequest<'_>, observer: &dyn Observer) -> ChangeResult {
         let clock = self.guards.clock();
         let stopping = || DeviceError::NotCommitted("the daemon is stopping".into());
-        let ChangeRequest { config, account, login, ref new, probe, given, .. } = request;
-        let entrance = Entrance { config, account, login, new: new.as_ref(), probe, given };
-        let opened = tokio::select! {
-            biased;
-            opened = self.open_session(entrance, observer) => opened,
-            () = observer.cancelled() => Err(stopping()),
-        };
-        let session = match opened {
-            Ok(session) => session,
-            Err(error) => return ChangeResult::LoginFailed(error),
-        };
-        if session.changed_at_login {
-            observer.step("the login took the new password; the template need not run".into());
-            session.close(clock).await;
-            return ChangeResult::Ran { committed: true };
-        }
-        if let Err(why) = observer.logged_in().await {
-            session.close(clock).await;
-            return ChangeResult::NotRecorded(why);
-        }
-        let ran = tokio::select! {
-            biased;
-            ran = self.carry(&session, request, observer) => ran,
-            () = observer.cancelled() => Err(stopping()),
-        };
-        let password_taken = session.password_taken;
-        session.close(clock).await;
-        match ran {
-            Ok(Verdict::Ran { committed }) => ChangeResult::Ran { committed },
-            Ok(Verdict::Failed(mut failure)) => {
-                // What the login has proved, a refusal behind it does not call into question.
-                failure.refused = failure.refused.filter(|_| !password_taken);
-                ChangeResult::Failed(failure)
+        let (mut waits, mut is_recorded) = (RoomWaits::default(), false);
+        loop {
+            let ChangeRequest { config, account, login, ref new, probe, given, .. } = request;
+            let entrance = Entrance { config, account, login, new: new.as_ref(), probe, given };
+            let opened = tokio::select! {
+                biased;
+                opened = self.open_session(entrance, observer) => opened,
+                () = observer.cancelled() => Err(stopping()),
+            };
+            let session = match opened {
+                Ok(session) => session,
+                // A login was let in before, and found no room behind it.
+                Err(error) if is_recorded => return ChangeResult::Broken(error),
+                Err(error) => return ChangeResult::LoginFailed(error),
+            };
+            if session.changed_at_login {
+                observer.step("the login took the new password; the template need not run".into());
+                session.close(clock).await;
+                return ChangeResult::Ran { committed: true };
             }
-            Err(error) => ChangeResult::Broken(error),
+            if !is_recorded && let Err(why) = observer.logged_in().await {
+                session.close(clock).await;
+                return ChangeResult::NotRecorded(why);
+            }
+            is_recorded = true;
+            let ran = tokio::select! {
+                biased;
+                ran = self.carry(&session, &mut request, observer) => ran,
+                () = observer.cancelled() => Err(stopping()),
+            };
+            let (password_taken, last_own_ms) = (session.password_taken, session.last_own_ms);
+            session.close(clock).await;
+            return match ran {
+                Ok(Verdict::Ran { committed }) => ChangeResult::Ran { committed },
+                Ok(Verdict::Failed(mut failure)) => {
+                    // What the login has proved, a refusal behind it does not call into question.
+                    failure.refused = failure.refused.filter(|_| !password_taken);
+                    ChangeResult::Failed(failure)
+                }
+                Err(error) if waits.again(&error, &login.name, last_own_ms, &self.guards, observer).await => continue,
+                Err(error) => ChangeResult::Broken(error),
+            };
         }
     }
 
@@ -186,22 +194,22 @@ impl Terminal {
     async fn carry(
         &self,
         session: &Session,
-        request: ChangeRequest<'_>,
+        request: &mut ChangeRequest<'_>,
         observer: &dyn Observer,
     ) -> Result<Verdict, DeviceError> {
         let material = self.material(request.account, request.login, request.new.as_ref(), request.given).await?;
-        match request.lead {
+        let accounts = (request.account, request.login);
+        match &mut request.lead {
             Lead::Look { seen } => {
                 observer.step("logged in; looking at what the device is".into());
                 let found = look(session, self.guards.clock()).await?;
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
                 Ok(Verdict::Ran { committed: false })
             }
-            Lead::Template => self.carry_template(session, &request, &material, observer).await,
             Lead::Person { person, said } => {
-                let accounts = (request.account, request.login);
                 self.carry_person(session, accounts, &material, (person, said), observer).await
             }
+            Lead::Template => self.carry_template(session, request, &material, observer).await,
         }
     }
 

@@ -12,6 +12,9 @@ use crate::clock::Clock;
 use crate::executor::error::DeviceError;
 use crate::executor::guards::Guards;
 use crate::executor::observer::{Observer, SessionSlot};
+use crate::executor::room::RoomWaits;
+use crate::executor::sessions::Open;
+use crate::model::AccountName;
 use crate::otp::By;
 use crate::vault::HostKeyRow;
 
@@ -29,6 +32,10 @@ pub struct Session {
     pub password_taken: bool,
     /// By which clock codes are made in it.
     pub(super) by: By,
+    /// How long before it rotord's own last session of the account ended, in milliseconds: 0 where one was open.
+    pub(super) last_own_ms: Option<i64>,
+    /// It, and those of the jump hosts, are known to be open.
+    pub(super) open: Vec<Open>,
     /// Its room beside other sessions.
     pub(super) slot: SessionSlot,
 }
@@ -43,7 +50,7 @@ impl Session {
     /// Hangs up politely, as far as that goes in a second for each hop.
     pub async fn close(self, clock: &Clock) {
         hang_up(std::iter::once(self.link).chain(self.jumps.into_iter().rev()), clock).await;
-        drop(self.slot);
+        drop((self.open, self.slot));
     }
 }
 
@@ -116,7 +123,7 @@ async fn in_time<T>(
 }
 
 /// Connects and logs in, hop by hop. `bound` is the least time that each TCP connect with its handshake may take;
-/// a device's own setting may be longer.
+/// a device's own setting may be longer. A hop without room for one more session is asked again a few times.
 ///
 /// # Errors
 /// Says what failed on which hop. Until a hop's host key was found good, nothing secret was sent to it.
@@ -127,7 +134,30 @@ pub(super) async fn connect(
     bound: Duration,
     observer: &dyn Observer,
 ) -> Result<Session, DeviceError> {
+    let mut waits = RoomWaits::default();
+    loop {
+        let (error, account) = match connect_once(connector, on, hops, bound, observer).await {
+            Ok(session) => return Ok(session),
+            Err((error, Some(account))) => (error, account),
+            Err((error, None)) => return Err(error),
+        };
+        let last_own_ms = on.sessions.last_ms(&account, on.clock());
+        if !waits.again(&error, &account, last_own_ms, on, observer).await {
+            return Err(error);
+        }
+    }
+}
+
+/// The same, once. An error comes with the account whose login, or way to it, failed.
+async fn connect_once(
+    connector: &dyn Connector,
+    on: &Guards,
+    hops: &[Hop],
+    bound: Duration,
+    observer: &dyn Observer,
+) -> Result<Session, (DeviceError, Option<AccountName>)> {
     let clock = on.clock();
+    let mut open: Vec<Open> = Vec::new();
     let mut jumps: Vec<Box<dyn Connection>> = Vec::new();
     let mut last: Option<Session> = None;
     let mut slot: Option<SessionSlot> = None;
@@ -155,7 +185,14 @@ pub(super) async fn connect(
             entered = entrance => entered,
         };
         jumps.extend(jump);
-        let (turn, (mut link, fingerprint)) = entered?;
+        let failed = |error| (error, Some(hop.login.account.clone()));
+        let (turn, (mut link, fingerprint)) = match entered {
+            Ok(entered) => entered,
+            Err(error) => {
+                hang_up(jumps.into_iter().rev(), clock).await;
+                return Err(failed(error));
+            }
+        };
         let by = turn.1.by;
         observer.step(format!("connected to {} ({}), host key {fingerprint}", device.name, device.address()));
         let entered = match log_in(link.as_mut(), &device, &hop.login, turn, on, observer).await {
@@ -163,7 +200,7 @@ pub(super) async fn connect(
             Err(error) => {
                 // The room is given back once the device has heard that the connection is over.
                 hang_up(std::iter::once(link).chain(jumps.into_iter().rev()), clock).await;
-                return Err(error);
+                return Err(failed(error));
             }
         };
         let Entered { changed_at_login, password_sent, password_taken, code_taken } = entered;
@@ -176,6 +213,8 @@ pub(super) async fn connect(
             by => by,
         };
         observer.step(format!("logged in to {} as {}", device.name, hop.login.account.user()));
+        let last_own_ms = on.sessions.last_ms(&hop.login.account, clock);
+        open.push(on.sessions.begin(&hop.login.account, clock));
         let slot = SessionSlot::default();
         last = Some(Session {
             link,
@@ -185,11 +224,15 @@ pub(super) async fn connect(
             password_sent,
             password_taken,
             by,
+            last_own_ms,
+            open: Vec::new(),
             slot,
         });
     }
-    let session = last.ok_or_else(|| DeviceError::NotCommitted("no device to connect to".into()))?;
-    Ok(Session { jumps, slot: slot.unwrap_or_default(), ..session })
+    let Some(session) = last else {
+        return Err((DeviceError::NotCommitted("no device to connect to".into()), None));
+    };
+    Ok(Session { jumps, slot: slot.unwrap_or_default(), open, ..session })
 }
 
 async fn tunnel(jump: &dyn Connection, device: &Peer) -> Result<Box<dyn Stream>, DeviceError> {

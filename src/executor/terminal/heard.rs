@@ -1,7 +1,7 @@
 //! What a device says during a login besides its questions: banners, texts of rounds without prompts, the reason with which
 //! it hangs up. It is quoted in whatever error ends the login, masked and bounded.
 
-use crate::dialogue::is_account_level;
+use crate::dialogue::{is_account_level, is_full};
 use crate::executor::error::DeviceError;
 use crate::model::{Masker, Secret};
 
@@ -64,7 +64,7 @@ impl Heard {
         let verdict = if secret_sent { &self.after } else { self.telling() };
         match error {
             DeviceError::Refused { account, .. } | DeviceError::HungUp { account, .. } if is_account_level(verdict) => {
-                DeviceError::NotNow { account, why: self.shown(verdict, MOST_QUOTED) }
+                DeviceError::NotNow { account, why: self.shown(verdict, MOST_QUOTED), no_room: is_full(verdict) }
             }
             DeviceError::Refused { account, why, with_code } => {
                 DeviceError::Refused { account, why: self.quoted(why), with_code }

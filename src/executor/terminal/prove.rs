@@ -13,6 +13,7 @@ use crate::dialogue::{Run, Verdict};
 use crate::executor::contract::{Proof, ProofRequest, ProvedBy, Tried};
 use crate::executor::error::{DeviceError, PromptError};
 use crate::executor::observer::Observer;
+use crate::executor::room::RoomWaits;
 use crate::executor::values::Stored;
 use crate::rotation::HelperRole;
 use crate::template::{Checked, Section};
@@ -33,8 +34,7 @@ impl Terminal {
             Ok(None) => Proof::Absent,
             Ok(Some(session)) if !session.password_sent => self.prove_inside(request, session, observer).await,
             Ok(Some(session)) => {
-                self.look_further(request, &session, observer).await;
-                session.close(self.guards.clock()).await;
+                self.look_further(request, session, observer).await;
                 Proof::Proved(ProvedBy::Login)
             }
             // The device demands a new password of those alone who gave the old one.
@@ -86,15 +86,22 @@ impl Terminal {
             return Proof::Absent;
         }
         observer.step(format!("checking the {name} password with the template's section verify"));
-        let opened = match observer.may_help(login, HelperRole::Login).await {
-            Ok(()) => {
-                self.open_session(Entrance { config, account, login, new: None, probe, given: None }, observer).await
+        if let Err(error) = observer.may_help(login, HelperRole::Login).await {
+            return Proof::SessionFailed(error);
+        }
+        let mut waits = RoomWaits::default();
+        loop {
+            let entrance = Entrance { config, account, login, new: None, probe, given: None };
+            let session = match self.open_session(entrance, observer).await {
+                Ok(session) => session,
+                Err(error) => return Proof::SessionFailed(error),
+            };
+            let last_own_ms = session.last_own_ms;
+            match self.prove_in_session(request, verify, session, observer).await {
+                Proof::SessionFailed(error)
+                    if waits.again(&error, &login.name, last_own_ms, &self.guards, observer).await => {}
+                proof => return proof,
             }
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(session) => self.prove_in_session(request, verify, session, observer).await,
-            Err(error) => Proof::SessionFailed(error),
         }
     }
 
@@ -135,11 +142,30 @@ impl Terminal {
     }
 
     /// After the login proved a password: what `section verify` finds besides is told, and cannot unprove it.
-    async fn look_further(&self, request: &ProofRequest<'_>, session: &Session, observer: &dyn Observer) {
-        let Some(verify) = request.account.template.section(Section::Verify) else { return };
-        let taken = AtomicBool::new(false);
+    async fn look_further(&self, request: &ProofRequest<'_>, session: Session, observer: &dyn Observer) {
+        let Some(verify) = request.account.template.section(Section::Verify) else {
+            return session.close(self.guards.clock()).await;
+        };
+        let last_own_ms = session.last_own_ms;
+        let run = async |session: Session| {
+            let taken = AtomicBool::new(false);
+            let ran = self.run_verify(request, &session, verify, observer, &taken).await;
+            session.close(self.guards.clock()).await;
+            ran
+        };
+        let mut ran = run(session).await;
+        let (mut waits, account) = (RoomWaits::default(), &request.account.name);
+        while let Err(error) = &ran
+            && waits.again(error, account, last_own_ms, &self.guards, observer).await
+        {
+            ran = match self.log_in_afresh(request, observer).await {
+                Ok(Some(session)) => run(session).await,
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+        }
         let flaw = |why: &str| observer.flaw(&format!("section verify failed: {why}"));
-        match self.run_verify(request, session, verify, observer, &taken).await {
+        match ran {
             Ok(Verdict::Ran { .. }) => observer.step("section verify ran to its end".into()),
             Ok(Verdict::Failed(failure)) => flaw(&failure.message),
             Err(error) => flaw(&error.to_string()),

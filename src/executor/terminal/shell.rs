@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::connect::Session;
 use super::connector::Shell;
 use crate::clock::Clock;
-use crate::dialogue::{Effect, Input, Refused, Run, Verdict, Whose, shown_prompt};
+use crate::dialogue::{Effect, Input, Refused, Run, Verdict, Whose, is_full, shown_prompt};
 use crate::executor::error::DeviceError;
 use crate::executor::guards::Guards;
 use crate::executor::observer::Observer;
@@ -233,7 +233,8 @@ fn followed(
 fn no_room(verdict: Verdict, closed: bool, login: &AccountName) -> Result<Verdict, DeviceError> {
     match verdict {
         Verdict::Failed(failure) if closed && !failure.typed => {
-            Err(DeviceError::NotNow { account: login.to_string(), why: failure.message })
+            let no_room = is_full(&failure.message);
+            Err(DeviceError::NotNow { account: login.to_string(), why: failure.message, no_room })
         }
         other => Ok(other),
     }

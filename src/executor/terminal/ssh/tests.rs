@@ -320,6 +320,8 @@ async fn a_session_that_the_device_ends_tells_its_reason() {
         password_sent: true,
         password_taken: true,
         by: By::Known,
+        last_own_ms: None,
+        open: Vec::new(),
         slot: SessionSlot::default(),
     };
     let (template, problems) = crate::template::load(std::path::Path::new("t"), "expect \"$\"\nend\n");

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::add::{AddArgs, DeviceArgs};
 use super::events::EventsArgs;
+use super::init::InitArgs;
 use crate::control::STATES;
 
 /// Talks to the rotord daemon.
@@ -148,6 +149,8 @@ pub(super) enum Command {
         /// The account, DEVICE/USERNAME.
         account: String,
     },
+    /// Make config, key and folders for a daemon that is not there yet; what is there stays as it is. Needs no daemon.
+    Init(InitArgs),
     /// Devices.
     Device {
         #[command(subcommand)]

@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod backup;
 mod events;
+mod init;
 pub(crate) mod input;
 mod local;
 pub(crate) mod output;

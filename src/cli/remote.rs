@@ -12,7 +12,9 @@ use super::args::{
     SshKeyCommand, TemplateCommand, TotpCommand,
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
-use super::{Failure, add, audit, backup, events, input, interrupted, local as here, qr, record, status, templates};
+use super::{
+    Failure, add, audit, backup, events, init, input, interrupted, local as here, qr, record, status, templates,
+};
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
     OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
@@ -76,6 +78,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         }
         Command::Import { file, overwrite } => import(&client, &file, overwrite, json).await,
         Command::Trust { device, yes, reason } => trust(&client, device, yes, reason, json).await,
+        Command::Init(args) => init::run(args, json),
         Command::Device { command: DeviceCommand::Add(args) } => add::device(&client, args, json).await,
         Command::Account { command: AccountCommand::Add { account, login_as, more } } => {
             add::account(&client, &account, login_as, more, json).await

@@ -187,7 +187,10 @@ fn collect<'a>(into: &mut Named<'a, &'a DeTable<'a>>, table: &'a DeTable<'a>, ki
 }
 
 /// The host's zone, for a config that names none.
-fn host_zone() -> Result<Tz, String> {
+///
+/// # Errors
+/// It has no name in the IANA database: says what was found in its place.
+pub fn host_zone() -> Result<Tz, String> {
     Host::this().zone().map_err(|why| {
         format!(
             "the host's time zone cannot be told: {why}; write timezone = \"Europe/Berlin\", or what it is, in [daemon]"
@@ -306,7 +309,7 @@ fn access(mut table: Table<'_>) -> Access {
 }
 
 /// Why a name of `[access]` lets nobody in, where it does not.
-fn unknown_person(name: &str) -> Option<String> {
+pub(crate) fn unknown_person(name: &str) -> Option<String> {
     use nix::unistd::{Group, User};
     let is_group = |name: &str| matches!(Group::from_name(name), Ok(Some(_)));
     let is_user = |name: &str| matches!(User::from_name(name), Ok(Some(_)));

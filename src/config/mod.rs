@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+pub use build::host_zone;
+pub(crate) use build::unknown_person;
 pub use codes::{CONFIG_CODES, ConfigCode};
 pub use library::{Entry as LibraryEntry, Library, files_below, load_file, passed_over, template_files};
 pub use reference::{Absent, KEYS, Key, SECTIONS};

@@ -19,6 +19,7 @@ mod devices;
 mod disks;
 mod events;
 mod handed_in;
+mod init;
 mod install;
 mod kills;
 mod kinds;

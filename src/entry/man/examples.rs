@@ -98,6 +98,11 @@ pub(super) const EXAMPLES: &[Example] = &[
         "rotorctl trust web1\nrotorctl trust web1 --yes SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
     ),
     example(
+        "rotorctl init",
+        "The host's config, as root; in configuration management; and one of your own, without a package:",
+        "rotorctl init\nrotorctl init --yes --timezone Europe/Berlin --operator @netops\nrotorctl init --config ~/rotord/rotord.toml",
+    ),
+    example(
         "rotorctl device add",
         "A device behind another one of the config; and one from a file, where nobody can be asked:",
         "rotorctl device add web1 192.0.2.10 --user admin --jump gateway\nrotorctl device add web2 192.0.2.11 --from web2.toml --yes",

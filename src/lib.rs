@@ -6,6 +6,7 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`model`] | plain types that all share: names, secrets, moments, outcomes, diagnostics (pure) |
+//! | [`metrics`] | what is measured: definitions, counted values, and their text (pure) |
 //! | [`template`] | the template language: parse, check, diagnose (pure) |
 //! | [`dialogue`] | screen, matching, login answers, running a template (pure) |
 //! | [`recording`] | dialogues on file: what a device said, and playing it to a template (pure) |
@@ -49,6 +50,7 @@ pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod known_hosts;
+pub mod metrics;
 pub mod model;
 pub mod otp;
 pub mod policy;

@@ -210,7 +210,7 @@ fn begin(query: &EventsQuery, headers: &HeaderMap, folder: &Path) -> Result<Opti
 /// Events as they happen: what the log has, then what comes.
 #[utoipa::path(get, path = "/v1/events", tag = "viewer",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "the number of the last event that was read")),
-    responses((status = 200, description = "server-sent events: `id` is the event's number, `event` its kind, `data` its line in the audit log", body = String, content_type = "text/event-stream"), (status = 400, body = ErrorBody)))]
+    responses((status = 200, description = "server-sent events: `id` is the event's number, `event` its kind, `data` its line in the audit log", content_type = "text/event-stream"), (status = 400, body = ErrorBody)))]
 pub(super) async fn events(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,

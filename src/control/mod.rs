@@ -13,6 +13,7 @@ mod events;
 mod gate;
 mod import;
 mod json;
+mod metrics;
 mod people;
 mod pieces;
 pub mod private_key;

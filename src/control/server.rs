@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer, Role};
 use super::json::{Json, Nothing, Query};
-use super::{api, callers, document, enroll, events, import, secrets, work};
+use super::{api, callers, document, enroll, events, import, metrics, secrets, work};
 use crate::daemon::Core;
 
 /// A request body at the most; a template's text, or the names of ten thousand accounts, fits.
@@ -141,6 +141,7 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(api::audit_archive))
         .routes(routes!(api::audit_accept))
         .routes(routes!(events::events))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(work::rotate))
         .routes(routes!(work::verify))
         .routes(routes!(work::reconcile))

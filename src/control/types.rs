@@ -311,6 +311,17 @@ pub struct EventsQuery {
     pub follow: Option<bool>,
 }
 
+/// `metrics`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsQuery {
+    /// The metrics of each account too, by name.
+    #[serde(default)]
+    #[param(required = false)]
+    pub per_account: bool,
+}
+
 /// A step of an attempt as it happens: the data of an event `step`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StepEvent {

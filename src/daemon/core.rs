@@ -10,6 +10,8 @@ use super::attempt::{Progress, Recorders};
 use super::escrow;
 use super::escrow_health::EscrowHealth;
 use super::limits::Limits;
+use super::metrics::Metrics;
+use super::overview::Overview;
 use super::refusals::Refusals;
 use super::world::World;
 use crate::audit::Draft;
@@ -88,6 +90,11 @@ pub struct Core {
     /// Callers who were refused.
     pub(super) refusals: Refusals,
     pub(super) escrow_health: EscrowHealth,
+    pub(super) metrics: Metrics,
+    /// How the accounts stand, as of a moment that is a little past.
+    pub(super) overview: watch::Sender<Option<Arc<Overview>>>,
+    /// When the last backup was made, in milliseconds since 1970.
+    pub(super) last_backup: watch::Sender<Option<i64>>,
     stopping: watch::Sender<bool>,
     /// How many configs were put in force.
     adopted: watch::Sender<u64>,
@@ -119,6 +126,7 @@ impl Core {
     #[must_use]
     pub fn assemble(path: &Path, config: Config, vault: Vault, world: World) -> Arc<Self> {
         let wake = Arc::new(Notify::new());
+        let started_ms = world.clock.now().wall_ms;
         let guards = Guards::new(vault.clone(), world.clock.clone());
         Arc::new(Self {
             path: path.to_owned(),
@@ -135,6 +143,9 @@ impl Core {
             wake,
             refusals: Refusals::default(),
             escrow_health: EscrowHealth::default(),
+            metrics: Metrics::new(started_ms),
+            overview: watch::channel(None).0,
+            last_backup: watch::channel(None).0,
             stopping: watch::channel(false).0,
             adopted: watch::channel(0).0,
         })

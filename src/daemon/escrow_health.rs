@@ -72,6 +72,11 @@ impl EscrowHealth {
         }
     }
 
+    /// What the last look found to be wrong.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.found().error.clone()
+    }
+
     /// Waits for the look that is under way, and tells what is wrong.
     async fn told(&self, patience: Duration) -> Option<String> {
         let deadline = tokio::time::Instant::now() + patience;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod attempt;
+mod conditions;
 mod core;
 mod enroll;
 mod escrow;
@@ -10,6 +11,8 @@ mod explain;
 mod harden;
 mod limits;
 mod logging;
+mod metrics;
+mod overview;
 mod recovery;
 mod refusals;
 mod run;
@@ -26,6 +29,7 @@ pub use escrow::{Escrow, InEscrow, open_escrow};
 pub use explain::Explanation;
 pub use harden::harden;
 pub use logging::{LogFormat, init_logging};
+pub use overview::{AccountFacts, Overview};
 pub(crate) use refusals::Asked;
 pub use run::{Signals, run};
 pub use scheduler::keep_schedule;

@@ -78,6 +78,7 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(
     let Signals { mut hangup, mut usr1, mut terminate, mut interrupt } = signals;
     core.prepare_escrow(&core.config()).await;
     core.begin().await?;
+    tokio::spawn(core.clone().watch_conditions());
     let server = tokio::spawn(serve);
     let config = core.config();
     let status = sizes(&config);

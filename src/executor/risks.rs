@@ -3,12 +3,14 @@
 //! What a device said no to is marked: that alone tells of a wrong password, or of a clock that is off.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::error::DeviceError;
 use crate::clock::Clock;
+use crate::metrics::Counter;
 use crate::model::{AccountName, Moment};
 use crate::otp::{Miss, missed};
 use crate::policy::{DAY_MS, Limit};
@@ -29,6 +31,18 @@ pub struct Risks {
     vault: Vault,
     clock: Clock,
     slots: Arc<Mutex<HashMap<AccountName, Arc<Slot>>>>,
+    logins: Arc<LoginCounts>,
+}
+
+/// How logins ended that sent a password or a code.
+#[derive(Debug, Default)]
+pub struct LoginCounts {
+    /// The device took them.
+    pub taken: Counter,
+    /// It said no.
+    pub refused: Counter,
+    /// It said nothing.
+    pub unanswered: Counter,
 }
 
 impl std::fmt::Debug for Risks {
@@ -43,16 +57,26 @@ pub struct Risk {
     account: AccountName,
     id: i64,
     slot: Arc<Slot>,
+    /// How it ended is counted.
+    counted: AtomicBool,
 }
 
 impl Drop for Risk {
     fn drop(&mut self) {
+        self.count(&self.risks.logins.unanswered);
         *self.slot.pending.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.slot.ended.notify_waiters();
     }
 }
 
 impl Risk {
+    /// Counts how it ended, once.
+    fn count(&self, ended: &Counter) {
+        if !self.counted.swap(true, Ordering::Relaxed) {
+            ended.add();
+        }
+    }
+
     /// The device took the secret: the try costs nothing.
     pub async fn worked(self) {
         self.worked_and(|_| Ok(())).await;
@@ -64,6 +88,7 @@ impl Risk {
         T: Send + 'static,
         F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send + 'static,
     {
+        self.count(&self.risks.logins.taken);
         let (account, id) = (self.account.clone(), self.id);
         let done = self.risks.vault.call(move |tx| {
             tx.remove_failed_login(&account, id)?;
@@ -81,6 +106,7 @@ impl Risk {
 
     /// The device said no, to a code among others where one was sent with it; and what that tells of its clock.
     pub(crate) async fn refused(&self, with_code: bool, miss: Option<Miss>) {
+        self.count(&self.risks.logins.refused);
         let (account, id) = (self.account.clone(), self.id);
         let noted = self.risks.vault.call(move |tx| {
             tx.login_was_refused(&account, id, with_code)?;
@@ -96,7 +122,13 @@ impl Risks {
     /// Risks counted in this vault.
     #[must_use]
     pub fn new(vault: Vault, clock: Clock) -> Self {
-        Self { vault, clock, slots: Arc::default() }
+        Self { vault, clock, slots: Arc::default(), logins: Arc::default() }
+    }
+
+    /// How logins ended.
+    #[must_use]
+    pub fn logins(&self) -> &LoginCounts {
+        &self.logins
     }
 
     fn slot(&self, account: &AccountName) -> Arc<Slot> {
@@ -126,7 +158,8 @@ impl Risks {
             match taken {
                 Ok(id) => {
                     *slot.pending.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                    return Ok(Risk { risks: self.clone(), account: account.clone(), id, slot: slot.clone() });
+                    let (risks, account, slot) = (self.clone(), account.clone(), slot.clone());
+                    return Ok(Risk { risks, account, id, slot, counted: AtomicBool::new(false) });
                 }
                 Err(free_in_ms) if *slot.pending.lock().unwrap_or_else(PoisonError::into_inner) == 0 => {
                     return Err(DeviceError::BudgetSpent { account: account.to_string(), free_in_ms });

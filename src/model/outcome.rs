@@ -221,6 +221,19 @@ pub enum AccountState {
 }
 
 impl AccountState {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::New,
+        Self::Idle,
+        Self::Prepared,
+        Self::Changing,
+        Self::Sent,
+        Self::Verifying,
+        Self::Uncertain,
+        Self::Quarantined,
+        Self::Paused,
+    ];
+
     /// The word used in the vault, in JSON and in tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {

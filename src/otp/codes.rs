@@ -9,6 +9,7 @@ use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
 use super::offset::{Aim, By, Sent};
 use crate::clock::Clock;
+use crate::metrics::{Gauge, Histogram, SECONDS_LONG};
 use crate::model::{AccountName, DeviceName, Moment, Secret};
 use crate::totp::{Pick, Seed, SeedId};
 use crate::vault::{Ledger, Reservation, Vault, VaultError};
@@ -51,6 +52,22 @@ pub struct Codes {
     /// Accounts with a seed whose last login was not asked for a code, and whether that was one that proves the password: a key
     /// may open the others.
     unasked: Arc<Mutex<HashSet<(AccountName, bool)>>>,
+    waits: Arc<CodeWaits>,
+}
+
+/// Waits for a time step whose code may be sent.
+#[derive(Debug)]
+pub struct CodeWaits {
+    /// How long they took.
+    pub time: Histogram,
+    /// Those that wait now.
+    pub now: Gauge,
+}
+
+impl Default for CodeWaits {
+    fn default() -> Self {
+        Self { time: Histogram::new(SECONDS_LONG), now: Gauge::default() }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -122,7 +139,13 @@ impl Codes {
     /// Codes of this vault.
     #[must_use]
     pub fn new(vault: Vault, clock: Clock) -> Self {
-        Self { vault, clock, queues: Arc::default(), unasked: Arc::default() }
+        Self { vault, clock, queues: Arc::default(), unasked: Arc::default(), waits: Arc::default() }
+    }
+
+    /// Waits for a time step, counted.
+    #[must_use]
+    pub fn waits(&self) -> &CodeWaits {
+        &self.waits
     }
 
     /// The clock by which codes are made.
@@ -234,7 +257,9 @@ impl Codes {
     async fn wait(&self, until_ms: i64, now_ms: i64, waiting: &impl Fn(WaitsFor)) {
         let wait = Duration::from_millis(u64::try_from(until_ms - now_ms).unwrap_or(0).max(1));
         waiting(WaitsFor::Step(wait));
+        let _waits = self.waits.now.hold();
         self.clock.sleep(wait).await;
+        self.waits.time.observe(wait);
     }
 
     /// Makes a code that was never used, waiting for the next time step where it must. With `earliest`, only a step

@@ -3,6 +3,6 @@
 mod codes;
 mod offset;
 
-pub use codes::{Codes, Issued, Turn, WaitsFor};
+pub use codes::{CodeWaits, Codes, Issued, Turn, WaitsFor};
 pub use offset::{Aim, By, Sent};
 pub(crate) use offset::{Miss, missed, took};

@@ -46,6 +46,8 @@ pub struct Breaker {
     tried: BTreeSet<String>,
     /// When a login was last taken: then the host's clock, and what judges the codes, were not what a refusal comes from.
     taken_ms: Option<i64>,
+    /// How often logins began to be held back.
+    opened: u64,
 }
 
 impl Breaker {
@@ -78,6 +80,7 @@ impl Breaker {
             return false;
         }
         self.open = Some(Open::new(now_ms, FIRST_PAUSE_MS));
+        self.opened += 1;
         true
     }
 
@@ -114,6 +117,12 @@ impl Breaker {
             }
         }
         Ok(())
+    }
+
+    /// How often logins began to be held back, and whether they are now.
+    #[must_use]
+    pub fn opened(&self) -> (u64, bool) {
+        (self.opened, self.open.is_some())
     }
 
     /// For how many milliseconds logins are held back yet.

@@ -7,9 +7,24 @@ use super::error::VaultError;
 use super::keys::VaultKey;
 use crate::audit::Draft;
 use crate::model::Moment;
+use crate::rotation::AccountRecord;
+use crate::totp::Skew;
 
 /// An answer that comes later.
 pub type AdminTask<'a, T> = Pin<Box<dyn Future<Output = Result<T, VaultError>> + Send + 'a>>;
+
+/// What is known of all accounts and devices at one instant.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// The records of all accounts, in the order of their names.
+    pub accounts: Vec<AccountRecord>,
+    /// Devices of whose clock something is known.
+    pub skews: Vec<(String, Skew)>,
+    /// Logins that count as refused: the account, and when.
+    pub logins: Vec<(String, Moment)>,
+    /// Whether vault and audit log did not agree at a start, and nobody has accepted that.
+    pub has_finding: bool,
+}
 
 /// Keeps the store itself, beside the transactions.
 pub trait VaultAdmin: Send + Sync {
@@ -19,6 +34,12 @@ pub trait VaultAdmin: Send + Sync {
     /// # Errors
     /// The copy could not be made; nothing of it is left.
     fn snapshot(&self, now: Moment) -> AdminTask<'_, Snapshot>;
+
+    /// Reads what is known of all accounts, beside the transactions: none waits for it.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn survey(&self) -> AdminTask<'_, Survey>;
 
     /// Seals every secret under a fresh data key, and that one under `key`; tells how many secrets there were. `file` is where
     /// the key is kept: it is told to whoever opens the vault with the former one. When this returns `Ok`, a crash finds the

@@ -1,9 +1,12 @@
 //! Carries the work of callers to a store, whatever stands behind it.
 
+use std::sync::Arc;
+
 use tokio::sync::{oneshot, watch};
 
 use super::error::VaultError;
 use super::transaction::Ledger;
+use crate::metrics::{Counter, Histogram, SECONDS_SHORT};
 
 /// The work of one transaction, without the type of its answer.
 pub trait TransactionJob: Send {
@@ -43,6 +46,26 @@ impl<T: Send, F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send> Transactio
     }
 }
 
+/// How long a store takes, and how often it fails.
+#[derive(Debug)]
+pub struct StoreTimings {
+    /// Transactions, until they and their audit events are durable.
+    pub commit: Histogram,
+    /// Transactions that could not be made durable.
+    pub errors: Counter,
+    /// Appends to the audit log.
+    pub append: Histogram,
+    /// Appends that failed.
+    pub append_errors: Counter,
+}
+
+impl Default for StoreTimings {
+    fn default() -> Self {
+        let (commit, append) = (Histogram::new(SECONDS_SHORT), Histogram::new(SECONDS_SHORT));
+        Self { commit, errors: Counter::default(), append, append_errors: Counter::default() }
+    }
+}
+
 /// A store: it carries jobs out and makes them durable.
 pub trait VaultBackend: Send + Sync {
     /// Takes a job over. Jobs are carried out one after another, in the order in which they came. Each is answered once a
@@ -62,5 +85,10 @@ pub trait VaultBackend: Send + Sync {
     /// no such file.
     fn appended(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
+    }
+
+    /// How long it takes, where that is measured.
+    fn timings(&self) -> Option<Arc<StoreTimings>> {
+        None
     }
 }

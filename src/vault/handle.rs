@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::admin::VaultAdmin;
-use super::backend::{ClosureJob, VaultBackend};
+use super::backend::{ClosureJob, StoreTimings, VaultBackend};
 use super::error::VaultError;
 use super::transaction::Ledger;
 
@@ -42,6 +42,12 @@ impl Vault {
     #[must_use]
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.backend.appended()
+    }
+
+    /// How long the store takes, where that is measured.
+    #[must_use]
+    pub fn timings(&self) -> Option<Arc<StoreTimings>> {
+        self.backend.timings()
     }
 
     /// What keeps the store itself: backup, key, checkpoint.

@@ -17,8 +17,8 @@ mod seal;
 mod sqlite;
 mod transaction;
 
-pub use admin::{AdminTask, VaultAdmin};
-pub use backend::{TransactionJob, VaultBackend};
+pub use admin::{AdminTask, Survey, VaultAdmin};
+pub use backend::{StoreTimings, TransactionJob, VaultBackend};
 pub use backup::{BackupHead, Snapshot};
 pub use error::{BackendError, VaultError};
 pub use handle::Vault;

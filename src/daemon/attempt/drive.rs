@@ -6,6 +6,7 @@ use super::{Attempt, lock};
 use crate::audit::Draft;
 use crate::daemon::admission::admit;
 use crate::daemon::escrow;
+use crate::daemon::metrics::Part;
 use crate::model::{AttemptKind, Candidate, EventKind, Outcome, Trigger};
 use crate::rotation::{Act, End, Event, Persist, Phase, Reaction, Transition};
 use crate::vault::VaultError;
@@ -22,7 +23,8 @@ impl Attempt {
             let candidate = lock(&self.candidate).clone();
             if let Some(candidate) = candidate {
                 let now = self.core.clock.now().wall_ms;
-                escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now).await?;
+                let put = escrow::put(&self.config, &self.account.name, &self.id, candidate.secret(), now);
+                self.core.metrics.escrow(put).await?;
             }
         }
         let mut next = rotation.clone();
@@ -155,7 +157,7 @@ impl Attempt {
             };
             event = match act {
                 Act::Finish(end) => return end,
-                Act::Connect => match Box::pin(self.change_password()).await {
+                Act::Connect => match self.timed(Part::Change, self.change_password()).await {
                     Ok(event) => event,
                     Err(why) => {
                         self.say(why);
@@ -163,7 +165,7 @@ impl Attempt {
                     }
                 },
                 Act::Check(which) => {
-                    let event = Box::pin(self.check(which)).await;
+                    let event = self.timed(Part::Prove, self.check(which)).await;
                     self.proved.fetch_or(matches!(event, Event::Proved(_)), Ordering::SeqCst);
                     event
                 }
@@ -171,6 +173,13 @@ impl Attempt {
                 Act::RunTemplate | Act::Release => return self.stranded().await,
             };
         }
+    }
+
+    async fn timed<T>(&self, part: Part, work: impl Future<Output = T>) -> T {
+        let begun = self.core.clock.now();
+        let done = Box::pin(work).await;
+        self.core.metrics.part(part, self.core.clock.now().since(&begun));
+        done
     }
 
     /// The vault failed, so the account stays where the vault has it; recovery goes on from there.

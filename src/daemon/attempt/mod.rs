@@ -27,6 +27,7 @@ use super::admission::Admission;
 use super::core::Core;
 use super::escrow;
 use super::limits::{Holder, Leases, Work};
+use super::metrics::WaitsOn;
 use super::scheduler::under_way;
 use super::slots::{Slot, Urgency};
 use crate::audit::Draft;
@@ -323,10 +324,12 @@ impl Core {
             return unknown_account(&request);
         };
         let attempt = Attempt::new(self, config, account, request);
+        let waits = self.metrics.waits(WaitsOn::Account);
         let hold = match self.limits.hold_to_change(&attempt.holder(), |other| attempt.wait_for_look(other)).await {
             Ok(hold) => hold,
             Err(other) => return attempt.refuse(other.told(), false).await,
         };
+        drop(waits);
         let result = Box::pin(attempt.keeping_steps(attempt.run())).await;
         hold.release(&result);
         self.follow(&attempt, &result).await;
@@ -697,11 +700,15 @@ impl Attempt {
     /// for it. Given back when dropped; none where the daemon stops meanwhile.
     pub(super) async fn room(&self) -> Option<Room> {
         self.unless_stopping(async {
+            let waits = self.core.metrics.waits(WaitsOn::Password);
             let leases = self.leases().await;
+            drop(waits);
+            let waits = self.core.metrics.waits(WaitsOn::Seed);
             let waiting = |ahead: usize| {
                 self.step(format!("waiting: others that share its TOTP seed are at work: {ahead} ahead"));
             };
             let seeds = self.core.limits.seeds(self.seeds().await, waiting).await;
+            drop(waits);
             self.room_with(leases, seeds).await
         })
         .await
@@ -721,6 +728,7 @@ impl Attempt {
 
     async fn sessions(&self) -> Vec<Slot> {
         let devices = self.config.way_to(&self.account.device);
+        let _waits = self.core.metrics.waits(WaitsOn::Session);
         self.core.limits.sessions(&devices, self.urgency(), |told| self.step(told)).await
     }
 

@@ -132,7 +132,10 @@ impl Attempt {
     }
 
     pub(super) fn result(&self, outcome: Outcome, detail: String, steps: Arc<[Step]>) -> RotationResult {
-        let step = Step { at: self.core.clock.now().wall_ms, text: detail.clone() };
+        let now = self.core.clock.now();
+        let (kind, trigger, template) = (self.request.kind, self.request.trigger, &self.account.device.template);
+        self.core.metrics.attempt(kind, outcome, trigger, template, now.wall_ms - self.started);
+        let step = Step { at: now.wall_ms, text: detail.clone() };
         let (attempt, account) = (self.id.clone(), self.account.name.clone());
         drop(self.core.progress.send(Progress { attempt, account, step, ended: Some(outcome) }));
         let (account, attempt, kind) = (self.account.name.clone(), self.id.to_string(), self.request.kind);

@@ -1,6 +1,6 @@
 //! Accounts, and their secrets: passwords in versions, seeds, private keys and secret fields, each sealed on its own.
 
-use rusqlite::{OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::phase::{parse_phase, phase_text};
 use super::transaction::SqliteTransaction;
@@ -71,6 +71,13 @@ pub(super) fn place_of(account: &str, kind: &str, version: i64) -> String {
     format!("rotord secret 1|{account}|{kind}|{version}")
 }
 
+/// The records of all accounts, in the order of their names.
+pub(super) fn all_accounts(connection: &Connection) -> Result<Vec<AccountRecord>, VaultError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account ORDER BY name"))?;
+    let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
+    rows.into_iter().map(with_phase).collect()
+}
+
 impl AccountStore for SqliteTransaction<'_> {
     fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, VaultError> {
         let found = self
@@ -82,10 +89,7 @@ impl AccountStore for SqliteTransaction<'_> {
     }
 
     fn accounts(&self) -> Result<Vec<AccountRecord>, VaultError> {
-        let mut statement =
-            self.connection.prepare_cached(&format!("SELECT {ACCOUNT_COLUMNS} FROM account ORDER BY name"))?;
-        let rows = statement.query_map([], account_row)?.collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(with_phase).collect()
+        all_accounts(self.connection)
     }
 
     fn waiting(&self, now: &Moment, soon: i64) -> Result<Waits, VaultError> {

@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 use super::backup::copy;
 use super::meta::meta;
 use super::rekey::Rekey;
+use super::survey::survey;
 use super::writer::{Alone, WriterCommand, WriterHandle};
 use crate::audit::Draft;
 use crate::model::Moment;
-use crate::vault::admin::{AdminTask, VaultAdmin};
+use crate::vault::admin::{AdminTask, Survey, VaultAdmin};
 use crate::vault::backup::Snapshot;
 use crate::vault::error::VaultError;
 use crate::vault::keys::VaultKey;
@@ -64,6 +65,14 @@ impl SqliteAdmin {
 impl VaultAdmin for SqliteAdmin {
     fn snapshot(&self, now: Moment) -> AdminTask<'_, Snapshot> {
         Box::pin(self.copy(now))
+    }
+
+    fn survey(&self) -> AdminTask<'_, Survey> {
+        let path = self.folder.join("vault.db");
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || survey(&path));
+            read.await.map_err(|_| VaultError::Closed)?
+        })
     }
 
     fn rekey(&self, key: VaultKey, file: String, draft: Draft, now: Moment) -> AdminTask<'_, usize> {

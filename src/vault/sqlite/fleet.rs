@@ -1,6 +1,6 @@
 //! Jobs, attempts, device clocks and host keys.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::transaction::SqliteTransaction;
 use crate::model::{AccountName, AttemptKind, DeviceName, FailureCause, Moment, Outcome, Step};
@@ -40,6 +40,14 @@ fn skew_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Skew> {
     Ok(Skew { steps, tried, worked: row.get(first + 2)?, phase_ms: row.get(first + 3)? })
 }
 
+/// Every device of whose clock something is known, by name.
+pub(super) fn all_skews(connection: &Connection) -> Result<Vec<(String, Skew)>, VaultError> {
+    let mut known =
+        connection.prepare_cached("SELECT device, steps, tried, worked, phase FROM device_clock ORDER BY device")?;
+    let rows = known.query_map([], |row| Ok((row.get(0)?, skew_at(row, 1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 impl FleetStore for SqliteTransaction<'_> {
     fn set_job_paused(&self, job: &str, paused: bool) -> Result<(), VaultError> {
         let statement = if paused {
@@ -64,11 +72,7 @@ impl FleetStore for SqliteTransaction<'_> {
     }
 
     fn skews(&self) -> Result<Vec<(String, Skew)>, VaultError> {
-        let mut known = self
-            .connection
-            .prepare_cached("SELECT device, steps, tried, worked, phase FROM device_clock ORDER BY device")?;
-        let rows = known.query_map([], |row| Ok((row.get(0)?, skew_at(row, 1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        all_skews(self.connection)
     }
 
     fn set_skew(&self, device: &DeviceName, skew: Skew) -> Result<(), VaultError> {

@@ -20,6 +20,7 @@ mod rekey;
 mod schema;
 #[cfg(test)]
 mod seeds_tests;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -83,6 +84,7 @@ pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
         trouble: Arc::default(),
         appended: None,
         head,
+        timings: Arc::default(),
         _lock: lock,
     }
     .start()?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use super::error::code_of;
 use super::rekey::Rekey;
 use super::transaction::{SqliteTransaction, number};
 use crate::audit::{Chained, LogFiles};
-use crate::vault::backend::{TransactionJob, VaultBackend};
+use crate::vault::backend::{StoreTimings, TransactionJob, VaultBackend};
 use crate::vault::error::VaultError;
 use crate::vault::seal::Sealer;
 
@@ -43,6 +43,7 @@ pub(super) struct WriterHandle {
     trouble: Arc<Mutex<Option<String>>>,
     /// The number of the last event in the log's file.
     head: watch::Receiver<u64>,
+    timings: Arc<StoreTimings>,
 }
 
 impl WriterHandle {
@@ -58,6 +59,10 @@ impl VaultBackend for WriterHandle {
 
     fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn timings(&self) -> Option<Arc<StoreTimings>> {
+        Some(self.timings.clone())
     }
 
     fn appended(&self) -> watch::Receiver<u64> {
@@ -84,6 +89,7 @@ pub(super) struct Writer {
     pub(super) appended: Option<u64>,
     /// Tells the number of the last event in the log's file.
     pub(super) head: watch::Sender<u64>,
+    pub(super) timings: Arc<StoreTimings>,
     pub(super) _lock: File,
 }
 
@@ -92,13 +98,13 @@ impl Writer {
     pub(super) fn start(mut self) -> Result<WriterHandle, VaultError> {
         self.flush_outbox()?;
         let (commands, inbox) = mpsc::channel();
-        let (trouble, head) = (self.trouble.clone(), self.head.subscribe());
+        let (trouble, head, timings) = (self.trouble.clone(), self.head.subscribe(), self.timings.clone());
         let what = format!("cannot start the thread for {}", self.folder.join("vault.db").display());
         std::thread::Builder::new()
             .name("vault".into())
             .spawn(move || self.run(&inbox))
             .map_err(|source| VaultError::Io { what, source })?;
-        Ok(WriterHandle { commands, trouble, head })
+        Ok(WriterHandle { commands, trouble, head, timings })
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<WriterCommand>) {
@@ -131,8 +137,13 @@ impl Writer {
                     Err(_) => break,
                 }
             }
+            let begun = Instant::now();
             let fate = self.carry_out(&mut group);
             let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
+            self.timings.commit.observe(begun.elapsed());
+            if fate.is_err() {
+                self.timings.errors.add();
+            }
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
             for call in group {
                 call.reply(match &fate {
@@ -227,7 +238,13 @@ impl Writer {
         let Some(last) = events.last() else {
             return Ok(());
         };
-        self.log.append(&events).map_err(|error| VaultError::Audit(error.to_string()))?;
+        let begun = Instant::now();
+        let appended = self.log.append(&events);
+        self.timings.append.observe(begun.elapsed());
+        if appended.is_err() {
+            self.timings.append_errors.add();
+        }
+        appended.map_err(|error| VaultError::Audit(error.to_string()))?;
         self.appended = Some(last.seq);
         self.head.send_replace(last.seq);
         Ok(())

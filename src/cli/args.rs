@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::add::{AddArgs, DeviceArgs};
+use super::check::CheckArgs;
 use super::events::EventsArgs;
+use super::exporter::ExporterArgs;
 use super::init::InitArgs;
 use crate::control::STATES;
 
@@ -206,6 +208,10 @@ pub(super) enum Command {
     },
     /// What happened: the audit log's events, and with -f each as it comes.
     Events(EventsArgs),
+    /// How rotord stands, in one line for Nagios or Icinga: 0 fine, 1 warning, 2 critical, 3 unknown.
+    Check(CheckArgs),
+    /// The daemon's metrics on a TCP port, for Prometheus and others that read OpenMetrics.
+    Exporter(ExporterArgs),
     /// Vault keys.
     Key {
         #[command(subcommand)]

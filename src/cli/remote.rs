@@ -13,7 +13,8 @@ use super::args::{
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
 use super::{
-    Failure, add, audit, backup, events, init, input, interrupted, local as here, qr, record, status, templates,
+    Failure, add, audit, backup, check, events, exporter, init, input, interrupted, local as here, qr, record, status,
+    templates,
 };
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
@@ -110,6 +111,8 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         },
         Command::Audit { command } => audit::run(&client, command, json).await,
         Command::Events(args) => events::run(&client, args, json).await,
+        Command::Check(args) => check::run(&client, &args, json).await,
+        Command::Exporter(args) => exporter::run(client, args).await,
         Command::Key { command: KeyCommand::New { file } } => here::key_new(&file, json),
         Command::Key { command: KeyCommand::Rotate { file } } => key_rotate(&client, &file, json).await,
         Command::Key { command: KeyCommand::Recovery { file } } => here::key_recovery(&file, json),

@@ -269,6 +269,16 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<hyper::Response<hyper::body::Incoming>, ClientError> {
+        self.send_for(method, path, body, "*/*").await
+    }
+
+    async fn send_for(
+        &self,
+        method: &str,
+        path: &str,
+        body: Vec<u8>,
+        accept: &str,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, ClientError> {
         let broken = |error: &dyn std::fmt::Display| ClientError::Broken(error.to_string());
         let stream = self.connect().await?;
         let server = stream.peer_cred().ok().map(|server| server.uid());
@@ -283,6 +293,7 @@ impl Client {
             .uri(path)
             .header("host", "rotord")
             .header("content-type", "application/json")
+            .header("accept", accept)
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
         let asked_to_act = method != "GET";
@@ -358,6 +369,17 @@ impl Client {
     ) -> Result<(), ClientError> {
         let incoming = self.send("GET", &with_query(path, query), Vec::new()).await?.into_body();
         self.each_line(incoming, false, line).await
+    }
+
+    /// Asks for a text of a type.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_text(&self, path: &str, query: &[(&str, &str)], accept: &str) -> Result<String, ClientError> {
+        let incoming = self.send_for("GET", &with_query(path, query), Vec::new(), accept).await?.into_body();
+        let ended = |_| ClientError::Ended { path: self.socket.display().to_string(), asked_to_act: false };
+        let bytes = self.patiently(false, incoming.collect()).await?.map_err(ended)?.to_bytes();
+        String::from_utf8(bytes.into()).map_err(|_| ClientError::Broken("it is no text".into()))
     }
 
     /// Has something done.

@@ -341,7 +341,7 @@ mod tests {
         assert!(seen.changes(&wrong).is_empty());
         let ended = seen.changes(&fine);
         assert_eq!(kinds(&ended), [VaultWorks, EscrowWorks, CircuitClosed, ClockRight]);
-        assert_eq!(ended[0].detail.as_deref(), Some("it was wrong since 1970-01-01T00:00:02Z"));
+        assert_eq!(ended[0].detail.as_deref(), Some("it was wrong since 1970-01-01T00:00:02.000Z"));
         assert!(seen.changes(&fine).is_empty());
     }
 

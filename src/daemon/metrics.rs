@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::core::Core;
-use super::overview::{Overview, seconds};
+use super::overview::Overview;
 use crate::clock::host_is_synchronised;
 use crate::metrics::{Counter, Exposition, Format, Gauge, Histogram, Level, Metric, SECONDS_LONG, SECONDS_SHORT};
-use crate::model::{AttemptKind, Outcome, Trigger};
+use crate::model::{AttemptKind, Outcome, Trigger, seconds};
 
 /// What an attempt waits for, apart from a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use crate::config::Config;
 use crate::metrics::Observed;
-use crate::model::{AccountName, AccountState, Moment};
+use crate::model::{AccountName, AccountState, Moment, seconds};
 use crate::rotation::Phase;
 use crate::totp::Skew;
 use crate::vault::{Survey, VaultError};
@@ -140,12 +140,6 @@ impl Overview {
         }
         clocks
     }
-}
-
-/// Milliseconds as seconds, for a person: exact up to a hundred thousand years.
-#[allow(clippy::cast_precision_loss)]
-pub(super) fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
 }
 
 impl Core {

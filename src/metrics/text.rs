@@ -57,6 +57,9 @@ fn escape(text: &str, into: &mut String) {
 }
 
 impl Exposition {
+    /// What OpenMetrics ends with.
+    pub const END: &str = "# EOF\n";
+
     /// Nothing is written yet.
     #[must_use]
     pub fn new(format: Format) -> Self {
@@ -135,7 +138,7 @@ impl Exposition {
     #[must_use]
     pub fn end(mut self) -> String {
         if self.format == Format::OpenMetrics {
-            self.text.push_str("# EOF\n");
+            self.text.push_str(Self::END);
         }
         self.text
     }

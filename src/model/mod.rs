@@ -14,7 +14,7 @@ mod secret;
 pub use diagnostic::{Problem, Severity, nearest, numbered_lines, printable, printable_lines};
 pub use event::EventKind;
 pub use masker::Masker;
-pub use moment::{BootId, Moment, in_words, rfc3339};
+pub use moment::{BootId, Moment, in_words, rfc3339, seconds};
 pub use names::{
     AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, is_unseen, percent_encode, shown_account,
     ssh_pattern_match,

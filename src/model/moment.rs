@@ -110,6 +110,13 @@ pub fn in_words(ms: i64) -> String {
     }
 }
 
+/// Milliseconds as seconds: exact for a hundred thousand years.
+#[must_use]
+#[allow(clippy::cast_precision_loss)]
+pub fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

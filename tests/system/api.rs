@@ -182,6 +182,10 @@ fn the_examples_of_the_api_work() {
     for (line, answer) in examples {
         let command = line.replace("/run/rotord/control.sock", place.path("socket").to_str().unwrap());
         let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        if line.contains("/v1/events") {
+            assert!(output.stdout.starts_with(b": events\n"), "{line}: {output:?}");
+            continue;
+        }
         let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{line}: {output:?}"));
         let refused = answer.as_ref().is_some_and(|answer| answer["error"].is_string());
         assert_eq!(found["error"].is_string(), refused, "{line}: {found}");

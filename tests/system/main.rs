@@ -30,6 +30,7 @@ mod load;
 mod log;
 mod machine;
 mod manual;
+mod monitoring;
 mod programs;
 mod reaching;
 mod recovery;

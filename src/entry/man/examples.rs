@@ -167,6 +167,16 @@ pub(super) const EXAMPLES: &[Example] = &[
     ),
     example("rotorctl audit export", "For another system:", "rotorctl audit export --format cef > events.cef"),
     example(
+        "rotorctl check",
+        "For a monitoring system; and with ranges of your own, where a value may be off:",
+        "rotorctl check\nrotorctl check --warning overdue=5,backup_days=14 --critical overdue=20",
+    ),
+    example(
+        "rotorctl exporter",
+        "For a Prometheus on this host, and for one on another that may reach this address:",
+        "rotorctl exporter\nrotorctl exporter --listen 192.0.2.5:9465 --per-account",
+    ),
+    example(
         "rotorctl events",
         "What happened since midnight, and what happens, of two kinds:",
         "rotorctl events --since 2026-11-30\nrotorctl events -f --kind 'rotation.*,account.quarantined'",

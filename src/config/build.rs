@@ -205,6 +205,7 @@ fn daemon(table: Option<Table<'_>>, base: &Path, config: &Path, problems: &RefCe
         template_dirs: vec!["/etc/rotord/templates".into(), "/usr/share/rotord/templates".into()],
         timezone: Tz::UTC,
         max_concurrent: 64,
+        browser_socket: "/run/rotord-browser.sock".into(),
     };
     let Some(mut table) = table else {
         daemon.timezone = host_zone().unwrap_or_else(|why| {
@@ -218,6 +219,9 @@ fn daemon(table: Option<Table<'_>>, base: &Path, config: &Path, problems: &RefCe
     }
     if let Some((socket, _)) = table.path("socket", base) {
         daemon.socket = socket;
+    }
+    if let Some((socket, _)) = table.path("browser_socket", base) {
+        daemon.browser_socket = socket;
     }
     if let Some(dirs) = table.paths("template_dirs", base) {
         for (dir, span) in &dirs {

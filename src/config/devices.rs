@@ -9,9 +9,20 @@ use toml::de::DeTable;
 
 use super::build::{Named, Reference};
 use super::table::Table;
-use super::{Device, Endpoint, Library, SshEndpoint};
+use super::{Device, Endpoint, Library, SshEndpoint, web};
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName};
+
+/// Keys that only a web device has.
+pub(super) const ONLY_WEB: [&str; 7] =
+    ["url", "allow_hosts", "ca_file", "tls_sha256", "park_for", "send_user_agent", "timeout"];
+
+/// Kinds of devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ssh,
+    Web,
+}
 
 pub(super) type Devices<'a> = BTreeMap<DeviceName, (Arc<Device>, Option<Reference<'a>>)>;
 
@@ -37,6 +48,81 @@ fn device<'a>(
     base: &Path,
 ) -> (Device, Option<Reference<'a>>) {
     let report = table.report;
+    let kind = table.parsed("kind", |text| match text {
+        "ssh" => Ok(Kind::Ssh),
+        "web" => Ok(Kind::Web),
+        _ => Err("a device is of kind \"ssh\" or \"web\"".to_owned()),
+    });
+    let kind = kind.map_or(Kind::Ssh, |(kind, _)| kind);
+    let (endpoint, jump) = match kind {
+        Kind::Ssh => {
+            for key in ONLY_WEB {
+                if !table.has(key) {
+                    continue;
+                }
+                report.error(table.span.clone(), "C005", format!("'{key}' is for a device with kind = \"web\""));
+                table.ignore(key);
+            }
+            let (endpoint, jump) = ssh(&mut table, base);
+            (Endpoint::Ssh(Arc::new(endpoint)), jump)
+        }
+        Kind::Web => (Endpoint::Web(Arc::new(web::endpoint(&mut table, base))), None),
+    };
+    let (template, pin) = template_of(&mut table, kind, library);
+    let device = Device {
+        name,
+        endpoint,
+        template,
+        template_sha256: pin,
+        max_sessions: table.size("max_sessions", 1, 1000).unwrap_or(1),
+        fields: table.fields(),
+    };
+    table.finish();
+    (device, jump.map(|span| Reference { report, span, key: "jump" }))
+}
+
+/// The template's name, and its hash where it is pinned.
+fn template_of(table: &mut Table<'_>, kind: Kind, library: &Library) -> (String, Option<String>) {
+    let report = table.report;
+    let template = table.string("template");
+    let found = template.as_ref().map(|(name, span)| (library.find(name), span));
+    match &found {
+        None => table.missing("template", if kind == Kind::Web { "\"mediawiki\"" } else { "\"linux-passwd\"" }),
+        Some((Err(message), span)) => report.error((*span).clone(), "C007", message.clone()),
+        Some((Ok(entry), span)) => {
+            let is_web = entry.template.as_ref().map(|template| template.web().is_some());
+            match (kind, is_web) {
+                (Kind::Ssh, Some(true)) => report.error(
+                    (*span).clone(),
+                    "C005",
+                    "this is a template for a browser; set kind = \"web\" and url, or name another template",
+                ),
+                (Kind::Web, Some(false)) => report.error(
+                    (*span).clone(),
+                    "C005",
+                    "this is a template for a terminal; a device with kind = \"web\" needs one for a browser",
+                ),
+                _ => {}
+            }
+        }
+    }
+    let found = found.and_then(|(found, _)| found.ok()?.template.clone());
+    let pin = table.string("template_sha256");
+    if let (Some((wanted, span)), Some(found)) = (&pin, found)
+        && !wanted.eq_ignore_ascii_case(found.sha256())
+    {
+        let message = format!(
+            "the template is another one than was pinned: it has {}; look at what changed, then pin that or put the old one back",
+            found.sha256()
+        );
+        report.error(span.clone(), "C012", message);
+    }
+    (template.map(|(name, _)| name).unwrap_or_default(), pin.map(|(pin, _)| pin))
+}
+
+/// The keys of a device over SSH, and where its `jump` stands.
+fn ssh(table: &mut Table<'_>, base: &Path) -> (SshEndpoint, Option<std::ops::Range<usize>>) {
+    let report = table.report;
     let address = table.parsed("address", parse_address);
     if address.is_none() && table.string("address").is_none() {
         table.missing("address", "\"192.0.2.10:22\"");
@@ -58,26 +144,6 @@ fn device<'a>(
         }
         file
     });
-    let template = table.string("template");
-    match &template {
-        None => table.missing("template", "\"linux-passwd\""),
-        Some((name, span)) => {
-            if let Err(message) = library.find(name) {
-                report.error(span.clone(), "C007", message);
-            }
-        }
-    }
-    let pin = table.string("template_sha256");
-    let pinned = template.as_ref().and_then(|(name, _)| library.find(name).ok()?.template.clone());
-    if let (Some((wanted, span)), Some(found)) = (&pin, pinned)
-        && !wanted.eq_ignore_ascii_case(found.sha256())
-    {
-        let message = format!(
-            "the template is another one than was pinned: it has {}; look at what changed, then pin that or put the old one back",
-            found.sha256()
-        );
-        report.error(span.clone(), "C012", message);
-    }
     let jump = table.name("jump", |text| DeviceName::parse(text).map_err(|error| error.to_string()));
     let jump_account = table.name("jump_account", |text| AccountName::parse(text).map_err(|error| error.to_string()));
     let endpoint = SshEndpoint {
@@ -98,16 +164,7 @@ fn device<'a>(
             .unwrap_or(Duration::from_secs(5))
             .max(Duration::from_secs(1)),
     };
-    let device = Device {
-        name,
-        endpoint: Endpoint::Ssh(Arc::new(endpoint)),
-        template: template.map(|(name, _)| name).unwrap_or_default(),
-        template_sha256: pin.map(|(pin, _)| pin),
-        max_sessions: table.size("max_sessions", 1, 1000).unwrap_or(1),
-        fields: table.fields(),
-    };
-    table.finish();
-    (device, jump.map(|(_, span)| Reference { report, span, key: "jump" }))
+    (endpoint, jump.map(|(_, span)| span))
 }
 
 fn parse_address(text: &str) -> Result<(String, u16), String> {

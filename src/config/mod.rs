@@ -15,6 +15,7 @@ mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
+mod web;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +31,7 @@ pub use codes::{CONFIG_CODES, ConfigCode};
 pub use library::{Entry as LibraryEntry, Library, files_below, load_file, passed_over, template_files};
 pub use reference::{Absent, KEYS, Key, SECTIONS};
 pub(crate) use table::parse_duration;
+pub use web::WebEndpoint;
 
 use crate::dialogue::LoginFormat;
 use crate::model::{AccountName, DeviceName, Problem, Severity, glob_match};
@@ -55,6 +57,8 @@ pub struct Daemon {
     pub timezone: Tz,
     /// Rotations at once, over all devices.
     pub max_concurrent: usize,
+    /// The socket of the service that browsers run in.
+    pub browser_socket: PathBuf,
 }
 
 /// Where the vault key comes from.
@@ -99,6 +103,8 @@ pub struct Device {
 pub enum Endpoint {
     /// Over SSH.
     Ssh(Arc<SshEndpoint>),
+    /// By a browser.
+    Web(Arc<WebEndpoint>),
 }
 
 /// A device that is reached over SSH.
@@ -130,6 +136,16 @@ impl Device {
     pub fn ssh(&self) -> Option<&Arc<SshEndpoint>> {
         match &self.endpoint {
             Endpoint::Ssh(ssh) => Some(ssh),
+            Endpoint::Web(_) => None,
+        }
+    }
+
+    /// Its endpoint, where it is a web application.
+    #[must_use]
+    pub fn web(&self) -> Option<&Arc<WebEndpoint>> {
+        match &self.endpoint {
+            Endpoint::Ssh(_) => None,
+            Endpoint::Web(web) => Some(web),
         }
     }
 
@@ -138,6 +154,7 @@ impl Device {
     pub fn host(&self) -> &str {
         match &self.endpoint {
             Endpoint::Ssh(ssh) => &ssh.host,
+            Endpoint::Web(web) => &web.host,
         }
     }
 

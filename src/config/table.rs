@@ -137,6 +137,11 @@ impl<'a> Table<'a> {
         self.map.contains_key(key)
     }
 
+    /// A key that was judged elsewhere: it is not told of as an unknown one.
+    pub(super) fn ignore(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     fn wrong_type(&self, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str) {
         let found = value.get_ref().type_str();
         self.report.error(value.span(), "C004", format!("'{key}' must be {wanted}, not {found}"));

@@ -12,6 +12,7 @@ fn load(files: &[(&str, &str)]) -> (Option<Config>, String) {
         "exec \"set [#USERNAME#] [#NEW_PASSWORD#]\"\nexpect \"ok\"\n",
     )
     .unwrap();
+    fs::write(folder.path().join("templates/w.template"), WEB_TEMPLATE).unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -21,6 +22,15 @@ fn load(files: &[(&str, &str)]) -> (Option<Config>, String) {
     let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
     (config, text.join("\n").replace(&format!("{}/", folder.path().display()), ""))
 }
+
+const WEB_TEMPLATE: &str = r##"start-at https://[#HOSTNAME#]/login
+fill "#password" [#CURRENT_PASSWORD#]
+click "#go"
+test-selector "#home"
+fill "#new" [#NEW_PASSWORD#]
+click "#save"
+test-text "changed"
+"##;
 
 const BASE: &str = "[daemon]\ntemplate_dirs = [\"templates\"]\n[device.d]\naddress = \"127.0.0.1\"\ntemplate = \"t\"\n[account.\"d/a\"]\n";
 
@@ -591,6 +601,34 @@ fn every_shipped_template_shows_or_says_whose_password_it_changes() {
     }
 }
 
+#[test]
+fn a_web_device_has_keys_of_its_own_and_a_template_for_a_browser() {
+    let good =
+        "[device.w]\nkind = \"web\"\nurl = \"https://wiki.example:8443/\"\ntemplate = \"w\"\n[account.\"w/a\"]\n";
+    let (config, told) = load(&[("rotord.toml", &format!("{BASE}{good}"))]);
+    let config = config.unwrap_or_else(|| panic!("{told}"));
+    let web = config.devices[&DeviceName::parse("w").unwrap()].web().unwrap().clone();
+    assert_eq!((web.host.as_str(), web.port, web.park_for.as_secs()), ("wiki.example", 8443, 900));
+    for (wrong, expected) in [
+        (good.replace("template = \"w\"", "template = \"t\""), "this is a template for a terminal"),
+        (good.replace("kind = \"web\"\n", ""), "'url' is for a device with kind = \"web\""),
+        (good.replace("url = ", "jump = \"d\"\nurl = "), "a web device has no 'jump'"),
+        (good.replace("https://", "gopher://"), "is no address of a page"),
+        (good.replace("url = \"https://wiki.example:8443/\"\n", ""), "needs 'url'"),
+        (good.replace("template = \"w\"", "template = \"w\"\ntls_sha256 = [\"ab\"]"), "64 hexadecimal digits"),
+        (good.replace("template = \"w\"", "template = \"w\"\nca_file = \"t.pem\""), "cannot be read"),
+        (good.replace("template = \"w\"", "template = \"w\"\nallow_hosts = [\"a b\"]"), "is no HOST"),
+        (good.replace("https://", "http://"), "without TLS"),
+        ("[device.e]\naddress = \"127.0.0.1\"\ntemplate = \"w\"\n".to_owned(), "this is a template for a browser"),
+    ] {
+        let told = problems(&wrong);
+        assert!(told.contains(expected), "{wrong}: {told}");
+    }
+}
+
+/// What a web device has besides the key at hand.
+const WEB: &str = "\nkind = \"web\"\nurl = \"https://wiki.example/\"\ntemplate = \"w\"";
+
 /// A config of one section of each kind, with some lines more in one of them.
 fn with_lines(section: &str, lines: &str) -> (Option<Config>, String) {
     let named = |heading: &str| {
@@ -610,6 +648,7 @@ fn with_lines(section: &str, lines: &str) -> (Option<Config>, String) {
         let demanded: String = KEYS
             .iter()
             .filter(|key| key.section == *heading && key.absent == Absent::Wrong)
+            .filter(|key| *heading != section || !lines.contains("url = ") || key.section != "[device.NAME]")
             .filter(|key| *heading != section || !lines.starts_with(&format!("{} ", key.name)))
             .map(|key| format!("{} = {}\n", key.name, key.example.replace("linux-passwd", "t")))
             .collect();
@@ -639,17 +678,23 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
                 format!("recovery_key = {}\nescrow = {}", sealed_to.example, key.example)
             }
             "template_dirs" => "template_dirs = [\"templates\"]".to_owned(),
+            "kind" => format!("kind = {}\nurl = \"https://wiki.example/\"\ntemplate = \"w\"", key.example),
+            "url" => format!("url = {}\nkind = \"web\"\ntemplate = \"w\"", key.example),
+            name if devices::ONLY_WEB.contains(&name) => format!("{name} = {}{WEB}", key.example),
             _ => format!("{} = {}", key.name, key.example.replace("linux-passwd", "t")),
         };
         let (config, problems) = with_lines(key.section, &line);
-        // A pin of zeros fits no template, and a file that is not there is only warned of.
-        let wrong = problems.lines().find(|line| line.contains(" error: ") && !line.contains("pinned"));
-        assert!(wrong.is_none() && (config.is_some() || key.name == "template_sha256"), "{}: {problems}", key.name);
+        // A pin of zeros fits no template, and there is no such file with authorities; of others that are not there is only warned.
+        let excused = ["template_sha256", "ca_file"].contains(&key.name);
+        let told = |line: &&str| line.contains(" error: ") && !line.contains("pinned") && !line.contains("wiki-ca.pem");
+        let wrong = problems.lines().find(told);
+        assert!(wrong.is_none() && (config.is_some() || excused), "{}: {problems}", key.name);
         if let Absent::Means(value) = key.absent
             && key.name != "template_dirs"
         {
-            let (told, problems) = with_lines(key.section, &format!("{} = {value}", key.name));
-            let (silent, _) = with_lines(key.section, "");
+            let web = if devices::ONLY_WEB.contains(&key.name) { WEB } else { "" };
+            let (told, problems) = with_lines(key.section, &format!("{} = {value}{web}", key.name));
+            let (silent, _) = with_lines(key.section, web);
             let plain = |config: Option<Config>| {
                 let config = config.unwrap_or_else(|| panic!("{}: {problems}", key.name));
                 let Daemon { state_dir, socket, max_concurrent, .. } = &config.daemon;
@@ -658,7 +703,9 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
             };
             assert_eq!(plain(told), plain(silent), "{} = {value}", key.name);
         }
-        let (_, problems) = with_lines(key.section, &format!("{} = 2000-01-01", key.name));
+        let web = if devices::ONLY_WEB.contains(&key.name) && key.name != "url" { WEB } else { "" };
+        let kind = if key.name == "url" { "\nkind = \"web\"" } else { "" };
+        let (_, problems) = with_lines(key.section, &format!("{} = 2000-01-01{web}{kind}", key.name));
         assert!(problems.contains(&format!("'{}' must be", key.name)), "{problems}");
     }
     let asked: BTreeSet<(String, String)> = table::ASKED
@@ -697,6 +744,7 @@ fn each_code_is_explained_with_lines_that_get_it_and_lines_that_do_not() {
         include_str!("library.rs"),
         include_str!("sources.rs"),
         include_str!("table.rs"),
+        include_str!("web.rs"),
     ];
     let told = sources.iter().flat_map(|text| text.split("\"C").skip(1)).filter_map(|rest| rest.get(..3));
     for number in told.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {

@@ -18,6 +18,7 @@ use crate::audit::Draft;
 use crate::clock::{Clock, unsynchronised};
 use crate::config::{Config, KeySource};
 use crate::executor::terminal::Terminal;
+use crate::executor::web::Web;
 use crate::executor::{DeviceError, Executors, Guards};
 use crate::model::{Actor, EventKind, Problem};
 use crate::totp::Skew;
@@ -133,7 +134,10 @@ impl Core {
             limits: Limits::new(config.daemon.max_concurrent, wake.clone()),
             config: RwLock::new(Arc::new(config)),
             config_error: RwLock::new(None),
-            executors: Executors { terminal: Terminal::new(world.connector.clone(), guards.clone()) },
+            executors: Executors {
+                terminal: Terminal::new(world.connector.clone(), guards.clone()),
+                web: Web::new(guards.clone()),
+            },
             guards,
             vault,
             clock: world.clock.clone(),

@@ -66,6 +66,22 @@ pub enum DeviceError {
         /// What it showed.
         fingerprint: String,
     },
+    /// The certificate is not one that is trusted. Nothing secret was sent.
+    #[error("{why}")]
+    Certificate {
+        /// The device.
+        device: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// A page is not as the template has it. Nothing was changed.
+    #[error("{why}")]
+    Page {
+        /// The device.
+        device: String,
+        /// What was looked for and what was there, masked.
+        why: String,
+    },
     /// The device refused the login.
     #[error("{account} was refused by the login: {why}")]
     Refused {
@@ -201,9 +217,15 @@ impl DeviceError {
         }
     }
 
-    /// Whether the host key is to blame.
+    /// Whether the host key, or the certificate, is to blame.
     #[must_use]
     pub fn is_host_key(&self) -> bool {
-        matches!(self, Self::HostKeyMismatch { .. } | Self::HostKeyUnknown { .. } | Self::HostKeyRevoked { .. })
+        matches!(
+            self,
+            Self::HostKeyMismatch { .. }
+                | Self::HostKeyUnknown { .. }
+                | Self::HostKeyRevoked { .. }
+                | Self::Certificate { .. }
+        )
     }
 }

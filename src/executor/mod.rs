@@ -12,6 +12,7 @@ mod room;
 mod sessions;
 pub mod terminal;
 mod values;
+pub mod web;
 
 pub use contract::{
     ChangeRequest, ChangeResult, Executor, GivenSecrets, Lead, Person, Proof, ProofRequest, ProvedBy, Tried,
@@ -26,11 +27,14 @@ pub(crate) use values::{Stored, base_values, seed_of};
 
 use crate::config::{Device, Endpoint};
 use terminal::Terminal;
+use web::Web;
 
 /// The executors, one for each kind of device.
 pub struct Executors {
     /// Devices with a terminal, over SSH.
     pub terminal: Terminal,
+    /// Web applications, by a browser.
+    pub web: Web,
 }
 
 impl Executors {
@@ -39,6 +43,7 @@ impl Executors {
     pub fn of(&self, device: &Device) -> &dyn Executor {
         match device.endpoint {
             Endpoint::Ssh(_) => &self.terminal,
+            Endpoint::Web(_) => &self.web,
         }
     }
 }

@@ -55,6 +55,16 @@ pub trait Observer: Send + Sync {
     /// Something is not right about the account besides its password, which is proved.
     fn flaw(&self, _why: &str) {}
 
+    /// The run waits for a person, who is asked for this, in words without a secret.
+    fn waits_for_person<'a>(&'a self, _asked: &'a str) -> Waiting<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What the page looked like when the run failed, as JPEG, without any secret.
+    fn picture(&self, _jpeg: Vec<u8>) -> Waiting<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Whether another account may log in for this one, before anything is connected to.
     fn may_help<'a>(&'a self, _account: &'a Account, _role: HelperRole) -> Waiting<'a, Result<(), DeviceError>> {
         Box::pin(std::future::ready(Ok(())))

@@ -64,6 +64,7 @@ pub(crate) fn base_values(account: &Account, login: &Account, stored: &Stored, l
             set(tag.clone().into(), value);
         }
     }
+    let web = device.web();
     let host = device.host();
     let is_address = host.parse::<std::net::IpAddr>().is_ok();
     let (short, domain) =
@@ -74,8 +75,9 @@ pub(crate) fn base_values(account: &Account, login: &Account, stored: &Stored, l
     }
     set("USERNAME".into(), account.name.user());
     set("AUTH_USER".into(), login.name.user());
-    set("IP".into(), host);
-    set("HOSTNAME".into(), short);
+    // Of a web device both name the port too, where it is not the scheme's own.
+    set("IP".into(), &web.map_or_else(|| host.to_owned(), |web| web.address_authority()));
+    set("HOSTNAME".into(), &web.map_or_else(|| short.to_owned(), |web| web.authority()));
     if !domain.is_empty() && !device.fields.contains_key("DOMAIN") {
         set("DOMAIN".into(), domain);
     }

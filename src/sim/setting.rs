@@ -146,6 +146,7 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
             template_dirs: Vec::new(),
             timezone: if random.one_in(2) { chrono_tz::Europe::Berlin } else { chrono_tz::UTC },
             max_concurrent: 1 + random.below(8),
+            browser_socket: "/nonexistent".into(),
         },
         vault_key: KeySource::Credential("simulated".into()),
         recovery_key: None,

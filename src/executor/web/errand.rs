@@ -1,0 +1,360 @@
+//! One run of a web template in a browser of its own: what it may enter, what it costs, and how it ended.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Web;
+use super::session::Session;
+use crate::browser::{Browser, Setup, TlsError, judge};
+use crate::config::{Account, WebEndpoint};
+use crate::dialogue::Values;
+use crate::dialogue::web::{Action, FailureKind, Observation, Parked, WebFailure, WebRun, WebVerdict};
+use crate::executor::error::DeviceError;
+use crate::executor::observer::{Observer, SessionSlot};
+use crate::executor::risks::Risk;
+use crate::executor::values::Stored;
+use crate::model::{Masker, Secret};
+use crate::otp::{Aim, By, Issued, Miss, took};
+use crate::template::web::{Purpose, WebTemplate};
+use crate::totp::Seed;
+
+/// The bound on each wait where the template sets none.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// A parked page is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// What an attempt is told where the daemon stops.
+const STOPPING: &str = "the daemon is stopping";
+
+/// What is to be done.
+pub(super) struct Errand<'a> {
+    /// The socket of the service that browsers run in; where there is none, the daemon starts them.
+    pub(super) socket: &'a Path,
+    /// The account that logs in, whose budget pays for it.
+    pub(super) login: &'a Account,
+    /// The account that it is about.
+    pub(super) account: &'a Account,
+    pub(super) endpoint: Arc<WebEndpoint>,
+    pub(super) template: Arc<WebTemplate>,
+    pub(super) purpose: Purpose,
+    pub(super) values: Values,
+    /// What the vault has of the account, and of the one that logs in.
+    pub(super) stored: (Stored, Stored),
+    /// The password that is set.
+    pub(super) new: Option<Secret>,
+    /// The password that is proved.
+    pub(super) tried: Option<Secret>,
+    /// Whether codes of another time step are tried.
+    pub(super) probe: bool,
+}
+
+impl Errand<'_> {
+    /// All that may be entered and must not be seen.
+    fn secrets(&self) -> Vec<Secret> {
+        let of = |stored: &Stored| {
+            let fields = stored.fields.iter().map(|(_, value)| value.clone());
+            stored.password.iter().cloned().chain(fields).collect::<Vec<_>>()
+        };
+        let passwords = [&self.new, &self.tried].into_iter().flatten().cloned();
+        of(&self.stored.0).into_iter().chain(of(&self.stored.1)).chain(passwords).collect()
+    }
+
+    fn masker(&self) -> Masker {
+        let mut masker = self.stored.0.masker(&self.values);
+        masker.add_all(&self.stored.1.masker(&Values::default()));
+        self.secrets().iter().for_each(|secret| masker.add(secret));
+        [self.account.device.name.as_str(), self.login.name.user()].into_iter().for_each(|name| masker.leave(name));
+        masker
+    }
+
+    fn seed(&self, tag: &str) -> Option<&Seed> {
+        let (own, login) = (&self.stored.0, &self.stored.1);
+        if tag == "AUTH_TOTP_TOKEN" { login.seed.as_ref() } else { own.seed.as_ref().or(login.seed.as_ref()) }
+    }
+
+    fn aim(&self) -> Aim {
+        let by = if self.probe { By::Probing } else { By::Known };
+        Aim { device: self.account.device.name.clone(), by }
+    }
+
+    /// The bound on the loading of a page.
+    fn patience(&self) -> Duration {
+        self.template.timeout().unwrap_or(TIMEOUT).max(self.endpoint.timeout)
+    }
+}
+
+/// How a run ended.
+pub(super) struct Ended {
+    pub(super) verdict: WebVerdict,
+    /// A code was entered in it.
+    pub(super) with_code: bool,
+}
+
+/// What a run has at hand beside its template.
+struct Under<'a> {
+    errand: &'a Errand<'a>,
+    observer: &'a dyn Observer,
+    session: Session,
+    secrets: Vec<Secret>,
+    risk: Option<Risk>,
+    code: Option<Issued>,
+    failed: Option<DeviceError>,
+    told_refused: BTreeSet<String>,
+    /// Held while the browser stands.
+    _slot: SessionSlot,
+}
+
+impl Web {
+    /// Runs it, in a browser that is gone when this returns.
+    ///
+    /// # Errors
+    /// The run did not begin, or something but the page stopped it.
+    pub(super) async fn run(&self, errand: &Errand<'_>, observer: &dyn Observer) -> Result<Ended, DeviceError> {
+        let program = errand.template.program(errand.purpose).ok_or_else(|| DeviceError::Incapable {
+            account: errand.login.name.to_string(),
+            why: format!("the template {} has no such part", errand.account.device.template),
+        })?;
+        let masker = observer.learn(&errand.masker());
+        let mut under = tokio::select! {
+            biased;
+            under = self.begin(errand, observer) => under?,
+            () = observer.given_up() => return Err(DeviceError::NotCommitted(STOPPING.into())),
+        };
+        let floor = i64::try_from(errand.endpoint.timeout.as_millis()).unwrap_or(i64::MAX);
+        let mut run = WebRun::new(program, errand.purpose, errand.values.clone(), masker, floor);
+        let mut heard = Observation::Started;
+        let verdict = loop {
+            let action = run.next(self.now(), heard);
+            run.notes().into_iter().for_each(|note| observer.step(note));
+            heard = match action {
+                Action::Finish(verdict) => break verdict,
+                action => tokio::select! {
+                    biased;
+                    heard = self.perform(&mut under, &run, &action) => heard,
+                    () = observer.cancelled() => Observation::Stopped(STOPPING.into()),
+                },
+            };
+        };
+        under.tell_refused();
+        if let WebVerdict::Failed(failure) = &verdict
+            && failure.kind != FailureKind::Browser
+            && let Some(picture) = under.session.picture(&under.secrets).await
+        {
+            observer.picture(picture).await;
+        }
+        self.settle(&mut under, &verdict).await;
+        match under.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(Ended { verdict, with_code: under.code.is_some() }),
+        }
+    }
+
+    fn now(&self) -> i64 {
+        self.guards.clock().now().since_boot_ms
+    }
+
+    /// Judges the certificate, and starts a browser.
+    async fn begin<'a>(&self, errand: &'a Errand<'a>, observer: &'a dyn Observer) -> Result<Under<'a>, DeviceError> {
+        let slot = match observer.try_slot() {
+            Some(slot) => slot,
+            None => observer.slot().await,
+        };
+        observer.may_connect()?;
+        let (endpoint, device) = (&errand.endpoint, errand.account.device.name.to_string());
+        let unreachable =
+            |why: String| DeviceError::Connect { device: device.clone(), address: endpoint.authority(), why };
+        let mut setup = Setup::default();
+        if endpoint.scheme == "https" {
+            let judged = judge(&endpoint.own(), &endpoint.trust).await.map_err(|error| match error {
+                TlsError::NotTrusted(why) => DeviceError::Certificate { device: device.clone(), why },
+                TlsError::Unreachable(why) => unreachable(why),
+            })?;
+            (setup.authorities, setup.pinned_keys) = (judged.authorities, judged.pinned_keys);
+        }
+        let patience = errand.patience();
+        setup.page_load_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        setup.user_agent = errand.template.user_agent().filter(|_| endpoint.send_user_agent).map(str::to_owned);
+        let browser = Browser::start(errand.socket, endpoint.allowed(), setup);
+        let browser = browser.await.map_err(|trouble| unreachable(trouble.to_string()))?;
+        observer.step(format!("Chromium {} in a fresh profile", browser.version()));
+        Ok(Under {
+            errand,
+            observer,
+            session: Session::new(Arc::new(browser), endpoint.clone(), patience),
+            secrets: errand.secrets(),
+            risk: None,
+            code: None,
+            failed: None,
+            told_refused: BTreeSet::new(),
+            _slot: slot,
+        })
+    }
+
+    async fn perform(&self, under: &mut Under<'_>, run: &WebRun, action: &Action) -> Observation {
+        match action {
+            Action::Code { tag } => self.make_code(under, tag).await,
+            Action::Commit { .. } => under.commit().await,
+            Action::Sleep { until } => {
+                self.sleep_until(*until).await;
+                Observation::Done
+            }
+            Action::Person(parked) => self.wait_for_person(under, run, parked).await,
+            action => {
+                if let Action::Page { not_before, .. } = action {
+                    self.sleep_until(*not_before).await;
+                }
+                if let Err(error) = self.take_risk(under, action).await {
+                    return under.stop(error);
+                }
+                let heard = under.session.perform(action).await;
+                under.tell_refused();
+                heard
+            }
+        }
+    }
+
+    async fn sleep_until(&self, moment: i64) {
+        let wait = u64::try_from(moment - self.now()).unwrap_or(0);
+        if wait > 0 {
+            self.guards.clock().sleep(Duration::from_millis(wait)).await;
+        }
+    }
+
+    /// The budget pays before the first secret of a login is entered.
+    async fn take_risk(&self, under: &mut Under<'_>, action: &Action) -> Result<(), DeviceError> {
+        let entered = match action {
+            Action::Page { call, .. } => call.secret.as_ref(),
+            Action::Keys { keys, .. } => Some(keys),
+            Action::Script { body } => Some(body),
+            Action::Open { url } => Some(url),
+            _ => None,
+        };
+        let holds = |text: &Secret| under.secrets.iter().any(|secret| text.expose().contains(secret.expose()));
+        if under.risk.is_none() && entered.is_some_and(holds) {
+            let login = under.errand.login;
+            under.risk = Some(self.guards.risks.take(&login.name, login.policy.lockout()).await?);
+        }
+        Ok(())
+    }
+
+    async fn make_code(&self, under: &mut Under<'_>, tag: &str) -> Observation {
+        let errand = under.errand;
+        let Some(seed) = errand.seed(tag) else {
+            return under.stop(DeviceError::NoSeed { account: errand.login.name.to_string() });
+        };
+        let waiting = |what: crate::otp::WaitsFor| under.observer.step(what.to_string());
+        match self.guards.codes.issue(seed, &errand.aim(), None, waiting).await {
+            Ok(issued) => {
+                under.observer.leaves(&issued.code);
+                under.secrets.push(issued.code.clone());
+                let code = issued.code.clone();
+                under.code = Some(issued);
+                Observation::Code(code)
+            }
+            Err(error) => under.stop(error.into()),
+        }
+    }
+
+    /// Keeps the browser until a person has done what is asked.
+    async fn wait_for_person(&self, under: &mut Under<'_>, run: &WebRun, parked: &Parked) -> Observation {
+        let clock = self.guards.clock();
+        let park_for = under.errand.endpoint.park_for;
+        let until_ms = clock.now().plus_ms(i64::try_from(park_for.as_millis()).unwrap_or(i64::MAX)).wall_ms;
+        let name = &under.errand.account.name;
+        let shown = self.live.show(name, under.session.browser().clone(), parked.text.clone(), until_ms);
+        under.observer.waits_for_person(&parked.text).await;
+        let done = async {
+            loop {
+                if let Ok(result) = under.session.look(&parked.look).await
+                    && run.until_holds(&result)
+                {
+                    return;
+                }
+                clock.sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shown.live.continued() => Observation::PersonDone,
+            () = done => Observation::PersonDone,
+            () = clock.sleep(park_for) => Observation::PersonGone,
+        }
+    }
+
+    /// Puts on record what the run showed of the secrets that it entered.
+    async fn settle(&self, under: &mut Under<'_>, verdict: &WebVerdict) {
+        let Some(risk) = under.risk.take() else { return };
+        let aim = under.errand.aim();
+        let sent = under.code.as_ref().map(|code| code.sent);
+        let let_in = match verdict {
+            WebVerdict::Ran { proved, committed } => *proved || *committed || under.errand.purpose != Purpose::Proof,
+            WebVerdict::Failed(failure) => failure.committed && !says_no(failure.kind),
+        };
+        if let_in {
+            under.observer.entered();
+            let took = move |tx: &dyn crate::vault::Ledger| match sent {
+                Some(sent) => took(tx, &aim, sent, false).map(|_| ()),
+                None => Ok(()),
+            };
+            risk.worked_and(took).await;
+        } else if let WebVerdict::Failed(failure) = verdict
+            && says_no(failure.kind)
+        {
+            let miss = sent.filter(|_| failure.kind == FailureKind::CodeRejected);
+            let miss = miss.map(|sent| Miss { aim, ahead: sent.ahead, in_session: false });
+            risk.refused(sent.is_some(), miss).await;
+        }
+    }
+}
+
+/// Whether the application said no to a password or a code.
+fn says_no(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::PasswordRejected | FailureKind::CodeRejected)
+}
+
+impl Under<'_> {
+    fn stop(&mut self, error: DeviceError) -> Observation {
+        let why = error.to_string();
+        self.failed.get_or_insert(error);
+        Observation::Stopped(why)
+    }
+
+    /// The new password is entered next: that is durable first.
+    async fn commit(&mut self) -> Observation {
+        if let Err(why) = self.observer.logged_in().await {
+            return self.stop(DeviceError::NotCommitted(why));
+        }
+        match self.observer.commit_point().await {
+            Ok(()) => Observation::Allowed,
+            Err(error) => self.stop(error),
+        }
+    }
+
+    /// Tells of hosts that the page asked for and was not let through to, each once.
+    fn tell_refused(&mut self) {
+        for host in self.session.browser().refused() {
+            if self.told_refused.insert(host.clone()) {
+                self.observer.step(format!(
+                    "the page tried to reach {host}, which is not allowed: nothing was sent there; allow_hosts lets it through"
+                ));
+            }
+        }
+    }
+}
+
+/// An error of a login, made of why a run failed before its commit point.
+pub(super) fn login_error(errand: &Errand<'_>, failure: WebFailure, with_code: bool) -> DeviceError {
+    let (account, why) = (errand.login.name.to_string(), failure.message);
+    let device = errand.account.device.name.to_string();
+    match failure.kind {
+        FailureKind::PasswordRejected => DeviceError::Refused { account, why, with_code },
+        FailureKind::CodeRejected => DeviceError::Refused { account, why, with_code: true },
+        FailureKind::Locked => DeviceError::NotNow { account, why, no_room: false },
+        FailureKind::Certificate => DeviceError::Certificate { device, why },
+        FailureKind::Network => DeviceError::Connect { device, address: errand.endpoint.authority(), why },
+        FailureKind::Person => DeviceError::NeedsPerson { account, why },
+        FailureKind::Stopped => DeviceError::NotCommitted(why),
+        _ => DeviceError::Page { device, why },
+    }
+}

@@ -26,6 +26,7 @@
 //! | [`otp`] | one-time codes: reserved before they are sent, in whose turn, by which clock |
 //! | [`executor`] | what an attempt asks of a device: a change, a proof; terminals over SSH behind it |
 //! | [`daemon`] | performs what the machine asks; the scheduling loop; signals; the service manager |
+//! | [`notify`] | what leaves the daemon after an event: notifications |
 //! | [`control`] | the API on the Unix socket, and its client |
 //! | [`cli`] | the commands and what they print |
 //! | [`demo`] | a simulated device, and the whole system with nothing installed |
@@ -52,6 +53,7 @@ pub mod fuzz;
 pub mod known_hosts;
 pub mod metrics;
 pub mod model;
+pub mod notify;
 pub mod otp;
 pub mod policy;
 pub mod recognition;

@@ -55,7 +55,7 @@ impl Exporter {
                 let before = if first { "{\"events\":[" } else { "," };
                 Ok(if listed.is_empty() && !first { String::new() } else { format!("{before}{}", listed.join(",\n")) })
             }
-            Format::Cef => Ok(events.iter().map(|event| cef(event) + "\n").collect()),
+            Format::Cef => Ok(events.iter().map(|event| cef(event, None) + "\n").collect()),
             Format::Csv => csv_text(events, first),
         }
     }
@@ -136,10 +136,11 @@ fn severity(kind: Option<EventKind>, outcome: Option<Outcome>) -> u8 {
 }
 
 /// An event after "Implementing ArcSight Common Event Format (CEF)", version 25: keys of its dictionary only, custom strings with
-/// their labels.
-fn cef(event: &Value) -> String {
+/// their labels. Its severity is told by the event where none is given.
+#[must_use]
+pub fn cef(event: &Value, given: Option<u8>) -> String {
     let name = text(event, "event");
-    let severity = severity(EventKind::parse(&name), Outcome::parse(&text(event, "outcome")));
+    let severity = given.unwrap_or_else(|| severity(EventKind::parse(&name), Outcome::parse(&text(event, "outcome"))));
     let pairs = [
         ("rt", epoch_ms(event)),
         ("externalId", text(event, "seq")),

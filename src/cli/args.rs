@@ -201,6 +201,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: EscrowCommand,
     },
+    /// Who is told of events.
+    Notify {
+        #[command(subcommand)]
+        command: NotifyCommand,
+    },
     /// The audit log.
     Audit {
         #[command(subcommand)]
@@ -413,6 +418,17 @@ pub(super) enum TemplateCommand {
     /// A template's text.
     Show {
         /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NotifyCommand {
+    /// The notifiers: what waits for each, when it last took a message, and why it did not.
+    List,
+    /// Send a message that says that it is a test, at once; exit 1 where it is not taken.
+    Test {
+        /// The notifier.
         name: String,
     },
 }

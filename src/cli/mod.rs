@@ -11,6 +11,7 @@ mod exporter;
 mod init;
 pub(crate) mod input;
 mod local;
+mod notify;
 pub(crate) mod output;
 pub(crate) mod parse;
 mod qr;

@@ -109,6 +109,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             TemplateCommand::List { search } => list_templates(&client, &search, json).await,
             TemplateCommand::Show { name } => template(&client, &name, json).await,
         },
+        Command::Notify { command } => super::notify::run(&client, command, json).await,
         Command::Audit { command } => audit::run(&client, command, json).await,
         Command::Events(args) => events::run(&client, args, json).await,
         Command::Check(args) => check::run(&client, &args, json).await,

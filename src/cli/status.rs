@@ -123,6 +123,9 @@ fn told(body: &StatusBody, columns: Option<usize>) -> String {
     {
         let _ = writeln!(text, "\nWarning: {}", safe(warning));
     }
+    for trouble in body.notify_error.iter().flat_map(|error| error.lines()) {
+        let _ = writeln!(text, "\nWarning: {}", safe(trouble));
+    }
     if let Some(error) = &body.config_error {
         let _ = writeln!(text, "\nThe new config was refused, the old one is in force:\n{}", printable_lines(error));
     }

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::accounts::{Accounts, accounts, check_jumps};
 use super::devices::devices;
+use super::notify::notifiers;
 use super::sources::{Source, hide_unknown_values};
 use super::table::{Report, Table, unfit_for_a_name};
 use super::zone::Host;
@@ -51,9 +52,10 @@ struct Sections<'a> {
     devices: Named<'a, &'a DeTable<'a>>,
     accounts: Named<'a, &'a DeTable<'a>>,
     jobs: Named<'a, &'a DeTable<'a>>,
+    notifiers: Named<'a, &'a DeTable<'a>>,
 }
 
-const NAMES: &[&str] = &["daemon", "vault", "access", "policy", "device", "account", "job"];
+const NAMES: &[&str] = &["daemon", "vault", "access", "policy", "device", "account", "job", "notify"];
 
 pub(super) fn build(path: &Path, sources: &[Source], problems: &mut Vec<Problem>) -> Option<Config> {
     let collected = RefCell::new(std::mem::take(problems));
@@ -122,6 +124,7 @@ impl<'a> Sections<'a> {
                 "policy" => collect(&mut self.policies, table, name, report),
                 "device" => collect(&mut self.devices, table, name, report),
                 "account" => collect(&mut self.accounts, table, name, report),
+                "notify" => collect(&mut self.notifiers, table, name, report),
                 _ => collect(&mut self.jobs, table, name, report),
             }
         }
@@ -154,6 +157,7 @@ impl<'a> Sections<'a> {
             devices: devices.into_iter().map(|(name, (device, ..))| (name, device)).collect(),
             accounts: accounts.into_iter().map(|(name, (account, _))| (name, account)).collect(),
             jobs,
+            notifiers: notifiers(self.notifiers, base),
             library,
             followers: Followers::default(),
         })

@@ -58,6 +58,10 @@ pub(super) fn check(path: &Path, sources: &[Source], config: &Config, reader: Re
     if let Some(folder) = &config.escrow {
         guard.escrow(folder);
     }
+    for notifier in config.notifiers.values() {
+        notifier.trusted_files().into_iter().for_each(|file| guard.named(file));
+        notifier.secret_files().into_iter().for_each(|file| guard.secret(file));
+    }
 }
 
 /// In whose hands files are safe. Who only looks at a config takes the owner of the key, or of the state folder, for the daemon's
@@ -106,6 +110,29 @@ impl Guard<'_> {
             && !matches!(error, files::FileError::Io(_))
         {
             self.error(path, "C009", error.to_string());
+        }
+    }
+
+    /// A file that the config names, which is to be there.
+    fn named(&mut self, path: &Path) {
+        self.content(path);
+        if let Err(error) = fs::metadata(path) {
+            let message = format!("cannot be read: {error}");
+            self.problems.push(Problem::at(path, "", 0..0, Severity::Warning, "C009", message));
+        } else {
+            self.plain(path);
+        }
+    }
+
+    /// The same, and nobody else is to read it.
+    fn secret(&mut self, path: &Path) {
+        self.named(path);
+        if let Ok(found) = fs::metadata(path)
+            && found.mode() & 0o077 != 0
+        {
+            let mode = found.mode() & 0o777;
+            let message = format!("others can read this secret (mode {mode:04o}); run: chmod 0600 {}", path.display());
+            self.error(path, "C013", message);
         }
     }
 

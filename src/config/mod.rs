@@ -10,6 +10,7 @@ mod codes;
 mod devices;
 mod guard;
 mod library;
+mod notify;
 mod reference;
 mod sources;
 mod table;
@@ -29,6 +30,10 @@ pub use build::host_zone;
 pub(crate) use build::unknown_person;
 pub use codes::{CONFIG_CODES, ConfigCode};
 pub use library::{Entry as LibraryEntry, Library, files_below, load_file, passed_over, template_files};
+pub use notify::{
+    Channel, Facility, MailTransport, Notifier, NotifyFilter, Place, Preset, SecretSource, SyslogTransport,
+    holds_secret, is_here, parse_url,
+};
 pub use reference::{Absent, KEYS, Key, SECTIONS};
 pub(crate) use table::parse_duration;
 pub use web::WebEndpoint;
@@ -292,6 +297,8 @@ pub struct Config {
     pub accounts: BTreeMap<AccountName, Arc<Account>>,
     /// Jobs by name.
     pub jobs: BTreeMap<String, Arc<Job>>,
+    /// Who is told of events, by name.
+    pub notifiers: BTreeMap<String, Arc<Notifier>>,
     /// The templates found.
     pub library: Library,
     /// Worked out when it is first asked for.

@@ -114,8 +114,9 @@ fn unknown_looks_secret(key: &str) -> bool {
     looks_secret(&key) || key.split('_').any(|part| SECRET_PARTS.contains(&part))
 }
 
-/// Keys whose values are never shown: `recovery_key`, in whose place the private half may stand, and the values of tags.
-const NEVER_SHOWN: &[&str] = &["recovery_key", "fields"];
+/// Keys whose values are never shown: `recovery_key`, in whose place the private half may stand, the values of tags, and a URL, which
+/// may hold a token.
+const NEVER_SHOWN: &[&str] = &["recovery_key", "fields", "url"];
 
 impl<'a> Table<'a> {
     pub(super) fn new(map: &'a DeTable<'a>, span: Range<usize>, name: String, report: Report<'a>) -> Self {

@@ -637,6 +637,7 @@ fn with_lines(section: &str, lines: &str) -> (Option<Config>, String) {
             "[device.NAME]" => "[device.web1]",
             "[account.\"DEVICE/USERNAME\"]" => "[account.\"web1/admin\"]",
             "[job.NAME]" => "[job.j]",
+            "[notify.NAME]" => "[notify.n]",
             other => other,
         }
         .to_owned()
@@ -644,12 +645,12 @@ fn with_lines(section: &str, lines: &str) -> (Option<Config>, String) {
     let mut text =
         "[device.gateway]\naddress = \"192.0.2.1\"\ntemplate = \"t\"\n[account.\"gateway/rotor\"]\n[account.\"web1/root\"]\n"
             .to_owned();
-    for (heading, _) in SECTIONS {
+    for (heading, _) in SECTIONS.iter().filter(|(heading, _)| *heading != "[notify.NAME]" || section == *heading) {
         let demanded: String = KEYS
             .iter()
             .filter(|key| key.section == *heading && key.absent == Absent::Wrong)
             .filter(|key| *heading != section || !lines.contains("url = ") || key.section != "[device.NAME]")
-            .filter(|key| *heading != section || !lines.starts_with(&format!("{} ", key.name)))
+            .filter(|key| *heading != section || !lines.lines().any(|line| line.starts_with(&format!("{} ", key.name))))
             .map(|key| format!("{} = {}\n", key.name, key.example.replace("linux-passwd", "t")))
             .collect();
         let ours = if *heading == section { lines } else { "" };
@@ -665,12 +666,41 @@ fn with_lines(section: &str, lines: &str) -> (Option<Config>, String) {
 
 #[test]
 fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
+    // What a key of a notifier stands with.
+    let beside = |key: &Key| -> String {
+        let kind = match (key.section, key.name) {
+            (
+                "[notify.NAME]",
+                "server" | "from" | "to" | "transport" | "user" | "password_file" | "password_credential",
+            ) => "email",
+            ("[notify.NAME]", "facility") => "syslog",
+            ("[notify.NAME]", "command" | "timeout") => "command",
+            ("[notify.NAME]", "kind") => return "url = \"https://alerts.example.org/rotord\"\n".into(),
+            ("[notify.NAME]", _) => "webhook",
+            _ => return String::new(),
+        };
+        let needed: &[&str] = match (kind, key.name) {
+            ("email", "user") => &["server", "from", "to", "password_file"],
+            ("email", "password_file" | "password_credential") => &["server", "from", "to", "user"],
+            ("email", _) => &["server", "from", "to"],
+            ("syslog", _) => &["server"],
+            ("command", _) => &["command", "user"],
+            (_, "url_file" | "url_credential") => &[],
+            _ => &["url"],
+        };
+        let example =
+            |name: &str| KEYS.iter().find(|key| key.section == "[notify.NAME]" && key.name == name).unwrap().example;
+        let needed = needed.iter().filter(|name| **name != key.name);
+        let lines = needed.map(|name| format!("{name} = {}\n", example(name)));
+        format!("kind = \"{kind}\"\n{}", lines.collect::<String>())
+    };
     table::ASKED.with_borrow_mut(BTreeSet::clear);
     // `[device.web1]` is of the kind `device`, and so is `[device.NAME]`.
     let kind = |section: &str| section.split(['.', ']']).next().unwrap().trim_start_matches('[').to_owned();
     let mut about = BTreeSet::new();
     for key in KEYS {
         about.insert((kind(key.section), key.name.to_owned()));
+        let of_notifier = key.section == "[notify.NAME]";
         let line = match key.name {
             // It stands with another.
             "escrow" => {
@@ -678,6 +708,7 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
                 format!("recovery_key = {}\nescrow = {}", sealed_to.example, key.example)
             }
             "template_dirs" => "template_dirs = [\"templates\"]".to_owned(),
+            _ if of_notifier => format!("{}{} = {}", beside(key), key.name, key.example),
             "kind" => format!("kind = {}\nurl = \"https://wiki.example/\"\ntemplate = \"w\"", key.example),
             "url" => format!("url = {}\nkind = \"web\"\ntemplate = \"w\"", key.example),
             name if devices::ONLY_WEB.contains(&name) => format!("{name} = {}{WEB}", key.example),
@@ -692,20 +723,21 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
         if let Absent::Means(value) = key.absent
             && key.name != "template_dirs"
         {
-            let web = if devices::ONLY_WEB.contains(&key.name) { WEB } else { "" };
-            let (told, problems) = with_lines(key.section, &format!("{} = {value}{web}", key.name));
-            let (silent, _) = with_lines(key.section, web);
+            let web = if devices::ONLY_WEB.contains(&key.name) && !of_notifier { WEB } else { "" };
+            let (told, problems) = with_lines(key.section, &format!("{}{} = {value}{web}", beside(key), key.name));
+            let (silent, _) = with_lines(key.section, &format!("{}{web}", beside(key)));
             let plain = |config: Option<Config>| {
                 let config = config.unwrap_or_else(|| panic!("{}: {problems}", key.name));
                 let Daemon { state_dir, socket, max_concurrent, .. } = &config.daemon;
-                let all = (&config.vault_key, &config.access, &config.accounts, &config.jobs);
+                let all = (&config.vault_key, &config.access, &config.accounts, &config.jobs, &config.notifiers);
                 format!("{state_dir:?} {socket:?} {max_concurrent} {all:?}")
             };
             assert_eq!(plain(told), plain(silent), "{} = {value}", key.name);
         }
-        let web = if devices::ONLY_WEB.contains(&key.name) && key.name != "url" { WEB } else { "" };
-        let kind = if key.name == "url" { "\nkind = \"web\"" } else { "" };
-        let (_, problems) = with_lines(key.section, &format!("{} = 2000-01-01{web}{kind}", key.name));
+        let web = if devices::ONLY_WEB.contains(&key.name) && key.name != "url" && !of_notifier { WEB } else { "" };
+        let kind = if key.name == "url" && !of_notifier { "\nkind = \"web\"" } else { "" };
+        let line = format!("{}{} = 2000-01-01{web}{kind}", beside(key), key.name);
+        let (_, problems) = with_lines(key.section, &line);
         assert!(problems.contains(&format!("'{}' must be", key.name)), "{problems}");
     }
     let asked: BTreeSet<(String, String)> = table::ASKED
@@ -742,6 +774,7 @@ fn each_code_is_explained_with_lines_that_get_it_and_lines_that_do_not() {
         include_str!("devices.rs"),
         include_str!("guard.rs"),
         include_str!("library.rs"),
+        include_str!("notify.rs"),
         include_str!("sources.rs"),
         include_str!("table.rs"),
         include_str!("web.rs"),
@@ -758,5 +791,61 @@ fn each_code_is_explained_with_lines_that_get_it_and_lines_that_do_not() {
             assert!(wrong.contains(&mark), "{mark}: {wrong}");
             assert!(!right.contains(&mark) && !right.contains("error"), "{mark}: {right}");
         }
+    }
+}
+
+fn notify_problems(lines: &str) -> String {
+    let (config, problems) = with_lines("[notify.NAME]", lines);
+    assert_eq!(config.is_none(), problems.contains(" error: "), "{problems}");
+    problems
+}
+
+#[test]
+fn a_url_that_is_a_secret_is_refused_and_not_shown() {
+    for url in [
+        "https://hooks.slack.com/services/T00000000/B00000000/abc",
+        "https://user:pw@alerts.example.org/",
+        "https://alerts.example.org/in?sig=abc",
+        "https://chat.example.org/hooks/9a3f6qsn6jdz5yh1m8k4",
+        "https://x.webhook.office.com/webhookb2/1",
+    ] {
+        let told = notify_problems(&format!("kind = \"webhook\"\nurl = \"{url}\"\n"));
+        assert!(told.contains("[C003]") && told.contains("url_file"), "{told}");
+        assert!(!told.contains(&url[8..]), "{told}");
+    }
+    for url in ["http://alerts.example.org/", "ftp://x/", "alerts", "https://", "https://a b/"] {
+        let told = notify_problems(&format!("kind = \"webhook\"\nurl = \"{url}\"\n"));
+        assert!(told.contains("[C005]"), "{url}: {told}");
+    }
+    for url in ["http://127.0.0.1:9000/rotord", "http://[::1]:9000/", "https://alerts.example.org/v1/incoming-webhooks"]
+    {
+        let told = notify_problems(&format!("kind = \"webhook\"\nurl = \"{url}\"\n"));
+        assert!(!told.contains("error"), "{told}");
+    }
+}
+
+#[test]
+fn what_a_notifier_lacks_or_misspells_is_told() {
+    for (lines, wanted) in [
+        ("kind = \"webhook\"\n", "needs 'url'"),
+        ("kind = \"webhok\"\n", "the kinds are webhook"),
+        ("kind = \"webhook\"\npreset = \"pagerduty\"\n", "needs 'key_file'"),
+        ("kind = \"webhook\"\nurl = \"https://a/\"\nevents = [\"quarantin\"]\n", "did you mean 'quarantine'?"),
+        ("kind = \"webhook\"\nurl = \"https://a/\"\ndigest = \"25:00\"\n", "a time of day"),
+        ("kind = \"webhook\"\nurl = \"https://a/\"\nserver = \"b:1\"\n", "unknown key 'server'"),
+        ("kind = \"email\"\nserver = \"a b\"\nfrom = \"x@y.z\"\nto = [\"x@y.z\"]\n", "HOST:PORT"),
+        (
+            "kind = \"email\"\nserver = \"mx.example.org\"\ntransport = \"plain\"\nfrom = \"x@y.z\"\nto = [\"x@y.z\"]\n",
+            "this host alone",
+        ),
+        ("kind = \"email\"\nserver = \"mx:25\"\nfrom = \"x\\r\\nRCPT TO:<y>\"\nto = [\"x@y.z\"]\n", "is no address"),
+        ("kind = \"email\"\nserver = \"mx:25\"\nfrom = \"x@y.z\"\nto = [\"x@y.z\"]\nuser = \"u\"\n", "password_file"),
+        ("kind = \"syslog\"\nserver = \"logs:0\"\n", "HOST:PORT"),
+        ("kind = \"syslog\"\nserver = \"logs:6514\"\nfacility = \"local8\"\n", "local0 to local7"),
+        ("kind = \"command\"\ncommand = [\"mail\"]\nuser = \"nobody\"\n", "whole path"),
+        ("kind = \"command\"\ncommand = [\"/bin/true\"]\nuser = \"root\"\n", "does not run as root"),
+    ] {
+        let told = notify_problems(lines);
+        assert!(told.contains(wanted) && told.contains(" error: "), "{lines}: {told}");
     }
 }

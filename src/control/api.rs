@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +25,7 @@ use crate::audit::{
 };
 use crate::daemon::Core;
 use crate::model::{AccountName, EventKind, Step, glob_match, rfc3339};
+use crate::notify::Notifiers;
 use crate::vault::{AttemptRow, Finding, KEPT_ATTEMPTS};
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -32,6 +34,7 @@ type Answer<T> = Result<Json<T>, ApiError>;
 #[utoipa::path(get, path = "/v1/status", tag = "viewer", params(StatusQuery), responses((status = 200, body = StatusBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn status(
     State(core): State<Arc<Core>>,
+    Extension(notifiers): Extension<Arc<Notifiers>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(query): Query<StatusQuery>,
 ) -> Answer<StatusBody> {
@@ -107,6 +110,7 @@ pub(super) async fn status(
         clock_warning,
         logins_held,
         audit_finding,
+        notify_error: notifiers.trouble(),
     }))
 }
 

@@ -14,6 +14,7 @@ mod gate;
 mod import;
 mod json;
 mod metrics;
+mod notify;
 mod people;
 mod pieces;
 pub mod private_key;

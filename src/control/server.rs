@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use http_body_util::LengthLimitError;
 use tokio::net::UnixListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +21,7 @@ use super::auth::{ApiError, Peer, Role};
 use super::json::{Json, Nothing, Query};
 use super::{api, callers, document, enroll, events, import, metrics, secrets, work};
 use crate::daemon::Core;
+use crate::notify::Notifiers;
 
 /// A request body at the most; a template's text, or the names of ten thousand accounts, fits.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -164,6 +165,8 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(import::import))
         .routes(routes!(secrets::backup))
         .routes(routes!(secrets::key_rotate))
+        .routes(routes!(super::notify::list))
+        .routes(routes!(super::notify::test))
 }
 
 /// What the handlers say of themselves.
@@ -235,8 +238,9 @@ async fn whole(request: Request, limit: usize, time: Duration) -> Result<Request
 }
 
 /// Answers the control socket until the daemon stops.
-pub async fn serve(socket: Socket, core: Arc<Core>) {
-    callers::receive((socket.listener, socket.place), core.clone(), router(core)).await;
+pub async fn serve(socket: Socket, core: Arc<Core>, notifiers: Arc<Notifiers>) {
+    let router = router(core.clone()).layer(Extension(notifiers));
+    callers::receive((socket.listener, socket.place), core, router).await;
 }
 
 #[cfg(test)]

@@ -119,6 +119,47 @@ pub struct StatusBody {
     /// What was found at a start that vault and audit log do not agree on, until `audit accept`.
     #[serde(default)]
     pub audit_finding: Option<String>,
+    /// Which notifiers are not told of events, and why.
+    #[serde(default)]
+    pub notify_error: Option<String>,
+}
+
+/// A notifier, and how it stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct NotifierBody {
+    /// Its name.
+    pub name: String,
+    /// `webhook`, `email`, `syslog`, `cef` or `command`.
+    pub kind: String,
+    /// So many notices wait.
+    pub backlog: usize,
+    /// So many were left out since the daemon started.
+    pub dropped: u64,
+    /// When it last took a message: RFC 3339, UTC.
+    pub last_success: Option<String>,
+    /// When it last did not: RFC 3339, UTC.
+    pub last_failure: Option<String>,
+    /// Why it did not, or what is not right though it did.
+    pub last_error: Option<String>,
+    /// So many failures one after another.
+    pub failures: u32,
+    /// What is wrong, where it is in trouble.
+    pub trouble: Option<String>,
+}
+
+/// `notify list`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct NotifiersBody {
+    /// By name.
+    pub notifiers: Vec<NotifierBody>,
+}
+
+/// `notify test`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestBody {
+    /// The notifier.
+    pub name: String,
 }
 
 /// Accounts to work upon: by globs, by job, or all.

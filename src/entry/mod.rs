@@ -20,6 +20,7 @@ use crate::control::{bind, serve};
 use crate::daemon::{Core, LogFormat, Signals, StartError, harden, init_logging, run};
 use crate::files;
 use crate::model::{Secret, Severity, nearest, printable_lines, rfc3339};
+use crate::notify::Notifiers;
 use crate::sealed::OpenWith;
 use crate::template::Code;
 use crate::vault::{Backup, VaultKey};
@@ -262,7 +263,12 @@ fn start(config: &Path) -> Result<(), StartError> {
         let made = bind(&socket, listed).await;
         let made = made.map_err(|error| StartError::Socket(socket, error))?;
         let remove = made.remover();
-        let result = run(core.clone(), signals, serve(made, core)).await;
+        let notifiers = Notifiers::new(core.clone());
+        let serve = serve(made, core.clone(), notifiers.clone());
+        let serve = async move {
+            tokio::join!(serve, notifiers.run());
+        };
+        let result = run(core, signals, serve).await;
         remove();
         result
     });

@@ -10,6 +10,7 @@ mod moment;
 mod names;
 mod outcome;
 mod secret;
+mod topic;
 
 pub use diagnostic::{Problem, Severity, nearest, numbered_lines, printable, printable_lines};
 pub use event::EventKind;
@@ -21,3 +22,4 @@ pub use names::{
 };
 pub use outcome::{AccountState, Actor, AttemptKind, FailureCause, Outcome, Step, Trigger};
 pub use secret::{Candidate, Secret};
+pub use topic::{Topic, Urgency};

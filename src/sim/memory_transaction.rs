@@ -12,7 +12,7 @@ use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion, Phase}
 use crate::totp::{Seed, Skew};
 use crate::vault::{
     AccountStore, AttemptRow, AuditStore, Finding, Firing, FleetStore, HostKeyRow, Kind, Ledger, LimitStore,
-    LoginRecord, VaultError, Waits, restored_from,
+    LoginRecord, NotifierRow, NotifyStore, VaultError, Waits, restored_from,
 };
 
 /// One call's view: it writes into the books in place; whoever carries the call keeps or discards the result.
@@ -326,6 +326,26 @@ impl AuditStore for MemoryTransaction<'_> {
     }
 
     fn accept_audit_finding(&self) -> Result<(), VaultError> {
+        Ok(())
+    }
+}
+
+impl NotifyStore for MemoryTransaction<'_> {
+    fn notifier(&self, name: &str) -> Result<Option<NotifierRow>, VaultError> {
+        Ok(self.0.borrow().notifiers.get(name).copied())
+    }
+
+    fn notifier_names(&self) -> Result<Vec<String>, VaultError> {
+        Ok(self.0.borrow().notifiers.keys().cloned().collect())
+    }
+
+    fn save_notifier(&self, name: &str, row: &NotifierRow) -> Result<(), VaultError> {
+        self.0.borrow_mut().notifiers.insert(name.to_owned(), *row);
+        Ok(())
+    }
+
+    fn remove_notifier(&self, name: &str) -> Result<(), VaultError> {
+        self.0.borrow_mut().notifiers.remove(name);
         Ok(())
     }
 }

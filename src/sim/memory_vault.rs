@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{AccountName, BootId, EventKind, Moment, Secret};
 use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion, Phase, reverted_candidate};
 use crate::totp::{Seed, Skew, WINDOW};
-use crate::vault::{AttemptRow, Firing, HostKeyRow, LoginRecord, VaultError};
+use crate::vault::{AttemptRow, Firing, HostKeyRow, LoginRecord, NotifierRow, VaultError};
 
 /// A version of a password, and the password.
 #[derive(Debug, Clone)]
@@ -143,6 +143,8 @@ pub(super) struct MemoryVault {
     pub(super) jobs: BTreeMap<String, Firing>,
     pub(super) clocks: BTreeMap<String, Skew>,
     pub(super) paused_jobs: BTreeSet<String>,
+    /// Nothing of the simulator is told of events: it is not undone.
+    pub(super) notifiers: BTreeMap<String, NotifierRow>,
     /// Attempts that have a start on record and no end.
     pub(super) open: BTreeMap<String, AttemptRow>,
     pub(super) log: Vec<Noted>,

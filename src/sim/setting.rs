@@ -155,6 +155,7 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
         devices: BTreeMap::new(),
         accounts: BTreeMap::new(),
         jobs: BTreeMap::new(),
+        notifiers: BTreeMap::new(),
         library: Library::default(),
         followers: Followers::default(),
     };

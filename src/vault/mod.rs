@@ -26,8 +26,8 @@ pub use keys::{KEY_BYTES, VaultKey};
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use operations::restored_from;
 pub use records::{
-    AttemptRow, Finding, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS, Kind, LoginRecord, Refusal,
-    Reservation, Waits,
+    AttemptRow, Finding, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS, Kind, LoginRecord, NotifierRow,
+    Refusal, Reservation, Waits,
 };
 pub use sqlite::{Backup, hand_over, open};
-pub use transaction::{AccountStore, AuditStore, FleetStore, Ledger, LimitStore};
+pub use transaction::{AccountStore, AuditStore, FleetStore, Ledger, LimitStore, NotifyStore};

@@ -75,6 +75,27 @@ pub struct HistoryEntry {
     pub current: bool,
 }
 
+/// How far a notifier is. Numbers are those of audit events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NotifierRow {
+    /// All up to here was told, or need not be.
+    pub sent: u64,
+    /// The last event of a message that may be on its way: until it is told, it is the same.
+    pub claimed: Option<u64>,
+    /// All up to here was in a digest.
+    pub digest_seq: u64,
+    /// When the last digest was sent, in milliseconds since 1970.
+    pub digest_at: i64,
+    /// The last event of a digest that may be on its way.
+    pub digest_to: Option<u64>,
+    /// So many notices were left out, and that was not told yet.
+    pub dropped: u64,
+    /// The first of their events.
+    pub dropped_first: u64,
+    /// The last of their events.
+    pub dropped_last: u64,
+}
+
 /// A host key that a person trusted.
 #[derive(Debug, Clone)]
 pub struct HostKeyRow {

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use super::error::VaultError;
-use super::records::{AttemptRow, Finding, Firing, HostKeyRow, Kind, LoginRecord, Waits};
+use super::records::{AttemptRow, Finding, Firing, HostKeyRow, Kind, LoginRecord, NotifierRow, Waits};
 use crate::audit::Draft;
 use crate::model::{AccountName, DeviceName, Moment, Outcome, Secret};
 use crate::rotation::{AccountRecord, PasswordOperations, PasswordVersion};
@@ -312,7 +312,34 @@ pub trait AuditStore {
     fn accept_audit_finding(&self) -> Result<(), VaultError>;
 }
 
-/// A transaction. The rules that stand above it are its methods too: see `operations.rs`.
-pub trait Ledger: AccountStore + LimitStore + FleetStore + AuditStore {}
+/// How far each notifier is.
+pub trait NotifyStore {
+    /// Loads how far a notifier is; `None` where it was never saved.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn notifier(&self, name: &str) -> Result<Option<NotifierRow>, VaultError>;
 
-impl<T: AccountStore + LimitStore + FleetStore + AuditStore> Ledger for T {}
+    /// The notifiers that were saved, by name.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn notifier_names(&self) -> Result<Vec<String>, VaultError>;
+
+    /// Saves how far a notifier is.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn save_notifier(&self, name: &str, row: &NotifierRow) -> Result<(), VaultError>;
+
+    /// Forgets a notifier.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn remove_notifier(&self, name: &str) -> Result<(), VaultError>;
+}
+
+/// A transaction. The rules that stand above it are its methods too: see `operations.rs`.
+pub trait Ledger: AccountStore + LimitStore + FleetStore + AuditStore + NotifyStore {}
+
+impl<T: AccountStore + LimitStore + FleetStore + AuditStore + NotifyStore> Ledger for T {}

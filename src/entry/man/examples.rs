@@ -149,6 +149,8 @@ pub(super) const EXAMPLES: &[Example] = &[
         "Read passwords where the vault is lost, on another host and without a daemon:",
         "rotorctl escrow open /mnt/escrow --identity recovery.key --account web1/admin",
     ),
+    example("rotorctl notify list", "Who is told of events, and how far each is:", "rotorctl notify list"),
+    example("rotorctl notify test", "Whether the receiver takes a message:", "rotorctl notify test oncall"),
     example(
         "rotorctl audit tail",
         "The last events, and those that come:",

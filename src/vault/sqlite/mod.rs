@@ -14,6 +14,7 @@ mod host_keys;
 mod judgement;
 mod limits;
 mod meta;
+mod notifiers;
 mod past;
 mod phase;
 mod rekey;

@@ -35,6 +35,7 @@ pub(super) fn make_former(place: &Place, used: &[(&[u8], i64)]) {
              ALTER TABLE attempt DROP COLUMN reason;
              ALTER TABLE attempt DROP COLUMN failure;
              ALTER TABLE account DROP COLUMN verify_error;
+             DROP TABLE notifier;
              PRAGMA user_version = 12;",
         )
         .unwrap();

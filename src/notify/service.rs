@@ -1,0 +1,271 @@
+//! The notifiers at work: one task each, begun and ended as the config says, and what is known of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::event::Event;
+use super::filter::passes;
+use super::message::{Message, Sender};
+use super::notice::{Notice, Story};
+use super::sink::{Delivery, Memory, deliver};
+use super::worker::Worker;
+use crate::config::Notifier;
+use crate::daemon::Core;
+use crate::model::rfc3339;
+
+/// How often it is looked whether the vault can be written, of which no event can tell.
+const LOOK: Duration = Duration::from_secs(10);
+/// A test takes no longer.
+const TEST: Duration = Duration::from_secs(60);
+/// What waits beside the log for one notifier at the most.
+const URGENT: usize = 10;
+/// From so many failures on a notifier is in trouble.
+const IN_TROUBLE: u32 = 3;
+
+/// How a notifier stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// So many notices wait.
+    pub backlog: usize,
+    /// So many were left out since the daemon started, the backlog being full or the message refused.
+    pub dropped: u64,
+    /// When a message was last taken, in milliseconds since 1970.
+    pub last_success: Option<i64>,
+    /// When a message was last not taken.
+    pub last_failure: Option<i64>,
+    /// Why; or what is not right though it was taken.
+    pub last_error: Option<String>,
+    /// So many failures one after another.
+    pub failures: u32,
+}
+
+impl SinkStatus {
+    /// What is wrong, where it is in trouble: in a sentence, with what to type.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        if self.failures < IN_TROUBLE {
+            return None;
+        }
+        let since = self.last_success.map_or_else(|| "never yet".to_owned(), |at| format!("last at {}", rfc3339(at)));
+        let why = self.last_error.as_deref().unwrap_or_default();
+        let name = super::notice::shell_word(&self.name);
+        Some(format!(
+            "notifier {} is not told of events ({} wait; it took a message {since}): {why}; when that is mended: rotorctl notify test {name}",
+            self.name, self.backlog
+        ))
+    }
+}
+
+/// What a notifier's task shares with others.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) status: Mutex<SinkStatus>,
+    /// What the log cannot tell.
+    pub(super) urgent: Mutex<VecDeque<Notice>>,
+    /// Something is to be looked at now.
+    pub(super) kick: Notify,
+}
+
+pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Running {
+    notifier: Arc<Notifier>,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// What came of a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tested {
+    /// There is no such notifier.
+    Unknown(Vec<String>),
+    /// It was taken, and what is not right all the same.
+    Taken(Option<String>),
+    /// It was not, and why.
+    Failed(String),
+}
+
+/// All notifiers of a daemon.
+pub struct Notifiers {
+    core: Arc<Core>,
+    running: Mutex<BTreeMap<String, Running>>,
+}
+
+impl std::fmt::Debug for Notifiers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Notifiers(..)")
+    }
+}
+
+/// The name of this host.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = super::event::clean(name.trim());
+    if name.is_empty() { "localhost".into() } else { name }
+}
+
+impl Notifiers {
+    /// None is at work before [`Self::run`].
+    #[must_use]
+    pub fn new(core: Arc<Core>) -> Arc<Self> {
+        Arc::new(Self { core, running: Mutex::default() })
+    }
+
+    /// Keeps them at work until the daemon stops.
+    pub async fn run(self: Arc<Self>) {
+        let mut adopted = self.core.adoptions();
+        let mut vault_fails = false;
+        loop {
+            self.adopt().await;
+            tokio::select! {
+                () = self.core.stopped() => break,
+                changed = adopted.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+                () = self.core.clock.sleep(LOOK) => {
+                    let error = self.core.vault_error().await;
+                    if let Some(why) = error.as_ref().filter(|_| !vault_fails) {
+                        self.tell_at_once("vault.failed", why);
+                    }
+                    vault_fails = error.is_some();
+                }
+            }
+        }
+        let running = std::mem::take(&mut *lock(&self.running));
+        for (_, running) in running {
+            end(running).await;
+        }
+    }
+
+    /// Begins what the config names and is not at work, and ends the rest.
+    async fn adopt(&self) {
+        let config = self.core.config();
+        let gone: Vec<(String, Running)> = {
+            let mut running = lock(&self.running);
+            let stays = |name: &String, run: &Running| {
+                config.notifiers.get(name) == Some(&run.notifier) && !run.task.is_finished()
+            };
+            let gone: Vec<String> =
+                running.iter().filter(|(name, run)| !stays(name, run)).map(|(name, _)| name.clone()).collect();
+            gone.into_iter().filter_map(|name| running.remove_entry(&name)).collect()
+        };
+        for (_, running) in gone {
+            end(running).await;
+        }
+        self.forget_removed().await;
+        let sender = Sender { host: host_name(), zone: config.daemon.timezone };
+        let mut running = lock(&self.running);
+        for (name, notifier) in &config.notifiers {
+            if running.contains_key(name) {
+                continue;
+            }
+            let (stop, stopped) = watch::channel(false);
+            let shared = Arc::new(Shared::default());
+            *lock(&shared.status) = SinkStatus { name: name.clone(), kind: notifier.kind(), ..SinkStatus::default() };
+            let worker = Worker::new(self.core.clone(), notifier.clone(), shared.clone(), sender.clone(), stopped);
+            let task = tokio::spawn(worker.run());
+            running.insert(name.clone(), Running { notifier: notifier.clone(), shared, stop, task });
+        }
+    }
+
+    /// What the vault knows of notifiers that the config does not name any more goes, with their backlog.
+    async fn forget_removed(&self) {
+        let config = self.core.config();
+        let forgotten = self.core.vault.call(move |tx| {
+            let names = tx.notifier_names()?;
+            let gone: Vec<String> = names.into_iter().filter(|name| !config.notifiers.contains_key(name)).collect();
+            gone.iter().try_for_each(|name| tx.remove_notifier(name))?;
+            Ok(gone)
+        });
+        match forgotten.await {
+            Ok(gone) => gone.iter().for_each(|name| {
+                tracing::info!(notifier = %name, "notifier {name} is gone from the config, and what waited for it with it");
+            }),
+            Err(error) => tracing::debug!(%error, "notifiers that are gone are not forgotten yet"),
+        }
+    }
+
+    /// Tells all notifiers of something that the log cannot have.
+    fn tell_at_once(&self, event: &str, why: &str) {
+        let now = self.core.clock.now();
+        let mut event = Event::outside(event, rfc3339(now.wall_ms), why);
+        event.hash =
+            data_encoding::HEXLOWER.encode(&Sha256::digest(format!("{} {} {why}", now.boot, now.since_boot_ms)));
+        let notice = Story::default().take(event);
+        for running in lock(&self.running).values() {
+            if passes(&running.notifier.filter, &notice) {
+                let mut urgent = lock(&running.shared.urgent);
+                urgent.push_back(notice.clone());
+                while urgent.len() > URGENT {
+                    urgent.pop_front();
+                }
+                running.shared.kick.notify_one();
+            }
+        }
+    }
+
+    /// How all of them stand, by name.
+    #[must_use]
+    pub fn status(&self) -> Vec<SinkStatus> {
+        lock(&self.running).values().map(|running| lock(&running.shared.status).clone()).collect()
+    }
+
+    /// What is wrong with those that are in trouble.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let troubles: Vec<String> = self.status().iter().filter_map(SinkStatus::trouble).collect();
+        (!troubles.is_empty()).then(|| troubles.join("\n"))
+    }
+
+    /// Sends a message that says that it is a test, at once and once, beside what waits.
+    pub async fn test(&self, name: &str, by: &str) -> Tested {
+        let config = self.core.config();
+        let Some(notifier) = config.notifiers.get(name) else {
+            return Tested::Unknown(config.notifiers.keys().cloned().collect());
+        };
+        let now = self.core.clock.now();
+        let detail = format!("a test of notifier {name}, asked for by {by}: nothing is wrong");
+        let mut event = Event::outside("notify.test", rfc3339(now.wall_ms), &detail);
+        event.hash =
+            data_encoding::HEXLOWER.encode(&Sha256::digest(format!("{} {} {name}", now.boot, now.since_boot_ms)));
+        let sender = Sender { host: host_name(), zone: config.daemon.timezone };
+        let message = Message::single(&Story::default().take(event), &sender);
+        let mut memory = Memory::default();
+        let delivery = match tokio::time::timeout(TEST, deliver(notifier, &[message], &mut memory)).await {
+            Ok(delivery) => delivery,
+            Err(_) => return Tested::Failed(format!("it took more than {} s", TEST.as_secs())),
+        };
+        // What was mended is tried again at once.
+        let running = lock(&self.running).get(name).map(|running| running.shared.clone());
+        match delivery {
+            Delivery { failure: Some(failure), .. } => Tested::Failed(failure.why),
+            Delivery { flaw, .. } => {
+                if let Some(shared) = running {
+                    lock(&shared.status).failures = 0;
+                    shared.kick.notify_one();
+                }
+                Tested::Taken(flaw)
+            }
+        }
+    }
+}
+
+/// Ends a task; what it was about to send is sent by the next one, or at the next start.
+async fn end(running: Running) {
+    running.stop.send_replace(true);
+    drop(running.task.await);
+}

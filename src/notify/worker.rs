@@ -1,0 +1,469 @@
+//! The task of one notifier: it reads the log from its number on, in pieces, and sends what is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::digest::{Digest, Due, next_digest};
+use super::event::Event;
+use super::filter::passes;
+use super::message::{Message, Sender};
+use super::notice::Story;
+use super::queue::{Dropped, Next, Queue, backoff};
+use super::service::{Shared, lock};
+use super::sink::{Delivery, Failure, Memory, deliver};
+use crate::audit::events_after;
+use crate::config::{Notifier, NotifyFilter};
+use crate::daemon::Core;
+use crate::model::{Urgency, rfc3339};
+use crate::vault::NotifierRow;
+
+/// Events that are read at a time.
+const PIECE: usize = 500;
+/// So many events before the first one that is to be told are read, to know what repeats.
+const BEFORE: u64 = 5000;
+/// A number is saved after so many events of which none was to be told.
+const UNSAVED: u64 = 1000;
+/// A delivery that takes longer is given up, and tried again.
+const LONGEST: Duration = Duration::from_secs(900);
+/// A message that is refused for good is tried so often, and then left out.
+const REFUSALS: u32 = 6;
+/// No wait is longer: the wall clock, by which a digest is due, may be set meanwhile.
+const LOOK: Duration = Duration::from_secs(30);
+/// Passwords that are due within this time are in the digest.
+const SOON_MS: i64 = 7 * 86_400_000;
+
+/// What a message covers.
+enum Covers {
+    /// What is not in the log.
+    Urgent,
+    /// That something was left out.
+    Dropped,
+    /// Notices of the queue, each by itself: the numbers of their events.
+    Each(Vec<u64>),
+    /// All up to a number.
+    UpTo(u64),
+    /// A digest up to a number.
+    Digest(u64),
+}
+
+/// One notifier at work.
+pub(super) struct Worker {
+    core: Arc<Core>,
+    notifier: Arc<Notifier>,
+    shared: Arc<Shared>,
+    sender: Sender,
+    stop: watch::Receiver<bool>,
+    /// The number of the last event in the log's file.
+    appended: watch::Receiver<u64>,
+    queue: Queue,
+    story: Story,
+    memory: Memory,
+    /// All up to here was read.
+    read: u64,
+    row: NotifierRow,
+    /// Nothing is sent before this, by the clock that nobody can set.
+    retry_ms: Option<i64>,
+    /// How often the first message was refused for good.
+    refusals: u32,
+}
+
+impl Worker {
+    pub(super) fn new(
+        core: Arc<Core>,
+        notifier: Arc<Notifier>,
+        shared: Arc<Shared>,
+        sender: Sender,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let queue = Queue::new(notifier.fold, notifier.backlog, None, None);
+        let appended = core.vault.appended();
+        let (story, memory, row) = (Story::default(), Memory::default(), NotifierRow::default());
+        Self {
+            core,
+            notifier,
+            shared,
+            sender,
+            stop,
+            appended,
+            queue,
+            story,
+            memory,
+            read: 0,
+            row,
+            retry_ms: None,
+            refusals: 0,
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub(super) async fn run(mut self) {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            // What is under way is given up: the same message is sent again, with the same id.
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.work() => {}
+        }
+    }
+
+    async fn work(&mut self) {
+        while !self.begin().await {
+            self.core.clock.sleep(Duration::from_secs(5)).await;
+        }
+        loop {
+            if self.read_on().await {
+                self.save_progress().await;
+            }
+            self.show();
+            let now = self.core.clock.now().since_boot_ms;
+            let wait = match self.retry_ms.filter(|retry| *retry > now) {
+                Some(retry) => Some(retry),
+                None => match self.next(now).await {
+                    Some((messages, covers)) => {
+                        self.send(messages, covers).await;
+                        continue;
+                    }
+                    None => None,
+                },
+            };
+            self.wait(wait, now).await;
+        }
+    }
+
+    /// Waits until something is read, due, or to be looked at.
+    async fn wait(&mut self, until_ms: Option<i64>, now: i64) {
+        let due = match self.queue.next(now) {
+            Next::Wait(due) => due,
+            _ => None,
+        };
+        let until = until_ms.or(due);
+        let wait = until.map_or(LOOK, |until| Duration::from_millis(u64::try_from(until - now).unwrap_or(0)));
+        tokio::select! {
+            () = self.shared.kick.notified() => self.retry_ms = None,
+            // The vault ends with the daemon.
+            Ok(()) = self.appended.changed() => {}
+            () = self.core.clock.sleep(wait.min(LOOK)) => {}
+        }
+    }
+
+    /// Loads how far it is; where it is new, it begins with what comes now. `false` where the vault does not answer.
+    async fn begin(&mut self) -> bool {
+        let (name, now) = (self.notifier.name.clone(), self.core.clock.now().wall_ms);
+        let loaded = self.core.vault.call(move |tx| {
+            let (head, _) = tx.audit_head()?;
+            let row = match tx.notifier(&name)? {
+                // A log that was cut is told from where it goes on.
+                Some(row) => NotifierRow { sent: row.sent.min(head), digest_seq: row.digest_seq.min(head), ..row },
+                None => {
+                    let row = NotifierRow { sent: head, digest_seq: head, digest_at: now, ..NotifierRow::default() };
+                    tx.save_notifier(&name, &row)?;
+                    row
+                }
+            };
+            Ok(row)
+        });
+        let row = match loaded.await {
+            Ok(row) => row,
+            Err(error) => {
+                tracing::warn!(notifier = %self.notifier.name, %error, "notifier {}: {error}", self.notifier.name);
+                return false;
+            }
+        };
+        let dropped = Dropped { count: row.dropped, first: row.dropped_first, last: row.dropped_last };
+        let dropped = Some(dropped).filter(|dropped| dropped.count > 0);
+        self.queue = Queue::new(self.notifier.fold, self.notifier.backlog, row.claimed, dropped);
+        (self.read, self.row) = (row.sent, row);
+        // What was told before makes what comes now a repeat.
+        let mut at = row.sent.saturating_sub(BEFORE);
+        while at < row.sent {
+            let events = self.piece(at).await;
+            let Some(last) = events.last().map(|event| event.seq) else { break };
+            for event in events.into_iter().filter(|event| event.seq <= row.sent) {
+                self.story.take(event);
+            }
+            at = last;
+        }
+        true
+    }
+
+    /// The next events of the log after a number.
+    async fn piece(&self, after: u64) -> Vec<Event> {
+        let folder = self.core.vault.audit_folder().to_owned();
+        let read = tokio::task::spawn_blocking(move || events_after(&folder, after, PIECE)).await;
+        match read {
+            Ok(Ok(lines)) => lines.into_iter().filter_map(Event::of).collect(),
+            Ok(Err(error)) => {
+                tracing::debug!(notifier = %self.notifier.name, %error, "the audit log cannot be read");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Reads what is new; whether anything was.
+    async fn read_on(&mut self) -> bool {
+        let begin = self.read;
+        while *self.appended.borrow_and_update() > self.read {
+            let events = self.piece(self.read).await;
+            let Some(last) = events.last().map(|event| event.seq) else { break };
+            let now = self.core.clock.now().since_boot_ms;
+            for event in events {
+                let notice = self.story.take(event);
+                if passes(&self.notifier.filter, &notice) && (self.queue.tells_each() || !notice.repeats) {
+                    self.queue.push(notice, now);
+                }
+            }
+            self.read = last;
+            // While a receiver is dead this is all that is done.
+            if self.queue.dropped() != self.dropped_of_row() {
+                self.note_dropped().await;
+            }
+        }
+        self.read > begin
+    }
+
+    fn dropped_of_row(&self) -> Option<Dropped> {
+        let row = &self.row;
+        Some(Dropped { count: row.dropped, first: row.dropped_first, last: row.dropped_last }).filter(|it| it.count > 0)
+    }
+
+    /// Takes over what was left out.
+    async fn note_dropped(&mut self) {
+        let Dropped { count, first, last } = self.queue.dropped().unwrap_or(Dropped { count: 0, first: 0, last: 0 });
+        let more = count.saturating_sub(self.row.dropped);
+        lock(&self.shared.status).dropped += more;
+        (self.row.dropped, self.row.dropped_first, self.row.dropped_last) = (count, first, last);
+        // What was left out need not be read again.
+        self.row.sent = self.row.sent.max(last);
+        self.save().await;
+    }
+
+    async fn save_progress(&mut self) {
+        if self.queue.is_empty() && self.read >= self.row.sent + UNSAVED {
+            self.row.sent = self.read;
+            self.save().await;
+        }
+    }
+
+    /// Makes durable how far it is. Where that fails, the same is sent again after a crash, with the same id.
+    async fn save(&self) {
+        let (name, row) = (self.notifier.name.clone(), self.row);
+        if let Err(error) = self.core.vault.call(move |tx| tx.save_notifier(&name, &row)).await {
+            tracing::debug!(notifier = %self.notifier.name, %error, "how far a notifier is, is not saved");
+        }
+    }
+
+    fn show(&self) {
+        lock(&self.shared.status).backlog = self.queue.len();
+    }
+
+    /// What is to be sent now.
+    async fn next(&mut self, now: i64) -> Option<(Vec<Message>, Covers)> {
+        if let Some(notice) = lock(&self.shared.urgent).front() {
+            return Some((vec![Message::single(notice, &self.sender)], Covers::Urgent));
+        }
+        if let Some(dropped) = self.queue.dropped() {
+            return Some((vec![self.told_of(dropped)], Covers::Dropped));
+        }
+        if let Some(to) = self.digest_due().await {
+            return Some((vec![self.digest(to).await], Covers::Digest(to)));
+        }
+        match self.queue.next(now) {
+            Next::Wait(_) => None,
+            Next::Each(notices) => {
+                let messages = notices.iter().map(|notice| Message::single(notice, &self.sender)).collect();
+                Some((messages, Covers::Each(notices.iter().map(|notice| notice.event.seq).collect())))
+            }
+            Next::Together(seq) => {
+                if self.queue.claimed().is_none() {
+                    self.queue.claim(seq);
+                    self.row.claimed = Some(seq);
+                    self.save().await;
+                }
+                let notices = self.queue.up_to(seq);
+                if notices.is_empty() {
+                    self.taken(&Covers::UpTo(seq), 1).await;
+                    return None;
+                }
+                let wall = self.core.clock.now().wall_ms;
+                Some((vec![Message::of(&notices, &self.sender, wall)], Covers::UpTo(seq)))
+            }
+        }
+    }
+
+    /// The message that something was left out.
+    fn told_of(&self, dropped: Dropped) -> Message {
+        let Dropped { count, first, last } = dropped;
+        let detail = format!(
+            "{count} notices of the events {first} to {last} were not sent to notifier {}: its backlog was full, or it refused them",
+            self.notifier.name
+        );
+        let mut event = Event::outside("notify.dropped", rfc3339(self.core.clock.now().wall_ms), &detail);
+        event.hash = format!("dropped-{first}-{last}");
+        Message::single(&Story::default().take(event), &self.sender)
+    }
+
+    /// The number up to which a digest is due now.
+    async fn digest_due(&mut self) -> Option<u64> {
+        let time = self.notifier.digest?;
+        if let Some(to) = self.row.digest_to {
+            return Some(to);
+        }
+        let now = self.core.clock.now().wall_ms;
+        // A clock that was set back by more than a day would keep it away for as long.
+        if self.row.digest_at > now + 86_400_000 {
+            self.row.digest_at = now;
+        }
+        if next_digest(self.row.digest_at, time, self.sender.zone) > now {
+            return None;
+        }
+        let to = self.read.max(self.row.digest_seq);
+        self.row.digest_to = Some(to);
+        self.save().await;
+        Some(to)
+    }
+
+    async fn digest(&self, to: u64) -> Message {
+        let filter = NotifyFilter { severity: Urgency::Info, ..self.notifier.filter.clone() };
+        let (mut digest, mut story, mut at) = (Digest::default(), Story::default(), self.row.digest_seq);
+        while at < to {
+            let events = self.piece(at).await;
+            let Some(last) = events.last().map(|event| event.seq) else { break };
+            for event in events.into_iter().filter(|event| event.seq <= to) {
+                let notice = story.take(event);
+                if passes(&filter, &notice) {
+                    digest.take(&notice);
+                }
+            }
+            at = last;
+        }
+        let now = self.core.clock.now().wall_ms;
+        let id = format!("digest-{}-{to}", self.row.digest_seq + 1);
+        digest.message(id, &self.due(now).await, &self.sender, now)
+    }
+
+    /// The passwords that are due soon, the first one first.
+    async fn due(&self, now: i64) -> Vec<Due> {
+        let config = self.core.config();
+        if config.accounts.values().all(|account| account.policy.max_age.is_none()) {
+            return Vec::new();
+        }
+        let Ok(rows) = self.core.vault.call(|tx| tx.accounts()).await else { return Vec::new() };
+        let mut due: Vec<Due> = rows
+            .into_iter()
+            .filter_map(|row| {
+                let name = crate::model::AccountName::parse(&row.name).ok()?;
+                let age = config.accounts.get(&name)?.policy.max_age?;
+                let at_ms = row.last_change?.saturating_add(i64::try_from(age.as_millis()).ok()?);
+                (at_ms <= now + SOON_MS).then(|| Due { account: row.name.to_string(), at_ms })
+            })
+            .collect();
+        due.sort_by(|a, b| a.at_ms.cmp(&b.at_ms).then_with(|| a.account.cmp(&b.account)));
+        due
+    }
+
+    /// Sends messages, and takes note of what became of them.
+    async fn send(&mut self, messages: Vec<Message>, covers: Covers) {
+        let sent = tokio::time::timeout(LONGEST, deliver(&self.notifier, &messages, &mut self.memory)).await;
+        let late = || Delivery::failed(0, Failure::again(format!("it took more than {} s", LONGEST.as_secs())));
+        let Delivery { taken, failure, flaw } = sent.unwrap_or_else(|_| late());
+        if taken > 0 {
+            self.taken(&covers, taken).await;
+        }
+        if taken > 0 {
+            (self.retry_ms, self.refusals) = (None, 0);
+            self.note_success(flaw);
+        }
+        let Some(failure) = failure else { return };
+        let failures = self.note_failure(&failure);
+        let wait = failure.after.unwrap_or_default().max(backoff(&self.notifier.name, failures));
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(0);
+        self.retry_ms = Some(self.core.clock.now().since_boot_ms.saturating_add(wait));
+        if failure.is_final {
+            self.refused(&covers, taken).await;
+        }
+    }
+
+    fn note_success(&self, flaw: Option<String>) {
+        let (name, now) = (&self.notifier.name, self.core.clock.now().wall_ms);
+        let mut status = lock(&self.shared.status);
+        if status.failures > 0 {
+            tracing::info!(notifier = %name, "notifier {name} takes messages again");
+        }
+        if let Some(flaw) = flaw.as_ref().filter(|_| flaw != status.last_error) {
+            tracing::warn!(notifier = %name, "notifier {name}: {flaw}");
+        }
+        (status.failures, status.last_success, status.last_error) = (0, Some(now), flaw);
+    }
+
+    /// Takes note of a failure; how many there were, one after another.
+    fn note_failure(&self, failure: &Failure) -> u32 {
+        let (name, now, why) = (&self.notifier.name, self.core.clock.now().wall_ms, &failure.why);
+        let mut status = lock(&self.shared.status);
+        status.failures = status.failures.saturating_add(1);
+        (status.last_failure, status.last_error) = (Some(now), Some(why.clone()));
+        // One line as it begins; 'rotorctl notify list' tells the rest.
+        if status.failures == 1 {
+            tracing::warn!(notifier = %name, "notifier {name} did not take a message, which is sent again: {why}");
+        } else {
+            tracing::debug!(notifier = %name, "notifier {name} did not take a message: {why}");
+        }
+        status.failures
+    }
+
+    /// The first so many messages were taken.
+    async fn taken(&mut self, covers: &Covers, taken: usize) {
+        let now = self.core.clock.now();
+        match covers {
+            Covers::Urgent => {
+                lock(&self.shared.urgent).pop_front();
+                return;
+            }
+            Covers::Dropped => {
+                self.queue.told_of_dropped();
+                (self.row.dropped, self.row.dropped_first, self.row.dropped_last) = (0, 0, 0);
+            }
+            Covers::Digest(to) => {
+                (self.row.digest_seq, self.row.digest_at, self.row.digest_to) = (*to, now.wall_ms, None);
+            }
+            Covers::Each(seqs) => {
+                let Some(last) = taken.checked_sub(1).and_then(|last| seqs.get(last)) else { return };
+                self.settle(*last, now.since_boot_ms);
+            }
+            Covers::UpTo(seq) => self.settle(*seq, now.since_boot_ms),
+        }
+        self.save().await;
+    }
+
+    fn settle(&mut self, seq: u64, now: i64) {
+        self.queue.sent(seq, now);
+        self.row.sent = if self.queue.is_empty() { self.read.max(seq) } else { seq };
+        self.row.claimed = None;
+    }
+
+    /// The message after the first so many is refused for good: after some tries it is left out, and that is told.
+    async fn refused(&mut self, covers: &Covers, taken: usize) {
+        self.refusals += 1;
+        if self.refusals < REFUSALS {
+            return;
+        }
+        self.refusals = 0;
+        match covers {
+            Covers::Urgent => drop(lock(&self.shared.urgent).pop_front()),
+            Covers::Dropped | Covers::Digest(_) => self.taken(covers, 1).await,
+            Covers::Each(seqs) => {
+                if let Some(seq) = seqs.get(taken) {
+                    self.queue.give_up(*seq);
+                    self.note_dropped().await;
+                }
+            }
+            Covers::UpTo(seq) => {
+                self.queue.give_up(*seq);
+                self.row.claimed = None;
+                self.note_dropped().await;
+            }
+        }
+    }
+}

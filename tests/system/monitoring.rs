@@ -125,7 +125,7 @@ fn each_metric_is_one_of_the_table_and_no_account_is_named_unasked() {
     // The readers of both formats that Prometheus has find nothing wrong.
     for text in [named, metrics(&place, "/metrics", "text/plain")] {
         let output = feed(Command::new("promtool").args(["check", "metrics"]), &text);
-        let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && told.is_empty(), "{told}");
     }
     daemon.stop();

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::add::{AddArgs, DeviceArgs};
 use super::check::CheckArgs;
+use super::doctor::DoctorArgs;
 use super::events::EventsArgs;
 use super::exporter::ExporterArgs;
 use super::init::InitArgs;
@@ -153,6 +154,8 @@ pub(super) enum Command {
     },
     /// Make config, key and folders for a daemon that is not there yet; what is there stays as it is. Needs no daemon.
     Init(InitArgs),
+    /// A check-up of host, config, daemon, accounts and devices: what is wrong, why it matters, what mends it.
+    Doctor(DoctorArgs),
     /// Devices.
     Device {
         #[command(subcommand)]

@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod backup;
 mod check;
+mod doctor;
 mod events;
 mod exporter;
 mod init;

@@ -13,8 +13,8 @@ use super::args::{
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
 use super::{
-    Failure, add, audit, backup, check, events, exporter, init, input, interrupted, local as here, qr, record, status,
-    templates,
+    Failure, add, audit, backup, check, doctor, events, exporter, init, input, interrupted, local as here, qr, record,
+    status, templates,
 };
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
@@ -80,6 +80,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Import { file, overwrite } => import(&client, &file, overwrite, json).await,
         Command::Trust { device, yes, reason } => trust(&client, device, yes, reason, json).await,
         Command::Init(args) => init::run(args, json),
+        Command::Doctor(args) => doctor::run(&client, args, json).await,
         Command::Device { command: DeviceCommand::Add(args) } => add::device(&client, args, json).await,
         Command::Account { command: AccountCommand::Add { account, login_as, more } } => {
             add::account(&client, &account, login_as, more, json).await

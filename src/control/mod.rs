@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod callers;
 mod client;
+mod doctor;
 mod document;
 mod enroll;
 mod events;
@@ -26,6 +27,7 @@ mod work;
 
 pub use auth::Role;
 pub use client::{Client, ClientError};
+pub use doctor::{AccountFacts, CheckupBody, CheckupQuery, DeviceFacts, JobFacts};
 pub use enroll::{DraftBody, LookBody, LookedBody, NewAccountBody, OfferBody, TriedBody, TryBody};
 pub use server::{Socket, bind, serve};
 pub use types::*;

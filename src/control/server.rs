@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer, Role};
 use super::json::{Json, Nothing, Query};
-use super::{api, callers, document, enroll, events, import, metrics, secrets, work};
+use super::{api, callers, doctor, document, enroll, events, import, metrics, secrets, work};
 use crate::daemon::Core;
 use crate::notify::Notifiers;
 
@@ -152,6 +152,7 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(work::resume))
         .routes(routes!(work::trust))
         .routes(routes!(work::rehearse))
+        .routes(routes!(doctor::checkup))
         .routes(routes!(enroll::look))
         .routes(routes!(enroll::try_out))
         .routes(routes!(enroll::enroll))

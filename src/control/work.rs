@@ -510,7 +510,7 @@ pub(super) async fn trust(
 }
 
 /// That a device whose SSH version string is known is of another kind than its template is for.
-fn misfit(config: &Config, device: &DeviceName, greeting: &str) -> Option<String> {
+pub(super) fn misfit(config: &Config, device: &DeviceName, greeting: &str) -> Option<String> {
     let version = greeting.lines().find(|line| line.starts_with("SSH-"))?;
     let device = config.devices.get(device)?;
     let template = config.library.find(&device.template).ok()?.template.clone()?;

@@ -18,6 +18,7 @@ mod clocks;
 mod crashes;
 mod devices;
 mod disks;
+mod doctor;
 mod events;
 mod handed_in;
 mod init;

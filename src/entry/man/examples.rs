@@ -103,6 +103,11 @@ pub(super) const EXAMPLES: &[Example] = &[
         "rotorctl init\nrotorctl init --yes --timezone Europe/Berlin --operator @netops\nrotorctl init --config ~/rotord/rotord.toml",
     ),
     example(
+        "rotorctl doctor",
+        "Everything; and whether the logins of some accounts work:",
+        "rotorctl doctor\nrotorctl doctor 'web*/*' --login",
+    ),
+    example(
         "rotorctl device add",
         "A device behind another one of the config; and one from a file, where nobody can be asked:",
         "rotorctl device add web1 192.0.2.10 --user admin --jump gateway\nrotorctl device add web2 192.0.2.11 --from web2.toml --yes",

@@ -35,8 +35,9 @@ pub(super) struct Args {
     /// Print one JSON document.
     #[arg(long, global = true)]
     pub(super) json: bool,
+    /// What to do; without it, where you stand and the next command are shown.
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]

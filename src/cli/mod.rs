@@ -19,6 +19,7 @@ mod qr;
 mod record;
 mod records;
 mod remote;
+mod stand;
 mod status;
 mod templates;
 
@@ -89,6 +90,9 @@ pub fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit),
         Err(failure) => {
             eprintln!("rotorctl: {}", crate::model::printable_lines(&failure.message));
+            if let Some(next) = stand::after(&failure.message, failure.exit) {
+                eprintln!("Next: {next}");
+            }
             ExitCode::from(failure.exit)
         }
     }

@@ -14,7 +14,7 @@ use super::args::{
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
 use super::{
     Failure, add, audit, backup, check, doctor, events, exporter, init, input, interrupted, local as here, qr, record,
-    status, templates,
+    stand, status, templates,
 };
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
@@ -34,7 +34,8 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         );
     });
     let json = args.json;
-    match args.command {
+    let Some(command) = args.command else { return stand::run(&client, json).await };
+    match command {
         Command::Status(args) => status::run(&client, &args, json).await,
         Command::Rotate { selection, reason, no_wait } => {
             work(&client, "/v1/rotate", selection, reason, no_wait, json).await
@@ -188,6 +189,11 @@ async fn work(
                 _ => 31,
             };
             say!("{}: {} - {}", result.account, paint(&result.outcome, sgr), safe(&result.detail));
+        }
+        // What failed for itself says what to do, mostly.
+        let silent = |result: &&ResultBody| exit_of(&result.outcome) != 0 && !result.detail.contains("rotorctl ");
+        for result in results.results.iter().filter(silent).take(3) {
+            eprintln!("Next: rotorctl explain {}", safe(&result.account));
         }
     }
     Ok(results.results.iter().map(|result| exit_of(&result.outcome)).max().unwrap_or(0))

@@ -101,7 +101,7 @@ fn of_daemon(status: &StatusBody) -> Stand {
         1 => "1 account".to_owned(),
         count => format!("{count} accounts"),
     };
-    for error in [&status.vault_error, &status.escrow_error, &status.config_error].into_iter().flatten() {
+    if let Some(error) = status.vault_error.iter().chain(&status.escrow_error).chain(&status.config_error).next() {
         let first = error.lines().next().unwrap_or_default();
         return stand(
             format!("The daemon runs with {many}, but: {first}"),

@@ -169,7 +169,7 @@ fn folder(path: &Path) -> Option<FolderFacts> {
         Err(_) => return None,
     };
     let disk = nix::sys::statvfs::statvfs(path).ok()?;
-    let percent = |part: u64, whole: u64| if whole == 0 { 100 } else { part.saturating_mul(100) / whole };
+    let percent = |part: u64, whole: u64| part.saturating_mul(100).checked_div(whole).unwrap_or(100);
     facts.exists = true;
     facts.mode = found.mode() & 0o7777;
     facts.disk = found.dev();

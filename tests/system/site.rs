@@ -58,6 +58,7 @@ pub struct Web {
     /// Its authority, in PEM.
     pub authority: String,
     /// The SHA-256 of its certificate, in hexadecimal.
+    #[allow(dead_code)]
     pub fingerprint: String,
 }
 

@@ -31,8 +31,8 @@ pub struct Notice {
     pub subject: String,
     /// It goes on, and was told not long ago.
     pub repeats: bool,
-    /// The troubles that it ends, of those that were told of.
-    pub ended: Vec<Topic>,
+    /// The troubles that it ends, of those that there were, and how urgent they were.
+    pub ended: Vec<(Topic, Urgency)>,
 }
 
 impl Notice {
@@ -45,7 +45,7 @@ impl Notice {
     /// The same of each trouble that it ends.
     #[must_use]
     pub fn ended_keys(&self) -> Vec<String> {
-        self.ended.iter().map(|topic| format!("{topic}/{}", self.subject)).collect()
+        self.ended.iter().map(|(topic, _)| format!("{topic}/{}", self.subject)).collect()
     }
 
     /// Whether it ends what was told before.
@@ -160,7 +160,7 @@ const RULES: &[Rule] = &[
         "rotord check",
     ),
     ("daemon.reload", Topic::Config, Urgency::Info, "the config was read again: {w}", ""),
-    ("run.waiting", Topic::Person, Urgency::Error, "a run of {a} waits for a person: {w}", "rotorctl browser {a}"),
+    ("run.waiting", Topic::Person, Urgency::Error, "a run of {a} waits for a person: {w}", "rotorctl explain {a}"),
     ("access.denied", Topic::Denied, Urgency::Info, "{u} was refused: {w}", ""),
     ("rotation.done", Topic::Rotated, Urgency::Info, "{a} was changed, and a login proved it", ""),
     ("rotation.recovered", Topic::Rotated, Urgency::Info, "{a} is settled again: {w}", ""),
@@ -237,7 +237,8 @@ fn fill(text: &str, event: &Event, word: impl Fn(&str) -> String) -> String {
 /// What is remembered of the events before: what was told of and has not ended, and who was refused.
 #[derive(Debug, Default)]
 pub struct Story {
-    told: BTreeMap<(Topic, String), i64>,
+    /// When it was told, and how urgent it was.
+    told: BTreeMap<(Topic, String), (i64, Urgency)>,
     denied: HashMap<u32, Vec<i64>>,
 }
 
@@ -268,7 +269,7 @@ impl Story {
         } else {
             subject.clone()
         };
-        let repeats = urgency > Urgency::Info && self.repeats(topic, who, at_ms);
+        let repeats = urgency > Urgency::Info && self.repeats(topic, urgency, who, at_ms);
         Notice { event: Arc::new(event), topic, urgency, sentence, command, subject, repeats, ended }
     }
 
@@ -288,28 +289,31 @@ impl Story {
     }
 
     /// Takes note of what an event ends; which of that was told of.
-    fn end(&mut self, event: &str, subject: &str) -> Vec<Topic> {
+    fn end(&mut self, event: &str, subject: &str) -> Vec<(Topic, Urgency)> {
         let ended = ENDS.iter().find(|(name, _)| *name == event).map_or(&[][..], |(_, topics)| topics);
         let told = ended.iter().copied();
-        told.filter(|topic| self.told.remove(&(*topic, subject.to_owned())).is_some()).collect()
+        told.filter_map(|topic| Some((topic, self.told.remove(&(topic, subject.to_owned()))?.1))).collect()
     }
 
     /// Whether it was told of not long ago; from now on it was.
-    fn repeats(&mut self, topic: Topic, subject: String, at_ms: i64) -> bool {
+    fn repeats(&mut self, topic: Topic, urgency: Urgency, subject: String, at_ms: i64) -> bool {
+        // A clock that was set back past it makes it news again.
+        let lately = |told: i64| (0..TOLD_AGAIN_MS).contains(&at_ms.saturating_sub(told));
         if self.told.len() >= REMEMBERED {
-            // What was told so long ago is told again anyway.
-            self.told.retain(|_, told| (0..TOLD_AGAIN_MS).contains(&(at_ms - *told)));
+            self.told.retain(|_, (told, _)| lately(*told));
             if self.told.len() >= REMEMBERED {
                 self.told.clear();
             }
         }
-        let told = self.told.entry((topic, subject)).or_insert(i64::MIN);
-        // A clock that was set back past it makes it news again.
-        let repeats = *told != i64::MIN && (0..TOLD_AGAIN_MS).contains(&at_ms.saturating_sub(*told));
-        if !repeats {
-            *told = at_ms;
+        let key = (topic, subject);
+        if let Some((told, before)) = self.told.get_mut(&key)
+            && lately(*told)
+        {
+            *before = urgency.max(*before);
+            return true;
         }
-        repeats
+        self.told.insert(key, (at_ms, urgency));
+        false
     }
 }
 

@@ -22,12 +22,12 @@ const LONGEST_CRITICAL_MS: i64 = 15 * 60_000;
 /// Messages are counted for so long.
 const COUNTED_MS: i64 = 12 * 3_600_000;
 
-/// How long after a failure it is tried again: twice as long each time, up to five minutes, and up to a fifth less, so that those that
+/// How long after a failure it is tried again: a tenth of a second, then twice as long each time, up to five minutes, and up to a fifth less, so that those that
 /// failed together do not come back together.
 #[must_use]
 pub fn backoff(name: &str, failures: u32) -> Duration {
     let longest = 300_000_u64;
-    let wait = 1000_u64.checked_shl(failures.saturating_sub(1).min(20)).unwrap_or(longest).min(longest);
+    let wait = 100_u64.checked_shl(failures.saturating_sub(1).min(20)).unwrap_or(longest).min(longest);
     let hash = Sha256::digest(format!("{name} {failures}"));
     Duration::from_millis(wait - wait * u64::from(hash[0]) / 1280)
 }
@@ -218,7 +218,7 @@ mod tests {
         let waits: Vec<u64> =
             (1..40).map(|failures| u64::try_from(backoff("slack", failures).as_millis()).unwrap()).collect();
         for (index, wait) in waits.iter().enumerate() {
-            let whole = (1000_u64 << index.min(20)).min(300_000);
+            let whole = (100_u64 << index.min(20)).min(300_000);
             assert!((whole * 4 / 5..=whole).contains(wait), "{index}: {wait}");
         }
         assert_ne!(backoff("slack", 9), backoff("mail", 9), "not all at once");

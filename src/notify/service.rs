@@ -25,7 +25,7 @@ const TEST: Duration = Duration::from_secs(60);
 /// What waits beside the log for one notifier at the most.
 const URGENT: usize = 10;
 /// From so many failures on a notifier is in trouble.
-const IN_TROUBLE: u32 = 3;
+const IN_TROUBLE: u32 = 6;
 
 /// How a notifier stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,11 +55,14 @@ impl SinkStatus {
         if self.failures < IN_TROUBLE {
             return None;
         }
-        let since = self.last_success.map_or_else(|| "never yet".to_owned(), |at| format!("last at {}", rfc3339(at)));
+        let since = self.last_success.map_or_else(
+            || "it has taken no message since the daemon started".to_owned(),
+            |at| format!("it took the last one at {}", rfc3339(at)),
+        );
         let why = self.last_error.as_deref().unwrap_or_default();
         let name = super::notice::shell_word(&self.name);
         Some(format!(
-            "notifier {} is not told of events ({} wait; it took a message {since}): {why}; when that is mended: rotorctl notify test {name}",
+            "notifier {} is not told of events ({} wait; {since}): {why}; when that is mended: rotorctl notify test {name}",
             self.name, self.backlog
         ))
     }
@@ -127,6 +130,7 @@ impl Notifiers {
     pub async fn run(self: Arc<Self>) {
         let mut adopted = self.core.adoptions();
         let mut vault_fails = false;
+        self.forget_removed().await;
         loop {
             self.adopt().await;
             tokio::select! {
@@ -135,6 +139,9 @@ impl Notifiers {
                     if changed.is_err() {
                         break;
                     }
+                    // Its task ends first, or it would save again how far it is.
+                    self.adopt().await;
+                    self.forget_removed().await;
                 }
                 () = self.core.clock.sleep(LOOK) => {
                     let error = self.core.vault_error().await;
@@ -166,7 +173,6 @@ impl Notifiers {
         for (_, running) in gone {
             end(running).await;
         }
-        self.forget_removed().await;
         let sender = Sender { host: host_name(), zone: config.daemon.timezone };
         let mut running = lock(&self.running);
         for (name, notifier) in &config.notifiers {

@@ -28,7 +28,7 @@ const UNSAVED: u64 = 1000;
 /// A delivery that takes longer is given up, and tried again.
 const LONGEST: Duration = Duration::from_secs(900);
 /// A message that is refused for good is tried so often, and then left out.
-const REFUSALS: u32 = 6;
+const REFUSALS: u32 = 12;
 /// No wait is longer: the wall clock, by which a digest is due, may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(30);
 /// Passwords that are due within this time are in the digest.
@@ -155,7 +155,13 @@ impl Worker {
             let (head, _) = tx.audit_head()?;
             let row = match tx.notifier(&name)? {
                 // A log that was cut is told from where it goes on.
-                Some(row) => NotifierRow { sent: row.sent.min(head), digest_seq: row.digest_seq.min(head), ..row },
+                Some(row) => NotifierRow {
+                    sent: row.sent.min(head),
+                    claimed: row.claimed.filter(|claimed| *claimed <= head),
+                    digest_seq: row.digest_seq.min(head),
+                    digest_to: row.digest_to.filter(|to| *to <= head),
+                    ..row
+                },
                 None => {
                     let row = NotifierRow { sent: head, digest_seq: head, digest_at: now, ..NotifierRow::default() };
                     tx.save_notifier(&name, &row)?;
@@ -195,7 +201,7 @@ impl Worker {
         match read {
             Ok(Ok(lines)) => lines.into_iter().filter_map(Event::of).collect(),
             Ok(Err(error)) => {
-                tracing::debug!(notifier = %self.notifier.name, %error, "the audit log cannot be read");
+                lock(&self.shared.status).last_error = Some(format!("the audit log cannot be read: {error}"));
                 Vec::new()
             }
             Err(_) => Vec::new(),
@@ -267,8 +273,10 @@ impl Worker {
         if let Some(dropped) = self.queue.dropped() {
             return Some((vec![self.told_of(dropped)], Covers::Dropped));
         }
-        if let Some(to) = self.digest_due().await {
-            return Some((vec![self.digest(to).await], Covers::Digest(to)));
+        if let Some(to) = self.digest_due().await
+            && let Some(digest) = self.digest(to).await
+        {
+            return Some((vec![digest], Covers::Digest(to)));
         }
         match self.queue.next(now) {
             Next::Wait(_) => None,
@@ -276,6 +284,8 @@ impl Worker {
                 let messages = notices.iter().map(|notice| Message::single(notice, &self.sender)).collect();
                 Some((messages, Covers::Each(notices.iter().map(|notice| notice.event.seq).collect())))
             }
+            // What was claimed before a crash is read first.
+            Next::Together(seq) if seq > self.read => None,
             Next::Together(seq) => {
                 if self.queue.claimed().is_none() {
                     self.queue.claim(seq);
@@ -325,12 +335,13 @@ impl Worker {
         Some(to)
     }
 
-    async fn digest(&self, to: u64) -> Message {
+    /// The digest up to a number; none where the log cannot be read up to there now.
+    async fn digest(&self, to: u64) -> Option<Message> {
         let filter = NotifyFilter { severity: Urgency::Info, ..self.notifier.filter.clone() };
         let (mut digest, mut story, mut at) = (Digest::default(), Story::default(), self.row.digest_seq);
         while at < to {
             let events = self.piece(at).await;
-            let Some(last) = events.last().map(|event| event.seq) else { break };
+            let last = events.last().map(|event| event.seq)?;
             for event in events.into_iter().filter(|event| event.seq <= to) {
                 let notice = story.take(event);
                 if passes(&filter, &notice) {
@@ -341,7 +352,7 @@ impl Worker {
         }
         let now = self.core.clock.now().wall_ms;
         let id = format!("digest-{}-{to}", self.row.digest_seq + 1);
-        digest.message(id, &self.due(now).await, &self.sender, now)
+        Some(digest.message(id, &self.due(now).await, &self.sender, now))
     }
 
     /// The passwords that are due soon, the first one first.

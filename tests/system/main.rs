@@ -33,6 +33,7 @@ mod log;
 mod machine;
 mod manual;
 mod monitoring;
+mod notify;
 mod programs;
 mod reaching;
 mod recovery;

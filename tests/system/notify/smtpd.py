@@ -1,0 +1,43 @@
+"""A mail server: STARTTLS before anything, a login, and one address that it refuses. Arguments: port, certificate, key, file for mails."""
+import json
+import ssl
+import sys
+import threading
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+port, certificate, key, out = sys.argv[1:5]
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate, key)
+
+
+class Handler:
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("refused@"):
+            return "550 5.1.1 nobody\x1b[2J here"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        mail = {
+            "to": envelope.rcpt_tos,
+            "tls": session.ssl is not None,
+            "login": session.auth_data.login.decode() if session.auth_data else None,
+            "data": envelope.content.decode().replace("=\r\n", ""),
+        }
+        with open(out, "a") as file:
+            file.write(json.dumps(mail) + "\n")
+        return "250 OK"
+
+
+def authenticate(server, session, envelope, mechanism, data):
+    ok = getattr(data, "password", None) == b"swordfish"
+    return AuthResult(success=ok, auth_data=data)
+
+
+Controller(
+    Handler(), hostname="127.0.0.1", port=int(port), tls_context=context, require_starttls=True,
+    authenticator=authenticate, auth_required=True,
+).start()
+threading.Event().wait()

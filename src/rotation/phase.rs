@@ -74,6 +74,30 @@ impl Phase {
         }
     }
 
+    /// Whether no new password of this change has been sent.
+    #[must_use]
+    pub fn is_before_commit(self) -> bool {
+        matches!(self, Self::Idle | Self::Prepared | Self::Changing | Self::Mending)
+    }
+
+    /// Whether a new password was sent, and a login has not been tried to the end since.
+    #[must_use]
+    pub fn was_sent(self) -> bool {
+        matches!(self, Self::Sent | Self::Verifying)
+    }
+
+    /// Whether a new password was sent, and it is not known yet whether it is in force.
+    #[must_use]
+    pub fn may_have_changed(self) -> bool {
+        self.was_sent() || matches!(self, Self::Uncertain(_))
+    }
+
+    /// Whether it is not known which password is in force, and no change is under way.
+    #[must_use]
+    pub fn is_in_doubt(self) -> bool {
+        matches!(self, Self::Uncertain(_) | Self::Quarantined)
+    }
+
     /// Whether the next look is one with codes of another time step than the device is known to take: its clock may be off.
     #[must_use]
     pub fn probes(self) -> bool {

@@ -112,9 +112,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "where the vault fails the attempt goes on",
         DRIVE,
-        "            self.persist(persist, rotation.phase()).await.map_err(|error| {",
-        "            if MUTANT { drop(self.persist(persist, rotation.phase()).await); *rotation = next; return Ok(act); }
-            self.persist(persist, rotation.phase()).await.map_err(|error| {",
+        "            let persisted = self.persist(persist, from).await;",
+        "            if MUTANT { drop(self.persist(persist, from).await); self.rotation = next; return Ok(act); }
+            let persisted = self.persist(persist, from).await;",
     ),
     unguarded(
         "two rotations of an account at once",
@@ -237,14 +237,14 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a quarantine is on record only after it is in force",
         DRIVE,
-        "                drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(EventKind::RotationUnknown) });",
-        "                if !MUTANT { drafts.push(Draft { outcome, detail: Some(detail), ..self.draft(EventKind::RotationUnknown) }); }",
+        "                drafts.push(Draft { outcome, detail: Some(detail), ..self.cx.draft(EventKind::RotationUnknown) });",
+        "                if !MUTANT { drafts.push(Draft { outcome, detail: Some(detail), ..self.cx.draft(EventKind::RotationUnknown) }); }",
     ),
     bug(
         "a commit point is not on record",
         DRIVE,
-        "            Persist::Sent => drafts.push(self.draft(EventKind::RotationSent)),",
-        "            Persist::Sent => if !MUTANT { drafts.push(self.draft(EventKind::RotationSent)) },",
+        "            Persist::Sent => drafts.push(self.cx.draft(EventKind::RotationSent)),",
+        "            Persist::Sent => if !MUTANT { drafts.push(self.cx.draft(EventKind::RotationSent)) },",
     ),
     bug(
         "a login that was refused twice is tried on and on",
@@ -307,9 +307,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a password that was taken back is never tried again",
         ACTS,
-        "        let Some(later) = self.taken_back().await else { return false };",
+        "        let Some(later) = self.cx.taken_back().await else { return false };",
         "        if MUTANT { return false; }
-        let Some(later) = self.taken_back().await else { return false };",
+        let Some(later) = self.cx.taken_back().await else { return false };",
     ),
     bug(
         "a key is taken for a proof of the password",
@@ -358,15 +358,15 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a check is lost to a rotation that is refused at the same time",
         "src/daemon/attempt/prove.rs",
-        "        let hold = self.limits.hold_to_look(&attempt.holder()).await;",
+        "        let hold = self.limits.hold_to_look(&cx.holder()).await;",
         "        if MUTANT && self.limits.is_busy(&account) { return; }
-        let hold = self.limits.hold_to_look(&attempt.holder()).await;",
+        let hold = self.limits.hold_to_look(&cx.holder()).await;",
     ),
     bug(
         "who changes after another account is forgotten",
-        "src/daemon/attempt/mod.rs",
-        "            self.rotate_children(&result.account, &attempt.request.beside).await;",
-        "            if !MUTANT { self.rotate_children(&result.account, &attempt.request.beside).await; }",
+        "src/daemon/attempt/start.rs",
+        "            self.rotate_children(&result.account, &attempt.cx.request.beside).await;",
+        "            if !MUTANT { self.rotate_children(&result.account, &attempt.cx.request.beside).await; }",
     ),
     Mutant {
         name: "a login that is refused and asks again is given the new password",
@@ -470,7 +470,7 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "an end that could not be written is forgotten",
         "src/daemon/attempt/record.rs",
-        "                self.core.owe(owed);",
-        "                if !MUTANT { self.core.owe(owed); }",
+        "                self.cx.core.owe(owed);",
+        "                if !MUTANT { self.cx.core.owe(owed); }",
     ),
 ];

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::admission::{Admission, AdmissionRequest, admit};
-use super::super::core::Core;
-use super::super::limits::{Holder, Work};
-use super::{Attempt, Request, RotationResult, unknown_account};
+use super::Attempt;
+use super::context::AttemptContext;
+use super::request::{Request, RotationResult, unknown_account};
 use crate::audit::Draft;
+use crate::daemon::admission::Admission;
+use crate::daemon::core::Core;
+use crate::daemon::limits::{Holder, Work};
 use crate::model::{AccountName, Actor, AttemptKind, EventKind, Outcome, Trigger};
 use crate::rotation::{Event, Persist, Phase, Transition};
 use crate::vault::VaultError;
@@ -38,12 +40,13 @@ impl Core {
         if let Some(result) = self.found_out(&request).await {
             return result;
         }
-        let attempt = Attempt::new(self, config, found, request);
-        let hold = match self.limits.hold_to_change(&attempt.holder(), |other| attempt.wait_for_look(other)).await {
+        let mut attempt = Attempt::new(AttemptContext::new(self, config, found, request));
+        let cx = attempt.cx.clone();
+        let hold = match self.limits.hold_to_change(&cx.holder(), |other| cx.wait_for_look(other)).await {
             Ok(hold) => hold,
             Err(other) => return attempt.refuse(other.told(), false).await,
         };
-        let result = Box::pin(attempt.keeping_steps(attempt.mend())).await;
+        let result = Box::pin(cx.keeping_steps(attempt.mend())).await;
         hold.release(&result);
         self.follow(&attempt, &result).await;
         result
@@ -87,7 +90,7 @@ impl Core {
         let keep = self.config().accounts.get(account).map_or(0, |account| account.policy.history);
         let done = self.vault.call(move |tx| {
             let row = tx.account(&name)?;
-            if !row.is_some_and(|row| matches!(row.phase, Phase::Quarantined | Phase::Uncertain(_))) {
+            if !row.is_some_and(|row| row.phase.is_in_doubt()) {
                 return Err(VaultError::NotFound(format!("{name} is not in doubt: there is nothing to resolve")));
             }
             let (persist, what, outcome) = match has {
@@ -127,46 +130,28 @@ impl Core {
 }
 
 impl Attempt {
-    async fn mend(&self) -> RotationResult {
-        let name = &self.account.name;
-        if self.account.reconcile_as.is_none() {
+    async fn mend(&mut self) -> RotationResult {
+        let name = self.cx.account.name.clone();
+        if self.cx.account.reconcile_as.is_none() {
             let why = format!("no reconcile account: set reconcile_as in [account.\"{name}\"]");
             return self.refuse(why, true).await;
         }
-        let needs_old = self.template.tags().iter().any(|(tag, _)| *tag == "CURRENT_PASSWORD");
+        let needs_old = self.cx.template.tags().iter().any(|(tag, _)| *tag == "CURRENT_PASSWORD");
         if needs_old {
             let why = format!(
                 "template '{}' asks for the old password; give it a 'section reconcile' that does not",
-                self.account.device.template
+                self.cx.account.device.template
             );
             return self.refuse(why, true).await;
         }
-        match self.admission().await.map(Admission::stands_against) {
+        match self.cx.admission().await.map(Admission::stands_against) {
             Ok(None) => {}
             Ok(Some(why)) => return self.refuse(why, true).await,
             Err(error) => return self.end(Outcome::Failed, error.to_string(), EventKind::RotationFailed).await,
         }
-        match self.core.phase(name).await {
+        match self.cx.core.phase(&name).await {
             Ok(phase) => self.change(phase.unwrap_or(Phase::Idle)).await,
             Err(error) => self.end(Outcome::Failed, error.to_string(), EventKind::RotationFailed).await,
-        }
-    }
-
-    /// The rules for this attempt, as they stand now.
-    pub(super) async fn admission(&self) -> Result<Admission, VaultError> {
-        let (case, now) = (self.case(), self.core.clock.now());
-        self.core.vault.call(move |tx| admit(tx, &case, &now)).await
-    }
-
-    /// What the rules are asked about.
-    pub(super) fn case(&self) -> AdmissionRequest {
-        let login = self.login.name.clone();
-        AdmissionRequest {
-            account: self.account.clone(),
-            login_under_way: self.core.guards.risks.is_under_way(&login),
-            way: self.config.jump_accounts(&self.account.device, login.user()),
-            login,
-            trigger: self.request.trigger,
         }
     }
 }

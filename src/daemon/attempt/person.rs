@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::super::core::Core;
-use super::super::limits::Work;
-use super::{Attempt, Request, RotationResult, lock};
+use super::Attempt;
+use super::context::{AttemptContext, Mode};
+use super::request::{Request, RotationResult};
+use super::shared::lock;
 use crate::clock::Clock;
+use crate::daemon::core::Core;
+use crate::daemon::limits::Work;
 use crate::executor::Person;
 use crate::model::{AccountName, Actor, Trigger};
 use crate::recording::{Said, draft_template, write_recording};
@@ -132,13 +135,13 @@ impl Core {
             reason: Some("recorded by hand".into()),
             ..Request::of(account.clone(), Trigger::Command)
         };
-        let mut attempt = Attempt::new(self, config, found, request);
-        let Some(hold) = self.limits.hold(&attempt.holder(), Work::Changes) else {
+        let context = AttemptContext::new(self, config, found, request);
+        let mut attempt = Attempt::new(AttemptContext { template: nothing, mode: Mode::Record, ..context });
+        let Some(hold) = self.limits.hold(&attempt.cx.holder(), Work::Changes) else {
             return Err(self.limits.told(&account));
         };
-        attempt.template = nothing;
-        attempt.person = tokio::sync::Mutex::new(Some(Person { lines: from_person, shown: to_person }));
-        let id = attempt.id.clone();
+        attempt.person = Some((Person { lines: from_person, shown: to_person }, Vec::new()));
+        let id = attempt.cx.id.clone();
         let recorder = Recorder {
             account,
             actor,
@@ -173,8 +176,11 @@ impl Core {
 }
 
 impl Attempt {
-    async fn run_with_person(&self) -> (RotationResult, Vec<Said>) {
-        let result = self.keeping_steps(self.run()).await;
-        (result, std::mem::take(&mut lock(&self.said)))
+    async fn run_with_person(&mut self) -> (RotationResult, Vec<Said>) {
+        let cx = self.cx.clone();
+        let result = cx.keeping_steps(self.run()).await;
+        // The person stays: one who went away would end what is still to be read.
+        let said = self.person.as_mut().map(|(_, said)| std::mem::take(said));
+        (result, said.unwrap_or_default())
     }
 }

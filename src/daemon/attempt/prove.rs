@@ -1,14 +1,14 @@
 //! Looking whether the stored password is the device's, and changing nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::super::core::Core;
-use super::super::limits::Work;
+use super::Attempt;
 use super::acts::LATER;
-use super::{Attempt, Request, RotationResult, lock, unknown_account};
-use crate::executor::Observer;
-use crate::model::{AccountName, Actor, AttemptKind, Outcome, Secret, Trigger};
+use super::context::AttemptContext;
+use super::request::{Request, RotationResult, unknown_account};
+use crate::daemon::core::Core;
+use crate::daemon::limits::Work;
+use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
 use crate::rotation::{Event, Phase, Which};
 
 /// A job looks at an account again after this time at the earliest, in milliseconds: once a day, with room for a spread.
@@ -32,20 +32,21 @@ impl Core {
         let Some(found) = config.accounts.get(account).cloned() else {
             return unknown_account(&request);
         };
-        let attempt = Attempt::new(self, config, found, request);
+        let mut attempt = Attempt::new(AttemptContext::new(self, config, found, request));
+        let cx = attempt.cx.clone();
         loop {
             let settled = matches!(self.phase(account).await, Ok(None | Some(Phase::Idle)) | Err(_));
             let work = if settled { Work::Looks } else { Work::Changes };
-            if let Some(hold) = self.limits.hold(&attempt.holder(), work) {
+            if let Some(hold) = self.limits.hold(&cx.holder(), work) {
                 let run =
                     async { if settled { attempt.verify().await } else { attempt.find_out(Event::Recover).await } };
-                let result = Box::pin(attempt.keeping_steps(run)).await;
+                let result = Box::pin(cx.keeping_steps(run)).await;
                 hold.release(&result);
                 self.follow(&attempt, &result).await;
                 return result;
             }
-            let ended = self.limits.until_ended(account, |other| attempt.step(format!("waiting: {}", other.told())));
-            match attempt.unless_stopping(ended).await {
+            let ended = self.limits.until_ended(account, |other| cx.step(format!("waiting: {}", other.told())));
+            match cx.unless_stopping(ended).await {
                 Some(Some(other)) if answers(&other) => return attempt.join(&other).await,
                 Some(_) => {}
                 None => return attempt.refuse("the daemon is stopping".into(), false).await,
@@ -61,8 +62,9 @@ impl Core {
         let config = self.config();
         let Some(found) = config.accounts.get(&account).cloned() else { return };
         let request = Request { job: Some(job), ..verify_of(&account, Trigger::Schedule) };
-        let attempt = Attempt::new(self, config, found, request);
-        let hold = self.limits.hold_to_look(&attempt.holder()).await;
+        let mut attempt = Attempt::new(AttemptContext::new(self, config, found, request));
+        let cx = attempt.cx.clone();
+        let hold = self.limits.hold_to_look(&cx.holder()).await;
         let (name, now) = (account.clone(), self.clock.now());
         let due = self.vault.call(move |tx| {
             let (row, before) = (tx.account(&name)?, before?);
@@ -74,7 +76,7 @@ impl Core {
         });
         match due.await {
             Ok(true) => {
-                let result = Box::pin(attempt.keeping_steps(attempt.verify())).await;
+                let result = Box::pin(cx.keeping_steps(attempt.verify())).await;
                 hold.release(&result);
             }
             Ok(false) => {}
@@ -103,15 +105,15 @@ fn answers(other: &RotationResult) -> bool {
 
 impl Attempt {
     /// Tells the end of another attempt, which answers what was asked: a login that takes a password proves it for all who ask.
-    async fn join(&self, other: &RotationResult) -> RotationResult {
+    async fn join(&mut self, other: &RotationResult) -> RotationResult {
         let proved =
             other.outcome == Outcome::Done || other.outcome == Outcome::Failed && other.kind == AttemptKind::Recover;
         let outcome = if proved { Outcome::Done } else { other.outcome };
         let detail = format!("a {} that was under way tells: {}", other.kind.noun(), other.detail);
         let text = format!("{detail} (attempt {})", other.attempt);
-        let draft = self.draft_of_end(outcome, &text);
-        if let Err(error) = self.core.audit(draft).await {
-            let (account, device) = (&self.account.name, &self.account.device.name);
+        let draft = self.cx.draft_of_end(outcome, &text);
+        if let Err(error) = self.cx.core.audit(draft).await {
+            let (account, device) = (&self.cx.account.name, &self.cx.account.device.name);
             tracing::error!(%account, %device, %error, "{account}: a check is not on record: {error}");
         }
         self.log(outcome, &text);
@@ -119,51 +121,47 @@ impl Attempt {
         RotationResult { attempt: other.attempt.clone(), warning: other.warning.clone(), ..result }
     }
 
-    async fn stored_password(&self) -> Option<Secret> {
-        self.core.stored(&self.account.name).await.ok()?.password
-    }
-
-    async fn verify(&self) -> RotationResult {
-        let _room = self.room().await;
-        self.begun.store(true, Ordering::SeqCst);
-        let before = self.stored_password().await;
+    async fn verify(&mut self) -> RotationResult {
+        let _room = self.cx.room(self.urgency()).await;
+        self.cx.log.begin();
+        let before = self.cx.stored_password().await;
         let mut event = self.check(Which::Old).await;
         let no = |event| matches!(event, Event::Disproved(_) | Event::HungUp(_));
         // A connection that breaks once may break for any reason. What a refusal says is found out a while later.
         if matches!(event, Event::HungUp(_)) {
-            event = match self.budget(&self.account.name).await {
+            event = match self.cx.budget(&self.cx.account.name).await {
                 Ok(()) => self.check(Which::Old).await,
                 Err(_) => event,
             };
         }
-        let why = lock(&self.detail).clone();
+        let why = self.told.detail.clone();
         // Somebody may have stored another one while the login waited for its code.
-        let after = self.stored_password().await;
+        let after = self.cx.stored_password().await;
         let replaced = before.zip(after).is_some_and(|(before, after)| before.expose() != after.expose());
         let refused = no(event) && !replaced;
-        let later = refused && self.taken_back().await.is_some();
+        let later = refused && self.cx.taken_back().await.is_some();
         let (outcome, detail) = match event {
             Event::Proved(_) if replaced => (Outcome::Failed, format!("the password of before works; {REPLACED}")),
             Event::Proved(_) => (Outcome::Done, "the stored password works".to_owned()),
-            _ if later => (Outcome::Unknown, self.in_doubt(&format!("{why}; {LATER}")).await),
-            _ if refused => (Outcome::Unknown, self.in_doubt(&why).await),
+            _ if later => (Outcome::Unknown, self.cx.in_doubt(&format!("{why}; {LATER}")).await),
+            _ if refused => (Outcome::Unknown, self.cx.in_doubt(&why).await),
             _ if replaced => (Outcome::Failed, format!("{why}; {REPLACED}")),
-            _ if self.needs_person.load(Ordering::SeqCst) => (Outcome::Unknown, why.clone()),
+            _ if self.logins.needs_person => (Outcome::Unknown, why.clone()),
             _ => (Outcome::Failed, why.clone()),
         };
-        if outcome == Outcome::Done && !lock(&self.flaws).is_empty() {
-            *lock(&self.warning) = Some(why);
+        if outcome == Outcome::Done && !self.told.flaws.is_empty() {
+            self.told.warning = Some(why);
         }
-        let now = self.core.clock.now();
+        let now = self.cx.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         // What is stored was not tried, so the job may look again today.
-        let untold = replaced || lock(&self.wake).is_some() || self.core.is_stopping();
-        let (name, id, text) = (self.account.name.clone(), self.id.clone(), detail.clone());
-        let draft = self.draft_of_end(outcome, &detail);
+        let untold = replaced || self.ending.wake.is_some() || self.cx.core.is_stopping();
+        let (name, id, text) = (self.cx.account.name.clone(), self.cx.id.clone(), detail.clone());
+        let draft = self.cx.draft_of_end(outcome, &detail);
         let failed = (outcome != Outcome::Done).then(|| detail.clone());
-        let is_told = !replaced && !self.core.is_stopping();
-        let saved = self.core.vault.call(move |tx| {
+        let is_told = !replaced && !self.cx.core.is_stopping();
+        let saved = self.cx.core.vault.call(move |tx| {
             tx.save_attempt(&row)?;
             if !untold {
                 tx.set_verified(&name, &now)?;
@@ -180,12 +178,12 @@ impl Attempt {
             tx.audit(&draft, &now)
         });
         if let Err(error) = saved.await {
-            let (account, device) = (&self.account.name, &self.account.device.name);
+            let (account, device) = (&self.cx.account.name, &self.cx.account.device.name);
             tracing::error!(%account, %device, %error, "{account}: a check is not on record: {error}");
         }
         self.log(outcome, &detail);
         if refused {
-            self.core.wake.notify_one();
+            self.cx.core.wake.notify_one();
         }
         self.result(outcome, detail, steps)
     }

@@ -1,14 +1,15 @@
 //! How an attempt ends, on record: its row, its audit event, the account's last error, and when to go on.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Attempt, RotationResult, began, lock};
+use super::Attempt;
+use super::context::{AttemptContext, Mode, began};
+use super::request::RotationResult;
 use crate::audit::Draft;
 use crate::daemon::Core;
 use crate::daemon::escrow::{self, Newest};
-use crate::model::{AttemptKind, EventKind, Outcome, Step, Trigger};
+use crate::model::{EventKind, Outcome, Step, Trigger};
 use crate::rotation::{AttemptEnd, End, NextTry, RetryRules, after_attempt};
 use crate::vault::{AttemptRow, KEPT_ATTEMPTS};
 
@@ -57,54 +58,7 @@ impl Core {
     }
 }
 
-impl Attempt {
-    pub(super) async fn finish(&self, end: End) -> RotationResult {
-        let detail = lock(&self.detail).clone();
-        match end {
-            End::Done => {
-                let proof = self.proof();
-                *lock(&self.warning) = self.unclean();
-                let detail = match self.unclean() {
-                    Some(warning) => warning,
-                    None if self.outdated.load(Ordering::SeqCst) => {
-                        format!("the password that was sent last is in force, {proof}; nothing was changed now")
-                    }
-                    None => format!("the new password is in force; {proof}"),
-                };
-                self.close(Outcome::Done, detail, None).await
-            }
-            End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
-            End::Failed { sent: true } if self.kept.load(Ordering::SeqCst) => {
-                let told = self.stored_works();
-                let asked = self.request.kind == AttemptKind::Verify || self.request.trigger == Trigger::Recovery;
-                let outcome = if asked { Outcome::Done } else { Outcome::Failed };
-                let refused = lock(&self.candidate).is_some() && !self.reverted.load(Ordering::SeqCst);
-                let told = if refused { format!("{told}; the new one that was sent did not take") } else { told };
-                let told = if asked { told } else { format!("{told}; it was in doubt, and nothing was changed now") };
-                self.close(outcome, told, None).await
-            }
-            End::Failed { sent: true } => {
-                let why = if detail.is_empty() { String::new() } else { format!("; {detail}") };
-                let detail = format!("the device kept the old password, {}{why}", self.proof());
-                self.close(Outcome::Failed, detail, None).await
-            }
-            End::Waiting => {
-                self.close(Outcome::Unknown, self.in_doubt(&detail).await, Some(EventKind::RotationUnknown)).await
-            }
-            // The transition put it on record.
-            End::Quarantined => self.close(Outcome::Unknown, self.quarantined(&detail).await, None).await,
-        }
-    }
-
-    /// What proved the password that is in force, in words.
-    fn proof(&self) -> &'static str {
-        if self.by_section.load(Ordering::SeqCst) { "section verify proved it" } else { "a fresh login proved it" }
-    }
-
-    pub(super) fn stored_works(&self) -> String {
-        format!("the stored password works; {}", self.proof())
-    }
-
+impl AttemptContext {
     /// Why an account is in doubt.
     pub(super) fn not_known(&self, why: &str) -> String {
         format!("not known yet which password is in force; rotord finds out by itself; {why}")
@@ -144,18 +98,6 @@ impl Attempt {
         (!is_known && !may_be_forgotten).then_some(newest)
     }
 
-    /// The attempt's row at its end. The steps go into it.
-    pub(super) fn row(&self, ended: i64, outcome: Outcome, detail: &str) -> AttemptRow {
-        AttemptRow {
-            ended: Some(ended),
-            outcome: Some(outcome.as_str().to_owned()),
-            detail: Some(detail.to_owned()),
-            warning: lock(&self.warning).clone(),
-            failure: (*lock(&self.failure)).filter(|_| outcome != Outcome::Done),
-            ..self.open_row(std::mem::take(&mut *lock(&self.steps)).into())
-        }
-    }
-
     /// The attempt's row while it is under way.
     pub(super) fn open_row(&self, steps: Arc<[Step]>) -> AttemptRow {
         AttemptRow {
@@ -175,58 +117,120 @@ impl Attempt {
             steps,
         }
     }
+}
 
-    pub(super) fn steps_so_far(&self) -> Arc<[Step]> {
-        lock(&self.steps).as_slice().into()
+impl Attempt {
+    pub(super) async fn finish(&mut self, end: End) -> RotationResult {
+        let detail = self.told.detail.clone();
+        match end {
+            End::Done => {
+                let proof = self.proof();
+                self.told.warning = self.unclean();
+                let detail = match self.unclean() {
+                    Some(warning) => warning,
+                    None if self.passwords.outdated => {
+                        format!("the password that was sent last is in force, {proof}; nothing was changed now")
+                    }
+                    None => format!("the new password is in force; {proof}"),
+                };
+                self.close(Outcome::Done, detail, None).await
+            }
+            End::Failed { sent: false } => self.close(Outcome::Failed, detail, None).await,
+            End::Failed { sent: true } if self.ending.kept => {
+                let told = self.stored_works();
+                let asked = self.cx.mode == Mode::Verify || self.cx.request.trigger == Trigger::Recovery;
+                let outcome = if asked { Outcome::Done } else { Outcome::Failed };
+                let refused = self.passwords.candidate.is_some() && !self.passwords.reverted;
+                let told = if refused { format!("{told}; the new one that was sent did not take") } else { told };
+                let told = if asked { told } else { format!("{told}; it was in doubt, and nothing was changed now") };
+                self.close(outcome, told, None).await
+            }
+            End::Failed { sent: true } => {
+                let why = if detail.is_empty() { String::new() } else { format!("; {detail}") };
+                let detail = format!("the device kept the old password, {}{why}", self.proof());
+                self.close(Outcome::Failed, detail, None).await
+            }
+            End::Waiting => {
+                let why = self.cx.in_doubt(&detail).await;
+                self.close(Outcome::Unknown, why, Some(EventKind::RotationUnknown)).await
+            }
+            // The transition put it on record.
+            End::Quarantined => {
+                let why = self.cx.quarantined(&detail).await;
+                self.close(Outcome::Unknown, why, None).await
+            }
+        }
     }
 
-    pub(super) async fn refuse(&self, why: String, keep: bool) -> RotationResult {
+    /// What proved the password that is in force, in words.
+    fn proof(&self) -> &'static str {
+        if self.logins.by_section { "section verify proved it" } else { "a fresh login proved it" }
+    }
+
+    pub(super) fn stored_works(&self) -> String {
+        format!("the stored password works; {}", self.proof())
+    }
+
+    /// The attempt's row at its end. The steps go into it.
+    pub(super) fn row(&self, ended: i64, outcome: Outcome, detail: &str) -> AttemptRow {
+        AttemptRow {
+            ended: Some(ended),
+            outcome: Some(outcome.as_str().to_owned()),
+            detail: Some(detail.to_owned()),
+            warning: self.told.warning.clone(),
+            failure: self.logins.failure.filter(|_| outcome != Outcome::Done),
+            ..self.cx.open_row(self.cx.log.take())
+        }
+    }
+
+    pub(super) async fn refuse(&mut self, why: String, keep: bool) -> RotationResult {
         if keep {
             return self.end(Outcome::Refused, why, EventKind::RotationRefused).await;
         }
-        let why = self.masked(why);
+        let why = self.cx.masked(why);
         // Whoever works on the account owns its row; the refusal is on record in the audit log alone.
-        let event = self.refusal_event();
-        let draft = Draft { outcome: Some(Outcome::Refused), ..self.draft(event).detail(why.clone()) };
-        if let Err(error) = self.core.audit(draft).await {
-            let (account, device) = (&self.account.name, &self.account.device.name);
+        let event = self.cx.refusal_event();
+        let draft = Draft { outcome: Some(Outcome::Refused), ..self.cx.draft(event).detail(why.clone()) };
+        if let Err(error) = self.cx.core.audit(draft).await {
+            let (account, device) = (&self.cx.account.name, &self.cx.account.device.name);
             tracing::error!(%account, %device, %error, "{account}: a refusal is not on record: {error}");
         }
         self.log(Outcome::Refused, &why);
-        self.result(Outcome::Refused, why, self.steps_so_far())
+        self.result(Outcome::Refused, why, self.cx.log.steps())
     }
 
     /// Ends an attempt that never began.
-    pub(super) async fn end(&self, outcome: Outcome, detail: String, event: EventKind) -> RotationResult {
-        let detail = self.masked(detail);
-        lock(&self.detail).clone_from(&detail);
+    pub(super) async fn end(&mut self, outcome: Outcome, detail: String, event: EventKind) -> RotationResult {
+        let detail = self.cx.masked(detail);
+        self.told.detail.clone_from(&detail);
         self.close(outcome, detail, Some(event)).await
     }
 
     /// Puts the end on record: the attempt's row, the account's last error, when to go on, and an audit event where
     /// the transition told none.
-    pub(super) async fn close(&self, outcome: Outcome, detail: String, event: Option<EventKind>) -> RotationResult {
-        let now = self.core.clock.now();
+    pub(super) async fn close(&mut self, outcome: Outcome, detail: String, event: Option<EventKind>) -> RotationResult {
+        let now = self.cx.core.clock.now();
         let row = self.row(now.wall_ms, outcome, &detail);
         let steps = row.steps.clone();
         let turned_away = event == Some(EventKind::RotationRefused);
-        let event = self.event_of_end(outcome, event);
-        let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.draft(event).detail(detail.clone()) });
-        let owed = Owed { row: row.clone(), draft: self.draft_of_end(outcome, &detail) };
+        let event = self.cx.event_of_end(outcome, event);
+        let draft = event.map(|event| Draft { outcome: Some(outcome), ..self.cx.draft(event).detail(detail.clone()) });
+        let owed = Owed { row: row.clone(), draft: self.cx.draft_of_end(outcome, &detail) };
         let end = owed.clone();
-        let (name, policy) = (self.account.name.clone(), self.account.policy.clone());
-        let (last_error, mends, kept) = (detail.clone(), self.account.mends_itself(), self.kept.load(Ordering::SeqCst));
-        let is_proved = self.request.kind == AttemptKind::Verify && outcome == Outcome::Done;
+        let (name, policy) = (self.cx.account.name.clone(), self.cx.account.policy.clone());
+        let (last_error, mends, kept) = (detail.clone(), self.cx.account.mends_itself(), self.ending.kept);
+        let is_proved = self.cx.mode == Mode::Verify && outcome == Outcome::Done;
         let ended = AttemptEnd {
             outcome,
-            is_unasked: self.request.trigger.is_unasked(),
-            not_before: *lock(&self.wake),
-            stopped: self.cancelled.load(Ordering::SeqCst) && outcome == Outcome::Failed,
-            needs_person: self.needs_person.load(Ordering::SeqCst),
-            is_look: self.is_look.load(Ordering::SeqCst),
+            is_unasked: self.cx.request.trigger.is_unasked(),
+            not_before: self.ending.wake,
+            stopped: self.ending.cancelled && outcome == Outcome::Failed,
+            needs_person: self.logins.needs_person,
+            is_look: self.ending.is_look,
             turned_away,
         };
         let saved = self
+            .cx
             .core
             .vault
             .call(move |tx| {
@@ -261,12 +265,12 @@ impl Attempt {
             })
             .await;
         match saved {
-            Ok(Some(_)) => self.core.wake.notify_one(),
+            Ok(Some(_)) => self.cx.core.wake.notify_one(),
             Ok(None) => {}
             Err(error) => {
-                let (account, device) = (&self.account.name, &self.account.device.name);
-                tracing::error!(%account, %device, attempt = %self.id, %error, "{account}: the end of an attempt is not on record yet: {error}");
-                self.core.owe(owed);
+                let (account, device) = (&self.cx.account.name, &self.cx.account.device.name);
+                tracing::error!(%account, %device, attempt = %self.cx.id, %error, "{account}: the end of an attempt is not on record yet: {error}");
+                self.cx.core.owe(owed);
             }
         }
         self.log(outcome, &detail);

@@ -1,10 +1,11 @@
 //! What is told of an attempt: its events by its kind, its line in the log, its steps as they come, and its result.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Attempt, Progress, RotationResult, lock};
+use super::Attempt;
+use super::context::{AttemptContext, Mode};
+use super::request::{Progress, RotationResult};
 use crate::audit::Draft;
 use crate::executor::DeviceError;
 use crate::model::{AttemptKind, EventKind, FailureCause, Outcome, Step};
@@ -62,19 +63,16 @@ pub(super) fn cause_of(error: &DeviceError) -> Option<FailureCause> {
     }
 }
 
-impl Attempt {
+impl AttemptContext {
     /// The event that puts the end of this attempt on record, where `event` tells what a rotation would have. What a transition told
     /// of a verify is not its end.
     pub(super) fn event_of_end(&self, outcome: Outcome, event: Option<EventKind>) -> Option<EventKind> {
-        match self.request.kind {
-            AttemptKind::Verify => Some(end_event(AttemptKind::Verify, outcome)),
-            _ => event,
-        }
+        if self.mode == Mode::Verify { Some(end_event(AttemptKind::Verify, outcome)) } else { event }
     }
 
     /// The event of a request that is not carried out.
     pub(super) fn refusal_event(&self) -> EventKind {
-        if self.request.kind == AttemptKind::Verify { EventKind::VerifyFailed } else { EventKind::RotationRefused }
+        if self.mode == Mode::Verify { EventKind::VerifyFailed } else { EventKind::RotationRefused }
     }
 
     /// The event that ends an attempt of which nothing else told the end.
@@ -94,10 +92,10 @@ impl Attempt {
 
     async fn keep_steps<T>(&self) -> T {
         loop {
-            self.unsaved.notified().await;
+            self.log.unsaved().await;
             self.core.clock.sleep(SAVED_WITHIN).await;
-            let row = self.open_row(self.steps_so_far());
-            if row.steps.is_empty() || !self.begun.load(Ordering::SeqCst) {
+            let row = self.open_row(self.log.steps());
+            if row.steps.is_empty() || !self.log.has_begun() {
                 continue;
             }
             let saved = self.core.vault.call(move |tx| tx.note_steps(&row)).await;
@@ -106,23 +104,25 @@ impl Attempt {
             }
         }
     }
+}
 
+impl Attempt {
     /// Takes note of what decides about the remedy.
-    pub(super) fn note_cause(&self, error: &DeviceError) {
+    pub(super) fn note_cause(&mut self, error: &DeviceError) {
         if let Some(cause) = cause_of(error) {
-            *lock(&self.failure) = Some(cause);
+            self.logins.failure = Some(cause);
         }
     }
 
     /// One line for the operators' log: account, device and job stand in its text, and as fields.
     pub(super) fn log(&self, outcome: Outcome, detail: &str) {
-        let (account, device) = (&self.account.name, &self.account.device.name);
-        let (attempt, trigger) = (&*self.id, self.request.trigger.as_str());
-        let job = self.request.job.as_deref();
+        let (account, device) = (&self.cx.account.name, &self.cx.account.device.name);
+        let (attempt, trigger) = (&*self.cx.id, self.cx.request.trigger.as_str());
+        let job = self.cx.request.job.as_deref();
         let of_job = job.map_or_else(String::new, |job| format!(" (job {job})"));
-        let ended = ended(self.request.kind, outcome);
+        let ended = ended(self.cx.request.kind, outcome);
         let line = format!("{account}{of_job}: {ended}: {detail}");
-        let unclean = lock(&self.warning).is_some();
+        let unclean = self.told.warning.is_some();
         match outcome {
             Outcome::Done if !unclean => tracing::info!(%account, %device, job, attempt, trigger, "{line}"),
             Outcome::Refused => tracing::info!(%account, %device, job, attempt, trigger, "{line}"),
@@ -132,14 +132,15 @@ impl Attempt {
     }
 
     pub(super) fn result(&self, outcome: Outcome, detail: String, steps: Arc<[Step]>) -> RotationResult {
-        let now = self.core.clock.now();
-        let (kind, trigger, template) = (self.request.kind, self.request.trigger, &self.account.device.template);
-        self.core.metrics.attempt(kind, outcome, trigger, template, now.wall_ms - self.started);
+        let now = self.cx.core.clock.now();
+        let (kind, trigger, template) =
+            (self.cx.request.kind, self.cx.request.trigger, &self.cx.account.device.template);
+        self.cx.core.metrics.attempt(kind, outcome, trigger, template, now.wall_ms - self.cx.started);
         let step = Step { at: now.wall_ms, text: detail.clone() };
-        let (attempt, account) = (self.id.clone(), self.account.name.clone());
-        drop(self.core.progress.send(Progress { attempt, account, step, ended: Some(outcome) }));
-        let (account, attempt, kind) = (self.account.name.clone(), self.id.to_string(), self.request.kind);
-        let (warning, proved) = (lock(&self.warning).clone(), self.proved.load(Ordering::SeqCst));
+        let (attempt, account) = (self.cx.id.clone(), self.cx.account.name.clone());
+        drop(self.cx.core.progress.send(Progress { attempt, account, step, ended: Some(outcome) }));
+        let (account, attempt) = (self.cx.account.name.clone(), self.cx.id.to_string());
+        let (warning, proved) = (self.told.warning.clone(), self.logins.proved);
         RotationResult { account, kind, outcome, attempt, detail, warning, proved, steps }
     }
 }

@@ -3,10 +3,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::core::Core;
-use super::super::limits::Work;
-use super::{Attempt, Request, RotationResult};
+use super::Attempt;
+use super::context::AttemptContext;
+use super::request::{Request, RotationResult};
 use crate::config::Config;
+use crate::daemon::core::Core;
+use crate::daemon::limits::Work;
 use crate::executor::{GivenSecrets, Lead};
 use crate::model::{Actor, AttemptKind, Outcome, Trigger};
 use crate::recognition::Evidence;
@@ -49,12 +51,11 @@ impl Core {
             reason: Some("before it is added".into()),
             ..Request::of(name.clone(), Trigger::Command)
         };
-        let mut attempt = Attempt::new(self, Arc::new(config), account, request);
-        let Some(hold) = self.limits.hold(&attempt.holder(), Work::Looks) else {
+        let context = AttemptContext::new(self, Arc::new(config), account, request);
+        let mut attempt = Attempt::new(AttemptContext { given: Some(given), ..context });
+        let Some(hold) = self.limits.hold(&attempt.cx.holder(), Work::Looks) else {
             return Err(self.limits.told(&name));
         };
-        attempt.rehearses = true;
-        attempt.given = Some(given);
         let tried = match trial {
             Trial::Rehearse => Tried { result: Box::pin(attempt.rehearse()).await, evidence: None },
             Trial::Recognise => Box::pin(attempt.recognise()).await,
@@ -65,8 +66,8 @@ impl Core {
 }
 
 impl Attempt {
-    async fn recognise(&self) -> Tried {
-        let _room = self.room().await;
+    async fn recognise(&mut self) -> Tried {
+        let _room = self.cx.room(self.urgency()).await;
         let seen = self.look_at_device().await;
         let (outcome, detail) = match &seen {
             Ok(_) => (Outcome::Done, "the login works; nothing was changed".to_owned()),
@@ -76,7 +77,7 @@ impl Attempt {
         Tried { result: ran, evidence: seen.ok() }
     }
 
-    async fn look_at_device(&self) -> Result<Evidence, String> {
+    async fn look_at_device(&mut self) -> Result<Evidence, String> {
         let seen = Mutex::new(None);
         self.walk(Lead::Look { seen: &seen }).await?;
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap_or_default();
@@ -89,6 +90,6 @@ impl Attempt {
     }
 
     fn masked_lines(&self, text: &str) -> String {
-        text.lines().map(|line| self.masked(line)).collect::<Vec<_>>().join("\n")
+        text.lines().map(|line| self.cx.masked(line)).collect::<Vec<_>>().join("\n")
     }
 }

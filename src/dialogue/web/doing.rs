@@ -85,7 +85,8 @@ impl WebRun {
         let holds = |place: usize| seen && self.seen.holds.get(place).copied().unwrap_or(false);
         let held = tests.iter().enumerate().filter(|(place, (_, test))| test.holds(holds(*place), &self.seen.url));
         self.vacuous = held.map(|(_, (at, _))| *at).collect();
-        self.proved = false;
+        // What is sent behind the commit point is no login any more.
+        self.proved &= self.committed;
         self.before(now)
     }
 

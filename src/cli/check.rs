@@ -51,6 +51,7 @@ const MEASURES: &[Measure] = &[
     flag("vault_failing", "the vault cannot be written", "rotorctl status"),
     flag("escrow_failing", "nothing can be put in escrow", "rotorctl status"),
     flag("audit_finding", "vault and audit log do not agree", "rotorctl audit verify"),
+    count("notifiers_failing", "notifiers that nobody is told by", "rotorctl notify list"),
     Measure {
         warning: Some("0"),
         critical: None,
@@ -62,7 +63,7 @@ const MEASURES: &[Measure] = &[
 /// Above which values it warns.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Warn where a value is out of its range: NAME=RANGE, parted by commas; NAME= turns it off. Names: quarantined, overdue, doubtful, failing, warnings, budget_spent, circuit_open, clock_wrong, vault_failing, escrow_failing, audit_finding, config_refused, backup_days.
+    /// Warn where a value is out of its range: NAME=RANGE, parted by commas; NAME= turns it off. Names: quarantined, overdue, doubtful, failing, warnings, budget_spent, circuit_open, clock_wrong, vault_failing, escrow_failing, audit_finding, notifiers_failing, config_refused, backup_days.
     #[arg(long, value_name = "NAME=RANGE", value_delimiter = ',')]
     warning: Vec<String>,
     /// The same for what is critical.
@@ -167,6 +168,7 @@ impl Values {
             "vault_failing" => of(Metric::VaultWritable).map(|works| 1.0 - works),
             "escrow_failing" => of(Metric::EscrowWritable).map(|works| 1.0 - works),
             "audit_finding" => of(Metric::AuditFinding),
+            "notifiers_failing" => of(Metric::NotifiersFailing),
             "config_refused" => of(Metric::ConfigRefused),
             "backup_days" => self.backup_days(now),
             _ => None,

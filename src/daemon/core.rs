@@ -1,6 +1,7 @@
 //! What all parts of the daemon share.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub struct Core {
     pub(super) refusals: Refusals,
     pub(super) escrow_health: EscrowHealth,
     pub(super) metrics: Metrics,
+    /// How many notifiers are in trouble.
+    pub(crate) notifiers_failing: AtomicUsize,
     /// How the accounts stand, as of a moment that is a little past.
     pub(super) overview: watch::Sender<Option<Arc<Overview>>>,
     /// When the last backup was made, in milliseconds since 1970.
@@ -148,6 +151,7 @@ impl Core {
             refusals: Refusals::default(),
             escrow_health: EscrowHealth::default(),
             metrics: Metrics::new(started_ms),
+            notifiers_failing: AtomicUsize::new(0),
             overview: watch::channel(None).0,
             last_backup: watch::channel(None).0,
             stopping: watch::channel(false).0,

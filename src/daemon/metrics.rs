@@ -1,6 +1,7 @@
 //! What the daemon measures, and how it is told: from memory alone, so that whoever scrapes it asks the vault nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -154,6 +155,7 @@ impl Core {
         text.value(Metric::CircuitOpen, &[], u8::from(open));
         text.value(Metric::CircuitOpened, &[], opened);
         self.tell_stores(&mut text);
+        text.value(Metric::NotifiersFailing, &[], self.notifiers_failing.load(Ordering::Relaxed));
         text.value(Metric::ConfigRefused, &[], u8::from(self.config_error().is_some()));
         if let Some(synchronised) = host_is_synchronised() {
             text.value(Metric::ClockSynchronised, &[], u8::from(synchronised));

@@ -97,6 +97,7 @@ metrics! {
     ClockSynchronised = Gauge "rotord_clock_synchronised" "" [] "0 where the kernel says that the host's clock is not synchronised. Absent where it does not say.";
     ClockWarning = Gauge "rotord_clock_warning" "" [] "1 while the host's clock looks wrong, by the kernel or by the codes that devices take.";
     DeviceClocks = Gauge "rotord_device_clocks" "" ["steps"] "Devices by the time steps that their clock is ahead of the host's, as learned from the codes that they take.";
+    NotifiersFailing = Gauge "rotord_notifiers_failing" "" [] "Notifiers that have not taken a message in several tries: nobody is told by them.";
     ConfigRefused = Gauge "rotord_config_refused" "" [] "1 while the last reload of the config stands refused.";
     OverviewAge = Gauge "rotord_overview_age_seconds" "seconds" [] "How old what is told of the accounts is.";
     AccountState = Gauge "rotord_account_state" "" ["account" "state"] "1, with the state of an account.", per_account;

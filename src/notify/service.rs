@@ -1,6 +1,7 @@
 //! The notifiers at work: one task each, begun and ended as the config says, and what is known of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -133,6 +134,8 @@ impl Notifiers {
         self.forget_removed().await;
         loop {
             self.adopt().await;
+            let failing = self.status().iter().filter(|status| status.trouble().is_some()).count();
+            self.core.notifiers_failing.store(failing, Ordering::Relaxed);
             tokio::select! {
                 () = self.core.stopped() => break,
                 changed = adopted.changed() => {

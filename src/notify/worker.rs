@@ -140,6 +140,7 @@ impl Worker {
         };
         let until = until_ms.or(due);
         let wait = until.map_or(LOOK, |until| Duration::from_millis(u64::try_from(until - now).unwrap_or(0)));
+        let wait = wait.min(self.until_digest());
         tokio::select! {
             () = self.shared.kick.notified() => self.retry_ms = None,
             // The vault ends with the daemon.
@@ -313,6 +314,13 @@ impl Worker {
         let mut event = Event::outside("notify.dropped", rfc3339(self.core.clock.now().wall_ms), &detail);
         event.hash = format!("dropped-{first}-{last}");
         Message::single(&Story::default().take(event), &self.sender)
+    }
+
+    /// How long until a digest is due, by the wall clock. One that is due already waits for something else.
+    fn until_digest(&self) -> Duration {
+        let Some(time) = self.notifier.digest else { return LOOK };
+        let left = next_digest(self.row.digest_at, time, self.sender.zone) - self.core.clock.now().wall_ms;
+        u64::try_from(left).ok().filter(|left| *left > 0).map_or(LOOK, Duration::from_millis)
     }
 
     /// The number up to which a digest is due now.

@@ -190,11 +190,12 @@ fn kills_and_a_receiver_that_fails_half_of_the_time_lose_nothing_and_change_no_i
     let events: Vec<u64> =
         log(&place).iter().filter_map(|event| event["seq"].as_u64()).filter(|seq| *seq >= first).collect();
     assert!(events.len() >= wanted, "{}", events.len());
-    let mut ids: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    let (mut ids, mut looked_at): (BTreeMap<u64, BTreeSet<String>>, usize) = Default::default();
     let patience = Duration::from_secs(60) + Duration::from_millis(300) * u32::try_from(wanted).unwrap();
     crate::lab::wait_within(patience, "each event", || {
-        ids.clear();
-        for request in receiver.taken() {
+        let fresh: Vec<Request> = receiver.requests.lock().unwrap()[looked_at..].to_vec();
+        looked_at += fresh.len();
+        for request in fresh.into_iter().filter(|request| request.taken) {
             let body = request.json();
             let event = &body["events"][0];
             assert!(event["id"] == body["id"] && body["id"] == request.header("x-rotord-id"), "{body}");
@@ -301,7 +302,7 @@ fn what_receivers_do_wrong_is_told_and_holds_up_neither_others_nor_rotations() {
     let work = |place: &Place| {
         let begun = Instant::now();
         (0..5).for_each(|_| cause_events(place, 12));
-        place.ctl(&["verify", "dc2/*"], "");
+        place.ctl(&["rotate", "dc2/*"], "");
         begun.elapsed()
     };
     let daemon = place.daemon();
@@ -494,4 +495,35 @@ fn mail_syslog_cef_chat_and_a_program_are_told_in_their_own_forms_whatever_a_dev
         assert!(!place.log().contains(secret) && !read(&place.path("syslog.out")).contains(secret), "{secret}");
     }
     daemon.stop();
+}
+
+#[test]
+fn a_digest_comes_at_its_time_and_has_what_happened_before_a_restart_too() {
+    let receiver = Receiver::start(|_| Does::Says(200, ""));
+    let sections = accounts(3);
+    let place = Place::new(&sections);
+    place.configure(&format!(
+        "{sections}[notify.people]\nkind = \"webhook\"\nurl = \"{}\"\nseverity = \"critical\"\ndigest = \"07:00\"\n",
+        receiver.url()
+    ));
+    let at = |time: &str| ["faketime".to_owned(), "-f".to_owned(), format!("@2027-01-15 {time}")];
+    let (before, settings) = (at("06:30:00"), [("TZ", "UTC"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
+    let daemon = place.daemon_with(&before.each_ref().map(String::as_str), &settings);
+    wait_for("the notifier", || notifiers(&place).get("people").cloned());
+    cause_events(&place, 3);
+    place.ctl(&["verify", "dc2/*"], "");
+    // Behind faketime(1), which ends by a signal and not with what it runs.
+    daemon.kill();
+    assert!(receiver.requests().is_empty(), "nothing critical happened");
+    let soon = at("06:59:57");
+    let _daemon = place.daemon_with(&soon.each_ref().map(String::as_str), &settings);
+    let body = wait_for("the digest", || receiver.taken().pop()).json();
+    let text = body["text"].as_str().unwrap();
+    assert!(body["id"].as_str().unwrap().starts_with("digest-"), "{body}");
+    assert!(
+        text.contains("3 accounts of dc2 did not pass their verify") && text.contains("rotorctl status --device dc2"),
+        "{text}"
+    );
+    assert!(body["title"].as_str().unwrap().starts_with("the last day: 3 troubles, "), "{body}");
+    assert_eq!(receiver.requests().len(), 1);
 }

@@ -28,6 +28,7 @@
 //! | [`daemon`] | performs what the machine asks; the scheduling loop; signals; the service manager |
 //! | [`notify`] | what leaves the daemon after an event: notifications |
 //! | [`control`] | the API on the Unix socket, and its client |
+//! | [`web`] | the local web page, in the process and the role of who starts it |
 //! | [`cli`] | the commands and what they print |
 //! | [`demo`] | a simulated device, and the whole system with nothing installed |
 //! | [`sim`] | the simulator: the daemon's code in a world made to break it |
@@ -66,3 +67,4 @@ pub mod sim;
 pub mod template;
 pub mod totp;
 pub mod vault;
+pub mod web;

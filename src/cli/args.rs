@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -11,6 +12,7 @@ use super::events::EventsArgs;
 use super::exporter::ExporterArgs;
 use super::init::InitArgs;
 use crate::control::STATES;
+use crate::web::Listen;
 
 /// Talks to the rotord daemon.
 ///
@@ -44,6 +46,12 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Accounts and how they stand.
     Status(StatusArgs),
+    /// The accounts live on a terminal, with keys to filter, explain, rotate and verify; '?' shows them.
+    Top {
+        /// Accounts; globs work.
+        #[arg(value_name = "ACCOUNT")]
+        accounts: Vec<String>,
+    },
     /// Change passwords now.
     Rotate {
         #[command(flatten)]
@@ -226,6 +234,12 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// The local web page: accounts, tokens, attempts as they go on, the audit log. It runs in this process, with your role, and is
+    /// there for who opens the link that it prints, which works once.
+    Web(WebArgs),
+    /// What an auditor asks for: coverage, ages against policy, changes and their proofs, failures and how they ended, reveals,
+    /// exceptions, and how far the audit log is as it was written. No secret is in it.
+    Report(ReportArgs),
     /// Shell completion.
     Completions {
         /// The shell.
@@ -233,8 +247,39 @@ pub(super) enum Command {
     },
 }
 
-/// What `status` shows, and for how long.
+/// What a report is about, and how it is written.
 #[derive(Debug, ClapArgs)]
+pub(super) struct ReportArgs {
+    /// The first day; ninety days before the last where absent.
+    #[arg(long, value_name = "DATE")]
+    pub(super) from: Option<chrono::NaiveDate>,
+    /// The last day; today where absent.
+    #[arg(long, value_name = "DATE")]
+    pub(super) to: Option<chrono::NaiveDate>,
+    /// Write a page in one file, which is new and can be printed.
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+    /// Print a table.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
+}
+
+/// Where the page is served, and how long.
+#[derive(Debug, ClapArgs)]
+pub(super) struct WebArgs {
+    /// An address of loopback, a port, or the path of a Unix socket for 'ssh -L'; a free port where absent.
+    #[arg(long, value_name = "ADDR|PATH", value_parser = Listen::parse)]
+    pub(super) listen: Option<Listen>,
+    /// End it where nobody used it for so long.
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = super::web::time)]
+    pub(super) idle: Duration,
+    /// Open it in the browser of this desktop.
+    #[arg(long)]
+    pub(super) open: bool,
+}
+
+/// What `status` shows, and for how long.
+#[derive(Debug, Clone, Default, ClapArgs)]
 pub(super) struct StatusArgs {
     /// Accounts; globs work.
     #[arg(value_name = "ACCOUNT")]

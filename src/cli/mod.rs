@@ -19,9 +19,12 @@ mod qr;
 mod record;
 mod records;
 mod remote;
+mod report;
 mod stand;
 mod status;
 mod templates;
+mod top;
+mod web;
 
 use std::process::ExitCode;
 

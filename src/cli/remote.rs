@@ -9,12 +9,12 @@ use clap::CommandFactory;
 
 use super::args::{
     AccountCommand, Args, Command, DeviceCommand, EscrowCommand, KeyCommand, ScheduleCommand, SecretCommand, Selection,
-    SshKeyCommand, TemplateCommand, TotpCommand,
+    SshKeyCommand, StatusArgs, TemplateCommand, TotpCommand,
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
 use super::{
     Failure, add, audit, backup, check, doctor, events, exporter, init, input, interrupted, local as here, qr, record,
-    stand, status, templates,
+    report, stand, status, templates, top, web,
 };
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
@@ -37,6 +37,12 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let Some(command) = args.command else { return stand::run(&client, json).await };
     match command {
         Command::Status(args) => status::run(&client, &args, json).await,
+        Command::Top { accounts } => {
+            if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+                return Err(Failure::usage("top needs a terminal; elsewhere: rotorctl status"));
+            }
+            top::run(&client, &StatusArgs { accounts, ..StatusArgs::default() }).await
+        }
         Command::Rotate { selection, reason, no_wait } => {
             work(&client, "/v1/rotate", selection, reason, no_wait, json).await
         }
@@ -125,6 +131,8 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Escrow { command: EscrowCommand::Open { path, identity, account, history } } => {
             here::escrow_open(&path, &identity, account.as_deref(), history, json)
         }
+        Command::Report(args) => report::run(&client, &args, json).await,
+        Command::Web(args) => web::run(client, args, json).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "rotorctl", &mut script);

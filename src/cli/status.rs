@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use super::args::StatusArgs;
 use super::output::{self, Size, local, put, safe, say, short, table};
 use super::remote::print;
-use super::{Failure, interrupted};
+use super::{Failure, interrupted, top};
 use crate::clock;
 use crate::control::{AccountStatus, Client, STATES, StatusBody};
 use crate::model::printable_lines;
@@ -20,6 +21,9 @@ const LAST_COLUMN: usize = 20;
 const UNBOUNDED: usize = 80;
 
 pub(super) async fn run(client: &Client, args: &StatusArgs, json: bool) -> Result<u8, Failure> {
+    if args.watch && !json && output::size().is_some() && std::io::stdin().is_terminal() {
+        return top::run(client, args).await;
+    }
     let body = fetch(client, args).await?;
     if !args.watch {
         if json {
@@ -46,7 +50,7 @@ pub(super) async fn run(client: &Client, args: &StatusArgs, json: bool) -> Resul
 }
 
 /// What the daemon says of the accounts that are asked for.
-async fn fetch(client: &Client, args: &StatusArgs) -> Result<StatusBody, Failure> {
+pub(super) async fn fetch(client: &Client, args: &StatusArgs) -> Result<StatusBody, Failure> {
     let mut known = BTreeSet::new();
     let mut body = StatusBody::default();
     let states = args.state.join(",");

@@ -139,7 +139,7 @@ impl<'a> Sections<'a> {
         policies.insert("default".into(), Arc::default());
         for (name, (table, report, span)) in self.policies {
             let table = Table::new(table, span, format!("[policy.{name}]"), report);
-            policies.insert(name, Arc::new(policy(table)));
+            policies.insert(name.clone(), Arc::new(Policy { name, ..policy(table) }));
         }
         let mut library_problems = Vec::new();
         let library = Library::read(&daemon.template_dirs, &mut library_problems);
@@ -350,6 +350,7 @@ fn policy(mut table: Table<'_>) -> Policy {
     }
     let small = |number: Option<u64>, default: u32| number.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
     let policy = Policy {
+        name: default.name,
         password,
         max_changes_per_day: small(
             table.number("max_changes_per_day", 1, u64::from(MAX_CHANGES_PER_DAY)),

@@ -1,6 +1,5 @@
 //! Reading: status, history, schedules, templates, the audit log.
 
-use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,19 +11,20 @@ use axum::response::{IntoResponse, Response};
 use chrono::{SecondsFormat, Utc};
 
 use super::auth::{ApiError, Peer, Role};
+use super::fleet::{self, Standing};
 use super::json::{Json, Nothing, Query};
 use super::pieces::{Inlet, Pieces, Pour};
 use super::types::{
-    AcceptBody, AccountQuery, AccountStatus, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody,
-    ExplainBody, HistoryBody, NextBody, RunTime, STATES, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery,
-    StepBody, TemplateBody, TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
+    AcceptBody, AccountQuery, ArchiveBody, AttemptBody, AuditBody, AuditQuery, DoneBody, ErrorBody, ExplainBody,
+    HistoryBody, NextBody, RunTime, STATES, ScheduleBody, ScheduleQuery, StatusBody, StatusQuery, StepBody,
+    TemplateBody, TemplateQuery, TemplateText, TemplatesBody, VerifyBody,
 };
 use super::work::check_reason;
 use crate::audit::{
     Archived, Draft, Report, before_last, each_after, last_event, months_before, set_aside, verify_files,
 };
 use crate::daemon::Core;
-use crate::model::{AccountName, EventKind, Step, glob_match, rfc3339};
+use crate::model::{AccountName, EventKind, Step, rfc3339};
 use crate::notify::Notifiers;
 use crate::vault::{AttemptRow, Finding, KEPT_ATTEMPTS};
 
@@ -40,66 +40,24 @@ pub(super) async fn status(
 ) -> Answer<StatusBody> {
     peer.require(&core, Role::Viewer).await?;
     let config = core.config();
-    let now = core.clock.now();
-    let names: Vec<AccountName> = config
-        .accounts
-        .keys()
-        .filter(|name| query.account.as_ref().is_none_or(|glob| glob_match(glob, name.as_str())))
-        .filter(|name| query.device.as_ref().is_none_or(|glob| glob_match(glob, name.device_str())))
-        .cloned()
-        .collect();
-    if names.is_empty() && (query.account.is_some() || query.device.is_some()) {
+    let named = fleet::named(&config, &query);
+    if named.is_empty() && (query.account.is_some() || query.device.is_some()) {
         return Err(ApiError::missing("no account has such a name"));
     }
-    let states: Option<Vec<&str>> = query.state.as_deref().map(|states| states.split(',').collect());
-    if states.iter().flatten().any(|state| !STATES.contains(state)) {
-        return Err(ApiError::malformed(format!(
-            "state: no account is ever in it; the states are {}",
-            STATES.join(", ")
-        )));
-    }
+    let states = states_of(&query)?;
     // Before anything is read, which goes well on a full disk too.
     let vault_error = core.vault_error().await;
     let escrow_error = core.escrow_error().await;
-    let (rows, changes, skews, finding) = core
-        .vault
-        .call(|tx| {
-            let rows: HashMap<_, _> = tx.accounts()?.into_iter().map(|row| (row.name.clone(), row)).collect();
-            Ok((rows, tx.all_changes()?, tx.skews()?, tx.audit_finding()?))
-        })
-        .await?;
-    let clock_warning = core.clock_warning(&skews, crate::clock::host_is_synchronised());
-    let skews: HashMap<String, i64> = skews.into_iter().map(|(device, skew)| (device, skew.steps)).collect();
-    let mut accounts = Vec::with_capacity(names.len());
-    for name in &names {
-        let Some(account) = config.accounts.get(name) else {
-            continue;
-        };
-        let row = rows.get(name.as_str());
-        let last_change = row.and_then(|row| row.last_change);
-        let oldest = account.policy.max_age.and_then(|age| i64::try_from(age.as_millis()).ok());
-        let state = row.map_or("new", |row| row.state().as_str());
-        let overdue = oldest.is_some_and(|oldest| last_change.is_some_and(|last| now.wall_ms - last > oldest));
-        if states.as_ref().is_some_and(|states| !states.contains(&state)) || query.overdue && !overdue {
-            continue;
+    let mut standing = Standing::load(&core).await?;
+    let mut accounts = Vec::with_capacity(named.len());
+    for account in &named {
+        let status = standing.of(&core, &config, account);
+        let wanted = states.as_ref().is_none_or(|states| states.contains(&status.state));
+        if wanted && (!query.overdue || status.overdue) {
+            accounts.push(status);
         }
-        accounts.push(AccountStatus {
-            account: name.to_string(),
-            state: state.to_owned(),
-            last_change: last_change.map(rfc3339),
-            next_run: core.next_run(&config, name).map(rfc3339),
-            changes_24h: account.policy.cap().used(changes.get(name.as_str()).map_or(&[], Vec::as_slice), &now),
-            cap: account.policy.cap().count,
-            totp_skew: skews.get(account.device.name.as_str()).copied().unwrap_or(0),
-            last_error: row.and_then(|row| {
-                let verify = || row.verify_error.as_ref().map(|why| format!("verify failed: {why}"));
-                row.last_error.as_deref().map(str::to_owned).or_else(verify)
-            }),
-            verify_error: row.and_then(|row| row.verify_error.as_deref()).map(str::to_owned),
-            warning: row.and_then(|row| row.warning.as_deref()).map(str::to_owned),
-            overdue,
-        });
     }
+    let (clock_warning, finding) = (standing.clock_warning.take(), standing.finding.take());
     let (config_error, logins_held) = (core.config_error(), core.logins_held());
     let audit_finding = finding.map(|finding| format!("{}; {ACCEPT}", finding.told));
     Ok(Json(StatusBody {
@@ -112,6 +70,19 @@ pub(super) async fn status(
         audit_finding,
         notify_error: notifiers.trouble(),
     }))
+}
+
+/// The states that a query asks for; all where it names none.
+pub(super) fn states_of(query: &StatusQuery) -> Result<Option<Vec<String>>, ApiError> {
+    let states: Option<Vec<String>> =
+        query.state.as_deref().map(|states| states.split(',').map(str::to_owned).collect());
+    if states.iter().flatten().any(|state| !STATES.contains(&state.as_str())) {
+        return Err(ApiError::malformed(format!(
+            "state: no account is ever in it; the states are {}",
+            STATES.join(", ")
+        )));
+    }
+    Ok(states)
 }
 
 pub(super) fn known_account(core: &Core, name: &str) -> Result<AccountName, ApiError> {

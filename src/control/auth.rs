@@ -27,7 +27,8 @@ pub enum Role {
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    /// Its name in `[access]`.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
@@ -197,6 +198,13 @@ impl Peer {
             actor.name,
             role.name()
         )))
+    }
+
+    /// The roles in which the caller may act.
+    pub(super) fn roles(&self, access: &Access) -> Vec<Role> {
+        let may =
+            |role: &Role| is_privileged(self.uid) || lists(access, *role).iter().any(|list| self.person.is_in(list));
+        [Role::Viewer, Role::Operator, Role::Custodian].into_iter().filter(may).collect()
     }
 
     /// Whether the caller has any role at all.

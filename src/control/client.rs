@@ -436,11 +436,9 @@ impl Client {
         while let Some(frame) = self.patiently(asked_to_act, incoming.frame()).await? {
             let frame = frame.map_err(ended)?;
             pending.extend_from_slice(&frame.into_data().unwrap_or_default());
-            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-                let rest = pending.split_off(end + 1);
-                line(String::from_utf8_lossy(&pending).trim_end());
-                pending = rest;
-            }
+            let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else { continue };
+            pending[..end].split(|byte| *byte == b'\n').for_each(|text| line(String::from_utf8_lossy(text).trim_end()));
+            pending.drain(..=end);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod doctor;
 mod document;
 mod enroll;
 mod events;
+mod fleet;
 mod gate;
 mod import;
 mod json;

@@ -84,7 +84,8 @@ pub(super) async fn otp(
     core.audit(event.detail(format!("step {}", issued.step))).await?;
     let ends = issued.step.saturating_add_signed(1 - issued.sent.ahead) * period;
     let seconds_left = ends.saturating_sub(core.clock.now().unix_seconds());
-    Ok(Json(OtpBody { account: account.to_string(), token: SecretText(issued.code), seconds_left, step: issued.step }))
+    let (account, token) = (account.to_string(), SecretText(issued.code));
+    Ok(Json(OtpBody { account, token, seconds_left, step: issued.step, period }))
 }
 
 pub(super) fn check_value(value: &Secret) -> Result<(), ApiError> {

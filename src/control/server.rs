@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer, Role};
 use super::json::{Json, Nothing, Query};
-use super::{api, callers, doctor, document, enroll, events, import, metrics, secrets, work};
+use super::{api, callers, doctor, document, enroll, events, fleet, import, metrics, secrets, work};
 use crate::daemon::Core;
 use crate::notify::Notifiers;
 
@@ -132,6 +132,11 @@ async fn is_left_behind(path: &Path) -> io::Result<bool> {
 fn routes() -> OpenApiRouter<Arc<Core>> {
     OpenApiRouter::with_openapi(document::heading())
         .routes(routes!(api::status))
+        .routes(routes!(fleet::accounts))
+        .routes(routes!(fleet::account))
+        .routes(routes!(fleet::device))
+        .routes(routes!(fleet::jobs))
+        .routes(routes!(fleet::me))
         .routes(routes!(api::history))
         .routes(routes!(api::explain))
         .routes(routes!(api::schedule))

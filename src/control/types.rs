@@ -97,6 +97,165 @@ pub struct AccountStatus {
     pub totp_skew: i64,
 }
 
+/// One account with what the config says of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AccountLine {
+    /// How it stands.
+    #[serde(flatten)]
+    pub status: AccountStatus,
+    /// Since when its state is what it is; RFC 3339, UTC.
+    pub since: Option<String>,
+    /// When its stored password was last tried to no other end; RFC 3339, UTC.
+    pub verified: Option<String>,
+    /// Whether its scheduled work is held.
+    pub paused: bool,
+    /// The attempt under way.
+    pub attempt: Option<String>,
+    /// Whether a password is stored.
+    pub has_password: bool,
+    /// Whether a TOTP seed is stored.
+    pub has_code: bool,
+    /// The name of its policy.
+    pub policy: String,
+    /// The policy's `max_age` in seconds.
+    pub max_age: Option<u64>,
+    /// The template of its device.
+    pub template: String,
+    /// The account that logs in for its changes; itself where absent.
+    pub login_as: Option<String>,
+    /// The account through which it is reset.
+    pub reconcile_as: Option<String>,
+    /// It changes after this account.
+    pub after: Option<String>,
+    /// The jobs that it is in.
+    pub jobs: Vec<String>,
+}
+
+/// How much of a limit is used.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LimitBody {
+    /// Events in its window.
+    pub used: u32,
+    /// How many are allowed.
+    pub count: u32,
+    /// When the next is allowed, where none is now; RFC 3339, UTC.
+    pub next_allowed: Option<String>,
+}
+
+/// One account with its limits.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AccountBody {
+    /// How it stands, and what the config says of it.
+    #[serde(flatten)]
+    pub line: AccountLine,
+    /// Changes in 24 hours, against the cap.
+    pub changes: LimitBody,
+    /// Refused logins, of the account that logs in, against its lockout budget.
+    pub lockout: LimitBody,
+    /// The policy's `min_age` in seconds.
+    pub min_age: u64,
+    /// The account that logs in for its changes.
+    pub login: String,
+    /// Accounts for whose changes it logs in; 100 at most.
+    pub logs_in_for: Vec<String>,
+    /// Its device's `host:port`.
+    pub address: String,
+}
+
+/// Which device.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceQuery {
+    /// Its name.
+    #[param(example = "web1")]
+    pub device: String,
+}
+
+/// A device.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DeviceBody {
+    /// Its name.
+    pub device: String,
+    /// `host:port`.
+    pub address: String,
+    /// Its template.
+    pub template: String,
+    /// The device to go through.
+    pub jump: Option<String>,
+    /// Sessions at once.
+    pub max_sessions: usize,
+    /// Whether algorithms of old are offered.
+    pub legacy_algorithms: bool,
+    /// Fingerprints of its host keys on record, `SHA256:…`: of the config, and of `trust`.
+    pub host_keys: Vec<String>,
+    /// The `known_hosts` file that is trusted.
+    pub known_hosts: Option<String>,
+    /// Time steps by which its clock is ahead of the host's.
+    pub clock_steps: i64,
+}
+
+/// A job.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JobBody {
+    /// Its name.
+    pub job: String,
+    /// Its schedule as written.
+    pub schedule: String,
+    /// `rotate` or `verify`.
+    pub action: String,
+    /// Its globs over account names.
+    pub globs: Vec<String>,
+    /// How many accounts they name.
+    pub accounts: usize,
+    /// Seconds over which its accounts are spread.
+    pub spread: u64,
+    /// The hours in which it works.
+    pub window: Option<String>,
+    /// Whether SIGUSR1 runs it.
+    pub on_signal: bool,
+    /// Whether one run makes up for times that were missed.
+    pub catch_up: bool,
+    /// Whether it is held.
+    pub paused: bool,
+    /// When it fires in the coming seven days; RFC 3339 in the config's zone.
+    pub runs: Vec<String>,
+    /// Whether it fires more often than is told.
+    pub more: bool,
+}
+
+/// The jobs.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JobsBody {
+    /// The config's zone.
+    pub timezone: String,
+    /// By name.
+    pub jobs: Vec<JobBody>,
+}
+
+/// Who asks, and whom.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct MeBody {
+    /// The caller's name.
+    pub user: String,
+    /// The caller's number.
+    pub uid: u32,
+    /// `viewer`, `operator`, `custodian`: those that the caller has.
+    pub roles: Vec<String>,
+    /// The daemon's version.
+    pub version: String,
+    /// The config's zone.
+    pub timezone: String,
+    /// Accounts in the config.
+    pub accounts: usize,
+    /// Devices in the config.
+    pub devices: usize,
+    /// Accounts that are being worked upon.
+    pub at_work: usize,
+    /// The folder with passwords in escrow, where there is one.
+    pub escrow: Option<String>,
+}
+
 /// `status`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct StatusBody {
@@ -411,6 +570,9 @@ pub struct OtpBody {
     pub seconds_left: u64,
     /// Its time step.
     pub step: u64,
+    /// Seconds of a time step.
+    #[serde(default)]
+    pub period: u64,
 }
 
 /// `secret set`.

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr)]
 
 mod device;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,12 +28,22 @@ const TEMPLATE: &str = include_str!("../../templates/linux/linux-passwd.template
 /// The demo ends by itself after this time, whatever happens.
 const LONGEST: Duration = Duration::from_secs(120);
 
+/// Serves the local page over a small fleet, until it is ended.
+#[must_use]
+pub fn serve_page() -> ExitCode {
+    run(web::run())
+}
+
 /// Runs the demo.
 #[must_use]
 pub fn main(once: bool, refuse: bool) -> ExitCode {
+    run(demo(once, refuse))
+}
+
+fn run(demo: impl Future<Output = Result<u8, String>>) -> ExitCode {
     init_logging(LogFormat::Human, LevelFilter::ERROR);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(demo(once, refuse))) {
+    match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(demo)) {
         Ok(exit) => ExitCode::from(exit),
         Err(error) => {
             eprintln!("rotord demo: {error}");

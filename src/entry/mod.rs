@@ -68,6 +68,9 @@ enum Command {
         /// Have the simulated device refuse the new password.
         #[arg(long)]
         refuse: bool,
+        /// Serve the local page over a small fleet, until it is ended.
+        #[arg(long, conflicts_with_all = ["once", "refuse"])]
+        web: bool,
     },
     /// Serve browsers for web devices, each in namespaces of its own.
     ///
@@ -138,7 +141,8 @@ pub fn main() -> ExitCode {
                 ExitCode::from(2)
             }
         },
-        Some(Command::Demo { once, refuse }) => crate::demo::main(once, refuse),
+        Some(Command::Demo { web: true, .. }) => crate::demo::serve_page(),
+        Some(Command::Demo { once, refuse, .. }) => crate::demo::main(once, refuse),
         None => {
             let for_people = init_logging(args.log_format, args.log_level);
             harden();

@@ -18,6 +18,8 @@ pub const MAX_CHANGES_PER_DAY: u32 = 2;
 /// A policy of the config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
+    /// Its name in the config.
+    pub name: String,
     /// How passwords are made.
     pub password: PasswordRules,
     /// Changes allowed in any 24 hours: 1 or 2.
@@ -41,6 +43,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            name: "default".into(),
             password: PasswordRules::default(),
             max_changes_per_day: MAX_CHANGES_PER_DAY,
             min_age: Duration::ZERO,

@@ -113,6 +113,17 @@ impl AccountStore for MemoryTransaction<'_> {
         Ok(())
     }
 
+    fn accounts_with(&self, kind: &Kind) -> Result<Vec<String>, VaultError> {
+        let kind = kind.as_text();
+        let has = |book: &&MemoryAccount| {
+            if kind == "password" { !book.passwords.is_empty() } else { book.others.contains_key(&kind) }
+        };
+        let mut names: Vec<String> =
+            self.0.borrow().accounts.iter().filter(has).map(|book| book.name.to_string()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     fn secret_fields(&self, account: &AccountName) -> Result<Vec<(String, Secret)>, VaultError> {
         let field = |(kind, value): (&String, &Secret)| Some((kind.strip_prefix("field:")?.to_owned(), value.clone()));
         Ok(self.read(account, |book| book.others.iter().filter_map(field).collect()))

@@ -87,6 +87,12 @@ pub trait AccountStore {
         now: &Moment,
     ) -> Result<(), VaultError>;
 
+    /// The names of the accounts of which a secret of a kind is stored, in order.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn accounts_with(&self, kind: &Kind) -> Result<Vec<String>, VaultError>;
+
     /// Loads the values of all secret fields of an account, by their names.
     ///
     /// # Errors

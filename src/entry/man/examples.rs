@@ -40,6 +40,7 @@ pub(super) const EXAMPLES: &[Example] = &[
         "All accounts; those of some devices; those that wait for a person, as long as somebody watches:",
         "rotorctl status\nrotorctl status 'web[1-9]/*'\nrotorctl status --state quarantined --watch",
     ),
+    example("rotorctl top", "The accounts of some devices, live:", "rotorctl top 'web*/*'"),
     example(
         "rotorctl rotate",
         "Change one password, those of a job, and many without waiting for them:",
@@ -194,6 +195,16 @@ pub(super) const EXAMPLES: &[Example] = &[
         "rotorctl key recovery",
         "A key to open backups and escrow with, which goes into a safe:",
         "rotorctl key recovery recovery.key",
+    ),
+    example(
+        "rotorctl web",
+        "Serve the page on a free port of this host; on a socket that SSH can lead to:",
+        "rotorctl web\nrotorctl web --listen /run/user/1000/rotord-web --idle 2h",
+    ),
+    example(
+        "rotorctl report",
+        "The last quarter, as a page to print; November as a table:",
+        "rotorctl report --html report.html\nrotorctl report --from 2026-11-01 --to 2026-11-30 --csv > november.csv",
     ),
     example("rotorctl completions", "For bash:", "rotorctl completions bash > /etc/bash_completion.d/rotorctl"),
 ];

@@ -187,6 +187,13 @@ impl AccountStore for SqliteTransaction<'_> {
         newest.map_or(Ok(None), |version| self.open_secret(account, kind, version))
     }
 
+    fn accounts_with(&self, kind: &Kind) -> Result<Vec<String>, VaultError> {
+        let text = "SELECT DISTINCT account FROM secret WHERE kind = ?1 ORDER BY account";
+        let mut statement = self.connection.prepare_cached(text)?;
+        let names = statement.query_map([kind.as_text()], |row| row.get(0))?;
+        Ok(names.collect::<Result<_, _>>()?)
+    }
+
     fn save_other_secret(
         &self,
         account: &AccountName,

@@ -129,6 +129,7 @@ fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {
 /// A fleet of one to three devices with two to five accounts, or a large one.
 pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
     let policy = Arc::new(Policy {
+        name: "default".into(),
         password: PasswordRules { length: 16, ..PasswordRules::default() },
         max_changes_per_day: if random.one_in(4) { 1 } else { 2 },
         min_age: Duration::from_secs(if random.one_in(3) { 3600 } else { 0 }),

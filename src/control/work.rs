@@ -1,6 +1,6 @@
 //! Work: rotate, verify, pause, trust.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,7 +8,6 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
 
 use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
@@ -20,8 +19,8 @@ use super::types::{
 };
 use crate::audit::Draft;
 use crate::config::Config;
-use crate::daemon::{Core, DeviceHas, Request, RotationResult, Turned};
-use crate::model::{AccountName, Actor, DeviceName, EventKind, Outcome, Trigger, glob_match, rfc3339};
+use crate::daemon::{BatchTask, Core, DeviceHas, RotationResult, ShownKey, TrustError, Turned};
+use crate::model::{AccountName, Actor, DeviceName, EventKind, glob_match, rfc3339};
 
 /// The accounts that a selection means; an empty one is an error.
 fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiError> {
@@ -65,57 +64,8 @@ pub(super) fn body(result: RotationResult) -> ResultBody {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Rotate,
-    Verify,
-    Reconcile,
-}
-
-/// Works on accounts at once, those that change after others when those are done; the daemon's limits say how many
-/// really run.
-async fn work_on(
-    core: Arc<Core>,
-    names: Vec<AccountName>,
-    kind: Kind,
-    actor: Actor,
-    reason: Option<String>,
-) -> ResultsBody {
-    let config = core.config();
-    let beside: Arc<BTreeSet<AccountName>> = Arc::new(names.into_iter().collect());
-    let mut finished: Vec<RotationResult> = Vec::new();
-    for rank in config.ranks(&beside) {
-        let mut tasks = JoinSet::new();
-        for account in rank {
-            let parent = config.accounts.get(&account).and_then(|account| account.after.clone());
-            let failed = finished
-                .iter()
-                .find(|result| Some(&result.account) == parent.as_ref() && result.outcome != Outcome::Done);
-            let waits_in_vain =
-                failed.map(|result| format!("it changes after {}, which was not changed", result.account));
-            let core = core.clone();
-            let (actor, reason, beside) = (Some(actor.clone()), reason.clone(), beside.clone());
-            tasks.spawn(async move {
-                let request = |account| Request { actor, reason, beside, ..Request::of(account, Trigger::Command) };
-                match (kind, waits_in_vain) {
-                    (Kind::Rotate, Some(why)) => core.refuse(request(account), why).await,
-                    (Kind::Rotate, None) => core.rotate(request(account)).await,
-                    (Kind::Reconcile, _) => {
-                        let request = request(account.clone());
-                        core.reconcile(&account, request.actor, request.reason).await
-                    }
-                    (Kind::Verify, _) => {
-                        let request = request(account.clone());
-                        core.verify(&account, request.actor, request.reason).await
-                    }
-                }
-            });
-        }
-        finished.extend(tasks.join_all().await);
-    }
-    let mut results: Vec<ResultBody> = finished.into_iter().map(body).collect();
-    results.sort_by(|a, b| a.account.cmp(&b.account));
-    ResultsBody { results }
+fn bodies(results: Vec<RotationResult>) -> ResultsBody {
+    ResultsBody { results: results.into_iter().map(body).collect() }
 }
 
 /// The account that a request is about, where it names one alone.
@@ -134,16 +84,17 @@ pub(super) fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Result<Response, ApiError> {
+async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, task: BatchTask) -> Result<Response, ApiError> {
     let (account, reason) = (only(&request.accounts), request.reason.as_deref());
     let actor = peer.require_for(&core, Role::Operator, account, reason).await?;
     check_reason(request.reason.as_deref())?;
     let names = select(&core, &request.selection())?;
     if request.stream && !request.no_wait {
-        return Ok(stream(core, names, kind, actor, request.reason));
+        return Ok(stream(core, names, task, actor, request.reason));
     }
     // A caller who goes away does not end what he asked for.
-    let task = tokio::spawn(work_on(core, names.clone(), kind, actor, request.reason));
+    let (all, reason) = (names.clone(), request.reason);
+    let working = tokio::spawn(async move { core.work_on(all, task, actor, reason).await });
     if request.no_wait {
         let results = names
             .into_iter()
@@ -158,8 +109,8 @@ async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, kind: Kind) -> Res
             .collect();
         return Ok(Json(ResultsBody { results }).into_response());
     }
-    let results = task.await.map_err(|error| ApiError::failed(error.to_string()))?;
-    Ok(Json(results).into_response())
+    let results = working.await.map_err(|error| ApiError::failed(error.to_string()))?;
+    Ok(Json(bodies(results)).into_response())
 }
 
 /// Anything as one JSON line.
@@ -167,10 +118,10 @@ fn line<T: serde::Serialize>(value: &T) -> Bytes {
     Bytes::from(serde_json::to_string(value).unwrap_or_default() + "\n")
 }
 
-fn stream(core: Arc<Core>, names: Vec<AccountName>, kind: Kind, actor: Actor, reason: Option<String>) -> Response {
+fn stream(core: Arc<Core>, names: Vec<AccountName>, task: BatchTask, actor: Actor, reason: Option<String>) -> Response {
     let watched: HashSet<AccountName> = names.iter().cloned().collect();
     let working = core.clone();
-    with_progress(&core, watched, async move { Ok(work_on(working, names, kind, actor, reason).await) })
+    with_progress(&core, watched, async move { Ok(bodies(working.work_on(names, task, actor, reason).await)) })
 }
 
 /// Does some work, and answers with a line for each step of the watched accounts and one for what came of it. A caller who goes
@@ -217,7 +168,7 @@ pub(super) async fn rotate(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<WorkBody>,
 ) -> Result<Response, ApiError> {
-    work(core, peer, request, Kind::Rotate).await
+    work(core, peer, request, BatchTask::Rotate).await
 }
 
 /// Logs in with the stored passwords, and changes nothing.
@@ -227,7 +178,7 @@ pub(super) async fn verify(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<WorkBody>,
 ) -> Result<Response, ApiError> {
-    work(core, peer, request, Kind::Verify).await
+    work(core, peer, request, BatchTask::Verify).await
 }
 
 /// Sets new passwords through the reconcile accounts.
@@ -237,7 +188,7 @@ pub(super) async fn reconcile(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<WorkBody>,
 ) -> Result<Response, ApiError> {
-    work(core, peer, request, Kind::Reconcile).await
+    work(core, peer, request, BatchTask::Reconcile).await
 }
 
 /// Ends an account's doubt or quarantine with what a person knows.
@@ -463,49 +414,13 @@ pub(super) async fn trust(
         return Err(ApiError::missing(format!("there is no device '{name}' in the config")));
     }
     check_reason(request.reason.as_deref())?;
-    let (row, greeting) = core.shown_host_key(&name).await.map_err(ApiError::unreached)?;
-    let warning = misfit(&core.config(), &name, &greeting);
-    let known = core.known_fingerprints(&name).await?;
-    let changed = !known.is_empty() && !known.contains(&row.fingerprint);
-    let trusted = match &request.fingerprint {
-        None => false,
-        Some(confirmed) if *confirmed == row.fingerprint => true,
-        Some(confirmed) => {
-            return Err(ApiError::unmet(format!(
-                "the device shows {}, not {}; nothing was stored",
-                row.fingerprint,
-                confirmed.escape_debug()
-            )));
-        }
-    };
-    if trusted {
-        let (now, row, device) = (core.clock.now(), row.clone(), name.clone());
-        let detail = if changed {
-            format!("{}; CHANGED: on record was {}", row.fingerprint, known.join(", "))
-        } else {
-            row.fingerprint.clone()
-        };
-        // A key is a device's. It is an account's, where the device has no other one.
-        let config = core.config();
-        let mut accounts = config.accounts.keys().filter(|account| account.device() == name);
-        let account = accounts.next().cloned().filter(|_| accounts.next().is_none());
-        let (attempt, reason) = (Some(core.fresh_id().into()), request.reason);
-        core.vault
-            .call(move |tx| {
-                tx.trust_host_key(device.as_str(), &row, &now)?;
-                let draft = Draft {
-                    account,
-                    device: Some(device),
-                    actor: Some(actor),
-                    reason,
-                    attempt,
-                    ..Draft::new(EventKind::HostKeyTrusted).detail(detail)
-                };
-                tx.audit(&draft, &now)
-            })
-            .await?;
-    }
-    let device = name.to_string();
+    let shown = core.trust(&name, request.fingerprint, actor, request.reason).await.map_err(|error| match error {
+        TrustError::Vault(error) => error.into(),
+        TrustError::Unreached(why) => ApiError::unreached(why),
+        error @ TrustError::ShowsAnother { .. } => ApiError::unmet(error.to_string()),
+    })?;
+    let ShownKey { row, greeting, known, changed, trusted } = shown;
+    let (warning, device) = (misfit(&core.config(), &name, &greeting), name.to_string());
     Ok(Json(HostKeyBody { device, fingerprint: row.fingerprint, key: row.key, trusted, known, changed, warning }))
 }
 

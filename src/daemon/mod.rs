@@ -2,6 +2,7 @@
 
 mod admission;
 mod attempt;
+mod batch;
 mod conditions;
 mod core;
 mod enroll;
@@ -9,6 +10,7 @@ mod escrow;
 mod escrow_health;
 mod explain;
 mod harden;
+mod helpers;
 mod limits;
 mod logging;
 mod metrics;
@@ -19,10 +21,11 @@ mod run;
 mod scheduler;
 mod secrets;
 mod slots;
-mod values;
+mod trust;
 mod world;
 
 pub use attempt::{DeviceHas, Progress, Recorded, Recorder, Request, RotationResult, Trial, Tried, Turned};
+pub use batch::BatchTask;
 pub use core::{Core, StartError};
 pub use enroll::EnrollError;
 pub use escrow::{Escrow, InEscrow, open_escrow};
@@ -34,5 +37,6 @@ pub(crate) use refusals::Asked;
 pub use run::{Signals, run};
 pub use scheduler::keep_schedule;
 pub use secrets::store;
+pub use trust::{ShownKey, TrustError};
 #[cfg(any(test, feature = "sim"))]
 pub use world::{Random, Spawn, Witness, World};

@@ -1,0 +1,94 @@
+//! Work on many accounts that is asked for at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::attempt::{Request, RotationResult};
+use super::core::Core;
+use crate::model::{AccountName, Actor, Outcome, Trigger};
+
+/// What is done with each account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchTask {
+    /// Its password is changed.
+    Rotate,
+    /// It is looked whether the stored password works.
+    Verify,
+    /// It is given a new one through its reconcile account.
+    Reconcile,
+}
+
+impl Core {
+    /// Works on accounts at once, those that change after others when those are done; the daemon's limits say how many
+    /// really run. The results come in the order of the accounts' names.
+    pub async fn work_on(
+        self: &Arc<Self>,
+        names: Vec<AccountName>,
+        task: BatchTask,
+        actor: Actor,
+        reason: Option<String>,
+    ) -> Vec<RotationResult> {
+        let config = self.config();
+        let beside: Arc<BTreeSet<AccountName>> = Arc::new(names.into_iter().collect());
+        let mut finished: Vec<RotationResult> = Vec::new();
+        for rank in config.ranks(&beside) {
+            let mut tasks = JoinSet::new();
+            for account in rank {
+                let parent = config.accounts.get(&account).and_then(|account| account.after.as_ref());
+                let in_vain = parent.and_then(|parent| waits_in_vain(parent, &finished));
+                let (actor, reason, beside) = (Some(actor.clone()), reason.clone(), beside.clone());
+                let request = Request { actor, reason, beside, ..Request::of(account, Trigger::Command) };
+                let core = self.clone();
+                tasks.spawn(async move { core.do_task(task, request, in_vain).await });
+            }
+            finished.extend(tasks.join_all().await);
+        }
+        finished.sort_by(|a, b| a.account.cmp(&b.account));
+        finished
+    }
+
+    async fn do_task(self: &Arc<Self>, task: BatchTask, request: Request, in_vain: Option<String>) -> RotationResult {
+        let account = request.account.clone();
+        match (task, in_vain) {
+            (BatchTask::Rotate, Some(why)) => self.refuse(request, why).await,
+            (BatchTask::Rotate, None) => self.rotate(request).await,
+            (BatchTask::Reconcile, _) => self.reconcile(&account, request.actor, request.reason).await,
+            (BatchTask::Verify, _) => self.verify(&account, request.actor, request.reason).await,
+        }
+    }
+}
+
+/// Why an account that changes after this one is not changed, where this one was to be and was not.
+fn waits_in_vain(parent: &AccountName, finished: &[RotationResult]) -> Option<String> {
+    let failed = finished.iter().find(|result| result.account == *parent && result.outcome != Outcome::Done)?;
+    Some(format!("it changes after {}, which was not changed", failed.account))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::AttemptKind;
+
+    #[test]
+    fn who_changes_after_an_account_that_was_not_changed_waits_in_vain() {
+        let name = |text: &str| AccountName::parse(text).unwrap();
+        let result = |account: &str, outcome| RotationResult {
+            account: name(account),
+            kind: AttemptKind::Rotate,
+            outcome,
+            attempt: String::new(),
+            detail: String::new(),
+            warning: None,
+            proved: false,
+            steps: Arc::default(),
+        };
+        let finished = [result("web1/a", Outcome::Done), result("web1/b", Outcome::Failed)];
+        assert_eq!(waits_in_vain(&name("web1/a"), &finished), None);
+        let why = waits_in_vain(&name("web1/b"), &finished).unwrap();
+        assert_eq!(why, "it changes after web1/b, which was not changed");
+        // One that nobody asked for now holds up nobody.
+        assert_eq!(waits_in_vain(&name("web1/c"), &finished), None);
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::error::Error;
 use std::io;
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub struct Socket {
     /// Where callers come in.
     listener: UnixListener,
     place: Place,
+    /// systemd made it, and keeps it.
+    is_passed: bool,
 }
 
 /// Where a socket was made.
@@ -75,9 +79,9 @@ impl Place {
 impl Socket {
     /// What removes the socket once the daemon has ended: this one alone, and nothing that stands in its place by then.
     pub fn remover(&self) -> impl FnOnce() + use<> {
-        let place = self.place.clone();
+        let (place, is_passed) = (self.place.clone(), self.is_passed);
         move || {
-            if place.is_ours() {
+            if !is_passed && place.is_ours() {
                 drop(std::fs::remove_file(&place.path));
             }
         }
@@ -92,6 +96,9 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// # Errors
 /// The socket cannot be made, another daemon answers on it, or something else than a socket is there.
 pub async fn bind(path: &Path, open_to_all: bool) -> io::Result<Socket> {
+    if let Some(listener) = passed()? {
+        return take(listener, path, open_to_all);
+    }
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
@@ -102,7 +109,38 @@ pub async fn bind(path: &Path, open_to_all: bool) -> io::Result<Socket> {
     let found = std::fs::symlink_metadata(path)?;
     let place = Place { path: path.to_owned(), made: (found.dev(), found.ino()) };
     place.open_to(open_to_all)?;
-    Ok(Socket { listener, place })
+    Ok(Socket { listener, place, is_passed: false })
+}
+
+/// The socket that systemd passes (`rotord.socket`, see sd_listen_fds(3)); none where it passes none.
+#[allow(unsafe_code)]
+fn passed() -> io::Result<Option<StdListener>> {
+    let mut passed = sd_notify::listen_fds()?;
+    let Some(number) = passed.next() else { return Ok(None) };
+    if passed.next().is_some() {
+        return Err(io::Error::other("systemd passes several sockets; rotord.socket has one ListenStream="));
+    }
+    // SAFETY: systemd passes this descriptor to this process for its own use, and nothing else here takes it: a start asks once.
+    Ok(Some(unsafe { StdListener::from_raw_fd(number) }))
+}
+
+/// Takes over a socket that systemd made.
+///
+/// # Errors
+/// It is none that listens at the path that the config names.
+fn take(listener: StdListener, path: &Path, open_to_all: bool) -> io::Result<Socket> {
+    let at = listener.local_addr()?.as_pathname().map(Path::to_owned);
+    if at.as_deref() != Some(path) {
+        let at = at.map_or_else(|| "no path".to_owned(), |at| at.display().to_string());
+        return Err(io::Error::other(format!(
+            "systemd passes a socket at {at}: name that in [daemon] socket, or this one in ListenStream= of rotord.socket"
+        )));
+    }
+    listener.set_nonblocking(true)?;
+    let found = std::fs::symlink_metadata(path)?;
+    let place = Place { path: path.to_owned(), made: (found.dev(), found.ino()) };
+    place.open_to(open_to_all)?;
+    Ok(Socket { listener: UnixListener::from_std(listener)?, place, is_passed: true })
 }
 
 /// Whether there is a socket on which nobody answers.
@@ -252,6 +290,21 @@ pub async fn serve(socket: Socket, core: Arc<Core>, notifiers: Arc<Notifiers>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_is_passed_is_taken_where_the_config_names_it_and_stays_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let other = take(StdListener::bind(folder.path().join("other")).unwrap(), &path, false);
+        assert!(other.unwrap_err().to_string().contains("ListenStream="));
+        let socket = take(StdListener::bind(&path).unwrap(), &path, true).unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o666);
+        let knocking = tokio::net::UnixStream::connect(&path);
+        let (knocked, let_in) = tokio::join!(knocking, socket.listener.accept());
+        assert!(knocked.is_ok() && let_in.is_ok());
+        socket.remover()();
+        assert!(path.exists(), "systemd keeps it");
+    }
 
     #[tokio::test]
     async fn only_a_socket_on_which_nobody_answers_is_replaced() {

@@ -107,12 +107,23 @@ fn the_package_is_clean_and_installs_upgrades_and_goes_away_as_written() {
     let typed = |heading: &str| blocks(&chapter("docs/install.md", heading), 4).concat();
     let install = typed("From nothing to the first rotation");
     machine.write("install", &install);
-    machine.write("upgrade", &typed("A new version"));
+    let upgrade = |heading: &str| {
+        let lines = blocks(&chapter("docs/upgrade.md", heading), 4).concat();
+        // A check-up finds steps of four seconds unusual, and ends with 1.
+        lines.lines().filter(|line| *line != "rotorctl doctor").map(|line| format!("{line}\n")).collect::<String>()
+    };
+    assert_eq!(typed("A new version"), upgrade("The package"));
+    machine.write("before", &upgrade("Before"));
+    machine.write("upgrade", &upgrade("The package"));
+    machine.write("afterwards", &upgrade("Afterwards"));
     let first = format!("apt install ./rotord_{}-1_amd64.deb\n", env!("CARGO_PKG_VERSION"));
     assert!(install.starts_with(&first), "{install}");
     let commands = ["apt ", "cat ", "rotord ", "systemctl ", "rotorctl "];
     let typed = install.lines().filter(|line| commands.iter().any(|command| line.starts_with(command))).count();
-    assert!(typed <= 10, "{typed} commands: {install}");
+    assert!(
+        typed <= 6 && typed == install.lines().filter(|line| !line.is_empty()).count(),
+        "{typed} commands: {install}"
+    );
 
     let log = machine.run(&fs::read_to_string(source.join("tests/lab/trials/package")).unwrap());
     let modes = machine.read("modes");
@@ -121,17 +132,71 @@ fn the_package_is_clean_and_installs_upgrades_and_goes_away_as_written() {
         "600 rotord rotord /etc/rotord/vault.key",
         "700 rotord rotord /var/lib/rotord",
         "755 root root /etc/rotord/config.d",
+        "640 root rotord /etc/rotord/config.d/init.toml",
+        "640 root rotord /etc/rotord/config.d/web1.toml",
     ] {
         assert!(modes.contains(mode), "{mode}: {modes}");
     }
     assert_eq!(machine.read("type").trim(), "notify-reload", "{log}");
-    for told in ["rotord: nothing runs yet", "a fresh login proved it"] {
+    for told in ["rotord: nothing runs yet", "it is Linux", "web1/admin is added", "a fresh login proved it"] {
         assert!(log.contains(told), "{told}: {log}");
     }
+    assert!(machine.read("stand").contains("All is well: 1 account"), "{}", machine.read("stand"));
+    let files = machine.read("rpm.files");
+    for file in [
+        "/usr/bin/rotord",
+        "/usr/lib/systemd/system/rotord.socket",
+        "/usr/share/rotord/templates/linux/linux-passwd.template",
+    ] {
+        assert!(files.lines().any(|line| line == file), "{file}: {files}");
+    }
+    assert!(machine.read("rpm.scripts").contains("systemd-sysusers"), "{}", machine.read("rpm.scripts"));
     let account = &machine.json("upgraded.json")["accounts"][0];
     assert_eq!((&account["state"], &account["changes_24h"]), (&"idle".into(), &2.into()), "{log}");
     let (purged, left) = (machine.read("purged"), machine.read("left"));
     assert!(purged.contains("rotord: /var/lib/rotord is left"), "{purged}");
     assert!(left.contains("vault.key") && left.contains("vault.db") && !left.contains("rotord.toml"), "{left}");
     assert_eq!(machine.read("units"), "", "{log}");
+}
+
+/// What an image is built from is there, and each line of the recipe is one that engines know.
+#[test]
+fn the_containerfile_can_be_read_and_what_it_copies_is_there() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(source.join("packaging/Containerfile")).unwrap().replace("\\\n", " ");
+    let known = ["FROM", "WORKDIR", "COPY", "RUN", "VOLUME", "USER", "HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT", "CMD"];
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert!(lines[0].starts_with("FROM ") && lines.contains(&"USER rotord"), "{text}");
+    for line in lines {
+        let (word, rest) = line.split_once(' ').unwrap();
+        assert!(known.contains(&word), "{line}");
+        if word == "COPY" && !rest.starts_with("--from") {
+            let from = rest.split_whitespace().next().unwrap();
+            assert!(source.join(from).exists(), "{line}");
+        }
+        if let Some(list) = rest.find('[').map(|at| &rest[at..]).filter(|_| word != "RUN") {
+            assert!(serde_json::from_str::<Vec<String>>(list).is_ok(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_tarball_has_what_a_package_has_and_its_checksum_is_right() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let programs = Path::new(env!("CARGO_BIN_EXE_rotord")).parent().unwrap();
+    let made = Command::new(source.join("packaging/tarball.sh")).arg(programs).arg(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made = String::from_utf8(made.stdout).unwrap();
+    let tarball = Path::new(made.trim());
+    let listed = Command::new("tar").arg("tzf").arg(tarball).output().unwrap();
+    let files = String::from_utf8(listed.stdout).unwrap();
+    for file in
+        ["usr/bin/rotord", "usr/bin/rotorctl", "usr/lib/systemd/system/rotord.service", "usr/share/man/man8/rotord.8"]
+    {
+        assert!(files.lines().any(|line| line.ends_with(file)), "{file}: {files}");
+    }
+    let name = format!("{}.sha256", tarball.file_name().unwrap().to_string_lossy());
+    let checked = Command::new("sha256sum").args(["-c", &name]).current_dir(folder.path()).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }

@@ -16,8 +16,9 @@ use serde::Deserialize;
 use super::output::{paint, safe, say};
 use super::remote::print;
 use super::{Failure, input};
+use crate::browser::Programs;
 use crate::clock;
-use crate::config::{Config, DEFAULT_PATH, KeySource};
+use crate::config::{Config, DEFAULT_PATH, Endpoint, KeySource};
 use crate::control::{CheckupBody, CheckupQuery, Client, ResultsBody, StatusBody, VerifyBody, WorkBody};
 use crate::model::Severity;
 use crate::vault::VaultKey;
@@ -146,6 +147,12 @@ fn look_at_host(config: Option<&Config>, is_hosts: bool) -> HostFacts {
     let Some(config) = config else { return host };
     let state = &config.daemon.state_dir;
     host.state = folder(state);
+    let is_web = |device: &std::sync::Arc<crate::config::Device>| matches!(device.endpoint, Endpoint::Web(_));
+    if config.devices.values().any(is_web) {
+        let programs = Programs::find();
+        host.programs.insert("chromium".into(), programs.browser);
+        host.programs.insert("chromedriver".into(), programs.driver);
+    }
     host.escrow = config.escrow.as_ref().and_then(|escrow| folder(escrow));
     // Who may not read the key cannot tell whether it is one.
     let is_root = nix::unistd::geteuid().is_root();

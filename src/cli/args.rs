@@ -160,6 +160,15 @@ pub(super) enum Command {
     History {
         /// The account, DEVICE/USERNAME.
         account: String,
+        /// Write what a web page looked like when the last attempt failed there, as JPEG.
+        #[arg(long, value_name = "FILE")]
+        screenshot: Option<PathBuf>,
+    },
+    /// Live view of a web run that waits for a person: prints a link, good once, to a page on this host that shows the browser
+    /// and passes mouse and keys on.
+    Browser {
+        /// The account, DEVICE/USERNAME.
+        account: String,
     },
     /// Make config, key and folders for a daemon that is not there yet; what is there stays as it is. Needs no daemon.
     Init(InitArgs),

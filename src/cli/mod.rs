@@ -11,6 +11,7 @@ mod events;
 mod exporter;
 mod init;
 pub(crate) mod input;
+mod live;
 mod local;
 mod notify;
 pub(crate) mod output;

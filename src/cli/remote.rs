@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -13,14 +14,14 @@ use super::args::{
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
 use super::{
-    Failure, add, audit, backup, check, doctor, events, exporter, init, input, interrupted, local as here, qr, record,
-    report, stand, status, templates, top, web,
+    Failure, add, audit, backup, check, doctor, events, exporter, init, input, interrupted, live, local as here, qr,
+    record, report, stand, status, templates, top, web,
 };
 use crate::control::{
     AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
     OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
-    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, TemplateText, TemplatesBody,
-    TrustBody, WorkBody,
+    ScreenshotBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, TemplateText,
+    TemplatesBody, TrustBody, WorkBody,
 };
 use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
@@ -92,7 +93,9 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::Account { command: AccountCommand::Add { account, login_as, more } } => {
             add::account(&client, &account, login_as, more, json).await
         }
-        Command::History { account } => history(&client, &account, json).await,
+        Command::History { account, screenshot: Some(file) } => screenshot(&client, &account, &file, json).await,
+        Command::History { account, .. } => history(&client, &account, json).await,
+        Command::Browser { account } => live::run(client, &account).await,
         Command::Schedule { command: ScheduleCommand::Next { job, count } } => {
             schedule(&client, &job, count, json).await
         }
@@ -329,8 +332,8 @@ async fn secret_show(client: &Client, asked: ShowBody, history: bool, json: bool
     Ok(0)
 }
 
-async fn import(client: &Client, file: &std::path::Path, overwrite: bool, json: bool) -> Result<u8, Failure> {
-    let text = if file == std::path::Path::new("-") { input::read_stdin()? } else { input::read_file(file)? };
+async fn import(client: &Client, file: &Path, overwrite: bool, json: bool) -> Result<u8, Failure> {
+    let text = if file == Path::new("-") { input::read_stdin()? } else { input::read_file(file)? };
     let rows = input::import_rows(&text)?;
     let imported: ImportedBody = client.post("/v1/import", &ImportBody { rows, overwrite }).await?;
     if json {
@@ -432,6 +435,18 @@ async fn history(client: &Client, account: &str, json: bool) -> Result<u8, Failu
     Ok(0)
 }
 
+async fn screenshot(client: &Client, account: &str, file: &Path, json: bool) -> Result<u8, Failure> {
+    let body: ScreenshotBody = client.get("/v1/screenshot", &[("account", account)]).await?;
+    let broken = || Failure::unexpected("the daemon's picture cannot be read");
+    let jpeg = data_encoding::BASE64.decode(body.jpeg.as_bytes()).map_err(|_| broken())?;
+    let mut open = std::fs::OpenOptions::new();
+    let created = std::os::unix::fs::OpenOptionsExt::mode(open.write(true).create_new(true), 0o600).open(file);
+    let written = created.and_then(|mut open| open.write_all(&jpeg));
+    written.map_err(|error| Failure::unexpected(format!("{}: {error}", file.display())))?;
+    let told = format!("{}: the page of {}, attempt {}", file.display(), local(Some(&body.taken)), body.attempt);
+    done(DoneBody { done: told }, json)
+}
+
 async fn explain(client: &Client, account: &str, json: bool) -> Result<u8, Failure> {
     let body: ExplainBody = client.get("/v1/explain", &[("account", account)]).await?;
     if json {
@@ -469,13 +484,13 @@ async fn schedule(client: &Client, job: &str, count: usize, json: bool) -> Resul
 }
 
 /// Whoever owns the socket reads the key at the next start.
-fn give_to_the_daemon(client: &Client, key: &std::path::Path) -> std::io::Result<()> {
+fn give_to_the_daemon(client: &Client, key: &Path) -> std::io::Result<()> {
     let daemon = client.socket().metadata()?;
     hand_over(key, (daemon.uid(), daemon.gid()))?;
     if key.metadata()?.uid() == daemon.uid() { Ok(()) } else { Err(std::io::Error::other("it is yours")) }
 }
 
-async fn key_rotate(client: &Client, file: &std::path::Path, json: bool) -> Result<u8, Failure> {
+async fn key_rotate(client: &Client, file: &Path, json: bool) -> Result<u8, Failure> {
     let file = std::path::absolute(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     let key = VaultKey::create(&file).map_err(|error| Failure::usage(error.to_string()))?;
     let owned = give_to_the_daemon(client, &file);
@@ -504,7 +519,7 @@ async fn rehearse(
     account: Option<String>,
     json: bool,
 ) -> Result<u8, Failure> {
-    let file = std::path::Path::new(name);
+    let file = Path::new(name);
     let text = if file.is_file() {
         let most = u64::try_from(crate::template::MAX_BYTES).unwrap_or(u64::MAX);
         Some(crate::files::read_text(file, most).map_err(|error| Failure::usage(format!("{name}: {error}")))?)

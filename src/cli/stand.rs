@@ -211,6 +211,7 @@ mod tests {
 
     fn account(state: &str) -> AccountStatus {
         AccountStatus {
+            waiting: None,
             account: "web1/admin".into(),
             state: state.into(),
             last_change: Some("2026-11-30T12:00:00Z".into()),

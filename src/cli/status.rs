@@ -183,11 +183,16 @@ impl Form {
         let changed = time(&account.last_change) + if account.overdue { " overdue" } else { "" };
         let used = format!("{}/{}", account.changes_24h, account.cap);
         let told = match (&account.last_error, &account.warning) {
+            _ if account.waiting.is_some() => {
+                let asked = account.waiting.as_deref().unwrap_or_default();
+                short(&format!("rotorctl browser {}: {asked}", account.account), usize::MAX)
+            }
             (Some(error), _) => short(error, usize::MAX),
             (None, Some(warning)) => short(&format!("warning: {warning}"), usize::MAX),
             (None, None) => "-".to_owned(),
         };
-        let (name, state) = (safe(&account.account), account.state.clone());
+        let state = if account.waiting.is_some() { "waiting for a person" } else { &account.state };
+        let (name, state) = (safe(&account.account), state.to_owned());
         match self {
             Self::All | Self::ShortTimes => vec![name, state, changed, time(&account.next_run), used, told],
             Self::NoNextRun => vec![name, state, changed, used, told],
@@ -241,6 +246,7 @@ mod tests {
             verify_error: None,
             warning: None,
             overdue: state == "new",
+            waiting: None,
             totp_skew: 0,
         }
     }

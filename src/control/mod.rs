@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+mod browser;
 mod callers;
 mod client;
 mod doctor;

@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer, Role};
 use super::json::{Json, Nothing, Query};
-use super::{api, callers, doctor, document, enroll, events, fleet, import, metrics, secrets, work};
+use super::{api, browser, callers, doctor, document, enroll, events, fleet, import, metrics, secrets, work};
 use crate::daemon::Core;
 use crate::notify::Notifiers;
 
@@ -176,6 +176,7 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(fleet::jobs))
         .routes(routes!(fleet::me))
         .routes(routes!(api::history))
+        .routes(routes!(browser::screenshot))
         .routes(routes!(api::explain))
         .routes(routes!(api::schedule))
         .routes(routes!(api::templates))
@@ -196,6 +197,10 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(work::trust))
         .routes(routes!(work::rehearse))
         .routes(routes!(doctor::checkup))
+        .routes(routes!(browser::browser))
+        .routes(routes!(browser::browser_picture))
+        .routes(routes!(browser::browser_input))
+        .routes(routes!(browser::browser_continue))
         .routes(routes!(enroll::look))
         .routes(routes!(enroll::try_out))
         .routes(routes!(enroll::enroll))

@@ -90,6 +90,9 @@ pub struct AccountStatus {
     /// What is not clean about the last change that was proved, until a clean one or `ack`.
     #[serde(default)]
     pub warning: Option<String>,
+    /// What a person is asked to do in the browser of a run that waits for one.
+    #[serde(default)]
+    pub waiting: Option<String>,
     /// Whether the password is older than the policy's `max_age`.
     pub overdue: bool,
     /// Time steps by which the device's clock is ahead of the host's, as learned from the codes that it takes.
@@ -435,6 +438,98 @@ pub struct AccountQuery {
     /// `DEVICE/USERNAME`.
     #[param(example = "web1/admin")]
     pub account: String,
+}
+
+/// Which account, in a body.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContinueBody {
+    /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
+    pub account: String,
+}
+
+/// A browser that waits for a person.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LiveBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// What the person is asked to do.
+    pub asked: String,
+    /// Until when it is kept: RFC 3339, UTC.
+    pub until: String,
+}
+
+/// What a browser shows.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LivePicture {
+    /// JPEG, in base64.
+    pub jpeg: String,
+}
+
+/// What a page looked like when an attempt failed there.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ScreenshotBody {
+    /// The attempt.
+    pub attempt: String,
+    /// RFC 3339, UTC.
+    pub taken: String,
+    /// JPEG, in base64.
+    pub jpeg: String,
+}
+
+/// Mouse or keys of a person.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum LiveInput {
+    /// The mouse, in pixels of the page.
+    Pointer {
+        /// `move`, `down`, `up` or `wheel`.
+        action: String,
+        /// From the left.
+        x: f64,
+        /// From the top.
+        y: f64,
+        /// Pixels that the wheel turns, down.
+        #[serde(default)]
+        turn: f64,
+        /// Clicks in a row.
+        #[serde(default)]
+        clicks: u32,
+    },
+    /// A key.
+    Key {
+        /// Its name, as a page hears it.
+        key: String,
+        /// Where it lies.
+        #[serde(default)]
+        code: String,
+        /// 1 alt, 2 control, 4 meta, 8 shift.
+        #[serde(default)]
+        modifiers: u32,
+        /// Its old number.
+        #[serde(default)]
+        number: u32,
+        /// Whether it goes down.
+        down: bool,
+    },
+}
+
+impl std::fmt::Debug for LiveInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LiveInput(..)")
+    }
+}
+
+/// Mouse or keys, and for which browser.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiveInputBody {
+    /// `DEVICE/USERNAME`.
+    #[schema(example = "web1/admin")]
+    pub account: String,
+    /// What was done.
+    pub input: LiveInput,
 }
 
 /// One attempt.

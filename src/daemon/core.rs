@@ -19,7 +19,7 @@ use crate::audit::Draft;
 use crate::clock::{Clock, unsynchronised};
 use crate::config::{Config, KeySource};
 use crate::executor::terminal::Terminal;
-use crate::executor::web::Web;
+use crate::executor::web::{LiveViews, Web};
 use crate::executor::{DeviceError, Executors, Guards};
 use crate::model::{Actor, EventKind, Problem};
 use crate::totp::Skew;
@@ -157,6 +157,12 @@ impl Core {
             stopping: watch::channel(false).0,
             adopted: watch::channel(0).0,
         })
+    }
+
+    /// The browsers that people may look into.
+    #[must_use]
+    pub fn live_views(&self) -> &LiveViews {
+        self.executors.web.live()
     }
 
     /// Starts a task that nobody waits for.

@@ -237,6 +237,11 @@ fn check(config: &Path) -> ExitCode {
         0 => say!("ok: {sizes}"),
         warnings => say!("ok, with {}: {sizes}", counted(warnings, "warning")),
     }
+    if config.devices.values().any(|device| device.web().is_some())
+        && let Err(why) = crate::browser::Programs::find().usable()
+    {
+        say!("web devices cannot be worked on: {why}");
+    }
     ExitCode::SUCCESS
 }
 

@@ -13,6 +13,7 @@ mod handle;
 mod keys;
 mod operations;
 mod records;
+mod screenshot;
 mod seal;
 mod sqlite;
 mod transaction;
@@ -29,5 +30,6 @@ pub use records::{
     AttemptRow, Finding, Firing, HistoryEntry, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS, Kind, LoginRecord, NotifierRow,
     Refusal, Reservation, Waits,
 };
+pub use screenshot::Screenshot;
 pub use sqlite::{Backup, hand_over, open};
 pub use transaction::{AccountStore, AuditStore, FleetStore, Ledger, LimitStore, NotifyStore};

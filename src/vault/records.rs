@@ -116,6 +116,8 @@ pub enum Kind {
     SshKey,
     /// The value of a tag.
     Field(String),
+    /// What a web page looked like when the last attempt failed there, without any secret of the account: the newest alone is kept.
+    Screenshot,
 }
 
 impl Kind {
@@ -127,6 +129,7 @@ impl Kind {
             Self::Totp => "totp".into(),
             Self::SshKey => "ssh-key".into(),
             Self::Field(name) => format!("field:{name}"),
+            Self::Screenshot => "screenshot".into(),
         }
     }
 }

@@ -425,6 +425,7 @@ pub(super) mod tests {
     pub(in crate::web) fn line(account: &str, state: &str) -> AccountLine {
         AccountLine {
             status: AccountStatus {
+                waiting: None,
                 account: account.into(),
                 state: state.into(),
                 last_change: Some("2026-11-01T00:00:00Z".into()),

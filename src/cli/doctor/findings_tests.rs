@@ -27,6 +27,7 @@ fn folder(path: &str, disk: u64) -> Option<FolderFacts> {
 
 fn healthy() -> Facts {
     let account = AccountStatus {
+        waiting: None,
         account: "web1/admin".into(),
         state: "idle".into(),
         last_change: days_ago(1),

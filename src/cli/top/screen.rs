@@ -373,6 +373,7 @@ mod tests {
 
     fn account(name: &str, state: &str, error: Option<&str>) -> AccountStatus {
         AccountStatus {
+            waiting: None,
             account: name.into(),
             state: state.into(),
             last_change: None,

@@ -9,9 +9,10 @@ use crate::clock::Waiting;
 use crate::config::Account;
 use crate::daemon::slots::Urgency;
 use crate::executor::{DeviceError, Observer, SessionSlot};
-use crate::model::{Masker, Secret};
+use crate::model::{EventKind, Masker, Secret};
 use crate::policy::Breaker;
 use crate::rotation::{Event, HelperRole};
+use crate::vault::{Kind, Screenshot};
 
 /// What an executor has told that the attempt takes in once it is done.
 #[derive(Default)]
@@ -81,6 +82,32 @@ impl Observer for Watch<'_> {
             fed.map_err(DeviceError::NotCommitted)?;
             self.step("commit point: the new password is in the vault and leaves now".into());
             Ok(())
+        })
+    }
+
+    fn waits_for_person<'a>(&'a self, asked: &'a str) -> Waiting<'a, ()> {
+        Box::pin(async move {
+            let name = &self.cx.account.name;
+            self.step(format!("waiting for a person: {asked}; 'rotorctl browser {name}' shows the page"));
+            let draft = self.cx.draft(EventKind::RunWaiting).detail(self.cx.masked(asked));
+            if let Err(error) = self.cx.core.audit(draft).await {
+                tracing::error!(account = %name, %error, "{name}: that it waits for a person is not on record: {error}");
+            }
+        })
+    }
+
+    fn picture(&self, jpeg: Vec<u8>) -> Waiting<'_, ()> {
+        Box::pin(async move {
+            let (now, name) = (self.cx.core.clock.now(), self.cx.account.name.clone());
+            let Some(kept) = Screenshot::of(&self.cx.id, now.wall_ms, &jpeg).to_secret() else { return };
+            let saved = self.cx.core.vault.call(move |tx| tx.set_secret(&name, &Kind::Screenshot, &kept, &now));
+            let name = &self.cx.account.name;
+            match saved.await {
+                Ok(()) => {
+                    self.step(format!("'rotorctl history {name} --screenshot FILE' writes what the page looked like"))
+                }
+                Err(error) => tracing::warn!(account = %name, %error, "{name}: a screenshot is not stored: {error}"),
+            }
         })
     }
 

@@ -52,6 +52,11 @@ pub(super) const EXAMPLES: &[Example] = &[
         "The password is known to nobody, and the account's reconcile account sets another:",
         "rotorctl reconcile web1/admin",
     ),
+    example(
+        "rotorctl browser",
+        "A run waits for somebody who solves a puzzle: its browser, on this host or through a tunnel to it:",
+        "rotorctl browser wiki/admin",
+    ),
     example("rotorctl explain", "Why an account is as it is, and what to do:", "rotorctl explain web1/admin"),
     example(
         "rotorctl resolve",

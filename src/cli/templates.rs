@@ -189,6 +189,17 @@ fn find_in(library: &Library, name: &str) -> Result<(Arc<Checked>, PathBuf), Fai
     Ok((checked, entry.file.clone()))
 }
 
+/// Refuses a web template where a recorded dialogue is to be played.
+fn terminal_only(template: &Checked, file: &Path) -> Result<(), Failure> {
+    match template.web() {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage(format!(
+            "{} is a web template, and a recording is one of a terminal; 'rotorctl verify ACCOUNT' runs its login in a browser",
+            safe(&file.display().to_string())
+        ))),
+    }
+}
+
 fn told(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -202,6 +213,7 @@ fn read_recording(file: &Path) -> Result<recording::Recording, Failure> {
 
 pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
     let (template, file) = find(name, folders)?;
+    terminal_only(&template, &file)?;
     let recording = read_recording(against)?;
     let played: Vec<(&Scene, Played)> =
         recording.scenes.iter().map(|scene| (scene, recording::play_all(&template, scene))).collect();
@@ -245,8 +257,9 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
         let recording = read_recording(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = recording.template.clone().unwrap_or(stem);
-        let (template, _) = find_in(&library, &name)
+        let (template, of) = find_in(&library, &name)
             .map_err(|failure| Failure { message: format!("{}: {}", file.display(), failure.message), ..failure })?;
+        terminal_only(&template, &of)?;
         for scene in &recording.scenes {
             let played = recording::play_all(&template, scene);
             results.push((file.clone(), name.clone(), scene.title.clone(), played));

@@ -48,3 +48,4 @@ mod templates;
 mod told;
 mod unit;
 mod web_apps;
+mod web_pages;

@@ -251,6 +251,7 @@ fn answer(asked: &Asked, site: &Mutex<Site>) -> Option<String> {
             redirect("/changed", None)
         }
         ("/changed", false) => page(&site, "Done", "<p id=done>Your password has been changed.</p>"),
+        ("/never", _) => return None,
         _ => redirect("/login", None),
     })
 }

@@ -53,6 +53,7 @@ impl App {
         let accounts = self.file("accounts");
         let mut words = accounts.lines().nth(number - 1).unwrap().split(' ').map(str::to_owned);
         let (user, password, seed) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+        // Where a step is shorter than this, no code of a step to come is taken: see `fresh_code`.
         let period = if self.name == "django" { 5 } else { 30 };
         (user, password, format!("otpauth://totp/x?secret={seed}&period={period}"))
     }
@@ -99,9 +100,17 @@ fn change_and_prove(app: &App, template: &str, number: usize) {
     let verdict = Driver::start(spki.trim()).run(template, Purpose::Change, &login, &mut used);
     assert_eq!(verdict, WebVerdict::Ran { committed: true, proved: true }, "{}", log(&app.dir));
     let login = Login { current: &fresh, ..login };
+    let forget = |used: &mut Vec<u64>| {
+        if app.name == "pgadmin" {
+            used.clear();
+        }
+    };
+    forget(&mut used);
     let verdict = Driver::start(spki.trim()).run(template, Purpose::Proof, &login, &mut used);
     assert_eq!(verdict, WebVerdict::Ran { committed: false, proved: true });
+    forget(&mut used);
     assert!(app.lets_in(&user, &fresh, &seed, &mut used), "{user} is let in with the new password");
+    forget(&mut used);
     assert!(!app.lets_in(&user, &current, &seed, &mut used), "the old password is refused");
 }
 
@@ -124,4 +133,13 @@ fn mediawiki() {
 #[test]
 fn django() {
     change_and_prove(&App::start("django"), &template("django-two-factor-auth"), 1);
+}
+
+/// pgAdmin takes minutes to install, and a code of the present step alone, any number of times.
+#[test]
+fn pgadmin() {
+    if std::env::var_os("ROTORD_TEST_PGADMIN").is_none() {
+        return;
+    }
+    change_and_prove(&App::start("pgadmin"), &template("pgadmin4"), 1);
 }

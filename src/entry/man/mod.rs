@@ -13,7 +13,8 @@ use self::examples::EXAMPLES;
 use self::page::Page;
 use self::page::Piece::{self, Bold, Italic, Plain};
 use crate::config::{DEFAULT_PATH, KEYS, SECTIONS};
-use crate::template::REFERENCE;
+use crate::template::web::WEB_REFERENCE;
+use crate::template::{Entry, REFERENCE};
 
 /// Writes what a page says.
 type Body = fn(&mut Page);
@@ -332,15 +333,13 @@ fn templates(page: &mut Page) {
          \"rotorctl template check\" tells every mistake with its place, \"rotorctl template test\" plays recorded dialogues.",
     );
     page.heading("COMMANDS");
-    for command in REFERENCE {
-        let others = match &command.names[1..] {
-            [] => String::new(),
-            names => format!(" (also {})", names.join(", ")),
-        };
-        let meaning = format!("{}{others}. Example: {}", capitalised(command.meaning), command.example);
-        let term = [Bold(command.names[0]), Plain(" "), Italic(command.argument)];
-        page.entry(&term, &meaning.replace('`', ""));
-    }
+    commands(page, REFERENCE);
+    page.heading("COMMANDS OF WEB TEMPLATES");
+    page.paragraphs(
+        "A template whose first command is start-at, get, timeout or user-agent, or that says info kind \"web\", changes a password in a \
+         browser.",
+    );
+    commands(page, WEB_REFERENCE);
     page.heading("FILES");
     for folder in ["/etc/rotord/templates", "/usr/share/rotord/templates"] {
         page.entry(&[Italic(folder)], "Where templates are, unless template_dirs of the config says otherwise.");
@@ -349,6 +348,19 @@ fn templates(page: &mut Page) {
     page.paragraphs("The template that Linux hosts are changed with:");
     let example = include_str!("../../../templates/linux/linux-passwd.template");
     page.shown(example.lines().filter(|line| !line.starts_with('#')));
+}
+
+/// The commands of a language, each with its meaning and an example.
+fn commands(page: &mut Page, reference: &'static [Entry]) {
+    for command in reference {
+        let others = match &command.names[1..] {
+            [] => String::new(),
+            names => format!(" (also {})", names.join(", ")),
+        };
+        let meaning = format!("{}{others}. Example: {}", capitalised(command.meaning), command.example);
+        let term = [Bold(command.names[0]), Plain(" "), Italic(command.argument)];
+        page.entry(&term, &meaning.replace('`', ""));
+    }
 }
 
 /// A sentence begins with a capital, unless it begins with a name.

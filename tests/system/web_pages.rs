@@ -1,0 +1,71 @@
+//! Habits of pages that a web template meets: each ends in the right state.
+
+use crate::lab::Place;
+use crate::site::{FIRST, PERIOD, SEED, Web};
+
+const TEMPLATE: &str = r##"start-at https://[#HOSTNAME#]/login
+timeout 6000
+section login
+new-action
+fill "#user" [#USERNAME#]
+fill "#password" [#CURRENT_PASSWORD#]
+click "#go"
+new-action
+fill "#code" [#TOTP_TOKEN#]
+click "#go"
+test-selector "#welcome"
+section change
+set-location /change
+new-action
+fill "#new" [#NEW_PASSWORD#]
+fill "#again" [#NEW_PASSWORD#]
+click "#save"
+test-text "Your password has been changed"
+"##;
+
+/// Rotates the account of an application with these habits: outcome, detail, exit status; and the application.
+fn rotate(template: &str, habits: impl FnOnce(&mut crate::site::Site)) -> ((String, String, i32), Web, Place) {
+    let web = Web::start();
+    habits(&mut web.site());
+    let place = Place::new("");
+    let pinned = format!("tls_sha256 = [\"{}\"]", web.fingerprint);
+    let section = web.section(place.folder.path(), &pinned).replace("ca_file = \"authority.pem\"\n", "");
+    place.configure(&section);
+    std::fs::write(place.path("own/site.template"), template).unwrap();
+    let daemon = place.daemon();
+    let rows = format!("account,password,totp\nwiki/alice,{FIRST},otpauth://totp/x?secret={SEED}&period={PERIOD}\n");
+    place.must(&["import", "-"], &rows);
+    let result = place.rotate("wiki/alice");
+    daemon.stop();
+    (result, web, place)
+}
+
+#[test]
+fn a_dialogue_of_a_page_ends_the_run_where_no_line_answers_it_and_is_answered_where_one_does() {
+    let ((outcome, detail, exit), web, place) =
+        rotate(TEMPLATE, |site| site.extra = "<script>alert('Mind the gap')</script>".into());
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    assert!(detail.contains("Mind the gap") && detail.contains("accept-dialog"), "{detail}");
+    let site = web.site();
+    assert_eq!((site.changes, site.password.as_str()), (0, FIRST));
+}
+
+#[test]
+fn new_windows_frames_of_others_and_what_never_loads_do_not_keep_a_change_from_being_made() {
+    let extra = "<script>window.open('/home')</script><iframe src=https://elsewhere.example/></iframe><iframe srcdoc='<input id=user>'></iframe><img src=/never><script>setInterval(() => { document.body.dataset.tick = Date.now(); }, 20)</script>";
+    let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| site.extra = extra.into());
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}: {}", place.log());
+    let site = web.site();
+    assert_eq!((site.changes, site.replayed), (1, false));
+}
+
+#[test]
+fn a_text_of_success_that_is_there_on_failure_too_does_not_make_a_change_done() {
+    let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| {
+        site.extra = "<p>Your password has been changed</p>".into();
+        site.strict = true;
+    });
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    let site = web.site();
+    assert_eq!((site.changes, site.password.as_str()), (0, FIRST));
+}

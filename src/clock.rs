@@ -88,16 +88,34 @@ impl Clock {
     }
 }
 
-/// Whether the kernel holds the host's clock for synchronised (`STA_UNSYNC`, adjtimex(2)); `None` where it does not say.
+/// What the kernel says of the host's clock (adjtimex(2)).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostClock {
+    /// Whether it holds it for synchronised (`STA_UNSYNC`).
+    pub synchronised: bool,
+    /// By how many seconds it still has to correct it.
+    pub offset: f64,
+}
+
+/// Whether the kernel holds the host's clock for synchronised; `None` where it does not say.
+#[must_use]
+pub fn host_is_synchronised() -> Option<bool> {
+    host_clock().map(|clock| clock.synchronised)
+}
+
+/// What the kernel says of the host's clock; `None` where it says nothing.
 #[must_use]
 #[allow(unsafe_code)]
-pub fn host_is_synchronised() -> Option<bool> {
+pub fn host_clock() -> Option<HostClock> {
     // SAFETY: all of a timex may be zero, and `modes` of zero only reads. The kernel writes no more than the struct.
     let (state, time) = unsafe {
         let mut time: nix::libc::timex = std::mem::zeroed();
         (nix::libc::adjtimex(&raw mut time), time)
     };
-    (state >= 0).then_some(time.status & nix::libc::STA_UNSYNC == 0)
+    // In nanoseconds or in microseconds.
+    let unit = if time.status & nix::libc::STA_NANO == 0 { 1e-6 } else { 1e-9 };
+    let offset = i32::try_from(time.offset).map_or(0.0, f64::from) * unit;
+    (state >= 0).then_some(HostClock { synchronised: time.status & nix::libc::STA_UNSYNC == 0, offset })
 }
 
 /// What to say of a host's clock, by what [`host_is_synchronised`] found.

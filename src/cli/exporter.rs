@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use super::Failure;
-use crate::clock::host_is_synchronised;
+use crate::clock::{HostClock, host_clock};
 use crate::control::Client;
 use crate::metrics::{Exposition, Format, Metric};
 
@@ -64,11 +64,12 @@ fn answer(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Ans
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The text with what only a process outside the daemon's sandbox can see: whether the host's clock is synchronised.
-fn completed(text: &str, format: Format, synchronised: Option<bool>) -> String {
+fn completed(text: &str, format: Format, clock: Option<HostClock>) -> String {
     let name = Metric::ClockSynchronised.definition().name;
-    let Some(synchronised) = synchronised.filter(|_| !text.contains(name)) else { return text.to_owned() };
+    let Some(clock) = clock.filter(|_| !text.contains(name)) else { return text.to_owned() };
     let mut own = Exposition::new(format);
-    own.value(Metric::ClockSynchronised, &[], u8::from(synchronised));
+    own.value(Metric::ClockSynchronised, &[], u8::from(clock.synchronised));
+    own.value(Metric::ClockOffset, &[], clock.offset);
     text.strip_suffix(Exposition::END).unwrap_or(text).to_owned() + own.end().as_str()
 }
 
@@ -92,7 +93,7 @@ impl Exporter {
     async fn metrics(&self, format: Format) -> Answer {
         let query: &[(&str, &str)] = if self.per_account { &[("per_account", "true")] } else { &[] };
         match self.client.get_text("/metrics", query, format.content_type()).await {
-            Ok(text) => answer(StatusCode::OK, format.content_type(), completed(&text, format, host_is_synchronised())),
+            Ok(text) => answer(StatusCode::OK, format.content_type(), completed(&text, format, host_clock())),
             // A scrape that failed is what 'up' tells of.
             Err(error) => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{error}\n")),
         }
@@ -152,11 +153,17 @@ mod tests {
 
     #[test]
     fn what_the_daemon_cannot_see_is_added_once_and_before_the_end() {
-        let open = completed("a 1\n# EOF\n", Format::OpenMetrics, Some(true));
-        assert!(open.starts_with("a 1\n# HELP") && open.ends_with("rotord_clock_synchronised 1\n# EOF\n"), "{open}");
-        let text = completed("a 1\n", Format::Text, Some(false));
-        assert!(text.ends_with("rotord_clock_synchronised 0\n"), "{text}");
-        assert_eq!(completed(&text, Format::Text, Some(true)), text);
+        let clock = |synchronised| Some(HostClock { synchronised, offset: -0.5 });
+        let open = completed("a 1\n# EOF\n", Format::OpenMetrics, clock(true));
+        assert!(
+            open.starts_with("a 1\n# HELP")
+                && open.contains("rotord_clock_synchronised 1\n")
+                && open.ends_with("rotord_clock_offset_seconds -0.5\n# EOF\n"),
+            "{open}"
+        );
+        let text = completed("a 1\n", Format::Text, clock(false));
+        assert!(text.contains("rotord_clock_synchronised 0\n"), "{text}");
+        assert_eq!(completed(&text, Format::Text, clock(true)), text);
         assert_eq!(completed("a 1\n", Format::Text, None), "a 1\n");
     }
 }

@@ -157,7 +157,14 @@ pub const KEYS: &[Key] = &[
         "\"/mnt/other-disk/rotord\"",
         "each new password is here, sealed to `recovery_key`, before it is sent; on another disk than `state_dir`. The unit for systemd must allow it with ReadWritePaths=",
     ),
-    key(ACCESS, "viewer", NAMES, Means("[]"), "[\"@monitoring\"]", "may read status, history and the audit log"),
+    key(
+        ACCESS,
+        "viewer",
+        NAMES,
+        Means("[]"),
+        "[\"@monitoring\"]",
+        "may read status, history, the audit log, events and metrics",
+    ),
     key(
         ACCESS,
         "operator",

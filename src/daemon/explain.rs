@@ -110,9 +110,9 @@ impl Core {
 }
 
 fn told_attempt(attempt: &AttemptRow) -> String {
-    let outcome = attempt.outcome.as_deref().unwrap_or("under way");
+    let outcome = attempt.outcome.map_or("under way", Outcome::as_str);
     let detail = attempt.detail.as_deref().or(attempt.steps.last().map(|step| step.text.as_str())).unwrap_or_default();
-    let (kind, by) = (attempt.kind.noun(), &attempt.trigger);
+    let (kind, by) = (attempt.kind.noun(), attempt.trigger.as_str());
     format!("{} {kind} by {by}: {outcome}; {detail} (attempt {})", rfc3339(attempt.started), attempt.id)
 }
 
@@ -120,7 +120,7 @@ fn told_attempt(attempt: &AttemptRow) -> String {
 fn failure_of(row: Option<&AccountRecord>, attempts: &[AttemptRow]) -> Option<FailureCause> {
     let row = row?;
     let stands = row.last_error.is_some() || row.verify_error.is_some() || row.phase != Phase::Idle;
-    let refused = |attempt: &&AttemptRow| attempt.outcome.as_deref() == Some(Outcome::Refused.as_str());
+    let refused = |attempt: &&AttemptRow| attempt.outcome == Some(Outcome::Refused);
     let last = attempts.iter().filter(|attempt| attempt.ended.is_some()).find(|attempt| !refused(attempt))?;
     last.failure.filter(|_| stands)
 }

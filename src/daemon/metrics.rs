@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::overview::Overview;
-use crate::clock::host_is_synchronised;
+use crate::clock::{host_clock, host_is_synchronised};
 use crate::metrics::{Counter, Exposition, Format, Gauge, Histogram, Level, Metric, SECONDS_LONG, SECONDS_SHORT};
 use crate::model::{AttemptKind, Outcome, Trigger, seconds};
 
@@ -157,8 +157,9 @@ impl Core {
         self.tell_stores(&mut text);
         text.value(Metric::NotifiersFailing, &[], self.notifiers_failing.load(Ordering::Relaxed));
         text.value(Metric::ConfigRefused, &[], u8::from(self.config_error().is_some()));
-        if let Some(synchronised) = host_is_synchronised() {
-            text.value(Metric::ClockSynchronised, &[], u8::from(synchronised));
+        if let Some(clock) = host_clock() {
+            text.value(Metric::ClockSynchronised, &[], u8::from(clock.synchronised));
+            text.value(Metric::ClockOffset, &[], clock.offset);
         }
         if let Some(overview) = self.overview() {
             let warning = self.clock_warning(&overview.skews, host_is_synchronised());
@@ -226,5 +227,96 @@ fn tell_accounts(text: &mut Exposition, overview: &Overview) {
     for account in &overview.accounts {
         let overdue = u8::from(account.is_overdue(overview.at.wall_ms));
         text.value(Metric::AccountOverdue, &[("account", account.name.as_str())], overdue);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::overview::AccountFacts;
+    use crate::metrics::Observed;
+    use crate::model::{AccountName, AccountState, BootId, Moment};
+
+    /// A fleet of so many accounts, of which each tenth is overdue.
+    fn fleet(accounts: usize) -> Overview {
+        let at = Moment { wall_ms: 1_000_000, boot: BootId::of("b"), since_boot_ms: 0 };
+        let facts = |number: usize| AccountFacts {
+            name: AccountName::parse(&format!("device{}/user{number}", number / 100)).unwrap(),
+            state: AccountState::Idle,
+            last_change: Some(1000),
+            overdue_at: (number % 10 == 0).then_some(2000),
+            in_doubt_since: None,
+        };
+        Overview {
+            at,
+            accounts: (0..accounts).map(facts).collect(),
+            states: [("idle", accounts as u64)].into(),
+            failing: 0,
+            warned: 0,
+            retrying: 0,
+            ages: Observed::of(&[1.0], std::iter::empty()),
+            budget_used: 0,
+            budget_spent: 0,
+            skews: Vec::new(),
+            has_finding: false,
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_accounts_are_told_of_within_fifty_milliseconds() {
+        let overview = fleet(100_000);
+        let begun = Instant::now();
+        let mut text = Exposition::new(Format::OpenMetrics);
+        tell_overview(&mut text, &overview);
+        let took = begun.elapsed();
+        let text = text.end();
+        assert!(text.contains("rotord_accounts_overdue 10000\n") && text.len() < 8000, "{}", text.len());
+        assert!(took.as_millis() < 50, "{took:?}");
+        assert!(!text.contains("device0"));
+    }
+
+    #[test]
+    fn each_account_is_told_of_where_it_is_asked_for() {
+        let mut text = Exposition::new(Format::Text);
+        tell_accounts(&mut text, &fleet(11));
+        let text = text.end();
+        for line in [
+            "rotord_account_state{account=\"device0/user1\",state=\"idle\"} 1",
+            "rotord_account_password_age_seconds{account=\"device0/user1\"} 999",
+            "rotord_account_overdue{account=\"device0/user1\"} 0",
+            "rotord_account_overdue{account=\"device0/user10\"} 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}: {text}");
+        }
+        assert_eq!(text.matches("# TYPE").count(), 3);
+    }
+
+    #[test]
+    fn attempts_are_counted_by_what_they_were_and_waits_while_they_last() {
+        let metrics = Metrics::new(5000);
+        metrics.attempt(AttemptKind::Rotate, Outcome::Done, Trigger::Schedule, "linux-passwd", 1500);
+        metrics.attempt(AttemptKind::Rotate, Outcome::Done, Trigger::Schedule, "linux-passwd", 700);
+        metrics.attempt(AttemptKind::Verify, Outcome::Failed, Trigger::Command, "web", 10);
+        metrics.part(Part::Prove, 400);
+        let waits = metrics.waits(WaitsOn::Seed);
+        let told = |metrics: &Metrics| {
+            let mut text = Exposition::new(Format::Text);
+            metrics.tell(&mut text);
+            text.end()
+        };
+        let text = told(&metrics);
+        drop(waits);
+        for line in [
+            "rotord_start_time_seconds 5",
+            "rotord_attempts_total{kind=\"rotate\",outcome=\"done\",trigger=\"schedule\",template=\"linux-passwd\"} 2",
+            "rotord_attempts_total{kind=\"verify\",outcome=\"failed\",trigger=\"command\",template=\"web\"} 1",
+            "rotord_attempt_duration_seconds_bucket{kind=\"rotate\",le=\"1.0\"} 1",
+            "rotord_attempt_duration_seconds_sum{kind=\"rotate\"} 2.2",
+            "rotord_phase_duration_seconds_count{phase=\"prove\"} 1",
+            "rotord_waiting{reason=\"seed\"} 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}: {text}");
+        }
+        assert!(told(&metrics).contains("rotord_waiting{reason=\"seed\"} 0\n"));
     }
 }

@@ -163,3 +163,80 @@ impl Core {
         Ok(begun.elapsed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::BootId;
+    use crate::rotation::{AccountRecord, Doubt, Which};
+
+    const DAY: i64 = 86_400_000;
+    const NOW: i64 = 100 * DAY;
+
+    fn at(wall_ms: i64) -> Moment {
+        Moment { wall_ms, boot: BootId::of("b"), since_boot_ms: wall_ms }
+    }
+
+    /// A config of one device with these accounts, whose passwords are to be changed every ten days.
+    fn config(users: &[&str]) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts: String = users.iter().map(|user| format!("[account.\"web1/{user}\"]\n")).collect();
+        let templates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+        let text = format!(
+            "[daemon]\nstate_dir = \"state\"\nsocket = \"socket\"\ntemplate_dirs = [\"{}\"]\n[vault]\nkey_file = \"key\"\n\
+             [policy.default]\nmax_age = \"10d\"\n[device.web1]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n\
+             host_key = [\"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"]\n{accounts}",
+            templates.display()
+        );
+        std::fs::write(folder.path().join("rotord.toml"), text).unwrap();
+        let (config, problems) = Config::load(&folder.path().join("rotord.toml"));
+        config.unwrap_or_else(|| panic!("{problems:?}"))
+    }
+
+    fn record(name: &str, change: impl FnOnce(&mut AccountRecord)) -> AccountRecord {
+        let mut record = AccountRecord { current: Some(1), ..AccountRecord::new(name, &at(NOW)) };
+        change(&mut record);
+        record
+    }
+
+    #[test]
+    fn an_overview_tells_of_the_accounts_of_the_config_and_of_them_alone() {
+        let config = config(&["fresh", "old", "doubted", "given-up", "unknown"]);
+        let survey = Survey {
+            accounts: vec![
+                record("web1/fresh", |it| it.last_change = Some(NOW - 5 * DAY)),
+                record("web1/old", |it| {
+                    (it.last_change, it.warning) = (Some(NOW - 11 * DAY), Some("not saved".into()));
+                }),
+                record("web1/doubted", |it| {
+                    (it.phase, it.since) = (Phase::Uncertain(Doubt::fresh(Which::New)), NOW - DOUBT_LASTS_MS - 1);
+                    it.wake = Some(at(NOW + 1));
+                }),
+                record("web1/given-up", |it| (it.phase, it.last_error) = (Phase::Quarantined, Some("refused".into()))),
+                record("gone/from-the-config", |it| it.phase = Phase::Quarantined),
+            ],
+            skews: vec![
+                ("web1".into(), Skew { steps: -1, ..Skew::default() }),
+                ("web2".into(), Skew { steps: -1, ..Skew::default() }),
+            ],
+            logins: vec![
+                ("web1/old".into(), at(NOW - 1)),
+                ("web1/old".into(), at(NOW - 2)),
+                ("web1/fresh".into(), at(NOW)),
+            ],
+            has_finding: true,
+        };
+        let overview = Overview::of(&config, survey, &at(NOW));
+        let states: Vec<_> = overview.states.iter().filter(|(_, count)| **count > 0).map(|(it, n)| (*it, *n)).collect();
+        assert_eq!(states, [("idle", 2), ("new", 1), ("quarantined", 1), ("uncertain", 1)]);
+        let names = |facts: Vec<&AccountFacts>| facts.iter().map(|it| it.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(overview.overdue().collect()), ["web1/old"]);
+        assert_eq!(names(overview.doubtful().collect()), ["web1/doubted"]);
+        assert_eq!((overview.failing, overview.warned, overview.retrying), (1, 1, 1));
+        assert_eq!((overview.budget_used, overview.budget_spent), (3, 1));
+        assert_eq!(overview.ages.counts.iter().sum::<u64>(), 2);
+        assert_eq!((overview.ages.counts[1], overview.ages.counts[5]), (1, 1), "half of max_age, and above it");
+        assert_eq!(overview.clocks(), BTreeMap::from([(-1, 2)]));
+        assert!(overview.has_finding);
+    }
+}

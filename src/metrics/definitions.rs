@@ -95,6 +95,7 @@ metrics! {
     EscrowErrors = Counter "rotord_escrow_errors" "" [] "Passwords that could not be put in escrow; they were not sent.";
     LastBackup = Gauge "rotord_last_backup_timestamp_seconds" "seconds" [] "When the last backup was made, in seconds since 1970. Absent where the last eight days saw none.";
     ClockSynchronised = Gauge "rotord_clock_synchronised" "" [] "0 where the kernel says that the host's clock is not synchronised. Absent where it does not say.";
+    ClockOffset = Gauge "rotord_clock_offset_seconds" "seconds" [] "By how much the kernel still has to correct the host's clock. Absent where it does not say.";
     ClockWarning = Gauge "rotord_clock_warning" "" [] "1 while the host's clock looks wrong, by the kernel or by the codes that devices take.";
     DeviceClocks = Gauge "rotord_device_clocks" "" ["steps"] "Devices by the time steps that their clock is ahead of the host's, as learned from the codes that they take.";
     NotifiersFailing = Gauge "rotord_notifiers_failing" "" [] "Notifiers that have not taken a message in several tries: nobody is told by them.";

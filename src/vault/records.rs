@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Actor, AttemptKind, FailureCause, Moment, Secret, Step};
+use crate::model::{Actor, AttemptKind, FailureCause, Moment, Outcome, Secret, Step, Trigger};
 use crate::rotation::AccountRecord;
 
 /// The last firing of a job, in milliseconds since 1970.
@@ -43,7 +43,7 @@ pub struct AttemptRow {
     /// Milliseconds since 1970; `None` while it runs.
     pub ended: Option<i64>,
     /// What set it off.
-    pub trigger: String,
+    pub trigger: Trigger,
     /// Who.
     pub actor: Option<Actor>,
     /// The job that asked.
@@ -51,7 +51,7 @@ pub struct AttemptRow {
     /// Why, in the words of who asked.
     pub reason: Option<String>,
     /// How it ended.
-    pub outcome: Option<String>,
+    pub outcome: Option<Outcome>,
     /// In words.
     pub detail: Option<String>,
     /// What is not clean about it though it succeeded.

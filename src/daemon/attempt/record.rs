@@ -106,7 +106,7 @@ impl AttemptContext {
             kind: self.request.kind,
             started: self.started,
             ended: None,
-            trigger: self.request.trigger.as_str().to_owned(),
+            trigger: self.request.trigger,
             actor: self.request.actor.clone(),
             job: self.request.job.as_deref().map(str::to_owned),
             reason: self.request.reason.as_ref().map(|reason| self.masked(reason.clone())),

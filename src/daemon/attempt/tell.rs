@@ -119,15 +119,18 @@ impl Attempt {
         let (account, device) = (&self.cx.account.name, &self.cx.account.device.name);
         let (attempt, trigger) = (&*self.cx.id, self.cx.request.trigger.as_str());
         let job = self.cx.request.job.as_deref();
+        let event = end_event(self.cx.request.kind, outcome).as_str();
         let of_job = job.map_or_else(String::new, |job| format!(" (job {job})"));
         let ended = ended(self.cx.request.kind, outcome);
         let line = format!("{account}{of_job}: {ended}: {detail}");
         let unclean = self.told.warning.is_some();
         match outcome {
-            Outcome::Done if !unclean => tracing::info!(%account, %device, job, attempt, trigger, "{line}"),
-            Outcome::Refused => tracing::info!(%account, %device, job, attempt, trigger, "{line}"),
-            Outcome::Done | Outcome::Failed => tracing::warn!(%account, %device, job, attempt, trigger, "{line}"),
-            Outcome::Unknown => tracing::error!(%account, %device, job, attempt, trigger, "{line}"),
+            Outcome::Done if !unclean => tracing::info!(%account, %device, job, attempt, trigger, event, "{line}"),
+            Outcome::Refused => tracing::info!(%account, %device, job, attempt, trigger, event, "{line}"),
+            Outcome::Done | Outcome::Failed => {
+                tracing::warn!(%account, %device, job, attempt, trigger, event, "{line}")
+            }
+            Outcome::Unknown => tracing::error!(%account, %device, job, attempt, trigger, event, "{line}"),
         }
     }
 

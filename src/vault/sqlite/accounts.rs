@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_found_by_an_index() {
-        let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection).unwrap();
         for condition in DUE.into_iter().chain([SOON]) {
             let explain = format!("EXPLAIN QUERY PLAN SELECT name FROM account WHERE {condition}");

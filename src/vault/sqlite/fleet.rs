@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::transaction::SqliteTransaction;
-use crate::model::{AccountName, AttemptKind, DeviceName, FailureCause, Moment, Outcome, Step};
+use crate::model::{AccountName, AttemptKind, DeviceName, FailureCause, Moment, Outcome, Step, Trigger};
 use crate::totp::Skew;
 use crate::vault::error::VaultError;
 use crate::vault::records::{AttemptRow, Firing, HostKeyRow, INTERRUPTED, KEPT_ATTEMPTS};
@@ -21,9 +21,9 @@ fn attempt_row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         account: row.get(1)?,
         started: row.get(2)?,
         ended: row.get(3)?,
-        trigger: row.get(4)?,
+        trigger: Trigger::parse(&row.get::<_, String>(4)?).unwrap_or(Trigger::Command),
         actor: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()),
-        outcome: row.get(6)?,
+        outcome: row.get::<_, Option<String>>(6)?.map(|word| Outcome::parse(&word).unwrap_or(Outcome::Unknown)),
         detail: row.get(7)?,
         warning: row.get(9)?,
         kind: AttemptKind::parse(&row.get::<_, String>(10)?).unwrap_or(AttemptKind::Rotate),
@@ -183,9 +183,9 @@ impl SqliteTransaction<'_> {
                 attempt.account,
                 attempt.started,
                 attempt.ended,
-                attempt.trigger,
+                attempt.trigger.as_str(),
                 actor,
-                attempt.outcome,
+                attempt.outcome.map(Outcome::as_str),
                 attempt.detail,
                 steps,
                 attempt.warning,

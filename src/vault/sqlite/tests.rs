@@ -243,7 +243,7 @@ async fn an_attempt_is_open_from_its_start_until_its_end_is_told() {
         kind: AttemptKind::Rotate,
         started: 1,
         ended: None,
-        trigger: "command".into(),
+        trigger: crate::model::Trigger::Command,
         actor: None,
         job: None,
         reason: None,
@@ -266,7 +266,7 @@ async fn an_attempt_is_open_from_its_start_until_its_end_is_told() {
     assert_eq!(open().await.unwrap(), (false, 0));
     vault.call(|tx| tx.close_open_attempts(&now(3))).await.unwrap();
     let rows = vault.call(|tx| tx.attempts(&account(), 5)).await.unwrap();
-    assert_eq!((rows[0].ended, rows[0].outcome.as_deref()), (Some(2), Some("done")));
+    assert_eq!((rows[0].ended, rows[0].outcome), (Some(2), Some(crate::model::Outcome::Done)));
     assert_eq!(rows[0].steps[..], [step("connected")], "what comes after its end changes nothing");
 }
 
@@ -732,11 +732,11 @@ async fn of_each_account_the_last_attempts_are_kept() {
                     kind: AttemptKind::Verify,
                     started: number,
                     ended: Some(number),
-                    trigger: "command".into(),
+                    trigger: crate::model::Trigger::Command,
                     actor: None,
                     job: None,
                     reason: None,
-                    outcome: Some(outcome.into()),
+                    outcome: crate::model::Outcome::parse(outcome),
                     detail: None,
                     warning: None,
                     failure: None,
@@ -752,4 +752,51 @@ async fn of_each_account_the_last_attempts_are_kept() {
     assert_eq!(kept, (10..40).rev().collect::<Vec<_>>());
     let with_steps: Vec<i64> = rows.iter().filter(|row| !row.steps.is_empty()).map(|row| row.started).collect();
     assert_eq!(with_steps, [39, 38, 37, 36, 35, 20], "the last ones, and what did not end well");
+}
+
+#[tokio::test]
+async fn a_survey_is_read_beside_the_thread_that_owns_the_database() {
+    let place = place();
+    let vault = place.open().unwrap();
+    let name = account();
+    let stored = vault.call(move |tx| {
+        tx.set_secret(&name, &Kind::Password, &Secret::new("First-Password-1".to_owned()), &now(1))?;
+        tx.set_skew(&name.device(), crate::totp::Skew { steps: 2, ..Default::default() })?;
+        tx.add_failed_login(&name, &now(3))
+    });
+    stored.await.unwrap();
+    // Whoever has the thread keeps it until the survey is there.
+    let (answered, wait) = std::sync::mpsc::channel::<()>();
+    let busy = vault.clone();
+    let busy = tokio::spawn(async move {
+        let work = move |_: &dyn Ledger| {
+            let _ = wait.recv();
+            Ok(())
+        };
+        busy.call(work).await
+    });
+    let survey = vault.admin().unwrap().survey().await.unwrap();
+    drop(answered);
+    busy.await.unwrap().unwrap();
+    assert_eq!(survey.accounts.len(), 1);
+    assert!(survey.accounts[0].has_password() && &*survey.accounts[0].name == "web1/admin");
+    assert_eq!((survey.skews[0].0.as_str(), survey.skews[0].1.steps), ("web1", 2));
+    assert_eq!(survey.logins, [("web1/admin".to_owned(), now(3))]);
+    assert!(!survey.has_finding);
+}
+
+#[tokio::test]
+async fn how_far_the_log_is_written_is_told_as_it_grows_and_after_a_restart() {
+    let place = place();
+    let vault = place.open().unwrap();
+    let mut appended = vault.appended();
+    assert_eq!(*appended.borrow_and_update(), 0);
+    vault.call(|tx| tx.audit(&Draft::new(EventKind::DaemonStart), &now(1))).await.unwrap();
+    assert!(appended.has_changed().unwrap());
+    assert_eq!(*appended.borrow_and_update(), 1);
+    let timings = vault.timings().unwrap();
+    assert_eq!(timings.append.observed().counts.iter().sum::<u64>(), 1);
+    assert!(timings.commit.observed().counts.iter().sum::<u64>() >= 1 && timings.errors.get() == 0);
+    drop((vault, appended));
+    assert_eq!(*reopen(&place).appended().borrow(), 1);
 }

@@ -175,7 +175,7 @@ impl Attempt {
     pub(super) fn row(&self, ended: i64, outcome: Outcome, detail: &str) -> AttemptRow {
         AttemptRow {
             ended: Some(ended),
-            outcome: Some(outcome.as_str().to_owned()),
+            outcome: Some(outcome),
             detail: Some(detail.to_owned()),
             warning: self.told.warning.clone(),
             failure: self.logins.failure.filter(|_| outcome != Outcome::Done),

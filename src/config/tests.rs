@@ -849,3 +849,39 @@ fn what_a_notifier_lacks_or_misspells_is_told() {
         assert!(told.contains(wanted) && told.contains(" error: "), "{lines}: {told}");
     }
 }
+
+#[test]
+fn what_a_notifier_reads_or_runs_is_changed_by_nobody_else_and_its_secrets_are_read_by_nobody_else() {
+    let laid_out = || {
+        let laid = Laid::out();
+        for file in ["hook.url", "hook.key", "ca.pem", "program"] {
+            fs::write(laid.at(file), "x\n").unwrap();
+            laid.mode(file, if file.starts_with("hook") { 0o600 } else { 0o755 });
+        }
+        let own = fs::read_to_string(laid.at("rotord.toml")).unwrap();
+        let hook = "[notify.hook]\nkind = \"webhook\"\nurl_file = \"hook.url\"\nkey_file = \"hook.key\"\nca_file = \"ca.pem\"\n";
+        let program = format!(
+            "[notify.program]\nkind = \"command\"\ncommand = [\"{}\"]\nuser = \"nobody\"\n",
+            laid.at("program").display()
+        );
+        fs::write(laid.at("rotord.toml"), own + hook + program.as_str()).unwrap();
+        laid
+    };
+    assert_eq!(laid_out().told(), (true, String::new()));
+    for (name, mode, wanted) in [
+        ("hook.url", 0o622, "chmod go-w hook.url"),
+        ("hook.url", 0o644, "chmod 0600 hook.url"),
+        ("hook.key", 0o640, "chmod 0600 hook.key"),
+        ("ca.pem", 0o666, "chmod go-w ca.pem"),
+        ("program", 0o777, "chmod go-w program"),
+    ] {
+        let laid = laid_out();
+        laid.mode(name, mode);
+        let (sound, text) = laid.told();
+        assert!(!sound && text.contains("[C013]") && text.contains(wanted), "{name} {mode:o}: {text}");
+    }
+    let laid = laid_out();
+    fs::remove_file(laid.at("hook.key")).unwrap();
+    let (sound, text) = laid.told();
+    assert!(sound && text.contains("hook.key:1:1: warning: cannot be read"), "{text}");
+}

@@ -93,7 +93,7 @@ async fn demo(once: bool, refuse: bool) -> Result<u8, String> {
     drop(core);
     if !once {
         say!(
-            "\nTo go on with a device of your own, follow the quickstart in README.md: a key, a config, a seed, 'rotorctl rotate'."
+            "\nTo go on with a device of your own, follow docs/install.md: a package or a build, a device, a seed, 'rotorctl rotate'."
         );
     }
     Ok(exit)

@@ -68,16 +68,26 @@ fn no_request_gets_an_answer_that_the_document_does_not_describe() {
     let port = bridge(place.path("socket"));
     // CASES is how long new requests are made up, in seconds.
     let time = std::env::var("CASES").unwrap_or_else(|_| "45".to_owned());
-    let output = Command::new(program)
-        .args(["--no-color", "--config-file"])
-        .arg(root.join("tests/lab/schemathesis.toml"))
-        .args(["run", &format!("http://127.0.0.1:{port}/v1/openapi.json"), "--max-time", &time, "--workers", "2"])
-        .current_dir(place.folder.path())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
+    let ask_all = || {
+        let output = Command::new(&program)
+            .args(["--no-color", "--config-file"])
+            .arg(root.join("tests/lab/schemathesis.toml"))
+            .args(["run", &format!("http://127.0.0.1:{port}/v1/openapi.json"), "--max-time", &time, "--workers", "2"])
+            .current_dir(place.folder.path())
+            .output()
+            .unwrap();
+        (
+            String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr),
+            output.status,
+        )
+    };
+    let (mut told, mut status) = ask_all();
+    // A fault of CPython 3.11's parser (cpython issue 106905) ends it now and then, and says nothing of the API.
+    if told.contains("AST constructor recursion depth mismatch") {
+        (told, status) = ask_all();
+    }
     println!("{}", told.split_once("SUMMARY").map_or(told.as_str(), |(_, summary)| summary));
-    assert!(output.status.success(), "{told}");
+    assert!(status.success(), "{told}");
     let (_, _, document) = ask(&place, "GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let methods = document["paths"].as_object().unwrap().values();
     let operations: usize = methods.map(|methods| methods.as_object().unwrap().len()).sum();

@@ -139,7 +139,7 @@ fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
     assert!(read("next").starts_with("-rw------- 1 rotord rotord"), "{}", read("next"));
     let theirs = read("restored").lines().filter(|line| line.contains(" rotord rotord ")).count();
     assert!(theirs == 2 && !read("restored").contains(" root "), "{}\n{log}", read("restored"));
-    for key in ["credential.json", "sealed.json", "after-boot.json"] {
+    for key in ["credential.json", "sealed.json", "after-boot.json", "by-socket.json"] {
         assert_eq!(json(key)["results"][0]["outcome"], "done", "{key}: {log}");
     }
     assert_eq!(json("after-boot.audit.json")["ok"], true, "{log}");

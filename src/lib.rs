@@ -35,6 +35,8 @@
 //! | [`entry`] | the daemon's command line |
 //! | [`fuzz`] | the targets of the program in `fuzz/` |
 
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
+
 #[cfg(test)]
 mod architecture_tests;
 pub mod audit;

@@ -168,7 +168,7 @@ fn kills_and_a_receiver_that_fails_half_of_the_time_lose_nothing_and_change_no_i
     let place = Place::new(&sections);
     let key = file(&place, "hook.key", "a key of the receiver's\n");
     place.configure(&format!(
-        "{sections}[notify.hook]\nkind = \"webhook\"\nurl = \"{}\"\nkey_file = \"{}\"\nseverity = \"info\"\n",
+        "{sections}[notify.hook]\nkind = \"webhook\"\nurl = \"{}\"\nkey_file = \"{}\"\nseverity = \"info\"\nbacklog = 1000000\n",
         receiver.url(),
         key.display()
     ));

@@ -16,6 +16,7 @@
 //! | [`schedule`] | crontab, windows, spread, zones (pure) |
 //! | [`rotation`] | the state machine, and what a transition does to an account's record (pure) |
 //! | [`known_hosts`] | the lines of an OpenSSH `known_hosts` file (pure) |
+//! | [`import`] | files of other programs: inventories, password managers, authenticators (pure) |
 //! | [`sealed`] | sealing under a passphrase or to a recovery key, in age's format |
 //! | [`clock`] | the system's clocks, read in one place |
 //! | [`files`] | reading plain files only, in bounded time; who could change them |
@@ -53,6 +54,7 @@ pub mod executor;
 pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod import;
 pub mod known_hosts;
 pub mod metrics;
 pub mod model;

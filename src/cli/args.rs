@@ -10,6 +10,7 @@ use super::check::CheckArgs;
 use super::doctor::DoctorArgs;
 use super::events::EventsArgs;
 use super::exporter::ExporterArgs;
+use super::import::ImportArgs;
 use super::init::InitArgs;
 use crate::control::STATES;
 use crate::web::Listen;
@@ -135,16 +136,14 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: SshKeyCommand,
     },
-    /// Store many secrets at once from CSV with the header account,password,totp.
+    /// Take over devices, accounts and secrets from a file of another program; with the header account,password,totp, store secrets.
     ///
+    /// Of any other format it is told first what would be made and what cannot be, and --apply does it, all or nothing. Formats: CSV of
+    /// KeePass, KeePassXC, Bitwarden, 1Password, LastPass, CyberArk and spreadsheets; databases of KeePass; JSON of Bitwarden and Aegis;
+    /// otpauth:// and otpauth-migration:// as text or a QR code in a PNG picture; ansible-inventory --list; OpenSSH's config and
+    /// known_hosts.
     /// A password that rotord has replaced since is left out and named, and so is one whose account is between two.
-    Import {
-        /// The file, or - for stdin.
-        file: PathBuf,
-        /// Store those too.
-        #[arg(long)]
-        overwrite: bool,
-    },
+    Import(ImportArgs),
     /// Fetch a device's host key and store it after a yes.
     Trust {
         /// The device.

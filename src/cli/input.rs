@@ -8,10 +8,10 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::Failure;
-use super::records::{Record, records};
 use crate::control::private_key::{plain, read, unlock};
 use crate::control::{ImportRow, SecretText};
 use crate::files;
+use crate::import::records::{Record, records};
 use crate::model::{Secret, shown_account};
 
 /// More than this from stdin is no secret.
@@ -31,19 +31,38 @@ pub(super) fn told(file: &Path) -> String {
     if file.exists() || ends && !text.contains(':') { text } else { "the file".to_owned() }
 }
 
+/// A file's bytes, or those of stdin.
+pub(super) fn bytes_of(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if file == Path::new("-") {
+        return read_bytes(std::io::stdin(), "stdin");
+    }
+    let name = told(file);
+    read_bytes(File::open(file).map_err(|error| Failure::usage(format!("{name}: {error}")))?, &name)
+}
+
 /// A file's text, which may come through a pipe, without a byte-order mark at its head.
 pub(super) fn read_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let name = told(file);
     read_text(File::open(file).map_err(|error| Failure::usage(format!("{name}: {error}")))?, &name)
 }
 
-fn read_text(source: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {
+fn read_bytes(source: impl Read, name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let fail = |why: String| Failure::usage(format!("{name}: {why}"));
     let mut bytes = Zeroizing::new(Vec::new());
     source.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| fail(error.to_string()))?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MOST_BYTES {
         return Err(fail(format!("more than {MOST_BYTES} bytes")));
     }
+    Ok(bytes)
+}
+
+fn read_text(source: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {
+    text_of(read_bytes(source, name)?, name)
+}
+
+/// Bytes as text, without a byte-order mark at its head.
+pub(super) fn text_of(mut bytes: Zeroizing<Vec<u8>>, name: &str) -> Result<Zeroizing<String>, Failure> {
+    let fail = |why: String| Failure::usage(format!("{name}: {why}"));
     let text = Zeroizing::new(files::text_of(std::mem::take(&mut *bytes)).map_err(|error| fail(error.to_string()))?);
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), |text| Zeroizing::new(text.to_owned())))
 }

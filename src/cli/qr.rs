@@ -56,6 +56,30 @@ pub(super) fn seed_in(path: &Path) -> Result<Secret, Failure> {
     }
 }
 
+/// The URIs of one or several seeds in a PNG picture, one a line: those of single accounts, and those that move accounts.
+///
+/// # Errors
+/// The file is no PNG, is too large, or holds no such code.
+pub(super) fn uris_in(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let name = input::told(path);
+    let picture = Picture::read(path).map_err(|why| Failure::usage(format!("{name}: {why}")))?;
+    let mut found = Found::default();
+    for view in View::ALL {
+        found.look(&picture, *view);
+    }
+    let mut lines = Zeroizing::new(String::new());
+    for uri in found.texts.iter().filter(|text| text.to_ascii_lowercase().starts_with("otpauth")) {
+        lines.push_str(uri);
+        lines.push('\n');
+    }
+    if lines.is_empty() {
+        return Err(Failure::usage(format!(
+            "{name}: no QR code of a seed, or of accounts that are moved, can be read in it; cut the picture to the code, or enlarge it"
+        )));
+    }
+    Ok(lines)
+}
+
 /// Whether two URIs have the same codes, whatever their labels are.
 fn same_seed(one: &str, other: &str) -> bool {
     let uri = |text: &str| Seed::parse(text).ok().map(|seed| seed.to_uri());

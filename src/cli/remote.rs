@@ -18,10 +18,10 @@ use super::{
     record, report, stand, status, templates, top, web,
 };
 use crate::control::{
-    AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, ImportBody, ImportedBody, KeyBody,
-    OtpBody, OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
-    ScreenshotBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, SkippedBody, TemplateText,
-    TemplatesBody, TrustBody, WorkBody,
+    AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, KeyBody, OtpBody, OtpQuery,
+    ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, ScreenshotBody,
+    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, TemplateText, TemplatesBody, TrustBody,
+    WorkBody,
 };
 use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             let value = input::private_key()?;
             done(client.post("/v1/ssh-key/set", &KeyBody { account, value }).await?, json)
         }
-        Command::Import { file, overwrite } => import(&client, &file, overwrite, json).await,
+        Command::Import(args) => super::import::import(&client, &args, json).await,
         Command::Trust { device, yes, reason } => trust(&client, device, yes, reason, json).await,
         Command::Init(args) => init::run(args, json),
         Command::Doctor(args) => doctor::run(&client, args, json).await,
@@ -328,20 +328,6 @@ async fn secret_show(client: &Client, asked: ShowBody, history: bool, json: bool
             .as_deref()
             .map_or_else(|| "now (its fate is not known yet)".into(), |until| local(Some(until)));
         say!("{}  from {} until {until}", former.password.0.expose(), local(Some(&former.from)));
-    }
-    Ok(0)
-}
-
-async fn import(client: &Client, file: &Path, overwrite: bool, json: bool) -> Result<u8, Failure> {
-    let text = if file == Path::new("-") { input::read_stdin()? } else { input::read_file(file)? };
-    let rows = input::import_rows(&text)?;
-    let imported: ImportedBody = client.post("/v1/import", &ImportBody { rows, overwrite }).await?;
-    if json {
-        return print(&imported);
-    }
-    say!("{}", safe(&imported.done));
-    for SkippedBody { line, account, why } in &imported.skipped {
-        say!("line {line}: {}: {}", safe(account), safe(why));
     }
     Ok(0)
 }

@@ -124,7 +124,7 @@ pub struct TriedBody {
 }
 
 /// The config with the draft, where it has no errors.
-async fn drafted(core: &Arc<Core>, draft: DraftBody) -> Result<Config, ApiError> {
+pub(super) async fn drafted(core: &Arc<Core>, draft: DraftBody) -> Result<Config, ApiError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let fits = draft.name.starts_with(plain)
         && draft.name.chars().all(|c| plain(c) || c == '.' || c == '-')

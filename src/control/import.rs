@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
 
-use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
+use super::enroll::drafted;
 use super::json::Json;
 use super::secrets::{check_value, draft};
-use super::types::{ErrorBody, ImportBody, ImportedBody, SecretText, SkippedBody};
-use crate::daemon::{Core, store};
-use crate::model::{AccountName, EventKind, Secret, rfc3339, shown_account};
+use super::types::{
+    ErrorBody, ImportBody, ImportDevice, ImportLookBody, ImportLookedBody, ImportRow, ImportedBody, ImportedKey,
+    SecretText, SkippedBody,
+};
+use crate::audit::Draft;
+use crate::config::Config;
+use crate::daemon::{Core, EnrollError, store};
+use crate::model::{AccountName, DeviceName, EventKind, Secret, rfc3339, shown_account};
 use crate::rotation::{AccountRecord, Phase};
 use crate::totp::Seed;
-use crate::vault::{HistoryEntry, Kind, Ledger, VaultError};
+use crate::vault::{HistoryEntry, HostKeyRow, Kind, Ledger, VaultError};
+use russh::keys::{HashAlg, PublicKey};
 
 /// What is done with the password of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +69,13 @@ struct Item {
 }
 
 /// The secrets of all lines, or what is wrong with them.
-fn items(core: &Core, body: ImportBody) -> Result<Vec<Item>, ApiError> {
+fn items(config: &Config, rows: Vec<ImportRow>) -> Result<Vec<Item>, ApiError> {
     let (mut slips, mut items, mut unknown) = (Vec::new(), Vec::new(), 0);
-    for row in body.rows {
+    for row in rows {
         let line = row.line;
         let mut slip = |what: String| slips.push(format!("line {line}: {what}"));
-        let Ok(account) = known_account(core, &row.account) else {
+        let known = AccountName::parse(&row.account).ok().filter(|account| config.accounts.contains_key(account));
+        let Some(account) = known else {
             slip(format!("there is no {} in the config", shown_account(&row.account)));
             unknown += 1;
             continue;
@@ -113,34 +120,100 @@ pub(super) async fn import(
     Json(body): Json<ImportBody>,
 ) -> Result<Json<ImportedBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
-    let overwrite = body.overwrite;
-    let items = items(&core, body)?;
+    let on_disk = if body.take_in { Some(core.config_on_disk().await.map_err(refused)?) } else { None };
+    let in_force = core.config();
+    let config = on_disk.as_ref().map_or(&*in_force, |(config, _)| config);
+    let keys = keys(config, &body.host_keys)?;
+    let items = items(config, body.rows)?;
+    let (overwrite, trusted) = (body.overwrite, keys.len());
     let (now, attempt): (_, Arc<str>) = (core.clock.now(), core.fresh_id().into());
-    let (stored, same, skipped) = core
-        .vault
-        .call(move |tx| {
-            let (mut stored, mut same, mut skipped) = (0, 0, Vec::new());
-            for item in &items {
-                let verdict = if overwrite { Verdict::Store } else { verdict_on(tx, item)? };
-                match verdict {
-                    Verdict::Same => same += 1,
-                    Verdict::Skip(why) => skipped.push(SkippedBody {
-                        line: item.line,
-                        account: item.account.to_string(),
-                        why: why.to_owned(),
-                    }),
-                    Verdict::Store => {
-                        store(tx, &item.account, &item.kind, &item.value, &now)?;
-                        let event = if item.kind == Kind::Totp { EventKind::TotpSet } else { EventKind::SecretSet };
-                        tx.audit(&draft(attempt.clone(), event, &item.account, &actor).detail("import"), &now)?;
-                        stored += 1;
-                    }
+    let stores = move |tx: &dyn Ledger| {
+        let (mut stored, mut same, mut skipped) = (0, 0, Vec::new());
+        for (device, row) in keys {
+            tx.trust_host_key(device.as_str(), &row, &now)?;
+            let (device, attempt, actor) = (Some(device), Some(attempt.clone()), Some(actor.clone()));
+            let detail = format!("{}; import", row.fingerprint);
+            tx.audit(&Draft { device, actor, attempt, ..Draft::new(EventKind::HostKeyTrusted).detail(detail) }, &now)?;
+        }
+        for item in &items {
+            let verdict = if overwrite { Verdict::Store } else { verdict_on(tx, item)? };
+            match verdict {
+                Verdict::Same => same += 1,
+                Verdict::Skip(why) => skipped.push(SkippedBody {
+                    line: item.line,
+                    account: item.account.to_string(),
+                    why: why.to_owned(),
+                }),
+                Verdict::Store => {
+                    store(tx, &item.account, &item.kind, &item.value, &now)?;
+                    let event = if item.kind == Kind::Totp { EventKind::TotpSet } else { EventKind::SecretSet };
+                    tx.audit(&draft(attempt.clone(), event, &item.account, &actor).detail("import"), &now)?;
+                    stored += 1;
                 }
             }
-            Ok((stored, same, skipped))
-        })
-        .await?;
-    Ok(Json(ImportedBody { done: told(stored, same, skipped.len()), skipped }))
+        }
+        Ok((stored, same, skipped))
+    };
+    let (stored, same, skipped) = match on_disk {
+        Some(on_disk) => core.put_in_force(on_disk, stores).await.map_err(refused)?,
+        None => core.vault.call(stores).await?,
+    };
+    let mut done = told(stored, same, skipped.len());
+    if trusted > 0 {
+        done += &format!("; {trusted} host {} trusted", if trusted == 1 { "key is" } else { "keys are" });
+    }
+    Ok(Json(ImportedBody { done, skipped }))
+}
+
+fn refused(error: EnrollError) -> ApiError {
+    match error {
+        EnrollError::Vault(error) => error.into(),
+        other => ApiError::unmet(other.to_string()),
+    }
+}
+
+/// Host keys, each of a device of the config.
+fn keys(config: &Config, given: &[ImportedKey]) -> Result<Vec<(DeviceName, HostKeyRow)>, ApiError> {
+    let read = |given: &ImportedKey| {
+        let device = DeviceName::parse(&given.device).ok().filter(|device| config.devices.contains_key(device));
+        let device = device.ok_or_else(|| ApiError::missing("a host key is of no device in the config"))?;
+        let key = PublicKey::from_openssh(&given.key)
+            .map_err(|_| ApiError::usage(format!("the host key of {device} is none in OpenSSH's format")))?;
+        let text = key.to_openssh().map_err(|error| ApiError::usage(error.to_string()))?;
+        Ok((device, HostKeyRow { fingerprint: key.fingerprint(HashAlg::Sha256).to_string(), key: text }))
+    };
+    given.iter().map(read).collect()
+}
+
+/// What an import is looked at beside: the devices of the config; and whether a file that is to come fits into it.
+#[utoipa::path(post, path = "/v1/import/look", tag = "custodian", request_body = ImportLookBody, responses((status = 200, body = ImportLookedBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn look(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<ImportLookBody>,
+) -> Result<Json<ImportLookedBody>, ApiError> {
+    peer.require(&core, Role::Custodian).await?;
+    let file = match body.draft {
+        None => None,
+        Some(draft) => {
+            let file = Config::file_of(core.config_path(), &draft.name);
+            drafted(&core, draft).await?;
+            Some(std::path::absolute(&file).unwrap_or(file).display().to_string())
+        }
+    };
+    let config = core.config();
+    let mut devices = Vec::new();
+    for device in config.devices.values() {
+        let accounts = config.accounts.keys().filter(|account| account.device() == device.name);
+        devices.push(ImportDevice {
+            name: device.name.to_string(),
+            host: device.host().to_owned(),
+            port: device.ssh().map(|ssh| ssh.port),
+            users: accounts.map(|account| account.user().to_owned()).collect(),
+            fingerprints: core.known_fingerprints(&device.name).await?,
+        });
+    }
+    Ok(Json(ImportLookedBody { devices, file }))
 }
 
 fn told(stored: usize, same: usize, skipped: usize) -> String {

@@ -212,6 +212,7 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(secrets::totp_set))
         .routes(routes!(secrets::ssh_key_set))
         .routes(routes!(import::import))
+        .routes(routes!(import::look))
         .routes(routes!(secrets::backup))
         .routes(routes!(secrets::key_rotate))
         .routes(routes!(super::notify::list))

@@ -764,6 +764,57 @@ pub struct ImportBody {
     /// Store passwords too that rotord has replaced since, or whose account is between two.
     #[serde(default)]
     pub overwrite: bool,
+    /// Sections were just written: read the config again, and put it in force together with what is stored, or neither.
+    #[serde(default)]
+    pub take_in: bool,
+    /// Host keys to trust, which a person has compared.
+    #[serde(default)]
+    pub host_keys: Vec<ImportedKey>,
+}
+
+/// A host key of an import.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedKey {
+    /// The device.
+    #[schema(example = "web1")]
+    pub device: String,
+    /// The key in OpenSSH's format.
+    #[schema(example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPs/6FBIFSpSk6NrwiDDSpQMsCxpyGGYYyfGRVM6qxu+")]
+    pub key: String,
+}
+
+/// What an import is looked at beside.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportLookBody {
+    /// The file that is to come into `config.d`; it is checked with the rest of the config.
+    #[serde(default)]
+    pub draft: Option<super::DraftBody>,
+}
+
+/// A device of the config, as an import finds it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ImportDevice {
+    /// Its name.
+    pub name: String,
+    /// Its host.
+    pub host: String,
+    /// Its port, where it is reached over SSH.
+    pub port: Option<u16>,
+    /// The user names of its accounts.
+    pub users: Vec<String>,
+    /// The host keys on record.
+    pub fingerprints: Vec<String>,
+}
+
+/// What an import is looked at beside.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ImportLookedBody {
+    /// The devices.
+    pub devices: Vec<ImportDevice>,
+    /// The file of the draft, as the daemon would read it.
+    pub file: Option<String>,
 }
 
 /// What an import did.

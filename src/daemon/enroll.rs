@@ -7,8 +7,8 @@ use super::core::Core;
 use super::secrets::store;
 use crate::audit::Draft;
 use crate::config::Config;
-use crate::model::{AccountName, EventKind, Secret};
-use crate::vault::{Kind, VaultError};
+use crate::model::{AccountName, EventKind, Problem, Secret};
+use crate::vault::{Kind, Ledger, VaultError};
 
 /// Why an account is not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -43,29 +43,56 @@ impl Core {
         secrets: Vec<(Kind, Secret)>,
         event: impl Fn(&Kind) -> Draft + Send + 'static,
     ) -> Result<(), EnrollError> {
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-        let (config, problems) = read.map_err(|error| EnrollError::Config(error.to_string()))?;
-        let config = config.ok_or_else(|| {
-            EnrollError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
-        if !config.accounts.contains_key(&account) {
+        let on_disk = self.config_on_disk().await?;
+        if !on_disk.0.accounts.contains_key(&account) {
             return Err(EnrollError::NoAccount(account));
         }
         let now = self.clock.now();
-        let stored = self.vault.call(move |tx| {
+        let stores = move |tx: &dyn Ledger| {
             for (kind, secret) in &secrets {
                 store(tx, &account, kind, secret, &now)?;
                 tx.audit(&event(kind), &now)?;
             }
-            tx.audit(&Draft::new(EventKind::DaemonReload).detail("in force"), &now)
+            Ok(())
+        };
+        self.put_in_force(on_disk, stores).await
+    }
+
+    /// The config as it is on disk now, and what is to be warned of.
+    ///
+    /// # Errors
+    /// It has errors.
+    pub async fn config_on_disk(&self) -> Result<(Config, Vec<Problem>), EnrollError> {
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || Config::load(&path)).await;
+        let (config, problems) = read.map_err(|error| EnrollError::Config(error.to_string()))?;
+        match config {
+            Some(config) => Ok((config, problems)),
+            None => Err(EnrollError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))),
+        }
+    }
+
+    /// Stores what belongs to a config that was read, and puts it in force; or neither.
+    ///
+    /// # Errors
+    /// The vault failed, or refused.
+    pub async fn put_in_force<T: Send + 'static>(
+        self: &Arc<Self>,
+        (config, problems): (Config, Vec<Problem>),
+        stores: impl FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, EnrollError> {
+        let now = self.clock.now();
+        let stored = self.vault.call(move |tx| {
+            let stored = stores(tx)?;
+            tx.audit(&Draft::new(EventKind::DaemonReload).detail("in force"), &now)?;
+            Ok(stored)
         });
-        stored.await?;
+        let stored = stored.await?;
         self.prepare_escrow(&config).await;
         self.adopt(config);
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        Ok(())
+        Ok(stored)
     }
 }

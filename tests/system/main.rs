@@ -22,6 +22,7 @@ mod doctor;
 mod driver;
 mod events;
 mod handed_in;
+mod imports;
 mod init;
 mod install;
 mod kills;

@@ -9,10 +9,10 @@ use crate::cli::Failure;
 use crate::model::folder_of;
 
 /// A file that was written and is removed when this is dropped.
-pub(super) struct NewFile(Option<PathBuf>);
+pub(in crate::cli) struct NewFile(Option<PathBuf>);
 
 /// Says before anything is asked whether the file can be written.
-pub(super) fn may_write(path: &Path) -> Result<(), Failure> {
+pub(in crate::cli) fn may_write(path: &Path) -> Result<(), Failure> {
     if path.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!(
             "{} exists, and nothing is written over it; look what is in it, and give another name or remove it",
@@ -28,7 +28,7 @@ pub(super) fn may_write(path: &Path) -> Result<(), Failure> {
 
 impl NewFile {
     /// Writes a file that is not there, whole or not at all, readable to whom the main file of the config is.
-    pub(super) fn write(path: &Path, text: &str) -> Result<Self, Failure> {
+    pub(in crate::cli) fn write(path: &Path, text: &str) -> Result<Self, Failure> {
         let fail = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
         let folder = folder_of(path);
         fs::create_dir_all(folder).map_err(fail)?;
@@ -55,7 +55,7 @@ impl NewFile {
     }
 
     /// It stays.
-    pub(super) fn keep(mut self) {
+    pub(in crate::cli) fn keep(mut self) {
         self.0 = None;
     }
 }

@@ -3,7 +3,7 @@
 
 mod draft;
 mod evidence;
-mod file;
+pub(super) mod file;
 mod sshfp;
 
 use std::io::IsTerminal;

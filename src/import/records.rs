@@ -8,23 +8,23 @@ use zeroize::Zeroizing;
 
 /// A record: the line that it begins in, from 1, and its fields.
 #[derive(Debug)]
-pub(super) struct Record {
-    pub(super) line: u64,
-    pub(super) fields: Vec<Zeroizing<String>>,
+pub(crate) struct Record {
+    pub(crate) line: u64,
+    pub(crate) fields: Vec<Zeroizing<String>>,
 }
 
 impl Record {
     /// Whether nothing stands in it, as in the rows that a spreadsheet adds at the end.
-    pub(super) fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.fields.iter().all(|field| field.trim().is_empty())
     }
 }
 
 /// What is wrong in a line, without a character of it.
-pub(super) type Slip = String;
+pub(crate) type Slip = String;
 
 /// The records of a text. Behind a quote that stands wrong nobody knows where a field ends, so that slip ends the reading.
-pub(super) fn records(text: &str) -> (Vec<Record>, Option<Slip>) {
+pub(crate) fn records(text: &str) -> (Vec<Record>, Option<Slip>) {
     let mut reader = Reader { rest: text, line: 1 };
     let mut records = Vec::new();
     while !reader.rest.is_empty() {

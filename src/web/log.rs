@@ -97,7 +97,11 @@ pub(super) struct Days {
 impl Days {
     /// Counts an event.
     pub(super) fn take(&mut self, event: &Event) {
-        self.seq = self.seq.max(event.seq);
+        // Two looks may have read the same events.
+        if event.seq <= self.seq {
+            return;
+        }
+        self.seq = event.seq;
         let Some(day) = event.time.get(..10) else { return };
         if !matches!(
             event.event.as_str(),

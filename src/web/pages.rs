@@ -73,6 +73,7 @@ pub(super) fn ages(fleet: &Fleet, now: i64) -> [(&'static str, usize, &'static s
 }
 
 pub(super) async fn overview((State(app), Extension(visit)): Asked) -> Answer {
+    app.count_days().await?;
     let (fleet, zone, now) = (app.fleet(), app.zone(), Utc::now());
     let search = Search { only: "person".into(), sort: "state".into(), ..Search::default() };
     let found = fleet.find(&search);

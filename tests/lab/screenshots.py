@@ -17,7 +17,7 @@ def call(method, path, body=None):
 demo = subprocess.Popen([rotord, "demo", "--web"], stdout=subprocess.PIPE, text=True)
 link = next(found.group() for line in demo.stdout if (found := re.search(r"http://\S+", line)))
 driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
-port = next(int(found.group(1)) for line in driver.stdout if (found := re.search(r"on port (\d+)", line)))
+port = next(int(found.group(1)) for line in driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
 profile = tempfile.TemporaryDirectory()
 try:
     chrome = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1", f"--user-data-dir={profile.name}"]}

@@ -49,4 +49,5 @@ mod templates;
 mod told;
 mod unit;
 mod web_apps;
+mod web_page;
 mod web_pages;

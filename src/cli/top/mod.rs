@@ -10,7 +10,7 @@ use tokio::time::{Instant, interval};
 
 use self::screen::{Screen, Wish};
 use super::args::StatusArgs;
-use super::{Failure, output, status};
+use super::{Failure, interrupted, output, status};
 use crate::control::{Client, ClientError, ExplainBody, ResultsBody, StatusBody, StepEvent, WorkBody};
 
 /// How often all accounts are looked at.
@@ -57,6 +57,7 @@ pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<u8, Failur
         terminal.0.draw(|frame| screen.draw(frame)).map_err(|error| Failure::unexpected(error.to_string()))?;
         let mut look = false;
         tokio::select! {
+            () = interrupted() => return Ok(0),
             _ = tick.tick() => look = Instant::now() >= next_look,
             Some(came) = news.recv() => match came {
                 News::Key(key) => match screen.key(key) {
@@ -114,9 +115,7 @@ fn take(screen: &mut Screen, body: StatusBody) {
     let config = config_error.map(|_| "the new config was refused, the old one is in force".to_owned());
     let trouble =
         [vault_error, escrow_error, audit_finding, config, logins_held, clock_warning].into_iter().flatten().next();
-    if let Some(trouble) = trouble {
-        screen.tell(format!("! {trouble}"));
-    }
+    screen.trouble(trouble);
     screen.accounts(accounts);
 }
 

@@ -52,6 +52,7 @@ pub(super) struct Screen {
     table: TableState,
     over: Over,
     message: String,
+    trouble: Option<String>,
     /// The last step of each attempt under way.
     steps: BTreeMap<String, String>,
     colour: bool,
@@ -127,6 +128,14 @@ impl Screen {
     /// Something that is told at the foot.
     pub(super) fn tell(&mut self, text: impl Into<String>) {
         self.message = text.into();
+    }
+
+    /// What is out of order beside the accounts. It is told once, and leaves the foot to what comes after.
+    pub(super) fn trouble(&mut self, trouble: Option<String>) {
+        if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
+            self.message = format!("! {text}");
+        }
+        self.trouble = trouble;
     }
 
     /// Shows what `explain` says.
@@ -450,6 +459,18 @@ mod tests {
         assert_eq!(press(&mut screen, KeyCode::Char('y')), Some(Wish::Rotate("core/root".into())));
         assert_eq!(press(&mut screen, KeyCode::Char('v')), Some(Wish::Verify("core/root".into())));
         assert_eq!(press(&mut screen, KeyCode::Char('q')), Some(Wish::Quit));
+    }
+
+    #[test]
+    fn what_came_of_work_stays_beside_a_trouble_that_lasts() {
+        let mut screen = screen();
+        screen.trouble(Some("the clock is off".into()));
+        assert!(drawn(&mut screen).contains("! the clock is off"));
+        screen.tell("web1/admin: failed");
+        screen.trouble(Some("the clock is off".into()));
+        assert!(drawn(&mut screen).contains("web1/admin: failed"));
+        screen.trouble(Some("the vault is full".into()));
+        assert!(drawn(&mut screen).contains("! the vault is full"));
     }
 
     #[test]

@@ -1,0 +1,303 @@
+//! The local page in a browser, against the real daemon and the lab's OpenSSH; the live terminal view in tmux; the report.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, Place, feed, unix_now, wait_for};
+
+/// A running `rotorctl web`.
+struct Page {
+    process: Child,
+    link: String,
+    port: u64,
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl Page {
+    fn start(place: &Place) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rotorctl"));
+        command.args(["web", "--json"]).env("ROTORD_SOCKET", place.path("socket"));
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap();
+        let port = told["port"].as_u64().unwrap();
+        assert!(told["ssh"].as_str().unwrap().contains(&format!("-L {port}:127.0.0.1:{port} ")), "{told}");
+        Self { process, link: told["link"].as_str().unwrap().to_owned(), port }
+    }
+
+    /// The address that every page's begins with.
+    fn base(&self) -> &str {
+        self.link.split("enter").next().unwrap()
+    }
+}
+
+/// What curl prints: the status behind the body.
+fn curl(before: &[&str], args: &[&str]) -> (String, String) {
+    let line = [before, &["curl", "-sS", "-w", "\n%{http_code}"], args].concat();
+    let output = feed(Command::new(line[0]).args(&line[1..]), "");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.to_owned(), body.to_owned())
+}
+
+const PAGES: [&str; 12] = [
+    "",
+    "accounts",
+    "account?name=lab/user1",
+    "devices",
+    "device?name=lab",
+    "jobs",
+    "templates",
+    "audit",
+    "health",
+    "work",
+    "live",
+    "assets/app.js",
+];
+const OTHER_USER: [&str; 4] = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
+
+#[test]
+fn the_page_is_for_who_opened_the_link_and_acts_for_itself_alone() {
+    let place = Place::new(
+        "[device.lab]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"lab/user1\"]\n[job.nightly]\nschedule = \"30 2 * * *\"\naccounts = [\"lab/*\"]\nspread = \"45m\"\n",
+    );
+    let _daemon = place.daemon();
+    place.must(&["secret", "set", "lab/user1"], "pw-of-the-page\n");
+    let page = Page::start(&place);
+    let jar = place.path("jar");
+    let jar = jar.to_str().unwrap();
+    // Another user gets nothing, with the link, with no link, on any path.
+    for path in PAGES {
+        let (status, body) = curl(&OTHER_USER, &[&format!("{}{path}", page.base())]);
+        assert!(status == "403" && !body.contains("lab"), "{path}: {status} {body}");
+    }
+    assert_eq!(curl(&OTHER_USER, &[&page.link]).0, "403");
+    assert_eq!(curl(&[], &[&format!("http://127.0.0.1:{}/", page.port)]).0, "403");
+    // The link works once.
+    assert_eq!(curl(&[], &["-c", jar, &page.link]).0, "200");
+    assert_eq!(curl(&[], &[&page.link]).0, "403");
+    for path in PAGES.iter().filter(|path| **path != "live") {
+        let (status, body) = curl(&[], &["-b", jar, &format!("{}{path}", page.base())]);
+        assert!(status == "200" && !body.contains("pw-of-the-page"), "{path}: {status} {body}");
+    }
+    // Another user with the cookie gets nothing either.
+    let cookie = std::fs::read_to_string(jar).unwrap();
+    let cookie = format!("cookie: rotord={}", cookie.split_whitespace().last().unwrap());
+    let accounts = format!("{}accounts", page.base());
+    assert_eq!(curl(&[], &["-H", &cookie, &accounts]).0, "200");
+    assert_eq!(curl(&OTHER_USER, &["-H", &cookie, &accounts]).0, "403");
+    assert_eq!(curl(&[], &["-H", &cookie, "-H", "host: evil.example", &accounts]).0, "403");
+    // A change needs the page's own origin and its token.
+    let (_, body) = curl(&[], &["-H", &cookie, &accounts]);
+    let token = body.split("name=\"csrf\" content=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let act = format!("{}act", page.base());
+    let form = format!("csrf={token}&act=pause&account=lab/user1&total=1");
+    let origin = format!("origin: http://127.0.0.1:{}", page.port);
+    for (origin, form) in [
+        ("origin: http://evil.example", form.as_str()),
+        ("origin: null", &form),
+        ("x: y", &form),
+        (&origin, "act=pause&account=lab/user1&total=1"),
+        (&origin, "csrf=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&act=pause&account=lab/user1&total=1"),
+    ] {
+        assert_eq!(curl(&[], &["-H", &cookie, "-H", origin, "-d", form, &act]).0, "403", "{origin} {form}");
+    }
+    assert_eq!(place.json(&["status"]).0["accounts"][0]["state"], "idle");
+    assert_eq!(curl(&[], &["-H", &cookie, "-H", &origin, "-d", &form, &act]).0, "303");
+    assert_eq!(place.json(&["status"]).0["accounts"][0]["state"], "paused");
+    // The password needs a reason, and is on record with it.
+    let reveal = format!("{}reveal", page.base());
+    let ask =
+        |form: &str| curl(&[], &["-H", &cookie, "-H", &origin, "-H", "accept: application/json", "-d", form, &reveal]);
+    assert_eq!(ask(&format!("csrf={token}&account=lab/user1&reason=")).0, "409");
+    let (_, shown) = ask(&format!("csrf={token}&account=lab/user1&reason=ticket+7"));
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap()["password"], "pw-of-the-page");
+    let (report, exit) = place.json(&["report"]);
+    assert_eq!((exit, report["reveals"][0]["reason"].as_str()), (0, Some("ticket 7")), "{report}");
+    assert!(report["chain"]["whole"] == true && report["exceptions"][0]["what"] == "paused", "{report}");
+    let file = place.path("report.html");
+    place.must(&["report", "--html", file.to_str().unwrap()], "");
+    let html = std::fs::read_to_string(file).unwrap();
+    assert!(html.contains("ticket 7") && !html.contains("pw-of-the-page"));
+}
+
+/// A browser that is led over WebDriver.
+struct Browser {
+    driver: Child,
+    session: String,
+    _profile: tempfile::TempDir,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        drop(curl(&[], &["-X", "DELETE", &self.session]));
+        drop(self.driver.kill());
+        drop(self.driver.wait());
+    }
+}
+
+fn post(address: &str, body: &Value) -> Value {
+    let (_, answer) = curl(&[], &["-H", "content-type: application/json", "-d", &body.to_string(), address]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer["value"]["error"].is_null(), "{body}: {answer}");
+    answer["value"].clone()
+}
+
+impl Browser {
+    fn start() -> Self {
+        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let said = lines.into_iter().find(|line| line.contains("successfully on port ")).unwrap();
+        let port: String = said.rsplit("on port ").next().unwrap().chars().take_while(char::is_ascii_digit).collect();
+        let profile = tempfile::tempdir().unwrap();
+        let folder = format!("--user-data-dir={}", profile.path().display());
+        let options = json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", folder] });
+        let wanted = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
+        let server = format!("http://127.0.0.1:{port}/session");
+        let made = post(&server, &json!({ "capabilities": { "alwaysMatch": wanted } }));
+        let session = format!("{server}/{}", made["sessionId"].as_str().unwrap());
+        Self { driver, session, _profile: profile }
+    }
+
+    fn open(&self, address: &str) {
+        post(&format!("{}/url", self.session), &json!({ "url": address }));
+    }
+
+    fn run(&self, script: &str) -> Value {
+        post(&format!("{}/execute/sync", self.session), &json!({ "script": script, "args": [] }))
+    }
+
+    /// Waits until a script tells something that is true, and returns it.
+    fn until(&self, script: &str) -> Value {
+        let told = |value: Value| (!value.is_null() && value != false && value != "").then_some(value);
+        wait_for(script, || told(self.run(&format!("return {script}"))))
+    }
+
+    /// What the console has: what the Content-Security-Policy refused is in it.
+    fn refused_by_policy(&self) -> Vec<String> {
+        let log = post(&format!("{}/se/log", self.session), &json!({ "type": "browser" }));
+        let lines = log.as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap_or_default().to_owned());
+        lines.filter(|line| line.contains("Content Security Policy")).collect()
+    }
+}
+
+#[test]
+fn an_operator_finds_an_account_sees_its_token_rotates_it_and_finds_it_all_on_record() {
+    let lab = Lab::start("user1");
+    let place = Place::new(&lab.sections("lab", "linux-passwd", ""));
+    let _daemon = place.daemon();
+    place.import("lab", &lab);
+    let page = Page::start(&place);
+    let browser = Browser::start();
+    browser.open(&page.link);
+    browser.until("document.querySelector('h1')?.textContent === 'Overview'");
+    // The search answers while one types, and says so when nothing fits.
+    browser.open(&format!("{}accounts", page.base()));
+    let search = |text: &str| {
+        browser.run(&format!(
+            "const box = document.querySelector('[data-live-search]'); box.value = '{text}'; box.dispatchEvent(new Event('input'))"
+        ))
+    };
+    search("nobody");
+    browser.until("document.querySelector('[data-part=rows]').textContent.includes('No account fits')");
+    search("USER1");
+    browser.until("document.querySelector('tbody a.name')?.textContent === 'lab/user1'");
+    browser.run("document.querySelector('tbody a.name').click()");
+    browser.until("document.querySelector('h1')?.textContent === 'lab/user1'");
+    // The token is oathtool's of the same step.
+    browser.run("document.querySelector('[data-next]').click()");
+    let token = browser.until("document.querySelector('[data-code]').textContent.match(/^\\d{6}$/)?.[0]");
+    let (_, seed) = lab.account("user1");
+    let codes: Vec<String> = (0..3)
+        .map(|back| {
+            let at = format!("@{}", unix_now().saturating_sub(back * lab.step));
+            let step = format!("{}s", lab.step);
+            let output =
+                Command::new("oathtool").args(["--totp", "-b", "-s", &step, "--now", &at, seed]).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        })
+        .collect();
+    assert!(codes.iter().any(|code| *code == token), "{token} is none of {codes:?}");
+    // Two rotations; the steps arrive while the page is open.
+    for round in 1..=2 {
+        browser.until("document.querySelector('.actions button[value=rotate]')");
+        browser.run("document.querySelector('.actions button[value=rotate]').click()");
+        browser.until("document.querySelector('.confirm button')");
+        browser.run("document.querySelector('.confirm button').click()");
+        browser.until(&format!("document.querySelectorAll('.timeline .o-done .steps li').length > 0 && document.querySelectorAll('.timeline .o-done').length === {round}"));
+    }
+    // The third: the page says before what the cap allows, and the daemon refuses it.
+    browser.run("document.querySelector('.actions button[value=rotate]').click()");
+    let told = browser.until("document.querySelector('.confirm') && document.querySelector('main').textContent");
+    assert!(told.as_str().unwrap().contains("The next change is allowed"), "{told}");
+    browser.run("document.querySelector('.confirm button').click()");
+    browser.until("document.querySelector('.timeline .o-refused')");
+    // The password with a reason, and all of it in the audit log.
+    browser.run("document.querySelector('[data-password] input[name=reason]').value = 'ticket 42'; document.querySelector('[data-reveal]').click()");
+    let shown = browser.until("document.querySelector('[data-secret]').textContent.match(/^[^•]+$/)?.[0]");
+    assert_eq!(shown.as_str().unwrap(), place.password("lab/user1"));
+    browser.open(&format!("{}audit?q=ticket+42", page.base()));
+    let found = browser.until("document.querySelector('tbody')?.textContent");
+    assert!(found.as_str().unwrap().contains("secret.shown"), "{found}");
+    for path in ["", "accounts", "devices", "jobs", "templates", "health", "work"] {
+        browser.open(&format!("{}{path}", page.base()));
+    }
+    assert_eq!(browser.refused_by_policy(), [""; 0]);
+}
+
+/// A terminal of tmux in which a command runs.
+struct Tmux(String);
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        drop(Command::new("tmux").args(["-L", &self.0, "kill-server"]).output());
+    }
+}
+
+impl Tmux {
+    fn run(&self, args: &[&str]) -> String {
+        let output = Command::new("tmux").args(["-L", &self.0, "-f", "/dev/null"]).args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn shows(&self, text: &str) -> String {
+        wait_for(&format!("{text} on the screen"), || {
+            Some(self.run(&["capture-pane", "-p"])).filter(|screen| screen.contains(text))
+        })
+    }
+}
+
+#[test]
+fn the_live_view_filters_explains_and_asks_before_it_rotates() {
+    let place = Place::new(
+        "[device.web1]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"web1/admin\"]\n[account.\"web1/backup\"]\n",
+    );
+    let _daemon = place.daemon();
+    place.must(&["secret", "set", "web1/admin"], "pw-1\n");
+    let tmux = Tmux(format!("rotord-{}", std::process::id()));
+    let line = format!("{} --socket {} top", env!("CARGO_BIN_EXE_rotorctl"), place.path("socket").display());
+    tmux.run(&["new-session", "-d", "-x", "110", "-y", "24", &line]);
+    let screen = tmux.shows("2 of 2 accounts");
+    assert!(screen.contains("web1/admin") && screen.contains("1 new") && screen.contains("1 idle"), "{screen}");
+    tmux.run(&["send-keys", "/"]);
+    tmux.run(&["send-keys", "admin", "Enter"]);
+    assert!(!tmux.shows("1 of 2 accounts").contains("web1/backup"));
+    tmux.run(&["send-keys", "e"]);
+    tmux.shows("web1/admin is idle");
+    tmux.run(&["send-keys", "Escape"]);
+    tmux.run(&["send-keys", "r"]);
+    tmux.shows("Rotate web1/admin now? 0 of 2 changes are used");
+    tmux.run(&["send-keys", "y"]);
+    tmux.shows("web1/admin: failed");
+    assert_eq!(place.json(&["history", "web1/admin"]).0["attempts"][0]["outcome"], "failed");
+    tmux.run(&["send-keys", "q"]);
+}

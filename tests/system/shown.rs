@@ -77,7 +77,8 @@ fn what_is_watched_is_shown_in_its_place_until_it_is_interrupted() {
     let place = Place::new(FLEET);
     let _daemon = place.daemon();
     place.must(&["totp", "set", "web1/admin"], &format!("{SEED}\n"));
-    let watched = on_a_terminal(&place, 100, 6, "timeout --foreground -s INT 3 rotorctl status --watch; echo ended with $?");
+    let watched =
+        on_a_terminal(&place, 100, 6, "timeout --foreground -s INT 3 rotorctl status --watch; echo ended with $?");
     // The screen of before comes back (xterm's private mode 1049).
     assert!(watched.contains("3 of 3 accounts") && watched.contains("\u{1b}[?1049l"), "{watched:?}");
     let watched = on_a_terminal(&place, 100, 24, "timeout -s INT 3 rotorctl otp web1/admin --watch");

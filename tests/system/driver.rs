@@ -224,13 +224,16 @@ fn body_of(stream: &TcpStream) -> std::io::Result<Vec<u8>> {
 }
 
 /// The code of a step that was not used yet and lasts some seconds more. OATHAuth takes those of the next four steps as well, so that
-/// nobody waits for them with long steps.
+/// nobody waits for them.
 pub fn fresh_code(seed: &str, used: &mut Vec<u64>) -> String {
+    let ahead = if seed.contains("totp/mediawiki") { 3 } else { 0 };
     let seed = Seed::parse(seed).unwrap();
-    let ahead = if seed.period() < 30 { 0 } else { 3 };
     let step = wait_within(Duration::from_secs(seed.period() + 10), "the next step", || {
-        let now = unix_now() + 2;
-        (now / seed.period()..=now / seed.period() + ahead).find(|step| used.iter().all(|other| other < step))
+        let now = unix_now();
+        let lasts = seed.period() - now % seed.period();
+        let first = now / seed.period();
+        (first..=first + ahead)
+            .find(|step| used.iter().all(|other| other < step) && (*step > first || lasts > seed.period() / 5))
     });
     used.push(step);
     seed.code(step).expose().to_owned()

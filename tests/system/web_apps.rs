@@ -53,9 +53,8 @@ impl App {
         let accounts = self.file("accounts");
         let mut words = accounts.lines().nth(number - 1).unwrap().split(' ').map(str::to_owned);
         let (user, password, seed) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
-        // Where a step is shorter than this, no code of a step to come is taken: see `fresh_code`.
         let period = if self.name == "django" { 5 } else { 30 };
-        (user, password, format!("otpauth://totp/x?secret={seed}&period={period}"))
+        (user, password, format!("otpauth://totp/{}?secret={seed}&period={period}", self.name))
     }
 
     /// Whether the application lets an account in, by a client of its own.

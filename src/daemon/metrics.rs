@@ -244,7 +244,7 @@ mod tests {
             name: AccountName::parse(&format!("device{}/user{number}", number / 100)).unwrap(),
             state: AccountState::Idle,
             last_change: Some(1000),
-            overdue_at: (number % 10 == 0).then_some(2000),
+            overdue_at: number.is_multiple_of(10).then_some(2000),
             in_doubt_since: None,
         };
         Overview {

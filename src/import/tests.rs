@@ -136,8 +136,11 @@ fn aegis_export_is_read_and_an_encrypted_one_says_what_to_do() {
     assert!(error.to_string().contains("Encrypt the vault"), "{error}");
 }
 
-/// A migration of these accounts, as Google Authenticator writes it: secret, name, issuer, algorithm, digits, type.
-fn migration(accounts: &[(&[u8], &str, &str, u8, u8, u8)], batch: (u8, u8)) -> String {
+/// Secret, name, issuer, algorithm, digits, type.
+type Migrated<'a> = (&'a [u8], &'a str, &'a str, u8, u8, u8);
+
+/// A migration of these accounts, as Google Authenticator writes it.
+fn migration(accounts: &[Migrated<'_>], batch: (u8, u8)) -> String {
     let bytes_of = |tag: u8, bytes: &[u8]| [&[tag, u8::try_from(bytes.len()).unwrap()], bytes].concat();
     let mut payload = Vec::new();
     for (secret, name, issuer, algorithm, digits, kind) in accounts {

@@ -199,7 +199,9 @@ mod tests {
             (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
         };
         let mut map = HeaderMap::new();
-        pairs.iter().map(pair).for_each(|(name, value)| drop(map.append(name, value)));
+        for (name, value) in pairs.iter().map(pair) {
+            map.append(name, value);
+        }
         map
     }
 
@@ -232,7 +234,8 @@ mod tests {
     fn a_request_is_judged_by_its_host_its_cookie_and_where_it_comes_from() {
         let (guard, cookie) = entered();
         let own = ("host", "127.0.0.1:8080");
-        let cases: &[(Method, &[(&str, &str)], Option<Denied>)] = &[
+        type Case<'a> = (Method, &'a [(&'a str, &'a str)], Option<Denied>);
+        let cases: &[Case<'_>] = &[
             (Method::GET, &[own, ("cookie", &cookie)], None),
             (Method::GET, &[("host", "localhost"), ("cookie", &format!("a=b; {cookie}"))], None),
             (Method::GET, &[("host", "[::1]:9"), ("cookie", &cookie)], None),

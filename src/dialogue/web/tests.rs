@@ -63,11 +63,11 @@ impl Site {
     fn click(&mut self, css: &str) -> Observation {
         self.did.push(format!("click {css}"));
         let here = self.here();
-        if let Some(dialog) = here.dialog {
-            if let Some((_, to)) = here.clicks.iter().find(|(from, _)| *from == css) {
-                self.page = to;
-                return Observation::Trouble(Trouble::Dialog(dialog.to_owned()));
-            }
+        if let Some(dialog) = here.dialog
+            && let Some((_, to)) = here.clicks.iter().find(|(from, _)| *from == css)
+        {
+            self.page = to;
+            return Observation::Trouble(Trouble::Dialog(dialog.to_owned()));
         }
         if let Some((_, to)) = here.clicks.iter().find(|(from, _)| *from == css) {
             self.page = to;

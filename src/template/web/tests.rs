@@ -118,11 +118,8 @@ fn what_is_printed_of_a_line_is_read_back_as_the_same() {
             let (lines, problems) = parse(Path::new("t"), &text);
             let errors: Vec<_> = problems.iter().filter(|p| p.severity == Severity::Error).collect();
             assert!(errors.is_empty(), "{text}: {errors:?}");
-            let same = match (&lines[1].command, &line.command) {
-                // The selector's own quotes may be written otherwise; its meaning is the same.
-                (one, other) => one.to_string() == other.to_string(),
-            };
-            assert!(same, "{text}");
+            // The selector's own quotes may be written otherwise; its meaning is the same.
+            assert_eq!(lines[1].command.to_string(), line.command.to_string(), "{text}");
         }
     }
 }

@@ -169,7 +169,7 @@ impl WebRun {
         self.program.lines.get(self.at).or(self.program.lines.last()).map_or(0, |line| line.number)
     }
 
-    /// Whether what a parked run waits for is there, by the answer to the call `look` of its [`Parked`].
+    /// Whether what a parked run waits for is there, by the answer to the call `look` of its `Parked`.
     #[must_use]
     pub fn until_holds(&self, result: &Value) -> bool {
         let look = Look::of(result);

@@ -41,7 +41,7 @@ fn written(file: &str, text: &str) -> String {
 #[test]
 fn the_quickstart_and_the_escrow_recipe_work_as_they_are_written() {
     let machine = Machine::new();
-    let quickstart = blocks(&chapter("docs/install.md", "Without a package"), 7);
+    let quickstart = blocks(&chapter("docs/install.md", "Step by step, by hand"), 7);
     let [build, key, config, start, steps @ .., service] = &quickstart[..] else { panic!("{quickstart:?}") };
     assert!(build.contains("cargo build") && config.contains("[device.web1]") && start.ends_with("rotord\n"));
     assert!(service.contains("enable --now"), "{service}");

@@ -112,6 +112,8 @@ impl Writer {
         while let Some(first) = next.take().or_else(|| self.wait(inbox)) {
             let mut group = match first {
                 WriterCommand::Alone(work) => {
+                    // A checkpoint before the end finds nothing that is written after it.
+                    self.clear_outbox();
                     work(&self.connection, &self.sealer);
                     continue;
                 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::Failure;
@@ -79,14 +80,24 @@ pub(super) fn secret(prompt: &str, twice: bool) -> Result<SecretText, Failure> {
         }
         return Ok(SecretText(Secret::new(line.to_owned())));
     }
-    let ask = |prompt: String| {
-        rpassword::prompt_password(prompt).map(Secret::new).map_err(|error| Failure::usage(error.to_string()))
-    };
+    let ask = |prompt: String| ask_unseen(&prompt).map(Secret::new).map_err(|error| Failure::usage(error.to_string()));
     let first = ask(format!("{prompt}: "))?;
     if twice && ask(format!("{prompt}, again: "))?.expose() != first.expose() {
         return Err(Failure::usage("the two are not the same; nothing was stored"));
     }
     Ok(SecretText(first))
+}
+
+/// Asks at the terminal. Its echo is off before the question is shown: who answers at once, as a program does, is not shown either.
+fn ask_unseen(prompt: &str) -> std::io::Result<String> {
+    let terminal = File::open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    let mut quiet = before.clone();
+    quiet.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&terminal, SetArg::TCSANOW, &quiet)?;
+    let answer = rpassword::prompt_password(prompt);
+    tcsetattr(&terminal, SetArg::TCSANOW, &before)?;
+    answer
 }
 
 /// A private key from stdin, its passphrase removed.
@@ -96,7 +107,7 @@ pub(super) fn private_key() -> Result<SecretText, Failure> {
         return Ok(SecretText(plain(&key).map_err(Failure::usage)?));
     }
     // Stdin is the key, so the passphrase comes from the terminal itself.
-    let passphrase = Zeroizing::new(rpassword::prompt_password("Passphrase of the key: ").map_err(|error| {
+    let passphrase = Zeroizing::new(ask_unseen("Passphrase of the key: ").map_err(|error| {
         Failure::usage(format!("the key is under a passphrase, and no terminal is there to ask for it: {error}"))
     })?);
     let key = unlock(&text, &passphrase).map_err(Failure::usage)?;

@@ -299,7 +299,7 @@ pub const MUTANTS: &[Mutant] = &[
         AUTH,
         "        let plan = self.dialogue.round(context, prompts).map_err(|stop| self.stopped(stop))?;",
         "        if MUTANT && self.login.new_password.is_none() && prompts.iter().any(|prompt| prompt.contains(\"enceforth\")) {
-            self.watcher.commit_point().await?;
+            self.observer.commit_point().await?;
             return Ok(vec![Secret::new(String::new())]);
         }
         let plan = self.dialogue.round(context, prompts).map_err(|stop| self.stopped(stop))?;",

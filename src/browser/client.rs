@@ -97,7 +97,8 @@ impl Browser {
             None => return Err(gone()),
         };
         let mut text = serde_json::to_vec(&Ask { id, request }).map_err(|error| Trouble::Script(error.to_string()))?;
-        let sent = self.frames.control(text.clone()).await;
+        // A helper that is frozen takes nothing any more.
+        let sent = tokio::time::timeout(bound, self.frames.control(text.clone())).await.unwrap_or(false);
         text.zeroize();
         if !sent {
             return Err(gone());

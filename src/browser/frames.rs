@@ -96,15 +96,17 @@ pub(super) enum Incoming {
 #[derive(Clone)]
 pub(super) struct Frames {
     out: mpsc::Sender<Frame>,
-    streams: Arc<Mutex<HashMap<u32, Stream>>>,
+    /// `None` once the connection is gone.
+    streams: Arc<Mutex<Option<HashMap<u32, Stream>>>>,
 }
 
-/// The connection itself: closed when dropped.
-pub(super) struct Connection([AbortHandle; 2]);
+/// The connection itself: closed when dropped, with all of its streams.
+pub(super) struct Connection([AbortHandle; 2], Frames);
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.iter().for_each(AbortHandle::abort);
+        self.1.break_off();
     }
 }
 
@@ -128,10 +130,10 @@ impl Frames {
     ) -> (Self, mpsc::Receiver<Incoming>, Connection) {
         let (out, to_write) = mpsc::channel(64);
         let (incoming, receiver) = mpsc::channel(64);
-        let frames = Self { out, streams: Arc::default() };
+        let frames = Self { out, streams: Arc::new(Mutex::new(Some(HashMap::new()))) };
         let writes = tokio::spawn(write_all(writer, to_write)).abort_handle();
         let reads = tokio::spawn(read_all(reader, frames.clone(), incoming)).abort_handle();
-        (frames, receiver, Connection([writes, reads]))
+        (frames.clone(), receiver, Connection([writes, reads], frames))
     }
 
     /// Sends a request or a reply. `false`: the connection is gone.
@@ -151,6 +153,7 @@ impl Frames {
 
     fn enter(&self, number: u32) -> Option<Half> {
         let mut streams = lock(&self.streams);
+        let streams = streams.as_mut()?;
         if streams.len() >= MOST_STREAMS || streams.contains_key(&number) {
             return None;
         }
@@ -164,6 +167,7 @@ impl Frames {
     /// Passes a frame on to its stream. One that sends more than it may is cut off.
     fn deliver(&self, frame: Frame) {
         let mut streams = lock(&self.streams);
+        let Some(streams) = streams.as_mut() else { return };
         let Some(stream) = streams.get(&frame.stream) else { return };
         let kept = match frame.kind {
             Kind::Data => stream.incoming.try_send(Some(frame.payload)).is_ok(),
@@ -175,6 +179,20 @@ impl Frames {
             Kind::Gone | Kind::Control | Kind::Open => false,
         };
         if !kept && let Some(stream) = streams.remove(&frame.stream) {
+            stream.credit.close();
+        }
+    }
+
+    /// Forgets a stream.
+    fn leave(&self, number: u32) {
+        if let Some(streams) = lock(&self.streams).as_mut() {
+            streams.remove(&number);
+        }
+    }
+
+    /// Ends all streams, and lets none begin.
+    fn break_off(&self) {
+        for (_, stream) in lock(&self.streams).take().into_iter().flatten() {
             stream.credit.close();
         }
     }
@@ -206,20 +224,25 @@ async fn read_all(mut reader: impl AsyncRead + Unpin, frames: Frames, incoming: 
             break;
         }
     }
-    for (_, stream) in lock(&frames.streams).drain() {
-        stream.credit.close();
-    }
+    frames.break_off();
 }
 
 impl Half {
-    /// Carries bytes between the stream and a socket until both are at their end, or one breaks.
+    /// Carries bytes between the stream and a socket until both are at their end, or one breaks, or the connection is gone: a server
+    /// may keep its socket open for as long as it likes.
     pub(super) async fn join(self, reader: impl AsyncRead + Unpin, writer: impl AsyncWrite + Unpin) {
         let Self { frames, number, incoming, credit } = self;
-        let (_, _) = tokio::join!(
-            carry_out(&frames, number, &credit, reader),
-            carry_in(&frames, number, &credit, incoming, writer)
-        );
-        lock(&frames.streams).remove(&number);
+        let both = async {
+            tokio::join!(
+                carry_out(&frames, number, &credit, reader),
+                carry_in(&frames, number, &credit, incoming, writer)
+            )
+        };
+        tokio::select! {
+            _ = both => {}
+            () = frames.out.closed() => {}
+        }
+        frames.leave(number);
         frames.send(Kind::Gone, number, Vec::new()).await;
     }
 
@@ -240,7 +263,7 @@ impl Half {
 
     /// Ends the stream.
     pub(super) async fn hang_up(self) {
-        lock(&self.frames.streams).remove(&self.number);
+        self.frames.leave(self.number);
         self.frames.send(Kind::Gone, self.number, Vec::new()).await;
     }
 }
@@ -314,6 +337,19 @@ mod tests {
         assert!(here.control(b"{}".to_vec()).await);
         assert!(matches!(incoming.recv().await, Some(Incoming::Control(text)) if text == b"{}"));
         pushing.abort();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_connection_ends_its_streams_though_their_sockets_stay_open() {
+        let ((here, _, open), (_there, mut incoming, _open_too)) = pair();
+        let half = here.open(1).await.unwrap();
+        let Some(Incoming::Opened(_unread)) = incoming.recv().await else { panic!("opened") };
+        let (socket, _kept_open) = UnixStream::pair().unwrap();
+        let (reader, writer) = socket.into_split();
+        let joined = tokio::spawn(half.join(reader, writer));
+        drop(open);
+        joined.await.unwrap();
+        assert!(here.open(2).await.is_none(), "none begins any more");
     }
 
     #[tokio::test]

@@ -349,6 +349,16 @@ fn a_puzzle_calls_a_person_before_the_login_is_sent() {
 }
 
 #[test]
+fn a_puzzle_of_the_page_of_the_change_calls_a_person_before_the_commit_point() {
+    let mut pages = good();
+    pages[2].1.puzzle = Some("reCAPTCHA");
+    let mut site = Site::new("login", &pages);
+    site.person = false;
+    let failure = failure(site.run(&format!("{LOGIN}{CHANGE}"), Purpose::Change).0);
+    assert_eq!((failure.kind, failure.committed, site.commits), (FailureKind::Person, false, 0), "{:?}", site.did);
+}
+
+#[test]
 fn a_page_for_a_person_in_place_of_what_is_awaited_calls_one() {
     let mut pages = good();
     pages[0].1.clicks = vec![("#go", "verify")];

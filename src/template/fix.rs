@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::ast::Filter;
-use super::parse::{COMMANDS, TYPOGRAPHIC, codes_of, is_tag_name};
+use super::lines::TYPOGRAPHIC;
+use super::parse::{COMMANDS, codes_of, is_tag_name};
 use crate::model::{Severity, nearest};
 
 /// The line that was meant, if the slip of this code has an evident remedy that then passes.

@@ -9,6 +9,7 @@ mod check;
 mod codes;
 mod fix;
 mod kinds;
+mod lines;
 mod lint;
 mod parse;
 mod reference;
@@ -21,7 +22,8 @@ pub use changes::Changes;
 pub use check::{Checked, Jump, PasswordLimits, check};
 pub use codes::{CODES, Code};
 pub use fix::fix;
-pub use parse::{COMMANDS, FIELD_NAMES, MAX_BYTES, is_field_name, parse, tagged_text};
+pub use lines::MAX_BYTES;
+pub use parse::{COMMANDS, FIELD_NAMES, is_field_name, parse, tagged_text};
 pub use reference::{Entry, REFERENCE};
 
 use std::path::Path;

@@ -1,17 +1,14 @@
 //! From text to commands. Every line is read, so that all of its problems are told at once.
 
-use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use super::ast::{Command, Filter, Line, NewLine, Piece, RegexFlags, Section, Template, Text};
 use super::changes::statement;
 use super::fix::corrected;
+use super::lines::{Argument, Language, Slip};
 use super::reference::Entry;
-use crate::model::{Problem, Severity, nearest, numbered_lines};
-
-/// A template longer than this is refused.
-pub const MAX_BYTES: usize = 256 * 1024;
+use crate::model::{Problem, Severity, nearest};
 
 /// The names of all commands, aliases included.
 pub const COMMANDS: &[&str] = &[
@@ -44,103 +41,41 @@ pub const COMMANDS: &[&str] = &[
     "end",
 ];
 
-/// Quotes that a word processor writes.
-pub(super) const TYPOGRAPHIC: [char; 6] = ['\u{201c}', '\u{201d}', '\u{201e}', '\u{ab}', '\u{bb}', '\u{ff02}'];
-
-/// What is wrong with a line, with its place in the line's argument.
-pub(super) struct Slip {
-    pub(super) code: &'static str,
-    pub(super) span: Range<usize>,
-    pub(super) message: String,
-    pub(super) severity: Severity,
-}
-
-/// The argument of a command and where it begins in the file.
-#[derive(Clone, Copy)]
-pub(super) struct Argument<'a> {
-    pub(super) text: &'a str,
-    pub(super) at: usize,
-}
-
-impl Argument<'_> {
-    pub(super) fn slip(&self, code: &'static str, message: impl Into<String>) -> Slip {
-        Slip { code, span: self.at..self.at + self.text.len(), message: message.into(), severity: Severity::Error }
-    }
-}
+/// The language of terminal templates.
+const LANGUAGE: Language<Command> = Language {
+    names: COMMANDS,
+    called: "the commands",
+    quotes_are: "sent",
+    example: |name| Entry::find(name).map(|entry| entry.example),
+    bare,
+    with,
+    corrected,
+};
 
 /// Parses a template: the commands that could be read, and every problem.
 #[must_use]
 pub fn parse(file: &Path, text: &str) -> (Template, Vec<Problem>) {
-    let mut template = Template::default();
-    let mut problems = Vec::new();
-    if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes; a template may have {MAX_BYTES}", text.len());
-        problems.push(Problem::at(file, "", 0..0, Severity::Error, "T012", message));
-        return (template, problems);
-    }
-    for (number, offset, line) in numbered_lines(text) {
-        let indent = line.len() - line.trim_start().len();
-        let body = line.trim();
-        if body.is_empty() || body.starts_with('#') {
-            continue;
-        }
-        let span = offset + indent..offset + indent + body.len();
-        let mut slips = Vec::new();
-        match parse_line(body, span.start, &mut slips) {
-            Ok(command) => template.lines.push(Line { number, command, span }),
-            Err(slip) => slips.push(slip),
-        }
-        problems.extend(slips.into_iter().map(|slip| {
-            let fix = corrected(slip.code, body).map(|fixed| format!("{}{fixed}", &line[..indent]));
-            Problem::at(file, text, slip.span, slip.severity, slip.code, slip.message).with_fix(fix)
-        }));
-    }
-    (template, problems)
+    let (lines, problems) = LANGUAGE.read(file, text);
+    let lines = lines.into_iter().map(|(number, command, span)| Line { number, command, span }).collect();
+    (Template { lines }, problems)
 }
 
 /// The codes of what is wrong with one line by itself.
 pub(super) fn codes_of(body: &str) -> Vec<&'static str> {
-    let mut slips = Vec::new();
-    let result = parse_line(body, 0, &mut slips);
-    slips.into_iter().chain(result.err()).map(|slip| slip.code).collect()
+    LANGUAGE.codes_of(body)
 }
 
-fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
-    let name_end = body.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(body.len());
-    let name = &body[..name_end];
-    let rest = body[name_end..].trim_start();
-    let argument = Argument { text: rest, at: at + body.len() - rest.len() };
-    let name_slip =
-        |code, message: String| Slip { code, span: at..at + name_end.max(1), message, severity: Severity::Error };
-    if !COMMANDS.contains(&name) {
-        let hint = nearest(name, COMMANDS.iter().copied()).map_or_else(
-            || format!("the commands are {}", COMMANDS.join(", ")),
-            |known| format!("did you mean '{known}'?"),
-        );
-        return Err(name_slip("T001", format!("unknown command '{}'; {hint}", name.escape_debug())));
-    }
-    let bare = match name {
+fn bare(name: &str) -> Option<Command> {
+    match name {
         "end" => Some(Command::End),
         "choose" => Some(Command::Choose),
         "when-closed" => Some(Command::WhenClosed),
         "end-choose" => Some(Command::EndChoose),
         _ => None,
-    };
-    if let Some(command) = bare {
-        return if rest.is_empty() {
-            Ok(command)
-        } else {
-            Err(argument.slip("T010", format!("'{name}' takes no argument")))
-        };
     }
-    if rest.is_empty() {
-        let example = Entry::find(name).map_or("", |entry| entry.example);
-        return Err(name_slip("T002", format!("'{name}' needs an argument, such as: {example}")));
-    }
-    if rest.starts_with(TYPOGRAPHIC) {
-        let message = "typographic quotes are sent as they stand; write \" instead";
-        slips.push(Slip { severity: Severity::Warning, ..argument.slip("T113", message) });
-    }
+}
+
+fn with(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<Command, Slip> {
     match name {
         "login-prompt" | "answer" => {
             let (pattern, answer) = two_quoted(argument)?;

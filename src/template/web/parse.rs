@@ -7,9 +7,10 @@ use super::ast::{Clicking, DialogAnswer, Entering, Key, Part, Until, WebCommand,
 use super::fix::corrected;
 use super::reference::find;
 use super::selector::Selector;
-use crate::model::{Problem, Severity, nearest, numbered_lines};
+use crate::model::{Problem, nearest, numbered_lines};
 use crate::template::ast::{Piece, Text};
-use crate::template::parse::{Argument, MAX_BYTES, Slip, TYPOGRAPHIC, info, is_escaped, tagged, unescape, unquote};
+use crate::template::lines::{Argument, Language, Slip};
+use crate::template::parse::{info, is_escaped, tagged, unescape, unquote};
 
 /// The names of all commands of web templates, aliases included.
 pub const WEB_COMMANDS: &[&str] = &[
@@ -92,75 +93,34 @@ pub fn is_web(text: &str) -> bool {
     false
 }
 
+/// The language of web templates.
+const LANGUAGE: Language<WebCommand> = Language {
+    names: WEB_COMMANDS,
+    called: "the commands of web templates",
+    quotes_are: "taken",
+    example: |name| find(name).map(|entry| entry.example),
+    bare,
+    with,
+    corrected,
+};
+
 /// Reads the lines of a web template: the commands that could be read, and every problem.
 pub(in crate::template) fn parse(file: &Path, text: &str) -> (Vec<WebLine>, Vec<Problem>) {
-    let (mut lines, mut problems) = (Vec::new(), Vec::new());
-    if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes; a template may have {MAX_BYTES}", text.len());
-        problems.push(Problem::at(file, "", 0..0, Severity::Error, "T012", message));
-        return (lines, problems);
-    }
-    for (number, offset, line) in numbered_lines(text) {
-        let indent = line.len() - line.trim_start().len();
-        let body = line.trim();
-        if body.is_empty() || body.starts_with('#') {
-            continue;
-        }
-        let span = offset + indent..offset + indent + body.len();
-        let mut slips = Vec::new();
-        match parse_line(body, span.start, &mut slips) {
-            Ok(command) => lines.push(WebLine { number, command, span }),
-            Err(slip) => slips.push(slip),
-        }
-        problems.extend(slips.into_iter().map(|slip| {
-            let fix = corrected(slip.code, body).map(|fixed| format!("{}{fixed}", &line[..indent]));
-            Problem::at(file, text, slip.span, slip.severity, slip.code, slip.message).with_fix(fix)
-        }));
-    }
-    (lines, problems)
+    let (lines, problems) = LANGUAGE.read(file, text);
+    (lines.into_iter().map(|(number, command, span)| WebLine { number, command, span }).collect(), problems)
 }
 
 /// The codes of what is wrong with one line by itself.
 pub(super) fn codes_of(body: &str) -> Vec<&'static str> {
-    let mut slips = Vec::new();
-    let result = parse_line(body, 0, &mut slips);
-    slips.into_iter().chain(result.err()).map(|slip| slip.code).collect()
+    LANGUAGE.codes_of(body)
 }
 
 /// One line by itself.
 pub(super) fn command_of(body: &str) -> Option<WebCommand> {
-    parse_line(body, 0, &mut Vec::new()).ok()
+    LANGUAGE.command(body, 0, &mut Vec::new()).ok()
 }
 
-fn parse_line(body: &str, at: usize, slips: &mut Vec<Slip>) -> Result<WebCommand, Slip> {
-    let name_end = body.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(body.len());
-    let name = &body[..name_end];
-    let rest = body[name_end..].trim_start();
-    let argument = Argument { text: rest, at: at + body.len() - rest.len() };
-    let name_slip =
-        |code, message: String| Slip { code, span: at..at + name_end.max(1), message, severity: Severity::Error };
-    if !WEB_COMMANDS.contains(&name) {
-        let hint = nearest(name, WEB_COMMANDS.iter().copied()).map_or_else(
-            || format!("the commands of web templates are {}", WEB_COMMANDS.join(", ")),
-            |known| format!("did you mean '{known}'?"),
-        );
-        return Err(name_slip("T001", format!("unknown command '{}'; {hint}", name.escape_debug())));
-    }
-    if let Some(command) = bare(name) {
-        return if rest.is_empty() {
-            Ok(command)
-        } else {
-            Err(argument.slip("T010", format!("'{name}' takes no argument")))
-        };
-    }
-    if rest.is_empty() {
-        let example = find(name).map_or("", |entry| entry.example);
-        return Err(name_slip("T002", format!("'{name}' needs an argument, such as: {example}")));
-    }
-    if rest.starts_with(TYPOGRAPHIC) {
-        let message = "typographic quotes are taken as they stand; write \" instead";
-        slips.push(Slip { severity: Severity::Warning, ..argument.slip("T113", message) });
-    }
+fn with(name: &str, argument: Argument<'_>, slips: &mut Vec<Slip>) -> Result<WebCommand, Slip> {
     match name {
         "fill" | "really-fill" | "prop" | "select" => with_value(name, argument, slips),
         "fill-form" => fill_form(argument, slips),

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::entry::{Entry, LeftOut, LeftOver, Text, of_label, seed, seed_of};
 use super::{Format, Found, ImportError, malformed};
+use crate::model::percent_decode;
 
 /// The scheme of Google Authenticator's "Transfer accounts".
 const MIGRATION: &str = "otpauth-migration://";
@@ -50,27 +51,7 @@ fn label_of(uri: &str) -> (String, String) {
 }
 
 fn percent_decoded(text: &str) -> String {
-    String::from_utf8_lossy(&percent_bytes(text)).replace('+', " ")
-}
-
-fn percent_bytes(text: &str) -> Zeroizing<Vec<u8>> {
-    let bytes = text.as_bytes();
-    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
-        match hex.filter(|_| *byte == b'%').and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(decoded) => {
-                out.push(decoded);
-                at += 3;
-            }
-            None => {
-                out.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    out
+    String::from_utf8_lossy(&percent_decode(text)).replace('+', " ")
 }
 
 /// The fields of a message in the wire format of protocol buffers: a number and a varint, or bytes.
@@ -153,7 +134,7 @@ fn migration(uri: &str, place: &str, found: &mut Found) -> Result<(), ImportErro
         || malformed(Format::Otpauth, format!("{place}: the data of the otpauth-migration URI is cut off or damaged"));
     let query = uri.split_once('?').map_or("", |(_, query)| query);
     let data = query.split('&').find_map(|pair| pair.strip_prefix("data=")).ok_or_else(cut)?;
-    let data = percent_bytes(data);
+    let data = percent_decode(data);
     // A '+' that became a blank on its way.
     let data: Zeroizing<Vec<u8>> =
         Zeroizing::new(data.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }).collect());

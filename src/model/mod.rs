@@ -17,8 +17,8 @@ pub use event::EventKind;
 pub use masker::Masker;
 pub use moment::{BootId, Moment, in_words, rfc3339, seconds};
 pub use names::{
-    AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, is_unseen, percent_encode, shown_account,
-    ssh_pattern_match,
+    AccountName, DeviceName, NameError, folder_of, glob_match, is_unreserved, is_unseen, percent_decode,
+    percent_encode, shown_account, ssh_pattern_match,
 };
 pub use outcome::{AccountState, Actor, AttemptKind, FailureCause, Outcome, Step, Trigger};
 pub use secret::{Candidate, Secret};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::HEXUPPER;
+use zeroize::Zeroizing;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +188,21 @@ pub fn percent_encode(text: &str) -> String {
             out.push('%');
             HEXUPPER.encode_append(&[byte], &mut out);
         }
+    }
+    out
+}
+
+/// The bytes of a text that was encoded so. A `%` that no two hexadecimal digits follow is itself.
+#[must_use]
+pub fn percent_decode(text: &str) -> Zeroizing<Vec<u8>> {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let pair = digit(at + 1).zip(digit(at + 2)).filter(|_| byte == b'%');
+        out.push(pair.map_or(byte, |(high, low)| high << 4 | low));
+        at += if pair.is_some() { 3 } else { 1 };
     }
     out
 }

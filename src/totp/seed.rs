@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256, Sha512};
 use totp_rs::{Builder, Totp};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::model::Secret;
+use crate::model::{Secret, percent_decode};
 
 /// Seconds of a step, where a seed does not say.
 pub const USUAL_PERIOD: u64 = 30;
@@ -188,7 +188,7 @@ impl Seed {
                 tolerable(name, value)?;
                 continue;
             };
-            let value = percent_decode(value);
+            let value = query_value(value);
             if found[at].as_ref().is_some_and(|before| *before != value) {
                 return Err(SeedError::Twice(COUNTED[at]));
             }
@@ -392,27 +392,10 @@ fn lenient_base32() -> &'static Encoding {
     })
 }
 
-fn percent_decode(text: &str) -> Zeroizing<String> {
-    let bytes = text.as_bytes();
-    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Zeroizing::new(text.to_owned());
-    }
-    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(if bytes[at] == b'+' { b' ' } else { bytes[at] });
-                at += 1;
-            }
-        }
-    }
-    Zeroizing::new(String::from_utf8_lossy(&out).into_owned())
+/// A value of a query, where a blank may be a `+`.
+fn query_value(text: &str) -> Zeroizing<String> {
+    let text = Zeroizing::new(text.replace('+', " "));
+    Zeroizing::new(String::from_utf8_lossy(&percent_decode(&text)).into_owned())
 }
 
 #[cfg(test)]

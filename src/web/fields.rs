@@ -1,6 +1,6 @@
 //! Queries and forms, as browsers write them (WHATWG URL, application/x-www-form-urlencoded).
 
-use crate::model::percent_encode;
+use crate::model::{percent_decode, percent_encode};
 
 /// The fields of a query or a form, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,28 +37,7 @@ impl Fields {
 }
 
 fn decode(text: &str) -> String {
-    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        match byte {
-            b'+' => decoded.push(b' '),
-            b'%' => {
-                let digits = bytes.get(at).copied().and_then(hex).zip(bytes.get(at + 1).copied().and_then(hex));
-                match digits {
-                    Some((high, low)) => {
-                        decoded.push(high << 4 | low);
-                        at += 2;
-                    }
-                    None => decoded.push(b'%'),
-                }
-            }
-            byte => decoded.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    String::from_utf8_lossy(&percent_decode(&text.replace('+', " "))).into_owned()
 }
 
 /// A query of these fields, without those that are empty.

@@ -145,25 +145,11 @@ fn in_words(error: &CertificateError) -> String {
     }
 }
 
-fn roots(trust: &Trust) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
+/// The authorities that a certificate may be signed by; those of the system are read from its files.
+fn authorities(trust: &Trust) -> Vec<CertificateDer<'static>> {
     match trust {
-        Trust::System => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Trust::Authorities(authorities) => {
-            roots.add_parsable_certificates(authorities.iter().map(|der| CertificateDer::from(der.clone())));
-        }
-        Trust::Pinned(_) => {}
-    }
-    roots
-}
-
-/// Authorities as the browser is told of them.
-fn told(trust: &Trust) -> Vec<String> {
-    match trust {
-        Trust::System => rustls_native_certs::load_native_certs().certs.iter().map(|der| BASE64.encode(der)).collect(),
-        Trust::Authorities(authorities) => authorities.iter().map(|der| BASE64.encode(der)).collect(),
+        Trust::System => rustls_native_certs::load_native_certs().certs,
+        Trust::Authorities(authorities) => authorities.iter().map(|der| CertificateDer::from(der.clone())).collect(),
         Trust::Pinned(_) => Vec::new(),
     }
 }
@@ -174,10 +160,13 @@ fn told(trust: &Trust) -> Vec<String> {
 /// It is not trusted, or the device does not answer.
 pub async fn judge(device: &Allowed, trust: &Trust) -> Result<Judged, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let authorities = authorities(trust);
     let by = match trust {
         Trust::Pinned(_) => None,
         _ => {
-            let made = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(trust)), provider.clone()).build();
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(authorities.iter().cloned());
+            let made = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
             Some(made.map_err(|_| TlsError::NotTrusted("there is no authority to judge certificates by".into()))?)
         }
     };
@@ -194,7 +183,7 @@ pub async fn judge(device: &Allowed, trust: &Trust) -> Result<Judged, TlsError> 
     match handshake {
         Err(_) => Err(TlsError::Unreachable(format!("{place} does not answer"))),
         Ok(Err(error)) => Err(refusal(&error, &place, shown.as_ref())),
-        Ok(Ok(())) => compare(trust, shown.as_ref(), &place),
+        Ok(Ok(())) => compare(trust, &authorities, shown.as_ref(), &place),
     }
 }
 
@@ -217,9 +206,15 @@ fn refusal(error: &std::io::Error, place: &str, shown: Option<&CertificateDer<'_
     }
 }
 
-fn compare(trust: &Trust, shown: Option<&CertificateDer<'_>>, place: &str) -> Result<Judged, TlsError> {
+fn compare(
+    trust: &Trust,
+    authorities: &[CertificateDer<'_>],
+    shown: Option<&CertificateDer<'_>>,
+    place: &str,
+) -> Result<Judged, TlsError> {
     let Trust::Pinned(pins) = trust else {
-        return Ok(Judged { authorities: told(trust), pinned_keys: Vec::new() });
+        let told = authorities.iter().map(|der| BASE64.encode(der)).collect();
+        return Ok(Judged { authorities: told, pinned_keys: Vec::new() });
     };
     let Some(shown) = shown else {
         return Err(TlsError::Unreachable(format!("{place} shows no certificate")));

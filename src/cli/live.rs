@@ -12,12 +12,13 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 use tokio::net::TcpListener;
 
 use super::output::{safe, say};
 use super::{Failure, interrupted};
 use crate::control::{Client, ClientError, ContinueBody, DoneBody, LiveBody, LiveInput, LiveInputBody, LivePicture};
+use crate::web::{same, unguessable};
 
 const PAGE: &str = include_str!("live.html");
 /// Whether the browser still waits is asked so often.
@@ -36,9 +37,7 @@ struct View {
 
 /// A word that nobody guesses.
 fn word() -> Result<String, Failure> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::unexpected(error.to_string()))?;
-    Ok(HEXLOWER.encode(&bytes))
+    unguessable(16).map_err(|error| Failure::unexpected(error.to_string()))
 }
 
 /// Serves the view until the run goes on.
@@ -94,14 +93,14 @@ impl View {
     /// Whether a request names this very server: a name that somebody points at the loopback is another one.
     fn is_here(&self, headers: &HeaderMap, link: &str) -> bool {
         let host = headers.get("host").and_then(|host| host.to_str().ok());
-        host == Some(self.host.as_str()) && link == self.link
+        host == Some(self.host.as_str()) && same(link, &self.link)
     }
 
     /// Whether it comes from the page that was opened with the link: no other page can set this header, or has the cookie.
     fn is_ours(&self, headers: &HeaderMap, link: &str) -> bool {
         let cookies = headers.get("cookie").and_then(|cookies| cookies.to_str().ok()).unwrap_or_default();
         let wanted = format!("rotord={}", self.cookie);
-        let has_cookie = cookies.split(';').any(|cookie| cookie.trim() == wanted);
+        let has_cookie = cookies.split(';').any(|cookie| same(cookie.trim(), &wanted));
         self.is_here(headers, link) && has_cookie && headers.contains_key("x-rotord")
     }
 }

@@ -341,6 +341,19 @@ fn webhook(table: &mut Table<'_>, base: &Path) -> Option<Channel> {
     Some(Channel::Webhook { place, preset, key, token, ca_file })
 }
 
+/// A key that must be there, read by `parse`.
+fn required<T>(
+    table: &mut Table<'_>,
+    key: &'static str,
+    example: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<At<T>> {
+    if !table.has(key) {
+        table.missing(key, example);
+    }
+    table.parsed(key, parse)
+}
+
 /// An address of mail: one `@`, and nothing that could end it in a mail's head.
 fn parse_mailbox(text: &str) -> Result<String, String> {
     text.parse::<lettre::Address>()
@@ -357,11 +370,7 @@ fn email(table: &mut Table<'_>, base: &Path) -> Option<Channel> {
         MailTransport::Tls => 465,
         MailTransport::Plain => 25,
     };
-    let has_server = table.has("server");
-    let server = table.parsed("server", |text| parse_server(text, port));
-    if !has_server {
-        table.missing("server", "\"mail.example.org:587\"");
-    }
+    let server = required(table, "server", "\"mail.example.org:587\"", |text| parse_server(text, port));
     if let Some(((host, _), span)) = &server
         && transport == MailTransport::Plain
         && !is_here(host)
@@ -372,11 +381,7 @@ fn email(table: &mut Table<'_>, base: &Path) -> Option<Channel> {
             "without TLS mail goes to this host alone; use transport = \"starttls\"",
         );
     }
-    let has_from = table.has("from");
-    let from = table.parsed("from", parse_mailbox).map(|(from, _)| from);
-    if !has_from {
-        table.missing("from", "\"rotord@example.org\"");
-    }
+    let from = required(table, "from", "\"rotord@example.org\"", parse_mailbox).map(|(from, _)| from);
     let mut to = Vec::new();
     let listed = table.strings("to").unwrap_or_default();
     if listed.is_empty() {
@@ -415,11 +420,7 @@ fn syslog(table: &mut Table<'_>, base: &Path, cef: bool) -> Option<Channel> {
         SyslogTransport::Tcp => 601,
         SyslogTransport::Udp => 514,
     };
-    let has_server = table.has("server");
-    let server = table.parsed("server", |text| parse_server(text, port));
-    if !has_server {
-        table.missing("server", "\"logs.example.org:6514\"");
-    }
+    let server = required(table, "server", "\"logs.example.org:6514\"", |text| parse_server(text, port));
     let facility = table.parsed("facility", Facility::parse).map_or(Facility::Daemon, |(facility, _)| facility);
     let ca_file = table.path("ca_file", base).map(|(path, _)| path);
     Some(Channel::Syslog { server: server?.0, transport, facility, cef, ca_file })

@@ -53,14 +53,14 @@ impl Denied {
 }
 
 /// A fresh text that nobody can guess.
-fn secret(bytes: usize) -> Result<String, getrandom::Error> {
+pub(crate) fn unguessable(bytes: usize) -> Result<String, getrandom::Error> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)?;
     Ok(BASE64URL_NOPAD.encode(&random))
 }
 
 /// Compares without telling by its time how much was right.
-fn same(a: &str, b: &str) -> bool {
+pub(crate) fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
@@ -85,7 +85,7 @@ impl Guard {
     /// # Errors
     /// The system has no random numbers.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
-        Ok(Self { base: secret(12)?, link: Mutex::default(), sessions: Mutex::default() })
+        Ok(Self { base: unguessable(12)?, link: Mutex::default(), sessions: Mutex::default() })
     }
 
     /// The part that every path begins with.
@@ -98,7 +98,7 @@ impl Guard {
     /// # Errors
     /// The system has no random numbers.
     pub(super) fn link(&self) -> Result<String, getrandom::Error> {
-        let key = secret(24)?;
+        let key = unguessable(24)?;
         let path = format!("/{}/enter?key={key}", self.base);
         *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
         Ok(path)
@@ -119,7 +119,7 @@ impl Guard {
         if !link.as_deref().is_some_and(|link| same(link, key)) {
             return Err(Denied::Link);
         }
-        let (Ok(cookie), Ok(token)) = (secret(24), secret(24)) else { return Err(Denied::Link) };
+        let (Ok(cookie), Ok(token)) = (unguessable(24), unguessable(24)) else { return Err(Denied::Link) };
         *link = None;
         let set = format!("{COOKIE}={cookie}; Path=/{}/; HttpOnly; SameSite=Strict", self.base);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,5 +21,6 @@ mod state;
 mod view;
 mod words;
 
+pub(crate) use guard::{same, unguessable};
 pub use report::Report;
 pub use serve::{Listen, Web, WebError};

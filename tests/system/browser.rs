@@ -17,28 +17,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab::{Daemon, Place, wait_for};
-use crate::site::{FIRST, PERIOD, SEED, Web};
-
-/// The application's template.
-const TEMPLATE: &str = r##"start-at https://[#HOSTNAME#]/login
-timeout 6000
-section login
-new-action
-fill "#user" [#USERNAME#]
-fill "#password" [#CURRENT_PASSWORD#]
-click "#go"
-new-action
-fill "#code" [#TOTP_TOKEN#]
-click "#go"
-test-selector "#welcome"
-section change
-set-location /change
-new-action
-fill "#new" [#NEW_PASSWORD#]
-fill "#again" [#NEW_PASSWORD#]
-click "#save"
-test-text "Your password has been changed"
-"##;
+use crate::site::{FIRST, TEMPLATE, Web, rows};
 
 /// An application, and a daemon's place with its account.
 fn place(more: &str) -> (Web, Place) {
@@ -51,8 +30,7 @@ fn place(more: &str) -> (Web, Place) {
 
 fn started(place: &Place) -> Daemon<'_> {
     let daemon = place.daemon();
-    let rows = format!("account,password,totp\nwiki/alice,{FIRST},otpauth://totp/x?secret={SEED}&period={PERIOD}\n");
-    place.must(&["import", "-"], &rows);
+    place.must(&["import", "-"], &rows());
     daemon
 }
 

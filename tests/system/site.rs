@@ -51,6 +51,32 @@ pub struct Site {
     sessions: BTreeMap<String, bool>,
 }
 
+/// The application's template.
+pub const TEMPLATE: &str = r##"start-at https://[#HOSTNAME#]/login
+timeout 6000
+section login
+new-action
+fill "#user" [#USERNAME#]
+fill "#password" [#CURRENT_PASSWORD#]
+click "#go"
+new-action
+fill "#code" [#TOTP_TOKEN#]
+click "#go"
+test-selector "#welcome"
+section change
+set-location /change
+new-action
+fill "#new" [#NEW_PASSWORD#]
+fill "#again" [#NEW_PASSWORD#]
+click "#save"
+test-text "Your password has been changed"
+"##;
+
+/// What is imported of its account.
+pub fn rows() -> String {
+    format!("account,password,totp\nwiki/alice,{FIRST},otpauth://totp/x?secret={SEED}&period={PERIOD}\n")
+}
+
 /// A running application.
 pub struct Web {
     pub port: u16,

@@ -1,27 +1,7 @@
 //! Habits of pages that a web template meets: each ends in the right state.
 
 use crate::lab::Place;
-use crate::site::{FIRST, PERIOD, SEED, Web};
-
-const TEMPLATE: &str = r##"start-at https://[#HOSTNAME#]/login
-timeout 6000
-section login
-new-action
-fill "#user" [#USERNAME#]
-fill "#password" [#CURRENT_PASSWORD#]
-click "#go"
-new-action
-fill "#code" [#TOTP_TOKEN#]
-click "#go"
-test-selector "#welcome"
-section change
-set-location /change
-new-action
-fill "#new" [#NEW_PASSWORD#]
-fill "#again" [#NEW_PASSWORD#]
-click "#save"
-test-text "Your password has been changed"
-"##;
+use crate::site::{FIRST, TEMPLATE, Web, rows};
 
 /// Rotates the account of an application with these habits: outcome, detail, exit status; and the application.
 fn rotate(template: &str, habits: impl FnOnce(&mut crate::site::Site)) -> ((String, String, i32), Web, Place) {
@@ -33,8 +13,7 @@ fn rotate(template: &str, habits: impl FnOnce(&mut crate::site::Site)) -> ((Stri
     place.configure(&section);
     std::fs::write(place.path("own/site.template"), template).unwrap();
     let daemon = place.daemon();
-    let rows = format!("account,password,totp\nwiki/alice,{FIRST},otpauth://totp/x?secret={SEED}&period={PERIOD}\n");
-    place.must(&["import", "-"], &rows);
+    place.must(&["import", "-"], &rows());
     let result = place.rotate("wiki/alice");
     daemon.stop();
     (result, web, place)

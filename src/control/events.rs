@@ -196,13 +196,17 @@ fn step_text(progress: &Progress) -> String {
 
 /// The number behind which somebody wants the events; `None` for those to come.
 fn begin(query: &EventsQuery, headers: &HeaderMap, folder: &Path) -> Result<Option<u64>, ApiError> {
+    // Both are judged, though one of them is not needed where there is the other.
+    if query.after.is_some_and(|after| i64::try_from(after).is_err()) {
+        return Err(ApiError::malformed("after: no event has such a number"));
+    }
+    let since = query.since.as_deref().map(DateTime::parse_from_rfc3339).transpose();
+    let since = since.map_err(|_| ApiError::malformed("since: a time is written as 2026-11-30T20:15:00Z"))?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     if let Some(after) = last.or(query.after) {
         return Ok(Some(after));
     }
-    let Some(since) = &query.since else { return Ok(None) };
-    let since = DateTime::parse_from_rfc3339(since)
-        .map_err(|_| ApiError::malformed("since: a time is written as 2026-11-30T20:15:00Z"))?;
+    let Some(since) = since else { return Ok(None) };
     let before = before_time(folder, since.timestamp_millis());
     before.map(Some).map_err(|error| ApiError::failed(error.to_string()))
 }

@@ -8,9 +8,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use super::auth::ApiError;
+use super::objects::Objects;
 use crate::model::nearest;
 
 /// A body on its way in or out.
@@ -78,13 +79,9 @@ enum Misread {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misread> {
-    // A list of values would be taken for what stands behind the keys, in their order.
-    if bytes.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
-        return Err(Misread::Other(
-            "the body is not what is taken here: expected an object, and this is a list".into(),
-        ));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
+    let mut source = serde_json::Deserializer::from_slice(bytes);
+    let value = T::deserialize(Objects(&mut source)).and_then(|value| source.end().map(|()| value));
+    value.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         if !error.is_data() {
             return Misread::Json(format!("the body is no JSON: line {line}, column {column}"));
@@ -141,7 +138,7 @@ mod tests {
             (secret(r#"{"account":"a/b","value":8315927461}"#), "expected a string"),
             (secret(r#"{"account":"a/b","value":["Needle-83159"]}"#), "expected a string"),
             (secret(r#"{"account":"a/b"}"#), "missing field `value`"),
-            (secret(r#""Needle-83159""#), "expected struct SecretBody"),
+            (secret(r#""Needle-83159""#), "expected an object"),
             (secret(r#" ["a/b", null, "Needle-83159"]"#), "expected an object"),
             (secret(r#"{"account":"a/b","value":"Needle-83159"#), "no JSON: line 1"),
             (secret(r#"{"account":"a/b","Needle-83159":"x"}"#), "the keys are account, field, value"),

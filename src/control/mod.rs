@@ -18,6 +18,7 @@ mod import;
 mod json;
 mod metrics;
 mod notify;
+mod objects;
 mod people;
 mod pieces;
 pub mod private_key;

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -16,8 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a lab may take to come up: some have a dozen services, on a machine that is busy.
 const LAB_PATIENCE: Duration = Duration::from_secs(240);
 
+/// A port that nobody has, outside of the range from which the system takes ports for connections: none of those can take it
+/// before a server of the test does.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const RANGE: u16 = 20_000;
+    // Another run at the same time begins elsewhere; some servers take the next port too.
+    let begin = u16::try_from(std::process::id() * 127 % u32::from(RANGE)).unwrap();
+    let port = || FIRST + (begin.wrapping_add(TAKEN.fetch_add(7, Ordering::Relaxed))) % RANGE;
+    std::iter::repeat_with(port).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// Waits until a condition holds; what it waits for is named when it does not.

@@ -1,6 +1,6 @@
 //! `[account."DEVICE/USERNAME"]` sections, and what accounts, devices and jump hosts say of each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::build::{Named, Reference};
 use super::devices::Devices;
 use super::table::{At, Table};
-use super::{Account, Library};
+use super::{Account, Library, accounts_on};
 use crate::model::{AccountName, DeviceName};
 use crate::policy::{PasswordRules, Policy};
 use crate::template::{Changes, Checked};
@@ -23,6 +23,8 @@ pub(super) fn accounts<'a>(
     library: &Library,
 ) -> Accounts<'a> {
     let mut accounts: Accounts<'a> = BTreeMap::new();
+    // What is said of a policy and a template is the same for all accounts of the two.
+    let mut unfit: HashMap<(*const Policy, *const Checked), Unfit> = HashMap::new();
     for (text, (table, report, span)) in named {
         let mut table = Table::new(table, span.clone(), format!("[account.\"{text}\"]"), report);
         let name = match AccountName::parse(&text) {
@@ -60,7 +62,7 @@ pub(super) fn accounts<'a>(
         };
         let fields = table.fields();
         table.finish();
-        let Some((device, _)) = devices.get(&name.device()) else {
+        let Some((device, _)) = devices.get(name.device_str()) else {
             let known = devices.keys().map(DeviceName::as_str);
             Reference { report, span, key: "account" }.unknown("device", name.device_str(), known);
             continue;
@@ -70,16 +72,13 @@ pub(super) fn accounts<'a>(
         let (Some(policy), Some((template, file))) = (policy, template) else {
             continue;
         };
-        for message in beyond_limits(&policy.password, &template, &device.template, file) {
-            report.error(policy_at.clone(), "C011", message);
+        let pair = (Arc::as_ptr(&policy), Arc::as_ptr(&template));
+        let unfit = unfit.entry(pair).or_insert_with(|| Unfit::of(&policy.password, &template, &device.template, file));
+        for message in &unfit.beyond {
+            report.error(policy_at.clone(), "C011", message.clone());
         }
-        let counts = template.password_limits().significant;
-        if let Some(counts) = counts.filter(|counts| policy.password.length > *counts) {
-            let message = format!(
-                "devices of template '{}' may compare the first {counts} characters of a password only (classic crypt), and the policy's length is {}; set a longer hash in the device's own configuration, or know that the rest does not count",
-                device.template, policy.password.length
-            );
-            report.warning(policy_at.clone(), "C016", message);
+        if let Some(message) = &unfit.cut_off {
+            report.warning(policy_at.clone(), "C016", message.clone());
         }
         let account = Account {
             name: name.clone(),
@@ -168,6 +167,27 @@ fn template_that_names(name: &str, template: &Checked, library: &Library) -> Str
     }
 }
 
+/// What of a policy's passwords does not fit the devices of a template.
+struct Unfit {
+    /// They do not take it.
+    beyond: Vec<String>,
+    /// They may not look at all of it.
+    cut_off: Option<String>,
+}
+
+impl Unfit {
+    fn of(rules: &PasswordRules, template: &Checked, name: &str, file: &Path) -> Self {
+        let length = rules.length;
+        let counts = template.password_limits().significant.filter(|counts| length > *counts);
+        let cut_off = counts.map(|counts| {
+            format!(
+                "devices of template '{name}' may compare the first {counts} characters of a password only (classic crypt), and the policy's length is {length}; set a longer hash in the device's own configuration, or know that the rest does not count"
+            )
+        });
+        Self { beyond: beyond_limits(rules, template, name, file), cut_off }
+    }
+}
+
 /// What of a policy's passwords a device does not take.
 fn beyond_limits(rules: &PasswordRules, template: &Checked, name: &str, file: &Path) -> Vec<String> {
     let limits = template.password_limits();
@@ -214,7 +234,8 @@ fn on_circles<'n, T: Ord>(
     // Each name that was come by, with the start of the walk that came by it.
     let mut seen: BTreeMap<&T, usize> = BTreeMap::new();
     for (walk, start) in names.into_iter().enumerate() {
-        let mut at = Some(start);
+        // Who leads nowhere is on no circle.
+        let mut at = next(start).map(|_| start);
         while let Some(name) = at.filter(|name| !seen.contains_key(name)) {
             seen.insert(name, walk);
             at = next(name);
@@ -241,7 +262,7 @@ pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
         if circles.contains(name) {
             reference.report.error(reference.span.clone(), "C005", "'jump' goes round in a circle");
         }
-        let at_gateway: Vec<&AccountName> = accounts.keys().filter(|account| account.device() == *jump).collect();
+        let at_gateway: Vec<&AccountName> = accounts_on(accounts, jump.as_str()).map(|(account, _)| account).collect();
         match gateway.jump_account() {
             Some(account) if !at_gateway.contains(&account) => {
                 let message = format!("device '{jump}' has jump_account = \"{account}\", which is no account of it");
@@ -262,7 +283,7 @@ pub(super) fn check_jumps(devices: &Devices<'_>, accounts: &Accounts<'_>) {
 /// Whether every account of a device has one of the same user name at the jump host.
 fn all_have_namesakes(device: &DeviceName, at_gateway: &[&AccountName], accounts: &Accounts<'_>) -> bool {
     let has = |account: &AccountName| at_gateway.iter().any(|other| other.user() == account.user());
-    accounts.keys().filter(|account| account.device() == *device).all(has)
+    accounts_on(accounts, device.as_str()).map(|(account, _)| account).all(has)
 }
 
 #[cfg(test)]

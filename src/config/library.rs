@@ -1,6 +1,6 @@
 //! The templates of all folders, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     entries: BTreeMap<String, Entry>,
+    /// The paths that end in each name, in order.
+    by_name: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Library {
@@ -41,6 +43,8 @@ impl Library {
                 }
                 let (template, found) = load_file(&file);
                 problems.extend(found);
+                let name = key.rsplit('/').next().unwrap_or_default().to_owned();
+                library.by_name.entry(name).or_default().insert(key.clone());
                 library.entries.insert(key, Entry { file, template: template.map(Arc::new) });
             }
         }
@@ -60,13 +64,11 @@ impl Library {
         if let Some(entry) = self.entries.get(name) {
             return Ok(entry);
         }
-        let stem = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let found: Vec<&String> = self.entries.keys().filter(|path| stem(path) == name).collect();
+        let found: Vec<&String> = self.by_name.get(name).into_iter().flatten().collect();
         match found.as_slice() {
             [one] => self.entries.get(*one).ok_or_else(String::new),
             [] => {
-                let names: Vec<String> = self.entries.keys().map(|path| stem(path)).collect();
-                let hint = nearest(name, names.iter().map(String::as_str)).map_or_else(
+                let hint = nearest(name, self.by_name.keys().map(String::as_str)).map_or_else(
                     || "see 'rotorctl template list'".to_owned(),
                     |known| format!("did you mean '{known}'?"),
                 );

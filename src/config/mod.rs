@@ -20,6 +20,7 @@ mod web;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -305,6 +306,16 @@ pub struct Config {
     pub followers: Followers,
 }
 
+/// The entries of a device's accounts, in order. They stand together: their names begin with the device's and a slash.
+fn accounts_on<'a, T>(
+    all: &'a BTreeMap<AccountName, T>,
+    device: &str,
+) -> impl Iterator<Item = (&'a AccountName, &'a T)> + use<'a, T> {
+    let from = format!("{device}/");
+    let after = all.range::<str, _>((Bound::Excluded(from.as_str()), Bound::Unbounded));
+    after.take_while(move |(name, _)| name.as_str().starts_with(&from))
+}
+
 /// Who changes after whom. A copy of a config works it out anew, since it may be edited.
 #[derive(Debug, Default)]
 pub struct Followers(OnceLock<HashMap<AccountName, Vec<AccountName>>>);
@@ -357,6 +368,11 @@ impl Config {
         }
         let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
         (config.filter(|_| sound), problems)
+    }
+
+    /// The accounts of a device, in order.
+    pub fn accounts_on<'a>(&'a self, device: &str) -> impl Iterator<Item = &'a Arc<Account>> + use<'a> {
+        accounts_on(&self.accounts, device).map(|(_, account)| account)
     }
 
     /// The accounts that change after this one did, in order.
@@ -428,7 +444,7 @@ impl Config {
     /// account of the same user name, else its only one.
     #[must_use]
     pub fn jump_login(&self, gateway: &Device, user: &str) -> Option<&Arc<Account>> {
-        let of_gateway = || self.accounts.values().filter(|account| account.device.name == gateway.name);
+        let of_gateway = || self.accounts_on(gateway.name.as_str());
         let named = gateway.jump_account().map(|name| self.accounts.get(name));
         let mut all = of_gateway();
         let only = all.next().filter(|_| all.next().is_none());

@@ -202,15 +202,16 @@ pub(super) async fn look(
         }
     };
     let config = core.config();
+    let mut fingerprints = core.all_fingerprints(&config).await?;
     let mut devices = Vec::new();
     for device in config.devices.values() {
-        let accounts = config.accounts.keys().filter(|account| account.device() == device.name);
+        let accounts = config.accounts_on(device.name.as_str());
         devices.push(ImportDevice {
             name: device.name.to_string(),
             host: device.host().to_owned(),
             port: device.ssh().map(|ssh| ssh.port),
-            users: accounts.map(|account| account.user().to_owned()).collect(),
-            fingerprints: core.known_fingerprints(&device.name).await?,
+            users: accounts.map(|account| account.name.user().to_owned()).collect(),
+            fingerprints: fingerprints.remove(&device.name).unwrap_or_default(),
         });
     }
     Ok(Json(ImportLookedBody { devices, file }))

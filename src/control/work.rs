@@ -312,7 +312,7 @@ fn account_of(core: &Core, device: &str, account: Option<&str>) -> Result<Accoun
     let account = match account {
         Some(account) => known_account(core, account)?,
         None => {
-            let names: Vec<&AccountName> = config.accounts.keys().filter(|name| name.device() == device).collect();
+            let names: Vec<&AccountName> = config.accounts_on(device.as_str()).map(|account| &account.name).collect();
             match names.as_slice() {
                 [one] => (*one).clone(),
                 [] => return Err(ApiError::missing(format!("device '{device}' has no account in the config"))),

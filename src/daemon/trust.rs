@@ -1,5 +1,7 @@
 //! Host keys: which are on record for a device, which it shows, and the one that a person trusts.
 
+use std::collections::HashMap;
+
 use super::core::Core;
 use crate::audit::Draft;
 use crate::clock::Waiting;
@@ -82,8 +84,8 @@ impl Core {
     ) -> Result<(), VaultError> {
         // A key is a device's. It is an account's, where the device has no other one.
         let config = self.config();
-        let mut accounts = config.accounts.keys().filter(|account| account.device() == *device);
-        let account = accounts.next().cloned().filter(|_| accounts.next().is_none());
+        let mut accounts = config.accounts_on(device.as_str()).map(|account| account.name.clone());
+        let account = accounts.next().filter(|_| accounts.next().is_none());
         let (now, device) = (self.clock.now(), device.clone());
         let attempt = Some(self.fresh_id().into());
         let put = move |tx: &dyn Ledger| {
@@ -115,6 +117,29 @@ impl Core {
             keys => keys,
         });
         Ok(known_fingerprints(device, trusted.await?))
+    }
+
+    /// The same of every device of a config, by its name.
+    ///
+    /// # Errors
+    /// As [`Core::known_fingerprints`].
+    pub(crate) async fn all_fingerprints(
+        &self,
+        config: &Config,
+    ) -> Result<HashMap<DeviceName, Vec<String>>, VaultError> {
+        let names: Vec<DeviceName> = config.devices.keys().cloned().collect();
+        let trusted = self.vault.call(move |tx| {
+            let of = |name: DeviceName| match tx.host_keys(name.as_str()) {
+                Err(VaultError::HostKey(_)) => Ok((name, Vec::new())),
+                keys => Ok((name, keys?)),
+            };
+            names.into_iter().map(of).collect::<Result<Vec<_>, VaultError>>()
+        });
+        let found = trusted.await?.into_iter().filter_map(|(name, rows)| {
+            let found = known_fingerprints(config.devices.get(&name)?, rows);
+            Some((name, found))
+        });
+        Ok(found.collect())
     }
 
     /// The key that a device shows now, for a person to compare, and what the device says of itself, not masked.

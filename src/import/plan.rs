@@ -1,6 +1,6 @@
 //! What an import would make: which account of the config each entry is, what comes into the config, and what cannot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use data_encoding::{BASE64, BASE64_NOPAD};
@@ -131,8 +131,33 @@ enum Place {
     New { name: String, address: Address },
 }
 
-fn is_at(device: &KnownDevice, address: &Address) -> bool {
-    device.host.eq_ignore_ascii_case(&address.host) && device.port == Some(address.port.unwrap_or(SSH))
+/// The devices of the config, by name and by host in lower case.
+struct Directory<'d> {
+    devices: &'d [KnownDevice],
+    names: HashMap<String, usize>,
+    hosts: HashMap<String, Vec<usize>>,
+}
+
+impl<'d> Directory<'d> {
+    fn of(devices: &'d [KnownDevice]) -> Self {
+        let (mut names, mut hosts) = (HashMap::new(), HashMap::<String, Vec<usize>>::new());
+        for (at, device) in devices.iter().enumerate() {
+            names.entry(device.name.to_ascii_lowercase()).or_insert(at);
+            hosts.entry(device.host.to_ascii_lowercase()).or_default().push(at);
+        }
+        Self { devices, names, hosts }
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        self.names.get(&name.trim().to_ascii_lowercase()).copied()
+    }
+
+    /// Those at an address; at any port of its host, where it is a web page's.
+    fn at(&self, address: &Address) -> Vec<usize> {
+        let port = Some(address.port.unwrap_or(SSH));
+        let all = self.hosts.get(&address.host.to_ascii_lowercase()).into_iter().flatten().copied();
+        all.filter(|at| address.is_web || self.devices[*at].port == port).collect()
+    }
 }
 
 fn is_named(device: &KnownDevice, name: &str) -> bool {
@@ -152,25 +177,16 @@ fn device_name(entry: &Entry, address: &Address) -> Option<String> {
 }
 
 /// Which device an entry is about.
-fn place(entry: &Entry, devices: &[KnownDevice]) -> Result<Place, LeftOver> {
+fn place(entry: &Entry, directory: &Directory<'_>) -> Result<Place, LeftOver> {
     let (title, address) = (entry.title.as_str(), entry.address.as_ref());
-    let named = devices.iter().position(|device| is_named(device, title));
+    let (devices, named) = (directory.devices, directory.named(title));
     let Some(address) = address else {
         // An issuer, or a title, such as "core1: admin".
         let first = title.split([' ', ':', '/']).next().unwrap_or_default();
-        let named = named.or_else(|| devices.iter().position(|device| is_named(device, first)));
+        let named = named.or_else(|| directory.named(first));
         return named.map(Place::Known).ok_or(LeftOver::NoDevice);
     };
-    let by_host = devices.iter().position(|device| is_named(device, &address.host));
-    let at: Vec<usize> = (0..devices.len())
-        .filter(|at| {
-            if address.is_web {
-                devices[*at].host.eq_ignore_ascii_case(&address.host)
-            } else {
-                is_at(&devices[*at], address)
-            }
-        })
-        .collect();
+    let (by_host, at) = (directory.named(&address.host), directory.at(address));
     match (named, at.as_slice()) {
         (Some(named), at) if at.contains(&named) => Ok(Place::Known(named)),
         (Some(named), _) if by_host == Some(named) => Ok(Place::Known(named)),
@@ -197,11 +213,12 @@ fn place(entry: &Entry, devices: &[KnownDevice]) -> Result<Place, LeftOver> {
 #[must_use]
 pub fn plan(found: Found, devices: &[KnownDevice], wishes: &Wishes) -> Plan {
     let mut plan = Plan { left_out: found.left_out, ..Plan::default() };
+    let directory = Directory::of(devices);
     let mut new: BTreeMap<String, NewDevice> = BTreeMap::new();
     let mut jumps: Vec<(String, String)> = Vec::new();
     let mut merged: BTreeMap<String, Option<Row>> = BTreeMap::new();
     for entry in found.entries {
-        let device = match place(&entry, devices) {
+        let device = match place(&entry, &directory) {
             Ok(Place::Known(at)) => devices[at].name.clone(),
             Ok(Place::New { name, address }) => match take_in(name, address, &entry, &mut new, wishes) {
                 Ok(name) => name,

@@ -1,6 +1,8 @@
 //! Names of devices and accounts, parsed once at the border and trusted from there on.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -56,17 +58,23 @@ impl DeviceName {
     }
 }
 
+impl Borrow<str> for DeviceName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// An account on a device, written `DEVICE/USERNAME`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// An account on a device, written `DEVICE/USERNAME`. It compares and hashes as its text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountName {
+    /// Where its first slash is is not kept: a hundred thousand names are more than the look for it.
     whole: Arc<str>,
-    slash: usize,
 }
 
 impl AccountName {
@@ -96,7 +104,7 @@ impl AccountName {
         if user.starts_with('-') {
             return Err(bad("a device would take a leading '-' for an option"));
         }
-        Ok(Self { whole: text.into(), slash })
+        Ok(Self { whole: text.into() })
     }
 
     /// `DEVICE/USERNAME`.
@@ -112,6 +120,10 @@ impl AccountName {
         Arc::ptr_eq(&self.whole, &other.whole)
     }
 
+    fn parts(&self) -> (&str, &str) {
+        self.whole.split_once('/').unwrap_or((&self.whole, ""))
+    }
+
     /// The part before the first slash.
     #[must_use]
     pub fn device(&self) -> DeviceName {
@@ -121,13 +133,25 @@ impl AccountName {
     /// The part before the first slash, as it stands in the name.
     #[must_use]
     pub fn device_str(&self) -> &str {
-        &self.whole[..self.slash]
+        self.parts().0
     }
 
     /// The part after the first slash.
     #[must_use]
     pub fn user(&self) -> &str {
-        &self.whole[self.slash + 1..]
+        self.parts().1
+    }
+}
+
+impl Hash for AccountName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.whole.hash(state);
+    }
+}
+
+impl Borrow<str> for AccountName {
+    fn borrow(&self) -> &str {
+        &self.whole
     }
 }
 

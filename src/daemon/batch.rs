@@ -1,12 +1,13 @@
 //! Work on many accounts that is asked for at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use super::attempt::{Request, RotationResult};
 use super::core::Core;
+use super::line::AT_ONCE;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
 
 /// What is done with each account.
@@ -35,7 +36,11 @@ impl Core {
         let mut finished: Vec<RotationResult> = Vec::new();
         for rank in config.ranks(&beside) {
             let mut tasks = JoinSet::new();
-            for account in rank {
+            for account in by_turns(rank) {
+                // As many as may find a session, and more that wait for codes; the others are names until then.
+                if tasks.len() >= AT_ONCE.max(2 * config.daemon.max_concurrent) {
+                    finished.extend(tasks.join_next().await.and_then(Result::ok));
+                }
                 let parent = config.accounts.get(&account).and_then(|account| account.after.as_ref());
                 let in_vain = parent.and_then(|parent| waits_in_vain(parent, &finished));
                 let (actor, reason, beside) = (Some(actor.clone()), reason.clone(), beside.clone());
@@ -60,6 +65,19 @@ impl Core {
     }
 }
 
+/// Accounts in an order in which each device has its turn, so that those of a slow one come last.
+fn by_turns(accounts: Vec<AccountName>) -> Vec<AccountName> {
+    let mut turns: BTreeMap<String, usize> = BTreeMap::new();
+    let mut all: Vec<(usize, AccountName)> = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        let turn = turns.entry(account.device_str().to_owned()).or_default();
+        all.push((*turn, account));
+        *turn += 1;
+    }
+    all.sort_by_key(|(turn, _)| *turn);
+    all.into_iter().map(|(_, account)| account).collect()
+}
+
 /// Why an account that changes after this one is not changed, where this one was to be and was not.
 fn waits_in_vain(parent: &AccountName, finished: &[RotationResult]) -> Option<String> {
     let failed = finished.iter().find(|result| result.account == *parent && result.outcome != Outcome::Done)?;
@@ -70,6 +88,13 @@ fn waits_in_vain(parent: &AccountName, finished: &[RotationResult]) -> Option<St
 mod tests {
     use super::*;
     use crate::model::AttemptKind;
+
+    #[test]
+    fn each_device_has_its_turn_in_a_batch() {
+        let names = |list: &[&str]| list.iter().map(|text| AccountName::parse(text).unwrap()).collect::<Vec<_>>();
+        let turns = by_turns(names(&["a/1", "a/2", "a/3", "b/1", "c/1", "c/2"]));
+        assert_eq!(turns, names(&["a/1", "b/1", "c/1", "a/2", "c/2", "a/3"]));
+    }
 
     #[test]
     fn who_changes_after_an_account_that_was_not_changed_waits_in_vain() {

@@ -11,6 +11,7 @@ use super::attempt::{Progress, Recorders};
 use super::escrow;
 use super::escrow_health::EscrowHealth;
 use super::limits::Limits;
+use super::line::Line;
 use super::metrics::Metrics;
 use super::overview::Overview;
 use super::refusals::Refusals;
@@ -84,6 +85,8 @@ pub struct Core {
     pub(crate) guards: Guards,
     pub(super) executors: Executors,
     pub(super) limits: Limits,
+    /// Accounts whose work is due.
+    pub(super) line: Line,
     pub(crate) progress: broadcast::Sender<Progress>,
     /// Dialogues that persons lead.
     pub(super) recorders: Recorders,
@@ -135,6 +138,7 @@ impl Core {
         Arc::new(Self {
             path: path.to_owned(),
             limits: Limits::new(config.daemon.max_concurrent, wake.clone()),
+            line: Line::default(),
             config: RwLock::new(Arc::new(config)),
             config_error: RwLock::new(None),
             executors: Executors {

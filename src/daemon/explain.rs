@@ -92,6 +92,10 @@ impl Core {
         if let Some(Admission::Refused(why) | Admission::NotNow(why) | Admission::Later(_, why, _)) = helper.or(young) {
             told.means.push(format!("At present no change begins: {why}."));
         }
+        told.means.extend(self.line.ahead(&account.name).map(|ahead| {
+            let device = &account.device.name;
+            format!("Work on it is due and stands in line: {ahead} other accounts of {device} come before it.")
+        }));
         told.means.extend(self.logins_held().map(|why| format!("At present {why}.")));
         let Telling { means, next, .. } = told;
         let state = row.as_ref().map_or("new", |row| row.state().as_str()).to_owned();

@@ -12,6 +12,7 @@ mod explain;
 mod harden;
 mod helpers;
 mod limits;
+mod line;
 mod logging;
 mod metrics;
 mod overview;

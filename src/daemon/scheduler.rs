@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::attempt::Request;
 use super::core::Core;
+use super::line::Due;
 use crate::config::{Config, Job, JobAction};
 use crate::model::{AccountName, Moment, Trigger};
 use crate::policy::DAY_MS;
-use crate::rotation::{Phase, Turn, UNDER_WAY_MS, WhenDue, when_due};
+use crate::rotation::{Phase, UNDER_WAY_MS, WhenDue, when_due};
 use crate::schedule::{Window, spread_offset_ms};
 use crate::vault::{Firing, Ledger, VaultError, Waits};
 
@@ -22,7 +22,7 @@ const CLOCK_JUMP_MS: i64 = 60_000;
 const VAULT_PAUSE_MS: i64 = 5_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+enum Item {
     /// A job fires.
     Job(Arc<str>),
     /// An account's turn within a job's spread has come.
@@ -32,7 +32,7 @@ enum Due {
 /// The list of what is due when, in milliseconds since 1970.
 #[derive(Debug, Default)]
 struct Agenda {
-    heap: BinaryHeap<Reverse<(i64, Due)>>,
+    heap: BinaryHeap<Reverse<(i64, Item)>>,
     config: Option<Arc<Config>>,
     started: bool,
     /// For so long any account of the config may wait, in milliseconds; some for longer.
@@ -94,8 +94,8 @@ impl Agenda {
         }
         let first = !self.started;
         self.heap.retain(|Reverse((_, due))| match due {
-            Due::Job(_) => false,
-            Due::Account { account, job } => {
+            Item::Job(_) => false,
+            Item::Account { account, job } => {
                 let covers = config.jobs.get(&**job).is_some_and(|job| job.covers(account));
                 covers && config.accounts.contains_key(account)
             }
@@ -122,7 +122,7 @@ impl Agenda {
                 self.resume(&config, job, firing, now);
             }
             if let Some(at) = missed.or_else(|| next_run(job, now, &config)) {
-                self.heap.push(Reverse((at, Due::Job(job.name.as_str().into()))));
+                self.heap.push(Reverse((at, Item::Job(job.name.as_str().into()))));
             }
         }
         let longest = config.accounts.values().map(|account| account.policy.longest_wait_ms());
@@ -146,7 +146,7 @@ impl Agenda {
         let (count, name): (usize, Arc<str>) = (accounts.len(), job.name.as_str().into());
         let turns = accounts.into_iter().map(|account| {
             let at = job.first_open(fired + spread_offset_ms(&account, job.spread), config);
-            Reverse((at, Due::Account { account, job: name.clone() }))
+            Reverse((at, Item::Account { account, job: name.clone() }))
         });
         self.heap.extend(turns.filter(|Reverse((at, _))| *at > after));
         count
@@ -166,7 +166,7 @@ impl Agenda {
                 break;
             };
             match due {
-                Due::Job(name) => {
+                Item::Job(name) => {
                     let Some(job) = config.jobs.get(&*name) else {
                         continue;
                     };
@@ -178,9 +178,9 @@ impl Agenda {
                             Some(now.saturating_add(VAULT_PAUSE_MS))
                         }
                     };
-                    self.heap.extend(next.map(|at| Reverse((at, Due::Job(name)))));
+                    self.heap.extend(next.map(|at| Reverse((at, Item::Job(name)))));
                 }
-                Due::Account { account, job } => turns.entry(job).or_default().push((at, account)),
+                Item::Account { account, job } => turns.entry(job).or_default().push((at, account)),
             }
         }
         for (name, turns) in turns {
@@ -211,10 +211,8 @@ impl Agenda {
         });
         match paused.await {
             Ok(false) => {
-                for (_, account) in turns {
-                    let reason = Some(format!("job {name}"));
-                    core.start_for_job(account, job.action, name.clone(), Trigger::Schedule, reason);
-                }
+                let due = Due::Fired { job: name, action: job.action, trigger: Trigger::Schedule };
+                core.line_up(turns.into_iter().map(|(_, account)| (account, due.clone())));
             }
             Ok(true) => {
                 let accounts = turns.len();
@@ -224,7 +222,9 @@ impl Agenda {
                 tracing::error!(job = %name, %error, "job {name}: turns have come, and the vault cannot be used: {error}");
                 let again = job.first_open(core.clock.now().wall_ms.saturating_add(VAULT_PAUSE_MS), config);
                 self.heap.extend(
-                    turns.into_iter().map(|(_, account)| Reverse((again, Due::Account { account, job: name.clone() }))),
+                    turns
+                        .into_iter()
+                        .map(|(_, account)| Reverse((again, Item::Account { account, job: name.clone() }))),
                 );
             }
         }
@@ -281,32 +281,6 @@ impl Job {
 }
 
 impl Core {
-    /// Starts a rotation that nobody waits for.
-    pub(super) fn spawn_rotation(self: &Arc<Self>, request: Request) {
-        let core = self.clone();
-        self.spawn(async move { drop(core.rotate(request).await) });
-    }
-
-    /// Does to an account what a job does, with nobody waiting for it.
-    fn start_for_job(
-        self: &Arc<Self>,
-        account: AccountName,
-        action: JobAction,
-        job: Arc<str>,
-        trigger: Trigger,
-        reason: Option<String>,
-    ) {
-        match action {
-            JobAction::Rotate => {
-                self.spawn_rotation(Request { job: Some(job), reason, ..Request::of(account, trigger) });
-            }
-            JobAction::Verify => {
-                let core = self.clone();
-                self.spawn(async move { core.verify_for_job(account, job).await });
-            }
-        }
-    }
-
     /// Runs jobs now, without their spread.
     pub fn run_jobs(self: &Arc<Self>, jobs: &[Arc<Job>], trigger: Trigger) {
         let config = self.config();
@@ -326,10 +300,8 @@ impl Core {
                     }
                 }
                 tracing::info!(job = %name, accounts = accounts.len(), "job {name} runs now for {} accounts", accounts.len());
-                let name: Arc<str> = name.into();
-                for account in accounts {
-                    core.start_for_job(account, action, name.clone(), trigger, None);
-                }
+                let due = Due::Fired { job: name.into(), action, trigger };
+                core.line_up(accounts.into_iter().map(|account| (account, due.clone())));
             });
         }
     }
@@ -362,7 +334,7 @@ impl Core {
                 let Ok(name) = AccountName::parse(&row.name) else { continue };
                 let Some(account) = config.accounts.get(&name) else { continue };
                 let rests = row.phase == Phase::Idle;
-                if !rests && core.limits.passes_over(&name) {
+                if !rests && (core.limits.passes_over(&name) || core.line.has(&name)) {
                     continue;
                 }
                 let closed = || closed_for(&config, &name, now.wall_ms);
@@ -372,7 +344,7 @@ impl Core {
                         tx.set_wake(&name, wake.as_ref(), row.tries)?;
                         let wait = wake.filter(|_| rests).map(|at| at.since(&now));
                         next = next.into_iter().chain(wait).min();
-                        let is_free = !rests || !core.limits.is_busy(&name);
+                        let is_free = !rests || !core.limits.is_busy(&name) && !core.line.has(&name);
                         due.extend(turn.filter(|_| is_free).map(|turn| (name, turn)));
                     }
                 }
@@ -380,21 +352,7 @@ impl Core {
             Ok((due, next))
         });
         let (due, next_in_ms) = taken.await?;
-        for (account, turn) in due {
-            let core = self.clone();
-            self.spawn(async move {
-                match turn {
-                    Turn::Try(number) => {
-                        let reason = Some(format!("try {number}"));
-                        let request = Request { reason, ..Request::of(account, Trigger::Schedule) };
-                        drop(core.rotate(request).await);
-                    }
-                    Turn::Look(number) => core.look_again(&account, number).await,
-                    Turn::Reconcile => drop(core.reconcile(&account, None, Some("by itself".into())).await),
-                    Turn::Recover => drop(core.recover(&account, Trigger::Recovery, None).await),
-                }
-            });
-        }
+        self.line_up(due.into_iter().map(|(account, turn)| (account, Due::Turn(turn))));
         Ok(next_in_ms)
     }
 }

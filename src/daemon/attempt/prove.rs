@@ -56,9 +56,7 @@ impl Core {
 
     /// A job's look at an account: what was looked at today, and what is being found out anyway, is left alone. Whoever works
     /// on the account is waited for: a rotation may be refused at once, and proves the password itself where it is not.
-    pub(in crate::daemon) async fn verify_for_job(self: &Arc<Self>, account: AccountName, job: Arc<str>) {
-        let name = account.clone();
-        let before = self.vault.call(move |tx| Ok(tx.account(&name)?.and_then(|row| row.last_change))).await;
+    pub(in crate::daemon) async fn verify_for_job(self: &Arc<Self>, account: AccountName, job: Arc<str>, asked: i64) {
         let config = self.config();
         let Some(found) = config.accounts.get(&account).cloned() else { return };
         let request = Request { job: Some(job), ..verify_of(&account, Trigger::Schedule) };
@@ -67,10 +65,9 @@ impl Core {
         let hold = self.limits.hold_to_look(&cx.holder()).await;
         let (name, now) = (account.clone(), self.clock.now());
         let due = self.vault.call(move |tx| {
-            let (row, before) = (tx.account(&name)?, before?);
-            Ok(row.is_some_and(|row| {
+            Ok(tx.account(&name)?.is_some_and(|row| {
                 let rested = row.verified.is_none_or(|at| !(0..AGAIN_MS).contains(&(now.wall_ms - at)));
-                let was_changed = row.last_change != before;
+                let was_changed = row.last_change.is_some_and(|at| at >= asked);
                 row.rests() && !row.paused && rested && !was_changed
             }))
         });

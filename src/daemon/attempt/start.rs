@@ -8,6 +8,7 @@ use super::context::{AttemptContext, new_id};
 use super::request::{Request, RotationResult, unknown_account};
 use crate::daemon::core::Core;
 use crate::daemon::limits::Work;
+use crate::daemon::line::Due;
 use crate::daemon::metrics::WaitsOn;
 use crate::daemon::scheduler::under_way;
 use crate::model::{AccountName, Actor, Outcome, Trigger};
@@ -50,6 +51,15 @@ impl Core {
         Attempt::new(AttemptContext::new(self, config, account, request)).refuse(why, true).await
     }
 
+    /// Puts on record that a request is not carried out since another one of its account goes before it, whose record stays.
+    pub(in crate::daemon) async fn refuse_another(self: &Arc<Self>, request: Request, why: String) -> RotationResult {
+        let config = self.config();
+        let Some(account) = config.accounts.get(&request.account).cloned() else {
+            return unknown_account(&request);
+        };
+        Attempt::new(AttemptContext::new(self, config, account, request)).refuse(why, false).await
+    }
+
     /// Where an attempt has changed its account, starts the rotations of those that change after it.
     pub(super) async fn follow(self: &Arc<Self>, attempt: &Attempt, result: &RotationResult) {
         if result.outcome == Outcome::Done && !attempt.ending.kept {
@@ -61,7 +71,7 @@ impl Core {
     pub(super) async fn rotate_children(self: &Arc<Self>, parent: &AccountName, beside: &BTreeSet<AccountName>) {
         let config = self.config();
         let children: Vec<AccountName> =
-            config.followers_of(parent).iter().filter(|child| !beside.contains(child)).cloned().collect();
+            config.followers_of(parent).iter().filter(|child| !beside.contains(*child)).cloned().collect();
         if children.is_empty() {
             return;
         }
@@ -69,11 +79,7 @@ impl Core {
         if let Err(error) = self.vault.call(move |tx| under_way(tx, &theirs, &now)).await {
             tracing::error!(account = %parent, %error, "{parent}: the accounts that change after it may be forgotten by a restart: {error}");
         }
-        for child in children {
-            let reason = Some(format!("{parent} was changed"));
-            let request = Request { reason, ..Request::of(child, Trigger::Parent) };
-            self.spawn_rotation(request);
-        }
+        self.line_up(children.into_iter().map(|child| (child, Due::After(parent.clone()))));
     }
 
     /// Where an account's rotation stands; `None` where nothing of it was ever stored.

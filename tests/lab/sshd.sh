@@ -5,7 +5,8 @@
 #
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
 #   field takes password and code, one right behind the other; where GUARDED is the path of
-#   pam_pwquality.so, that judges new passwords and pam_faillock locks an account after three wrong ones; SSHD holds more lines for sshd_config.
+#   pam_pwquality.so, that judges new passwords and pam_faillock locks an account after three wrong ones; SSHD holds more lines for sshd_config, which win over
+#   the lab's own, and PAM more lines for the top of pam.d/sshd.
 # With SHARED=1 all users have one seed; with PLAIN_SUDO=1 sudo asks for a password and no code.
 # With PRINCIPAL, the host key has a certificate for that name by an authority of the lab's, whose public key is DIR/authority.pub.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
@@ -15,7 +16,7 @@
 # key user needs nothing else.
 set -eu
 export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}" SHARED="${SHARED:-}" PLAIN_SUDO="${PLAIN_SUDO:-}"
-export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}"
+export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}" PAM="${PAM:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
 mount --make-rprivate /
@@ -38,6 +39,7 @@ fi
 
 codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
 {
+  echo "$PAM"
   if [ -n "$GUARDED" ]; then
     echo "auth required pam_faillock.so preauth dir=$scratch/locks deny=3 unlock_time=600"
     echo "auth [success=1 default=ignore] pam_unix.so"
@@ -74,6 +76,7 @@ printf "admin1 ALL=(ALL) ALL\nkey3 ALL=(ALL) ALL\n" > /etc/sudoers.d/test
 chmod 0440 /etc/sudoers.d/test
 
 cat > /etc/ssh/test_config <<CONFIG
+$SSHD
 Port $PORT
 ListenAddress 127.0.0.1
 HostKey /etc/ssh/test_host_key
@@ -81,7 +84,6 @@ $certificate
 PidFile none
 UsePAM yes
 PermitRootLogin yes
-$SSHD
 PasswordAuthentication no
 KbdInteractiveAuthentication yes
 AuthorizedKeysFile /home/.keys/%u

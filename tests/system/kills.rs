@@ -1,7 +1,7 @@
 //! The daemon is killed at random moments of its work on real servers, and connections are cut at any byte; by itself
 //! everything converges, and another SSH client logs in with what the vault says.
 //!
-//! KILLS sets how many kills there are in all (200 where it is not set).
+//! KILLS sets how many kills there are in all (100 where it is not set).
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ const KILLS_A_VAULT: usize = 9;
 const LABS: usize = 6;
 
 fn kills() -> usize {
-    std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
+    std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
 }
 
 /// Numbers from a seed (SplitMix64).

@@ -85,6 +85,12 @@ impl Browser {
         self.proxy.refused()
     }
 
+    /// Whether nothing can be asked of it any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        lock(&self.waiters).is_none()
+    }
+
     /// Asks it for something, and waits for the reply no longer than the bound.
     ///
     /// # Errors

@@ -117,6 +117,15 @@ pub enum Request {
         /// Texts that must not be on it. With any, the page is of no use for anything else afterwards.
         blank: Vec<Hidden>,
     },
+    /// Get the page ready for a person: no way leads back to the pages before it, and nothing opens another window.
+    HandOver,
+    /// Empty each field with one of these texts in it. The answer counts the places where one still stands.
+    Clear {
+        /// The texts.
+        secrets: Vec<Hidden>,
+        /// Empty every password field too.
+        all: bool,
+    },
     /// What a person does with the pointer in the live view.
     Pointer(Pointer),
     /// What a person types in the live view.

@@ -169,6 +169,18 @@ pub(super) enum Command {
         /// The account, DEVICE/USERNAME.
         account: String,
     },
+    /// Work in a web application without seeing its password: rotord logs in, and a link, good once, leads to a page on this host
+    /// that shows the browser. It ends with this command.
+    Browse {
+        /// The account, DEVICE/USERNAME.
+        account: String,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+        /// How long it lasts at the most: 90s, 30m, 8h.
+        #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = super::web::time)]
+        lasts: Duration,
+    },
     /// Make config, key and folders for a daemon that is not there yet; what is there stays as it is. Needs no daemon.
     Init(InitArgs),
     /// A check-up of host, config, daemon, accounts and devices: what is wrong, why it matters, what mends it.

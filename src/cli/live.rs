@@ -1,4 +1,4 @@
-//! `rotorctl browser`: the live view of a browser that waits for a person.
+//! The live view of a browser: one that waits for a person (`rotorctl browser`), or one in which a person works.
 //!
 //! A page on the loopback, served by this very process with the rights of whoever called it. The link that it prints is good once;
 //! from then on a cookie is needed. What the person types goes to the browser and is put down nowhere.
@@ -24,10 +24,22 @@ const PAGE: &str = include_str!("live.html");
 /// Whether the browser still waits is asked so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What the page says of what it shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    /// On the button.
+    pub(super) button: &'static str,
+    /// Once it is over.
+    pub(super) over: &'static str,
+}
+
+const PARKED: Words = Words { button: "Continue", over: "The run goes on; this page can be closed." };
+
 /// What the page is served from.
 struct View {
     client: Client,
     live: LiveBody,
+    words: Words,
     /// Host and port, as a browser names them.
     host: String,
     link: String,
@@ -40,21 +52,46 @@ fn word() -> Result<String, Failure> {
     unguessable(16).map_err(|error| Failure::unexpected(error.to_string()))
 }
 
+/// A page that is served on a port of the loopback.
+pub(super) struct Page {
+    listener: TcpListener,
+    view: Arc<View>,
+}
+
+impl Page {
+    pub(super) async fn of(client: Client, live: LiveBody, words: Words) -> Result<Self, Failure> {
+        let unexpected = |error: std::io::Error| Failure::unexpected(error.to_string());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(unexpected)?;
+        let host = listener.local_addr().map_err(unexpected)?.to_string();
+        let (link, cookie) = (word()?, word()?);
+        let view = Arc::new(View { client, live, words, host, link, cookie, used: AtomicBool::new(false) });
+        Ok(Self { listener, view })
+    }
+
+    /// Where it is; good once.
+    pub(super) fn link(&self) -> String {
+        format!("http://{}/{}/", self.view.host, self.view.link)
+    }
+
+    /// Serves it until it fails.
+    pub(super) async fn serve(self) -> Result<(), Failure> {
+        let routes = Router::new()
+            .route("/{link}/", get(page))
+            .route("/{link}/picture", get(picture))
+            .route("/{link}/input", post(input))
+            .route("/{link}/continue", post(go_on))
+            .with_state(self.view);
+        axum::serve(self.listener, routes).await.map_err(|error| Failure::unexpected(error.to_string()))
+    }
+}
+
 /// Serves the view until the run goes on.
 pub(super) async fn run(client: Client, account: &str) -> Result<u8, Failure> {
     let live: LiveBody = client.get("/v1/browser", &[("account", account)]).await?;
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| Failure::unexpected(error.to_string()))?;
-    let address = listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))?;
-    let (link, cookie) = (word()?, word()?);
-    say!("{} waits for a person: {}", safe(&live.account), safe(&live.asked));
-    say!("Open this link once, in a browser on this host: http://{address}/{link}/");
-    let view = Arc::new(View { client, live, host: address.to_string(), link, cookie, used: AtomicBool::new(false) });
-    let routes = Router::new()
-        .route("/{link}/", get(page))
-        .route("/{link}/picture", get(picture))
-        .route("/{link}/input", post(input))
-        .route("/{link}/continue", post(go_on))
-        .with_state(view.clone());
+    let page = Page::of(client, live, PARKED).await?;
+    let view = page.view.clone();
+    say!("{} waits for a person: {}", safe(&view.live.account), safe(&view.live.asked));
+    say!("Open this link once, in a browser on this host: {}", page.link());
     let until_over = async {
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -66,7 +103,7 @@ pub(super) async fn run(client: Client, account: &str) -> Result<u8, Failure> {
         }
     };
     tokio::select! {
-        served = axum::serve(listener, routes) => served.map_err(|error| Failure::unexpected(error.to_string()))?,
+        served = page.serve() => served?,
         why = until_over => say!("The live view is over: {}", safe(&why)),
         () = interrupted() => {}
     }
@@ -86,7 +123,11 @@ fn guarded(status: StatusCode, kind: &'static str, body: impl Into<axum::body::B
 }
 
 fn refused() -> Response {
-    guarded(StatusCode::FORBIDDEN, "text/plain", "This link was used, or is none. Run 'rotorctl browser' again.\n")
+    guarded(
+        StatusCode::FORBIDDEN,
+        "text/plain",
+        "This link was used, or is none. Run rotorctl again for another one.\n",
+    )
 }
 
 impl View {
@@ -112,6 +153,7 @@ async fn page(State(view): State<Arc<View>>, Path(link): Path<String>, headers: 
     let Ok(nonce) = word() else { return refused() };
     let shown = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     let text = PAGE.replace("NONCE", &nonce);
+    let text = text.replace("BUTTON", view.words.button).replace("OVER", view.words.over);
     let text = text.replace("ACCOUNT", &shown(&view.live.account)).replace("ASKED", &shown(&view.live.asked));
     let mut answer = guarded(StatusCode::OK, "text/html; charset=utf-8", text);
     let cookie = format!("rotord={}; Path=/{}/; HttpOnly; SameSite=Strict", view.cookie, view.link);

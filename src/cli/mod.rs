@@ -5,6 +5,7 @@ mod add;
 mod args;
 mod audit;
 mod backup;
+mod browse;
 mod check;
 mod doctor;
 mod events;

@@ -14,14 +14,14 @@ use super::args::{
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
 use super::{
-    Failure, add, audit, backup, check, doctor, events, exporter, init, input, interrupted, live, local as here, qr,
-    record, report, stand, status, templates, top, web,
+    Failure, add, audit, backup, browse, check, doctor, events, exporter, init, input, interrupted, live,
+    local as here, qr, record, report, stand, status, templates, top, web,
 };
 use crate::control::{
-    AckBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, KeyBody, OtpBody, OtpQuery,
-    ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, ScreenshotBody,
-    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, TemplateText, TemplatesBody, TrustBody,
-    WorkBody,
+    AckBody, BrowseBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, KeyBody, OtpBody,
+    OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
+    ScreenshotBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, TemplateText,
+    TemplatesBody, TrustBody, WorkBody,
 };
 use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
@@ -96,6 +96,9 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Command::History { account, screenshot: Some(file) } => screenshot(&client, &account, &file, json).await,
         Command::History { account, .. } => history(&client, &account, json).await,
         Command::Browser { account } => live::run(client, &account).await,
+        Command::Browse { account, reason, lasts } => {
+            browse::run(client, BrowseBody { account, reason, seconds: lasts.as_secs() }, json).await
+        }
         Command::Schedule { command: ScheduleCommand::Next { job, count } } => {
             schedule(&client, &job, count, json).await
         }

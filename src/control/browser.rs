@@ -11,9 +11,9 @@ use super::json::{Json, Query};
 use super::types::{
     AccountQuery, ContinueBody, DoneBody, ErrorBody, LiveBody, LiveInput, LiveInputBody, LivePicture, ScreenshotBody,
 };
-use crate::browser::{Key, Pointer, Reply, Request};
+use crate::browser::{Hidden, Key, Pointer, Reply, Request};
 use crate::daemon::Core;
-use crate::executor::web::Live;
+use crate::executor::web::{Live, LiveKind};
 use crate::model::rfc3339;
 use crate::vault::{Kind, Screenshot};
 
@@ -25,7 +25,23 @@ async fn live(core: &Core, peer: Peer, account: &str) -> Result<Arc<Live>, ApiEr
     peer.require(core, Role::Operator).await?;
     let account = known_account(core, account)?;
     let found = core.live_views().of(&account);
-    found.ok_or_else(|| ApiError::missing(format!("no browser of {account} waits for a person")))
+    let found = found.ok_or_else(|| ApiError::missing(format!("no browser of {account} waits for a person")))?;
+    match &found.kind {
+        LiveKind::Session { uid, .. } if *uid != peer.uid => {
+            Err(ApiError::missing(format!("the browser of {account} is the session of another user")))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Sees to it that no secret of the account stands in what is about to be shown.
+async fn veil(live: &Live) -> Result<(), ApiError> {
+    let LiveKind::Session { secrets, .. } = &live.kind else { return Ok(()) };
+    let secrets = secrets.iter().cloned().map(Hidden).collect();
+    match ask(live, Request::Clear { secrets, all: false }).await? {
+        Reply::Count(0) => Ok(()),
+        _ => Err(ApiError::conflict("the page has a secret of the account in it, and is not shown")),
+    }
 }
 
 async fn ask(live: &Live, request: Request) -> Result<Reply, ApiError> {
@@ -51,6 +67,7 @@ pub(super) async fn browser_picture(
     Query(query): Query<AccountQuery>,
 ) -> Result<Json<LivePicture>, ApiError> {
     let live = live(&core, peer, &query.account).await?;
+    veil(&live).await?;
     match ask(&live, Request::Picture { blank: Vec::new() }).await? {
         Reply::Picture(jpeg) => Ok(Json(LivePicture { jpeg })),
         _ => Err(ApiError::conflict("the browser shows nothing")),
@@ -77,7 +94,7 @@ pub(super) async fn browser_input(
     Ok(Json(DoneBody { done: "passed on".into() }))
 }
 
-/// The person is done: the run goes on.
+/// The person is done: the run goes on, and a session ends.
 #[utoipa::path(post, path = "/v1/browser/continue", tag = "operator", request_body = ContinueBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn browser_continue(
     State(core): State<Arc<Core>>,
@@ -85,7 +102,7 @@ pub(super) async fn browser_continue(
     Json(body): Json<ContinueBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
     live(&core, peer, &body.account).await?.go_on();
-    Ok(Json(DoneBody { done: format!("{}: the run goes on", body.account) }))
+    Ok(Json(DoneBody { done: format!("{}: that is told", body.account) }))
 }
 
 /// What a web page looked like when the last attempt failed there, without the account's secrets.

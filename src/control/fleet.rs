@@ -93,7 +93,7 @@ impl Standing {
             }),
             verify_error: row.and_then(|row| row.verify_error.as_deref()).map(str::to_owned),
             warning: row.and_then(|row| row.warning.as_deref()).map(str::to_owned),
-            waiting: core.live_views().of(name).map(|live| live.asked.clone()),
+            waiting: core.live_views().of(name).filter(|live| live.is_parked()).map(|live| live.asked.clone()),
             overdue: oldest.is_some_and(|oldest| last_change.is_some_and(|last| self.now.wall_ms - last > oldest)),
         }
     }

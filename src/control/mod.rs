@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+mod browse;
 mod browser;
 mod callers;
 mod client;

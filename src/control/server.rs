@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use super::auth::{ApiError, Peer, Role};
 use super::json::{Json, Nothing, Query};
-use super::{api, browser, callers, doctor, document, enroll, events, fleet, import, metrics, secrets, work};
+use super::{api, browse, browser, callers, doctor, document, enroll, events, fleet, import, metrics, secrets, work};
 use crate::daemon::Core;
 use crate::notify::Notifiers;
 
@@ -197,6 +197,7 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(work::trust))
         .routes(routes!(work::rehearse))
         .routes(routes!(doctor::checkup))
+        .routes(routes!(browse::browse))
         .routes(routes!(browser::browser))
         .routes(routes!(browser::browser_picture))
         .routes(routes!(browser::browser_input))

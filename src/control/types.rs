@@ -460,6 +460,40 @@ pub struct LiveBody {
     pub until: String,
 }
 
+/// A browser session that is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BrowseBody {
+    /// `DEVICE/USERNAME`.
+    #[schema(example = "wiki/admin")]
+    pub account: String,
+    /// Why, for the audit log.
+    #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
+    pub reason: Option<String>,
+    /// How long it lasts at the most, in seconds.
+    #[serde(default = "half_an_hour")]
+    #[schema(minimum = 1, maximum = 28800)]
+    pub seconds: u64,
+}
+
+fn half_an_hour() -> u64 {
+    1800
+}
+
+/// A browser session that has begun: it ends when the answer of which this is a line is no longer read.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BrowsingBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// The attempt's id.
+    pub attempt: String,
+    /// What the person is told.
+    pub asked: String,
+    /// When it ends at the latest: RFC 3339, UTC.
+    pub until: String,
+}
+
 /// What a browser shows.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LivePicture {

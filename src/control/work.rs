@@ -114,7 +114,7 @@ async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, task: BatchTask) -
 }
 
 /// Anything as one JSON line.
-fn line<T: serde::Serialize>(value: &T) -> Bytes {
+pub(super) fn line<T: serde::Serialize>(value: &T) -> Bytes {
     Bytes::from(serde_json::to_string(value).unwrap_or_default() + "\n")
 }
 

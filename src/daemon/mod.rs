@@ -25,7 +25,9 @@ mod slots;
 mod trust;
 mod world;
 
-pub use attempt::{DeviceHas, Progress, Recorded, Recorder, Request, RotationResult, Trial, Tried, Turned};
+pub use attempt::{
+    BrowseRequest, DeviceHas, Opened, Progress, Recorded, Recorder, Request, RotationResult, Trial, Tried, Turned,
+};
 pub use batch::BatchTask;
 pub use core::{Core, StartError};
 pub use enroll::EnrollError;

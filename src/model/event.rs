@@ -70,6 +70,10 @@ event_kinds! {
     TemplateRehearsed = "template.rehearsed",
     /// A web run waits for a person.
     RunWaiting = "run.waiting",
+    /// A person asked for a browser session: rotord logs in for it.
+    BrowseStart = "browse.start",
+    /// A browser session ended, or was refused; the detail says why.
+    BrowseEnd = "browse.end",
     /// A change was proved, and left a warning.
     WarningLeft = "warning.left",
     /// A person took note of a warning.

@@ -68,11 +68,14 @@ pub enum AttemptKind {
     Recover,
     /// To try a template up to its commit point.
     Rehearse,
+    /// To log in for a person, who works in the browser.
+    Browse,
 }
 
 impl AttemptKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Rotate, Self::Verify, Self::Reconcile, Self::Recover, Self::Rehearse];
+    pub const ALL: [Self; 6] =
+        [Self::Rotate, Self::Verify, Self::Reconcile, Self::Recover, Self::Rehearse, Self::Browse];
 
     /// The word used in the vault and in JSON.
     #[must_use]
@@ -83,6 +86,7 @@ impl AttemptKind {
             Self::Reconcile => "reconcile",
             Self::Recover => "recover",
             Self::Rehearse => "rehearse",
+            Self::Browse => "browse",
         }
     }
 
@@ -95,6 +99,7 @@ impl AttemptKind {
             Self::Reconcile => "reconcile",
             Self::Recover => "recovery",
             Self::Rehearse => "rehearsal",
+            Self::Browse => "browser session",
         }
     }
 

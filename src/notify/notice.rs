@@ -161,6 +161,8 @@ const RULES: &[Rule] = &[
     ),
     ("daemon.reload", Topic::Config, Urgency::Info, "the config was read again: {w}", ""),
     ("run.waiting", Topic::Person, Urgency::Error, "a run of {a} waits for a person: {w}", "rotorctl explain {a}"),
+    ("browse.start", Topic::Secret, Urgency::Info, "{u} asked for a browser that is logged in as {a}", ""),
+    ("browse.end", Topic::Secret, Urgency::Info, "the browser session of {u} as {a} is over: {w}", ""),
     ("access.denied", Topic::Denied, Urgency::Info, "{u} was refused: {w}", ""),
     ("rotation.done", Topic::Rotated, Urgency::Info, "{a} was changed, and a login proved it", ""),
     ("rotation.recovered", Topic::Rotated, Urgency::Info, "{a} is settled again: {w}", ""),

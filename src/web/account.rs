@@ -166,6 +166,7 @@ impl AttemptView {
             "reconcile" => "Reconcile",
             "recover" => "Recovery",
             "rehearse" => "Rehearsal",
+            "browse" => "Browser session",
             _ => "Attempt",
         };
         let mut by = format!("by {}", attempt.trigger);

@@ -10,10 +10,14 @@ use thirtyfour::{Capabilities, RequestData, SessionId, WebDriver};
 
 use super::http::Loopback;
 use super::{DRIVER_PORT, PROXY_PORT};
-use crate::browser::protocol::{ELEMENT, Key, Pointer, Reply, Request, Setup, Trouble};
+use crate::browser::protocol::{ELEMENT, Hidden, Key, Pointer, Reply, Request, Setup, Trouble};
 
 /// What runs in the page.
 const PAGE: &str = include_str!("page.js");
+/// What runs in the pages of a person.
+const SESSION: &str = include_str!("session.js");
+/// What runs in each document of a person's before its own scripts.
+const WINDOW: &str = include_str!("window.js");
 /// The browser of the distribution.
 pub(super) const CHROMIUM: &str = "/usr/bin/chromium";
 /// What the driver says of a page that was left while a command was under way.
@@ -218,6 +222,8 @@ impl Driver {
             Request::Location => self.text("url").await,
             Request::Windows => Ok(Reply::Count(self.window_count().await.saturating_sub(self.windows))),
             Request::Picture { blank } => self.picture(blank.iter().map(|text| text.0.expose()).collect()).await,
+            Request::HandOver => self.hand_over().await,
+            Request::Clear { secrets, all } => self.clear(&secrets, all).await,
             Request::Pointer(pointer) => self.pointer(&pointer).await,
             Request::Key(key) => self.key(&key).await,
         }
@@ -238,6 +244,21 @@ impl Driver {
         let parameters = json!({ "format": "jpeg", "quality": JPEG_QUALITY });
         let taken = self.devtools("Page.captureScreenshot", parameters).await?;
         Ok(Reply::Picture(taken.get("data").and_then(Value::as_str).unwrap_or_default().to_owned()))
+    }
+
+    async fn hand_over(&self) -> Result<Reply, Trouble> {
+        self.post("frame", json!({ "id": null })).await?;
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WINDOW })).await?;
+        self.post("execute/sync", json!({ "script": WINDOW, "args": [] })).await?;
+        // A page before this one may be kept as it was left, with what was entered into it.
+        self.devtools("Page.resetNavigationHistory", json!({})).await.map(|_| Reply::Done)
+    }
+
+    async fn clear(&self, secrets: &[Hidden], all: bool) -> Result<Reply, Trouble> {
+        let secrets: Vec<&str> = secrets.iter().map(|text| text.0.expose()).collect();
+        let left = self.post("execute/sync", json!({ "script": SESSION, "args": ["clear", secrets, all] })).await?;
+        let left = left.as_u64().and_then(|left| usize::try_from(left).ok());
+        left.map(Reply::Count).ok_or_else(|| Trouble::Script("the page was not looked through".into()))
     }
 
     async fn pointer(&self, pointer: &Pointer) -> Result<Reply, Trouble> {

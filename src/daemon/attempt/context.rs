@@ -30,6 +30,8 @@ pub(super) enum Mode {
     Rehearse,
     /// The password is changed, and a person leads the dialogue.
     Record,
+    /// A person gets a browser that is logged in.
+    Browse,
 }
 
 impl Mode {
@@ -40,6 +42,7 @@ impl Mode {
             AttemptKind::Recover => Self::Recover,
             AttemptKind::Verify => Self::Verify,
             AttemptKind::Rehearse => Self::Rehearse,
+            AttemptKind::Browse => Self::Browse,
         }
     }
 }

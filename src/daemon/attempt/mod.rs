@@ -3,6 +3,7 @@
 //! [`AttemptContext`] is what stands fixed, and what others see while it is at work. [`Attempt`] is what changes; it has one owner.
 
 mod acts;
+mod browse;
 mod context;
 mod drive;
 mod facts;
@@ -20,6 +21,7 @@ mod tell;
 mod trial;
 mod watch;
 
+pub use browse::{BrowseRequest, Opened};
 pub use mend::DeviceHas;
 pub(super) use person::Recorders;
 pub use person::{Recorded, Recorder, Turned};

@@ -92,7 +92,8 @@ fn verify_of(account: &AccountName, trigger: Trigger) -> Request {
 /// Whether the end of another attempt answers whether the stored password works: it proved one, or it has just tried to.
 fn answers(other: &RotationResult) -> bool {
     match other.outcome {
-        Outcome::Done => other.kind != AttemptKind::Rehearse,
+        // A browser session began with a login that may be hours ago.
+        Outcome::Done => !matches!(other.kind, AttemptKind::Rehearse | AttemptKind::Browse),
         Outcome::Unknown => true,
         // One that was interrupted before it sent anything is recovered without a login.
         Outcome::Failed => other.kind == AttemptKind::Verify || other.kind == AttemptKind::Recover && other.proved,
@@ -216,6 +217,7 @@ mod tests {
             // It was interrupted before anything was sent, and is at rest again without a login.
             (AttemptKind::Recover, Outcome::Failed, false, false),
             (AttemptKind::Rehearse, Outcome::Done, false, false),
+            (AttemptKind::Browse, Outcome::Done, false, false),
         ] {
             assert_eq!(ended(kind, outcome, proved), answered, "{kind:?}, {outcome:?}, {proved}");
         }

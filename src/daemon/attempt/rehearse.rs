@@ -8,7 +8,7 @@ use super::request::{Request, RotationResult, unknown_account};
 use crate::daemon::core::Core;
 use crate::daemon::limits::Work;
 use crate::executor::{ChangeResult, Lead};
-use crate::model::{AccountName, Actor, AttemptKind, EventKind, Outcome, Trigger};
+use crate::model::{AccountName, Actor, AttemptKind, Outcome, Trigger};
 use crate::rotation::{HelperRole, Phase};
 use crate::template::Checked;
 
@@ -75,15 +75,14 @@ impl Attempt {
         let now = self.cx.core.clock.now();
         let row = self.row(now.wall_ms, outcome, detail);
         let steps = row.steps.clone();
-        let draft =
-            crate::audit::Draft { outcome: Some(outcome), ..self.cx.draft(EventKind::TemplateRehearsed).detail(ran) };
+        let draft = self.cx.draft_of_end(outcome, ran);
         let saved = self.cx.core.vault.call(move |tx| {
             tx.save_attempt(&row)?;
             tx.audit(&draft, &now)
         });
         if let Err(error) = saved.await {
             let (account, device) = (&self.cx.account.name, &self.cx.account.device.name);
-            tracing::error!(%account, %device, %error, "{account}: a rehearsal is not on record: {error}");
+            tracing::error!(%account, %device, %error, "{account}: the end of an attempt is not on record: {error}");
         }
         self.log(outcome, detail);
         self.result(outcome, detail.to_owned(), steps)

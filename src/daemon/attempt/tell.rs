@@ -19,6 +19,7 @@ fn end_event(kind: AttemptKind, outcome: Outcome) -> EventKind {
         (AttemptKind::Verify, Outcome::Done) => EventKind::VerifyDone,
         (AttemptKind::Verify, _) => EventKind::VerifyFailed,
         (AttemptKind::Rehearse, _) => EventKind::TemplateRehearsed,
+        (AttemptKind::Browse, _) => EventKind::BrowseEnd,
         (_, Outcome::Done) => EventKind::RotationDone,
         (_, Outcome::Failed | Outcome::Refused) => EventKind::RotationFailed,
         (_, Outcome::Unknown) => EventKind::RotationUnknown,
@@ -48,6 +49,9 @@ fn ended(kind: AttemptKind, outcome: Outcome) -> &'static str {
         (AttemptKind::Recover, _) => "not recovered yet",
         (AttemptKind::Rehearse, Outcome::Done) => "rehearsed",
         (AttemptKind::Rehearse, _) => "rehearsal failed",
+        (AttemptKind::Browse, Outcome::Done) => "browser session ended",
+        (AttemptKind::Browse, Outcome::Refused) => "browser session refused",
+        (AttemptKind::Browse, _) => "browser session failed",
     }
 }
 
@@ -72,7 +76,11 @@ impl AttemptContext {
 
     /// The event of a request that is not carried out.
     pub(super) fn refusal_event(&self) -> EventKind {
-        if self.mode == Mode::Verify { EventKind::VerifyFailed } else { EventKind::RotationRefused }
+        match self.mode {
+            Mode::Verify => EventKind::VerifyFailed,
+            Mode::Browse => EventKind::BrowseEnd,
+            _ => EventKind::RotationRefused,
+        }
     }
 
     /// The event that ends an attempt of which nothing else told the end.
@@ -165,6 +173,7 @@ mod tests {
         }
         assert_eq!(end_event(AttemptKind::Verify, Outcome::Done), EventKind::VerifyDone);
         assert_eq!(event_of_interrupted(AttemptKind::Verify), EventKind::VerifyFailed);
+        assert_eq!(event_of_interrupted(AttemptKind::Browse), EventKind::BrowseEnd);
     }
 
     #[test]

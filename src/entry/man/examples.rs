@@ -53,6 +53,11 @@ pub(super) const EXAMPLES: &[Example] = &[
         "rotorctl reconcile web1/admin",
     ),
     example(
+        "rotorctl browse",
+        "Work in the wiki for an hour, logged in as its administrator, whose password nobody sees:",
+        "rotorctl browse wiki/admin --for 1h --reason ticket-7",
+    ),
+    example(
         "rotorctl browser",
         "A run waits for somebody who solves a puzzle: its browser, on this host or through a tunnel to it:",
         "rotorctl browser wiki/admin",

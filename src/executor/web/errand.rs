@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Web;
+use super::live::{Live, LiveKind};
 use super::session::Session;
 use crate::browser::{Browser, Setup, TlsError, judge};
 use crate::config::{Account, WebEndpoint};
@@ -51,7 +52,7 @@ pub(super) struct Errand<'a> {
 
 impl Errand<'_> {
     /// All that may be entered and must not be seen.
-    fn secrets(&self) -> Vec<Secret> {
+    pub(super) fn secrets(&self) -> Vec<Secret> {
         let of = |stored: &Stored| {
             let fields = stored.fields.iter().map(|(_, value)| value.clone());
             stored.password.iter().cloned().chain(fields).collect::<Vec<_>>()
@@ -92,17 +93,17 @@ pub(super) struct Ended {
 }
 
 /// What a run has at hand beside its template.
-struct Under<'a> {
+pub(super) struct Under<'a> {
     errand: &'a Errand<'a>,
     observer: &'a dyn Observer,
-    session: Session,
+    pub(super) session: Session,
     secrets: Vec<Secret>,
     risk: Option<Risk>,
     code: Option<Issued>,
     failed: Option<DeviceError>,
     told_refused: BTreeSet<String>,
     /// Held while the browser stands.
-    _slot: SessionSlot,
+    pub(super) slot: SessionSlot,
 }
 
 impl Web {
@@ -111,6 +112,18 @@ impl Web {
     /// # Errors
     /// The run did not begin, or something but the page stopped it.
     pub(super) async fn run(&self, errand: &Errand<'_>, observer: &dyn Observer) -> Result<Ended, DeviceError> {
+        self.run_on(errand, observer).await.map(|(ended, _)| ended)
+    }
+
+    /// The same, in a browser that stands on.
+    ///
+    /// # Errors
+    /// As for [`Web::run`].
+    pub(super) async fn run_on<'a>(
+        &self,
+        errand: &'a Errand<'a>,
+        observer: &'a dyn Observer,
+    ) -> Result<(Ended, Under<'a>), DeviceError> {
         let program = errand.template.program(errand.purpose).ok_or_else(|| DeviceError::Incapable {
             account: errand.login.name.to_string(),
             why: format!("the template {} has no such part", errand.account.device.template),
@@ -146,7 +159,7 @@ impl Web {
         self.settle(&mut under, &verdict).await;
         match under.failed.take() {
             Some(error) => Err(error),
-            None => Ok(Ended { verdict, with_code: under.code.is_some() }),
+            None => Ok((Ended { verdict, with_code: under.code.is_some() }, under)),
         }
     }
 
@@ -187,7 +200,7 @@ impl Web {
             code: None,
             failed: None,
             told_refused: BTreeSet::new(),
-            _slot: slot,
+            slot,
         })
     }
 
@@ -262,7 +275,8 @@ impl Web {
         let park_for = under.errand.endpoint.park_for;
         let until_ms = clock.now().plus_ms(i64::try_from(park_for.as_millis()).unwrap_or(i64::MAX)).wall_ms;
         let name = &under.errand.account.name;
-        let shown = self.live.show(name, under.session.browser().clone(), parked.text.clone(), until_ms);
+        let live = Live::new(under.session.browser().clone(), parked.text.clone(), until_ms, LiveKind::Parked);
+        let shown = self.live.show(name, live);
         under.observer.waits_for_person(&parked.text).await;
         let done = async {
             loop {

@@ -6,7 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::browser::Browser;
-use crate::model::AccountName;
+use crate::model::{AccountName, Secret};
+
+/// What a browser is shown for.
+#[derive(Debug, Clone)]
+pub enum LiveKind {
+    /// Its run waits for a person.
+    Parked,
+    /// It is a person's, who works in it until the session ends.
+    Session {
+        /// The user whose it is: nobody else looks into it.
+        uid: u32,
+        /// What is never shown, whatever the page does.
+        secrets: Vec<Secret>,
+    },
+}
 
 /// A browser that a person may look into.
 pub struct Live {
@@ -16,6 +30,8 @@ pub struct Live {
     pub asked: String,
     /// Until when it is kept, in milliseconds since 1970.
     pub until_ms: i64,
+    /// What it is shown for.
+    pub kind: LiveKind,
     continued: Notify,
 }
 
@@ -26,6 +42,16 @@ impl std::fmt::Debug for Live {
 }
 
 impl Live {
+    pub(super) fn new(browser: Arc<Browser>, asked: String, until_ms: i64, kind: LiveKind) -> Self {
+        Self { browser, asked, until_ms, kind, continued: Notify::new() }
+    }
+
+    /// Whether a run waits for a person here.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        matches!(self.kind, LiveKind::Parked)
+    }
+
     /// The person says that it is done.
     pub fn go_on(&self) {
         self.continued.notify_one();
@@ -68,8 +94,8 @@ impl LiveViews {
         self.lock().get(account).cloned()
     }
 
-    pub(super) fn show(&self, account: &AccountName, browser: Arc<Browser>, asked: String, until_ms: i64) -> Shown {
-        let live = Arc::new(Live { browser, asked, until_ms, continued: Notify::new() });
+    pub(super) fn show(&self, account: &AccountName, live: Live) -> Shown {
+        let live = Arc::new(live);
         self.lock().insert(account.clone(), live.clone());
         Shown { views: self.clone(), account: account.clone(), live }
     }

@@ -6,11 +6,13 @@
 
 mod change;
 mod errand;
+mod handover;
 mod live;
 mod prove;
 mod session;
 
-pub use live::{Live, LiveViews};
+pub use handover::{Handed, SessionRequest};
+pub use live::{Live, LiveKind, LiveViews};
 
 use super::contract::{ChangeRequest, ChangeResult, Executor, Proof, ProofRequest};
 use super::guards::Guards;

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::accounts::{Accounts, accounts, check_jumps};
 use super::devices::devices;
+use super::guard::{Reader, runs_as};
 use super::notify::notifiers;
 use super::sources::{Source, hide_unknown_values};
 use super::table::{Report, Table, unfit_for_a_name};
@@ -57,7 +58,12 @@ struct Sections<'a> {
 
 const NAMES: &[&str] = &["daemon", "vault", "access", "policy", "device", "account", "job", "notify"];
 
-pub(super) fn build(path: &Path, sources: &[Source], problems: &mut Vec<Problem>) -> Option<Config> {
+pub(super) fn build(
+    path: &Path,
+    sources: &[Source],
+    reader: Reader,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
     let collected = RefCell::new(std::mem::take(problems));
     let documents: Vec<(&Source, Spanned<DeTable<'_>>)> = sources
         .iter()
@@ -88,7 +94,7 @@ pub(super) fn build(path: &Path, sources: &[Source], problems: &mut Vec<Problem>
     for (source, document) in &documents {
         sections.read(document.get_ref(), Report { source, problems: &collected });
     }
-    let config = sections.check(path, &collected);
+    let config = sections.check(path, reader, &collected);
     *problems = collected.into_inner();
     hide_unknown_values(&documents, problems);
     config
@@ -130,7 +136,7 @@ impl<'a> Sections<'a> {
         }
     }
 
-    fn check(self, config: &Path, problems: &RefCell<Vec<Problem>>) -> Option<Config> {
+    fn check(self, config: &Path, reader: Reader, problems: &RefCell<Vec<Problem>>) -> Option<Config> {
         let base = folder_of(config);
         let daemon = daemon(self.daemon, base, config, problems);
         let VaultSection { key: vault_key, recovery_key, escrow } = vault(self.vault, base);
@@ -148,6 +154,8 @@ impl<'a> Sections<'a> {
         let accounts = accounts(self.accounts, &devices, &policies, &library);
         check_jumps(&devices, &accounts);
         let jobs = jobs(self.jobs, &accounts, daemon.timezone);
+        let runs_as = runs_as(&vault_key, &daemon.state_dir, reader);
+        let notifiers = notifiers(self.notifiers, base, runs_as);
         Some(Config {
             daemon,
             vault_key,
@@ -157,7 +165,7 @@ impl<'a> Sections<'a> {
             devices: devices.into_iter().map(|(name, (device, ..))| (name, device)).collect(),
             accounts: accounts.into_iter().map(|(name, (account, _))| (name, account)).collect(),
             jobs,
-            notifiers: notifiers(self.notifiers, base),
+            notifiers,
             library,
             followers: Followers::default(),
         })

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use nix::unistd::{Uid, geteuid};
+
 use super::sources::{Source, drop_ins};
 use super::{Config, KeySource};
 use crate::files::{self, Last, Trusted, writable_by_others};
@@ -67,18 +69,31 @@ pub(super) fn check(path: &Path, sources: &[Source], config: &Config, reader: Re
 /// In whose hands files are safe. Who only looks at a config takes the owner of the key, or of the state folder, for the daemon's
 /// user, as long as nobody else may even read them.
 fn trusted(config: &Config, reader: Reader) -> Trusted {
-    let mut trusted = Trusted::own();
-    if reader == Reader::Inspector {
-        let key = match &config.vault_key {
-            KeySource::File(file) => Some(file),
-            KeySource::Credential(_) => None,
-        };
-        let private = |path: &PathBuf| fs::symlink_metadata(path).ok().filter(|found| found.mode() & 0o077 == 0);
-        for found in key.into_iter().chain([&config.daemon.state_dir]).filter_map(private) {
-            trusted = trusted.and(found.uid());
-        }
-    }
-    trusted
+    let owners = match reader {
+        Reader::Daemon => Vec::new(),
+        Reader::Inspector => owners(&config.vault_key, &config.daemon.state_dir),
+    };
+    owners.into_iter().fold(Trusted::own(), Trusted::and)
+}
+
+/// Who owns the key and the state folder, as far as they are there and nobody else may even read them.
+fn owners(key: &KeySource, state_dir: &Path) -> Vec<u32> {
+    let key = match key {
+        KeySource::File(file) => Some(file.as_path()),
+        KeySource::Credential(_) => None,
+    };
+    let private = |path: &Path| fs::symlink_metadata(path).ok().filter(|found| found.mode() & 0o077 == 0);
+    key.into_iter().chain([state_dir]).filter_map(private).map(|found| found.uid()).collect()
+}
+
+/// The user that the daemon runs as: whoever reads the config, or for who only looks at it, the owner of the key or of the state
+/// folder.
+pub(super) fn runs_as(key: &KeySource, state_dir: &Path, reader: Reader) -> Uid {
+    let owner = match reader {
+        Reader::Daemon => None,
+        Reader::Inspector => owners(key, state_dir).first().copied(),
+    };
+    owner.map_or_else(geteuid, Uid::from_raw)
 }
 
 struct Guard<'a> {

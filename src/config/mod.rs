@@ -362,7 +362,7 @@ impl Config {
         let mut problems = Vec::new();
         let mut sources = sources::read_sources(path, &mut problems);
         sources.extend(added);
-        let config = build::build(path, &sources, &mut problems);
+        let config = build::build(path, &sources, reader, &mut problems);
         if let Some(config) = &config {
             guard::check(path, &sources, config, reader, &mut problems);
         }

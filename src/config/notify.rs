@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use chrono::NaiveTime;
 use hyper::Uri;
+use nix::unistd::{Uid, User};
 use toml::de::DeTable;
 
 use super::build::Named;
 use super::table::{At, Table};
+use crate::files::user_name;
 use crate::model::{EventKind, Topic, Urgency, glob_match, nearest};
 
 /// A text that does not stand in the config: a URL with a token in it, a key, a password.
@@ -162,7 +164,7 @@ pub enum Channel {
     Command {
         /// The program and its arguments.
         command: Vec<String>,
-        /// As whom it runs; needed where the daemon is root.
+        /// As whom it runs: another user where the daemon is root, else nobody but the daemon's own.
         user: Option<String>,
         /// How long it may run.
         timeout: Duration,
@@ -426,9 +428,9 @@ fn syslog(table: &mut Table<'_>, base: &Path, cef: bool) -> Option<Channel> {
     Some(Channel::Syslog { server: server?.0, transport, facility, cef, ca_file })
 }
 
-fn command(table: &mut Table<'_>) -> Option<Channel> {
+fn command(table: &mut Table<'_>, runs_as: Uid) -> Option<Channel> {
     let words = table.strings("command").unwrap_or_default();
-    let (user, timeout) = (table.name("user", known_user), table.duration("timeout"));
+    let (has_user, user, timeout) = (table.has("user"), table.name("user", known_user), table.duration("timeout"));
     let Some((program, span)) = words.first() else {
         table.missing("command", "[\"/usr/local/bin/on-rotord-event\"]");
         return None;
@@ -440,23 +442,46 @@ fn command(table: &mut Table<'_>) -> Option<Channel> {
             "'command': no shell looks for it; write the whole path of the program, from '/' on",
         );
     }
-    if nix::unistd::geteuid().is_root() && user.is_none() {
-        table.missing("user", "\"nobody\" (where the daemon is root, a program runs as somebody else)");
+    match &user {
+        None if runs_as.is_root() && !has_user => {
+            table.missing("user", "\"nobody\" (where the daemon is root, a program runs as somebody else)");
+        }
+        Some(((name, uid), span)) => {
+            if let Err(why) = may_become(runs_as, *uid, name) {
+                table.report.error(span.clone(), "C005", format!("'user': {why}"));
+            }
+        }
+        None => {}
     }
     let timeout = timeout.unwrap_or(Duration::from_secs(30)).clamp(Duration::from_secs(1), LONGEST);
     Some(Channel::Command {
         command: words.into_iter().map(|(word, _)| word).collect(),
-        user: user.map(|(user, _)| user),
+        user: user.map(|((name, _), _)| name),
         timeout,
     })
 }
 
-fn known_user(name: &str) -> Result<String, String> {
-    match nix::unistd::User::from_name(name) {
+fn known_user(name: &str) -> Result<(String, Uid), String> {
+    match User::from_name(name) {
         Ok(Some(user)) if user.uid.is_root() => Err("a program that is told of events does not run as root".into()),
-        Ok(Some(_)) => Ok(name.to_owned()),
+        Ok(Some(user)) => Ok((name.to_owned(), user.uid)),
         _ => Err(format!("this host has no user \"{}\"", name.escape_debug())),
     }
+}
+
+/// Whether a daemon of one user can start a program as another one.
+///
+/// # Errors
+/// It cannot: why, and what to write instead.
+fn may_become(daemon: Uid, user: Uid, name: &str) -> Result<(), String> {
+    if daemon.is_root() || daemon == user {
+        return Ok(());
+    }
+    let own = user_name(daemon.as_raw());
+    Err(format!(
+        "the daemon runs as {own}, and only root can start a program as {}; remove 'user', and the program runs as {own}",
+        name.escape_debug()
+    ))
 }
 
 /// The globs of `events`: each means a topic or a kind of event that there is.
@@ -480,7 +505,7 @@ fn events(globs: Vec<At<String>>, table: &Table<'_>) -> Vec<String> {
 
 const KINDS: &[&str] = &["webhook", "email", "syslog", "cef", "command"];
 
-fn notifier(name: String, mut table: Table<'_>, base: &Path) -> Option<Notifier> {
+fn notifier(name: String, mut table: Table<'_>, base: &Path, runs_as: Uid) -> Option<Notifier> {
     let has_kind = table.has("kind");
     let kind = table.parsed("kind", |text| {
         let found = KINDS.iter().find(|kind| **kind == text);
@@ -494,7 +519,7 @@ fn notifier(name: String, mut table: Table<'_>, base: &Path) -> Option<Notifier>
         "webhook" => webhook(&mut table, base),
         "email" => email(&mut table, base),
         "syslog" | "cef" => syslog(&mut table, base, kind == "cef"),
-        _ => command(&mut table),
+        _ => command(&mut table, runs_as),
     };
     let globs = table.strings("events").unwrap_or_default();
     let filter = NotifyFilter {
@@ -531,11 +556,15 @@ fn notifier(name: String, mut table: Table<'_>, base: &Path) -> Option<Notifier>
 }
 
 /// All of them.
-pub(super) fn notifiers<'a>(named: Named<'a, &'a DeTable<'a>>, base: &Path) -> BTreeMap<String, Arc<Notifier>> {
+pub(super) fn notifiers<'a>(
+    named: Named<'a, &'a DeTable<'a>>,
+    base: &Path,
+    runs_as: Uid,
+) -> BTreeMap<String, Arc<Notifier>> {
     let mut notifiers = BTreeMap::new();
     for (name, (table, report, span)) in named {
         let table = Table::new(table, span, format!("[notify.{name}]"), report);
-        if let Some(notifier) = notifier(name.clone(), table, base) {
+        if let Some(notifier) = notifier(name.clone(), table, base, runs_as) {
             notifiers.insert(name, Arc::new(notifier));
         }
     }

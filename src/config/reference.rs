@@ -625,7 +625,7 @@ pub const KEYS: &[Key] = &[
         "a name",
         Says("no login to the mail server; a program runs as the daemon's user"),
         "\"nobody\"",
-        "of mail: who logs in to the server; of a command: as whom it runs, which must be there where the daemon is root",
+        "of mail: who logs in to the server; of a command: as whom it runs, which must be there where the daemon is root, and cannot be another than the daemon's user where it is not",
     ),
     key(
         NOTIFY,

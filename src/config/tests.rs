@@ -684,7 +684,9 @@ fn the_reference_names_each_key_that_is_read_and_tells_its_default() {
             ("email", "password_file" | "password_credential") => &["server", "from", "to", "user"],
             ("email", _) => &["server", "from", "to"],
             ("syslog", _) => &["server"],
-            ("command", _) => &["command", "user"],
+            // Where the tests are not root, a program runs as who runs them.
+            ("command", _) if nix::unistd::geteuid().is_root() => &["command", "user"],
+            ("command", _) => &["command"],
             (_, "url_file" | "url_credential") => &[],
             _ => &["url"],
         };
@@ -861,8 +863,9 @@ fn what_a_notifier_reads_or_runs_is_changed_by_nobody_else_and_its_secrets_are_r
         let own = fs::read_to_string(laid.at("rotord.toml")).unwrap();
         let hook = "[notify.hook]\nkind = \"webhook\"\nurl_file = \"hook.url\"\nkey_file = \"hook.key\"\nca_file = \"ca.pem\"\n";
         let program = format!(
-            "[notify.program]\nkind = \"command\"\ncommand = [\"{}\"]\nuser = \"nobody\"\n",
-            laid.at("program").display()
+            "[notify.program]\nkind = \"command\"\ncommand = [\"{}\"]\n{}",
+            laid.at("program").display(),
+            if nix::unistd::geteuid().is_root() { "user = \"nobody\"\n" } else { "" }
         );
         fs::write(laid.at("rotord.toml"), own + hook + program.as_str()).unwrap();
         laid
@@ -884,4 +887,37 @@ fn what_a_notifier_reads_or_runs_is_changed_by_nobody_else_and_its_secrets_are_r
     fs::remove_file(laid.at("hook.key")).unwrap();
     let (sound, text) = laid.told();
     assert!(sound && text.contains("hook.key:1:1: warning: cannot be read"), "{text}");
+}
+
+#[test]
+fn a_program_runs_as_another_user_only_where_the_daemon_is_root() {
+    if !nix::unistd::geteuid().is_root() {
+        let told = notify_problems("kind = \"command\"\ncommand = [\"/bin/true\"]\nuser = \"nobody\"\n");
+        return assert!(told.contains("only root can start a program as nobody; remove 'user'"), "{told}");
+    }
+    // A daemon of the user 'nobody', whose config root looks at.
+    let looked_at = |user: &str| {
+        let laid = Laid::out();
+        for name in ["vault.key", "state"] {
+            std::os::unix::fs::chown(laid.at(name), Some(65_534), None).unwrap();
+        }
+        laid.mode("vault.key", 0o600);
+        let own = fs::read_to_string(laid.at("rotord.toml")).unwrap();
+        let program = "[notify.program]\nkind = \"command\"\ncommand = [\"/bin/true\"]\n";
+        fs::write(laid.at("rotord.toml"), format!("{own}{program}{user}")).unwrap();
+        let (config, problems) = Config::inspect(&laid.at("rotord.toml"));
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(config.is_none(), text.iter().any(|line| line.contains(" error: ")), "{text:?}");
+        text.join("\n")
+    };
+    assert_eq!((looked_at(""), looked_at("user = \"nobody\"\n")), (String::new(), String::new()));
+    let told = looked_at("user = \"daemon\"\n");
+    let wanted = "'user': the daemon runs as nobody, and only root can start a program as daemon; remove 'user', and the program runs as nobody [C005]";
+    assert!(told.contains(wanted), "{told}");
+    // Root's own daemon starts programs as anybody else, and has to.
+    for (lines, wanted) in [("user = \"daemon\"\n", None), ("", Some("needs 'user'"))] {
+        let told = notify_problems(&format!("kind = \"command\"\ncommand = [\"/bin/true\"]\n{lines}"));
+        assert_eq!(told.contains(" error: "), wanted.is_some(), "{told}");
+        assert!(wanted.is_none_or(|wanted| told.contains(wanted)), "{told}");
+    }
 }

@@ -231,7 +231,8 @@ impl Core {
                 None => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
             }
         });
-        let outcome = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
+        // One event tells of a reload: that the config is in force, or that it is refused.
+        let event = match read.await.unwrap_or_else(|error| Err(error.to_string())) {
             Ok((config, problems)) => {
                 self.prepare_escrow(&config).await;
                 self.adopt(config);
@@ -240,22 +241,18 @@ impl Core {
                 for problem in problems {
                     tracing::warn!("{problem}");
                 }
-                "in force"
+                Draft::new(EventKind::DaemonReload).detail("in force")
             }
             Err(text) => {
                 tracing::error!("the new config is refused, the old one stays in force:\n{text}");
                 let (first, count) = (text.lines().next().unwrap_or_default(), text.lines().count());
-                let refused = Draft::new(EventKind::ConfigRefused);
-                let refused =
-                    refused.detail(format!("{count} problems; the first: {first}; the old config stays in force"));
+                let refused = Draft::new(EventKind::ConfigRefused)
+                    .detail(format!("{count} problems; the first: {first}; the old config stays in force"));
                 *self.config_error.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
-                if let Err(error) = self.audit(refused).await {
-                    tracing::error!(%error, "the refused config is not on record: {error}");
-                }
-                "refused: it has errors"
+                refused
             }
         };
-        if let Err(error) = self.audit(Draft::new(EventKind::DaemonReload).detail(outcome)).await {
+        if let Err(error) = self.audit(event).await {
             tracing::error!(%error, "the reload is not on record: {error}");
         }
         self.wake.notify_one();

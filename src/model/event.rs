@@ -42,7 +42,7 @@ event_kinds! {
     DaemonStart = "daemon.start",
     /// The daemon stopped.
     DaemonStop = "daemon.stop",
-    /// The config was read again; the detail says whether it is in force.
+    /// The config was read again, and is in force.
     DaemonReload = "daemon.reload",
     /// A reload was refused: the config has errors, and the old one stays in force.
     ConfigRefused = "config.refused",

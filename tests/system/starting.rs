@@ -59,11 +59,19 @@ fn a_broken_config_is_refused_whole_and_the_old_one_stays() {
         status["config_error"].as_str().map(str::to_owned)
     });
     assert!(error.contains("unknown key 'lenght'"), "{error}");
+    let told = |kind: &str| {
+        let (log, _) = place.json(&["audit", "tail", "-n", "1000"]);
+        log["events"].as_array().unwrap().iter().filter(|event| event["event"] == kind).count()
+    };
+    wait_for("the event of the refusal", || (told("config.refused") == 1).then_some(()));
     assert_eq!(place.json(&["status"]).0["accounts"].as_array().unwrap().len(), 1);
     place.configure(&format!("{DEVICE}\n[account.\"d/b\"]\n"));
     daemon.signal("HUP");
     wait_for("the new config", || (place.json(&["status"]).0["accounts"].as_array().unwrap().len() == 2).then_some(()));
     assert!(place.json(&["status"]).0["config_error"].is_null());
+    // A reload is one event: what is refused is not told of as a reload too, which would end the trouble that it is.
+    wait_for("the event of the reload", || (told("daemon.reload") > 0).then_some(()));
+    assert_eq!((told("daemon.reload"), told("config.refused")), (1, 1));
 }
 
 #[test]

@@ -156,7 +156,18 @@ impl Sender {
         }
     }
 
-    async fn follow(mut self, live: bool) {
+    /// Sends events until the reader goes away, may not read any more, or has all that it asked for.
+    async fn follow(self, peer: Peer, live: bool) {
+        let core = self.core.clone();
+        tokio::select! {
+            biased;
+            // A reader that takes nothing holds this up no longer than any other.
+            () = revoked(&core, &peer) => {}
+            () = self.send(live) => {}
+        }
+    }
+
+    async fn send(mut self, live: bool) {
         // A comment shows a reader at once that he is heard.
         if !self.put(": events\n\n").await {
             return;
@@ -173,6 +184,16 @@ impl Sender {
             if !goes_on {
                 return;
             }
+        }
+    }
+}
+
+/// Waits until a reload takes the caller's last role away.
+async fn revoked(core: &Core, peer: &Peer) {
+    let mut adoptions = core.adoptions();
+    while peer.has_a_role(&core.config().access) {
+        if adoptions.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -211,7 +232,7 @@ fn begin(query: &EventsQuery, headers: &HeaderMap, folder: &Path) -> Result<Opti
     before.map(Some).map_err(|error| ApiError::failed(error.to_string()))
 }
 
-/// Events as they happen: what the log has, then what comes.
+/// Events as they happen: what the log has, then what comes. The answer ends once a reload takes the caller's role away.
 #[utoipa::path(get, path = "/v1/events", tag = "viewer",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "the number of the last event that was read")),
     responses((status = 200, description = "server-sent events: `id` is the event's number, `event` its kind, `data` its line in the audit log", content_type = "text/event-stream"), (status = 400, body = ErrorBody)))]
@@ -234,7 +255,7 @@ pub(super) async fn events(
     let sent = begin.unwrap_or(if live { head } else { 0 }).min(head);
     let (inlet, pieces) = Pieces::new(4);
     let sender = Sender { core, folder, filter, inlet, appended, steps, sent };
-    tokio::spawn(sender.follow(live));
+    tokio::spawn(sender.follow(peer, live));
     let headers = [("content-type", "text/event-stream"), ("cache-control", "no-store")];
     Ok((headers, Body::new(pieces)).into_response())
 }

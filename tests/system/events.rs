@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::access::open_up;
 use crate::lab::{Place, wait_for};
 
 /// Nothing listens at the device, so that an attempt fails at once.
@@ -68,7 +69,19 @@ struct Followed {
 
 impl Followed {
     fn begin(place: &Place, args: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_rotorctl"))
+        Self::run(Command::new(env!("CARGO_BIN_EXE_rotorctl")), place, args)
+    }
+
+    /// As the user 'nobody'.
+    fn as_nobody(place: &Place, args: &[&str]) -> Self {
+        open_up(place);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(place.path("rotorctl"));
+        Self::run(command, place, args)
+    }
+
+    fn run(mut command: Command, place: &Place, args: &[&str]) -> Self {
+        let mut process = command
             .args(["events", "-f", "--json"])
             .args(args)
             .env("ROTORD_SOCKET", place.path("socket"))
@@ -213,5 +226,34 @@ fn a_reader_who_takes_nothing_holds_up_nobody_and_loses_nothing() {
         seen = id;
     }
     wait_for("the daemon to answer", || place.ctl(&["status"], "").status.success().then_some(()));
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_that_takes_a_role_away_ends_the_stream_of_whoever_had_it() {
+    let access = |viewer: &str| format!("[access]\nviewer = [\"{viewer}\"]\n{FLEET}");
+    let place = Place::new(&access("nobody"));
+    let daemon = place.daemon();
+    let reloads = || -> Vec<u64> {
+        let (log, _) = place.json(&["audit", "tail", "-n", "1000"]);
+        let all = log["events"].as_array().unwrap().iter().filter(|event| event["event"] == "daemon.reload");
+        all.map(|event| event["seq"].as_u64().unwrap()).collect()
+    };
+    let mut roots = Stream::open(&place, "", "");
+    let mut followed = Followed::as_nobody(&place, &["--since", "1h"]);
+    assert_eq!(followed.event()["event"], "daemon.start");
+    // A reload that leaves the role ends nothing.
+    daemon.signal("HUP");
+    assert_eq!(followed.event()["event"], "daemon.reload");
+    place.configure(&access("root"));
+    daemon.signal("HUP");
+    let second = wait_for("the second reload", || reloads().get(1).copied());
+    store(&place, "web1/other");
+    let mut rest = String::new();
+    followed.lines.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("secret.set") && !rest.contains(&format!("\"seq\":{second},")), "{rest}");
+    // It asked once more, and was refused.
+    assert_eq!(followed.process.wait().unwrap().code(), Some(6));
+    while roots.event().1["account"] != "web1/other" {}
     daemon.stop();
 }

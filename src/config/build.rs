@@ -58,12 +58,7 @@ struct Sections<'a> {
 
 const NAMES: &[&str] = &["daemon", "vault", "access", "policy", "device", "account", "job", "notify"];
 
-pub(super) fn build(
-    path: &Path,
-    sources: &[Source],
-    reader: Reader,
-    problems: &mut Vec<Problem>,
-) -> Option<Config> {
+pub(super) fn build(path: &Path, sources: &[Source], reader: Reader, problems: &mut Vec<Problem>) -> Option<Config> {
     let collected = RefCell::new(std::mem::take(problems));
     let documents: Vec<(&Source, Spanned<DeTable<'_>>)> = sources
         .iter()

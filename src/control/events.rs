@@ -232,7 +232,7 @@ fn begin(query: &EventsQuery, headers: &HeaderMap, folder: &Path) -> Result<Opti
     before.map(Some).map_err(|error| ApiError::failed(error.to_string()))
 }
 
-/// Events as they happen: what the log has, then what comes. The answer ends once a reload takes the caller's role away.
+/// Events as they happen: what the log has, then what comes.
 #[utoipa::path(get, path = "/v1/events", tag = "viewer",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "the number of the last event that was read")),
     responses((status = 200, description = "server-sent events: `id` is the event's number, `event` its kind, `data` its line in the audit log", content_type = "text/event-stream"), (status = 400, body = ErrorBody)))]

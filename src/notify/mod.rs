@@ -10,12 +10,14 @@
 pub mod digest;
 pub mod event;
 pub mod filter;
+mod lane;
 pub mod message;
 #[cfg(test)]
 mod night_tests;
 pub mod notice;
 pub mod queue;
 pub mod render;
+mod sending;
 pub mod service;
 pub mod sink;
 mod worker;

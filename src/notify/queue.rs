@@ -32,7 +32,7 @@ pub fn backoff(name: &str, failures: u32) -> Duration {
     Duration::from_millis(wait - wait * u64::from(hash[0]) / 1280)
 }
 
-/// What was left out, since the backlog was full.
+/// What was left out: the backlog was full, or it was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped {
     /// How many notices.
@@ -44,6 +44,12 @@ pub struct Dropped {
 }
 
 impl Dropped {
+    /// What a record has of it.
+    #[must_use]
+    pub fn of(count: u64, first: u64, last: u64) -> Option<Self> {
+        (count > 0).then_some(Self { count, first, last })
+    }
+
     /// With one more.
     #[must_use]
     pub fn and(before: Option<Self>, seq: u64) -> Self {
@@ -116,9 +122,9 @@ impl Queue {
         self.dropped
     }
 
-    /// It is told of.
-    pub fn told_of_dropped(&mut self) {
-        self.dropped = None;
+    /// It is being told of: what is left out from now on is told of by itself.
+    pub fn tell_of_dropped(&mut self) -> Option<Dropped> {
+        self.dropped.take()
     }
 
     /// The message whose end is durable.
@@ -132,13 +138,13 @@ impl Queue {
         self.claimed = Some(seq);
     }
 
-    /// One more notice waits. Where there are too many, the oldest is left out.
+    /// One more notice waits. Where there are too many, the oldest is left out; with it the whole message that is claimed, which
+    /// would be another one under the same number.
     pub fn push(&mut self, notice: Notice, now_ms: i64) {
         self.waiting.push_back(Waiting { notice, read_ms: now_ms });
         while self.waiting.len() > self.most {
-            if let Some(oldest) = self.waiting.pop_front() {
-                self.dropped = Some(Dropped::and(self.dropped, oldest.notice.event.seq));
-            }
+            let Some(oldest) = self.waiting.front().map(|waiting| waiting.notice.event.seq) else { break };
+            self.give_up(self.claimed.filter(|claimed| *claimed >= oldest).unwrap_or(oldest));
         }
     }
 
@@ -284,7 +290,20 @@ mod tests {
         assert_eq!(queue.len(), 10);
         queue.give_up(16);
         assert_eq!(queue.dropped(), Some(Dropped { count: 16, first: 1, last: 16 }));
-        queue.told_of_dropped();
+        assert_eq!(queue.tell_of_dropped(), Some(Dropped { count: 16, first: 1, last: 16 }));
         assert_eq!(queue.dropped(), None);
+        queue.give_up(17);
+        assert_eq!(queue.dropped(), Some(Dropped { count: 1, first: 17, last: 17 }), "told of by itself");
+    }
+
+    #[test]
+    fn a_message_that_is_on_its_way_is_left_out_whole() {
+        let mut queue = queue(120, 10);
+        let all = notices(&[("rotation.failed", "web1/a", ""); 12]);
+        all[..10].iter().for_each(|notice| queue.push(notice.clone(), 0));
+        queue.claim(4);
+        queue.push(all[10].clone(), 0);
+        assert_eq!((queue.dropped(), queue.len()), (Some(Dropped { count: 4, first: 1, last: 4 }), 7));
+        assert_eq!(queue.claimed(), None);
     }
 }

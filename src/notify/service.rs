@@ -1,4 +1,4 @@
-//! The notifiers at work: one task each, begun and ended as the config says, and what is known of them.
+//! The notifiers at work: one task each, of mail one for each address, begun and ended as the config says, and what is known of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 use super::event::Event;
 use super::filter::passes;
+use super::lane::{Lane, lanes};
 use super::message::{Message, Sender};
 use super::notice::{Notice, Story};
-use super::sink::{Delivery, Memory, deliver};
+use super::sink::{Delivery, deliver};
 use super::worker::Worker;
-use crate::config::Notifier;
 use crate::daemon::Core;
 use crate::model::rfc3339;
 
@@ -50,6 +50,17 @@ pub struct SinkStatus {
 }
 
 impl SinkStatus {
+    /// The status of a notifier of whose receivers there is one more: what is worst of them.
+    fn join(&mut self, other: Self) {
+        self.backlog = self.backlog.max(other.backlog);
+        self.dropped += other.dropped;
+        self.last_success = self.last_success.max(other.last_success);
+        self.last_failure = self.last_failure.max(other.last_failure);
+        self.failures = self.failures.max(other.failures);
+        let errors: Vec<String> = self.last_error.take().into_iter().chain(other.last_error).collect();
+        self.last_error = (!errors.is_empty()).then(|| errors.join("; "));
+    }
+
     /// What is wrong, where it is in trouble: in a sentence, with what to type.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -84,7 +95,7 @@ pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 struct Running {
-    notifier: Arc<Notifier>,
+    lane: Lane,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -104,6 +115,7 @@ pub enum Tested {
 /// All notifiers of a daemon.
 pub struct Notifiers {
     core: Arc<Core>,
+    /// The tasks, by the keys of their lanes.
     running: Mutex<BTreeMap<String, Running>>,
 }
 
@@ -164,44 +176,52 @@ impl Notifiers {
     /// Begins what the config names and is not at work, and ends the rest.
     async fn adopt(&self) {
         let config = self.core.config();
+        let wanted: BTreeMap<String, Lane> =
+            lanes(&config.notifiers).into_iter().map(|lane| (lane.key.clone(), lane)).collect();
         let gone: Vec<(String, Running)> = {
             let mut running = lock(&self.running);
-            let stays = |name: &String, run: &Running| {
-                config.notifiers.get(name) == Some(&run.notifier) && !run.task.is_finished()
-            };
+            let stays = |key: &String, run: &Running| wanted.get(key) == Some(&run.lane) && !run.task.is_finished();
             let gone: Vec<String> =
-                running.iter().filter(|(name, run)| !stays(name, run)).map(|(name, _)| name.clone()).collect();
-            gone.into_iter().filter_map(|name| running.remove_entry(&name)).collect()
+                running.iter().filter(|(key, run)| !stays(key, run)).map(|(key, _)| key.clone()).collect();
+            gone.into_iter().filter_map(|key| running.remove_entry(&key)).collect()
         };
         for (_, running) in gone {
             end(running).await;
         }
         let sender = Sender { host: host_name(), zone: config.daemon.timezone };
         let mut running = lock(&self.running);
-        for (name, notifier) in &config.notifiers {
-            if running.contains_key(name) {
+        for (key, lane) in wanted {
+            if running.contains_key(&key) {
                 continue;
             }
             let (stop, stopped) = watch::channel(false);
             let shared = Arc::new(Shared::default());
-            *lock(&shared.status) = SinkStatus { name: name.clone(), kind: notifier.kind(), ..SinkStatus::default() };
-            let worker = Worker::new(self.core.clone(), notifier.clone(), shared.clone(), sender.clone(), stopped);
+            let (name, kind) = (lane.notifier.name.clone(), lane.notifier.kind());
+            *lock(&shared.status) = SinkStatus { name, kind, ..SinkStatus::default() };
+            let worker = Worker::new(self.core.clone(), lane.clone(), shared.clone(), sender.clone(), stopped);
             let task = tokio::spawn(worker.run());
-            running.insert(name.clone(), Running { notifier: notifier.clone(), shared, stop, task });
+            running.insert(key, Running { lane, shared, stop, task });
         }
     }
 
     /// What the vault knows of notifiers that the config does not name any more goes, with their backlog.
     async fn forget_removed(&self) {
-        let config = self.core.config();
+        let lanes = lanes(&self.core.config().notifiers);
         let forgotten = self.core.vault.call(move |tx| {
-            let names = tx.notifier_names()?;
-            let gone: Vec<String> = names.into_iter().filter(|name| !config.notifiers.contains_key(name)).collect();
-            gone.iter().try_for_each(|name| tx.remove_notifier(name))?;
-            Ok(gone)
+            let known = tx.notifier_names()?;
+            // Before each address of a mail had a place of its own, the notifier had one for all.
+            for lane in lanes.iter().filter(|lane| !known.contains(&lane.key)) {
+                if let Some(row) = tx.notifier(&lane.notifier.name)? {
+                    tx.save_notifier(&lane.key, &row)?;
+                }
+            }
+            let gone: Vec<String> = known.into_iter().filter(|key| lanes.iter().all(|lane| lane.key != *key)).collect();
+            gone.iter().try_for_each(|key| tx.remove_notifier(key))?;
+            Ok(gone.into_iter().filter(|key| lanes.iter().all(|lane| lane.notifier.name != *key)).collect::<Vec<_>>())
         });
         match forgotten.await {
-            Ok(gone) => gone.iter().for_each(|name| {
+            Ok(gone) => gone.iter().for_each(|key| {
+                let name = key.replace('\n', " to ");
                 tracing::info!(notifier = %name, "notifier {name} is gone from the config, and what waited for it with it");
             }),
             Err(error) => tracing::debug!(%error, "notifiers that are gone are not forgotten yet"),
@@ -216,7 +236,7 @@ impl Notifiers {
             data_encoding::HEXLOWER.encode(&Sha256::digest(format!("{} {} {why}", now.boot, now.since_boot_ms)));
         let notice = Story::default().take(event);
         for running in lock(&self.running).values() {
-            if passes(&running.notifier.filter, &notice) {
+            if passes(&running.lane.notifier.filter, &notice) {
                 let mut urgent = lock(&running.shared.urgent);
                 urgent.push_back(notice.clone());
                 while urgent.len() > URGENT {
@@ -230,7 +250,15 @@ impl Notifiers {
     /// How all of them stand, by name.
     #[must_use]
     pub fn status(&self) -> Vec<SinkStatus> {
-        lock(&self.running).values().map(|running| lock(&running.shared.status).clone()).collect()
+        let mut all: BTreeMap<String, SinkStatus> = BTreeMap::new();
+        for running in lock(&self.running).values() {
+            let one = lock(&running.shared.status).clone();
+            match all.get_mut(&one.name) {
+                Some(before) => before.join(one),
+                None => drop(all.insert(one.name.clone(), one)),
+            }
+        }
+        all.into_values().collect()
     }
 
     /// What is wrong with those that are in trouble.
@@ -253,19 +281,17 @@ impl Notifiers {
             data_encoding::HEXLOWER.encode(&Sha256::digest(format!("{} {} {name}", now.boot, now.since_boot_ms)));
         let sender = Sender { host: host_name(), zone: config.daemon.timezone };
         let message = Message::single(&Story::default().take(event), &sender);
-        let mut memory = Memory::default();
-        let delivery = match tokio::time::timeout(TEST, deliver(notifier, &[message], &mut memory)).await {
+        let delivery = match tokio::time::timeout(TEST, deliver(notifier, &[message])).await {
             Ok(delivery) => delivery,
             Err(_) => return Tested::Failed(format!("it took more than {} s", TEST.as_secs())),
         };
         // What was mended is tried again at once.
-        let running = lock(&self.running).get(name).map(|running| running.shared.clone());
         match delivery {
             Delivery { failure: Some(failure), .. } => Tested::Failed(failure.why),
             Delivery { flaw, .. } => {
-                if let Some(shared) = running {
-                    lock(&shared.status).failures = 0;
-                    shared.kick.notify_one();
+                for running in lock(&self.running).values().filter(|running| running.lane.notifier.name == name) {
+                    lock(&running.shared.status).failures = 0;
+                    running.shared.kick.notify_one();
                 }
                 Tested::Taken(flaw)
             }

@@ -1,20 +1,21 @@
-//! The task of one notifier: it reads the log from its number on, in pieces, and sends what is due.
+//! The task of one notifier, or of one address of mail: it reads the log from its number on, in pieces, and sends what is due.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::digest::{Digest, Due, next_digest};
 use super::event::Event;
 use super::filter::passes;
+use super::lane::Lane;
 use super::message::{Message, Sender};
 use super::notice::Story;
-use super::queue::{Dropped, Next, Queue, backoff};
+use super::queue::{Dropped, Next, Queue};
 use super::service::{Shared, lock};
-use super::sink::{Delivery, Failure, Memory, deliver};
 use crate::audit::events_after;
-use crate::config::{Notifier, NotifyFilter};
+use crate::config::NotifyFilter;
 use crate::daemon::Core;
 use crate::model::{Urgency, rfc3339};
 use crate::vault::NotifierRow;
@@ -25,17 +26,13 @@ const PIECE: usize = 500;
 const BEFORE: u64 = 5000;
 /// A number is saved after so many events of which none was to be told.
 const UNSAVED: u64 = 1000;
-/// A delivery that takes longer is given up, and tried again.
-const LONGEST: Duration = Duration::from_secs(900);
-/// A message that is refused for good is tried so often, and then left out.
-const REFUSALS: u32 = 12;
 /// No wait is longer: the wall clock, by which a digest is due, may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(30);
 /// Passwords that are due within this time are in the digest.
 const SOON_MS: i64 = 7 * 86_400_000;
 
 /// What a message covers.
-enum Covers {
+pub(super) enum Covers {
     /// What is not in the log.
     Urgent,
     /// That something was left out.
@@ -48,52 +45,50 @@ enum Covers {
     Digest(u64),
 }
 
-/// One notifier at work.
+/// One lane at work.
 pub(super) struct Worker {
-    core: Arc<Core>,
-    notifier: Arc<Notifier>,
-    shared: Arc<Shared>,
+    pub(super) core: Arc<Core>,
+    pub(super) lane: Lane,
+    pub(super) shared: Arc<Shared>,
     sender: Sender,
     stop: watch::Receiver<bool>,
     /// The number of the last event in the log's file.
     appended: watch::Receiver<u64>,
-    queue: Queue,
+    pub(super) queue: Queue,
     story: Story,
-    memory: Memory,
     /// All up to here was read.
-    read: u64,
-    row: NotifierRow,
+    pub(super) read: u64,
+    pub(super) row: NotifierRow,
     /// Nothing is sent before this, by the clock that nobody can set.
-    retry_ms: Option<i64>,
-    /// How often the first message was refused for good.
-    refusals: u32,
+    pub(super) retry_ms: Option<i64>,
+    /// That something was left out is not told before this: it was refused too, and what follows comes first.
+    pub(super) telling_ms: Option<i64>,
 }
 
 impl Worker {
     pub(super) fn new(
         core: Arc<Core>,
-        notifier: Arc<Notifier>,
+        lane: Lane,
         shared: Arc<Shared>,
         sender: Sender,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let queue = Queue::new(notifier.fold, notifier.backlog, None, None);
+        let queue = Queue::new(lane.notifier.fold, lane.notifier.backlog, None, None);
         let appended = core.vault.appended();
-        let (story, memory, row) = (Story::default(), Memory::default(), NotifierRow::default());
+        let (story, row) = (Story::default(), NotifierRow::default());
         Self {
             core,
-            notifier,
+            lane,
             shared,
             sender,
             stop,
             appended,
             queue,
             story,
-            memory,
             read: 0,
             row,
             retry_ms: None,
-            refusals: 0,
+            telling_ms: None,
         }
     }
 
@@ -142,7 +137,7 @@ impl Worker {
         let wait = until.map_or(LOOK, |until| Duration::from_millis(u64::try_from(until - now).unwrap_or(0)));
         let wait = wait.min(self.until_digest());
         tokio::select! {
-            () = self.shared.kick.notified() => self.retry_ms = None,
+            () = self.shared.kick.notified() => (self.retry_ms, self.telling_ms) = (None, None),
             // The vault ends with the daemon.
             Ok(()) = self.appended.changed() => {}
             () = self.core.clock.sleep(wait.min(LOOK)) => {}
@@ -151,7 +146,7 @@ impl Worker {
 
     /// Loads how far it is; where it is new, it begins with what comes now. `false` where the vault does not answer.
     async fn begin(&mut self) -> bool {
-        let (name, now) = (self.notifier.name.clone(), self.core.clock.now().wall_ms);
+        let (name, now) = (self.lane.key.clone(), self.core.clock.now().wall_ms);
         let loaded = self.core.vault.call(move |tx| {
             let (head, _) = tx.audit_head()?;
             let row = match tx.notifier(&name)? {
@@ -174,13 +169,12 @@ impl Worker {
         let row = match loaded.await {
             Ok(row) => row,
             Err(error) => {
-                tracing::warn!(notifier = %self.notifier.name, %error, "notifier {}: {error}", self.notifier.name);
+                tracing::warn!(notifier = %self.lane.label, %error, "notifier {}: {error}", self.lane.label);
                 return false;
             }
         };
-        let dropped = Dropped { count: row.dropped, first: row.dropped_first, last: row.dropped_last };
-        let dropped = Some(dropped).filter(|dropped| dropped.count > 0);
-        self.queue = Queue::new(self.notifier.fold, self.notifier.backlog, row.claimed, dropped);
+        let dropped = Dropped::of(row.dropped, row.dropped_first, row.dropped_last);
+        self.queue = Queue::new(self.lane.notifier.fold, self.lane.notifier.backlog, row.claimed, dropped);
         (self.read, self.row) = (row.sent, row);
         // What was told before makes what comes now a repeat.
         let mut at = row.sent.saturating_sub(BEFORE);
@@ -218,7 +212,7 @@ impl Worker {
             let now = self.core.clock.now().since_boot_ms;
             for event in events {
                 let notice = self.story.take(event);
-                if passes(&self.notifier.filter, &notice) && (self.queue.tells_each() || !notice.repeats) {
+                if passes(&self.lane.notifier.filter, &notice) && (self.queue.tells_each() || !notice.repeats) {
                     self.queue.push(notice, now);
                 }
             }
@@ -232,19 +226,35 @@ impl Worker {
     }
 
     fn dropped_of_row(&self) -> Option<Dropped> {
-        let row = &self.row;
-        Some(Dropped { count: row.dropped, first: row.dropped_first, last: row.dropped_last }).filter(|it| it.count > 0)
+        Dropped::of(self.row.dropped, self.row.dropped_first, self.row.dropped_last)
     }
 
     /// Takes over what was left out.
-    async fn note_dropped(&mut self) {
+    pub(super) async fn note_dropped(&mut self) {
         let Dropped { count, first, last } = self.queue.dropped().unwrap_or(Dropped { count: 0, first: 0, last: 0 });
         let more = count.saturating_sub(self.row.dropped);
         lock(&self.shared.status).dropped += more;
         (self.row.dropped, self.row.dropped_first, self.row.dropped_last) = (count, first, last);
         // What was left out need not be read again.
-        self.row.sent = self.row.sent.max(last);
+        (self.row.sent, self.row.claimed) = (self.row.sent.max(last), self.queue.claimed());
         self.save().await;
+    }
+
+    /// What was left out and is to be told of now; from here on that message is the same until it is taken.
+    async fn telling(&mut self, now: i64) -> Option<Dropped> {
+        if self.telling_ms.is_some_and(|before| before > now) {
+            return None;
+        }
+        let row = &self.row;
+        if let Some(telling) = Dropped::of(row.telling, row.telling_first, row.telling_last) {
+            return Some(telling);
+        }
+        let dropped = self.queue.tell_of_dropped()?;
+        let row = &mut self.row;
+        (row.telling, row.telling_first, row.telling_last) = (dropped.count, dropped.first, dropped.last);
+        (row.dropped, row.dropped_first, row.dropped_last) = (0, 0, 0);
+        self.save().await;
+        Some(dropped)
     }
 
     async fn save_progress(&mut self) {
@@ -255,10 +265,10 @@ impl Worker {
     }
 
     /// Makes durable how far it is. Where that fails, the same is sent again after a crash, with the same id.
-    async fn save(&self) {
-        let (name, row) = (self.notifier.name.clone(), self.row);
+    pub(super) async fn save(&self) {
+        let (name, row) = (self.lane.key.clone(), self.row);
         if let Err(error) = self.core.vault.call(move |tx| tx.save_notifier(&name, &row)).await {
-            tracing::debug!(notifier = %self.notifier.name, %error, "how far a notifier is, is not saved");
+            tracing::debug!(notifier = %self.lane.label, %error, "how far a notifier is, is not saved");
         }
     }
 
@@ -271,7 +281,7 @@ impl Worker {
         if let Some(notice) = lock(&self.shared.urgent).front() {
             return Some((vec![Message::single(notice, &self.sender)], Covers::Urgent));
         }
-        if let Some(dropped) = self.queue.dropped() {
+        if let Some(dropped) = self.telling(now).await {
             return Some((vec![self.told_of(dropped)], Covers::Dropped));
         }
         if let Some(to) = self.digest_due().await
@@ -309,23 +319,25 @@ impl Worker {
         let Dropped { count, first, last } = dropped;
         let detail = format!(
             "{count} notices of the events {first} to {last} were not sent to notifier {}: its backlog was full, or it refused them",
-            self.notifier.name
+            self.lane.label
         );
         let mut event = Event::outside("notify.dropped", rfc3339(self.core.clock.now().wall_ms), &detail);
-        event.hash = format!("dropped-{first}-{last}");
+        // No event is left out twice, so that the first and the last one name the message for good.
+        let named = format!("dropped {} {first} {last}", self.lane.key);
+        event.hash = data_encoding::HEXLOWER.encode(&Sha256::digest(named));
         Message::single(&Story::default().take(event), &self.sender)
     }
 
     /// How long until a digest is due, by the wall clock. One that is due already waits for something else.
     fn until_digest(&self) -> Duration {
-        let Some(time) = self.notifier.digest else { return LOOK };
+        let Some(time) = self.lane.notifier.digest else { return LOOK };
         let left = next_digest(self.row.digest_at, time, self.sender.zone) - self.core.clock.now().wall_ms;
         u64::try_from(left).ok().filter(|left| *left > 0).map_or(LOOK, Duration::from_millis)
     }
 
     /// The number up to which a digest is due now.
     async fn digest_due(&mut self) -> Option<u64> {
-        let time = self.notifier.digest?;
+        let time = self.lane.notifier.digest?;
         if let Some(to) = self.row.digest_to {
             return Some(to);
         }
@@ -345,7 +357,7 @@ impl Worker {
 
     /// The digest up to a number; none where the log cannot be read up to there now.
     async fn digest(&self, to: u64) -> Option<Message> {
-        let filter = NotifyFilter { severity: Urgency::Info, ..self.notifier.filter.clone() };
+        let filter = NotifyFilter { severity: Urgency::Info, ..self.lane.notifier.filter.clone() };
         let (mut digest, mut story, mut at) = (Digest::default(), Story::default(), self.row.digest_seq);
         while at < to {
             let events = self.piece(at).await;
@@ -381,108 +393,5 @@ impl Worker {
             .collect();
         due.sort_by(|a, b| a.at_ms.cmp(&b.at_ms).then_with(|| a.account.cmp(&b.account)));
         due
-    }
-
-    /// Sends messages, and takes note of what became of them.
-    async fn send(&mut self, messages: Vec<Message>, covers: Covers) {
-        let sent = tokio::time::timeout(LONGEST, deliver(&self.notifier, &messages, &mut self.memory)).await;
-        let late = || Delivery::failed(0, Failure::again(format!("it took more than {} s", LONGEST.as_secs())));
-        let Delivery { taken, failure, flaw } = sent.unwrap_or_else(|_| late());
-        if taken > 0 {
-            self.taken(&covers, taken).await;
-        }
-        if taken > 0 {
-            (self.retry_ms, self.refusals) = (None, 0);
-            self.note_success(flaw);
-        }
-        let Some(failure) = failure else { return };
-        let failures = self.note_failure(&failure);
-        let wait = failure.after.unwrap_or_default().max(backoff(&self.notifier.name, failures));
-        let wait = i64::try_from(wait.as_millis()).unwrap_or(0);
-        self.retry_ms = Some(self.core.clock.now().since_boot_ms.saturating_add(wait));
-        if failure.is_final {
-            self.refused(&covers, taken).await;
-        }
-    }
-
-    fn note_success(&self, flaw: Option<String>) {
-        let (name, now) = (&self.notifier.name, self.core.clock.now().wall_ms);
-        let mut status = lock(&self.shared.status);
-        if status.failures > 0 {
-            tracing::info!(notifier = %name, "notifier {name} takes messages again");
-        }
-        if let Some(flaw) = flaw.as_ref().filter(|_| flaw != status.last_error) {
-            tracing::warn!(notifier = %name, "notifier {name}: {flaw}");
-        }
-        (status.failures, status.last_success, status.last_error) = (0, Some(now), flaw);
-    }
-
-    /// Takes note of a failure; how many there were, one after another.
-    fn note_failure(&self, failure: &Failure) -> u32 {
-        let (name, now, why) = (&self.notifier.name, self.core.clock.now().wall_ms, &failure.why);
-        let mut status = lock(&self.shared.status);
-        status.failures = status.failures.saturating_add(1);
-        (status.last_failure, status.last_error) = (Some(now), Some(why.clone()));
-        // One line as it begins; 'rotorctl notify list' tells the rest.
-        if status.failures == 1 {
-            tracing::warn!(notifier = %name, "notifier {name} did not take a message, which is sent again: {why}");
-        } else {
-            tracing::debug!(notifier = %name, "notifier {name} did not take a message: {why}");
-        }
-        status.failures
-    }
-
-    /// The first so many messages were taken.
-    async fn taken(&mut self, covers: &Covers, taken: usize) {
-        let now = self.core.clock.now();
-        match covers {
-            Covers::Urgent => {
-                lock(&self.shared.urgent).pop_front();
-                return;
-            }
-            Covers::Dropped => {
-                self.queue.told_of_dropped();
-                (self.row.dropped, self.row.dropped_first, self.row.dropped_last) = (0, 0, 0);
-            }
-            Covers::Digest(to) => {
-                (self.row.digest_seq, self.row.digest_at, self.row.digest_to) = (*to, now.wall_ms, None);
-            }
-            Covers::Each(seqs) => {
-                let Some(last) = taken.checked_sub(1).and_then(|last| seqs.get(last)) else { return };
-                self.settle(*last, now.since_boot_ms);
-            }
-            Covers::UpTo(seq) => self.settle(*seq, now.since_boot_ms),
-        }
-        self.save().await;
-    }
-
-    fn settle(&mut self, seq: u64, now: i64) {
-        self.queue.sent(seq, now);
-        self.row.sent = if self.queue.is_empty() { self.read.max(seq) } else { seq };
-        self.row.claimed = None;
-    }
-
-    /// The message after the first so many is refused for good: after some tries it is left out, and that is told.
-    async fn refused(&mut self, covers: &Covers, taken: usize) {
-        self.refusals += 1;
-        if self.refusals < REFUSALS {
-            return;
-        }
-        self.refusals = 0;
-        match covers {
-            Covers::Urgent => drop(lock(&self.shared.urgent).pop_front()),
-            Covers::Dropped | Covers::Digest(_) => self.taken(covers, 1).await,
-            Covers::Each(seqs) => {
-                if let Some(seq) = seqs.get(taken) {
-                    self.queue.give_up(*seq);
-                    self.note_dropped().await;
-                }
-            }
-            Covers::UpTo(seq) => {
-                self.queue.give_up(*seq);
-                self.row.claimed = None;
-                self.note_dropped().await;
-            }
-        }
     }
 }

@@ -94,6 +94,15 @@ pub struct NotifierRow {
     pub dropped_first: u64,
     /// The last of their events.
     pub dropped_last: u64,
+    /// So many notices the message tells of that some were left out, where such a message may be on its way: until it is told, it
+    /// is the same. 0 where none is.
+    pub telling: u64,
+    /// The first of their events.
+    pub telling_first: u64,
+    /// The last of their events.
+    pub telling_last: u64,
+    /// So many tries of the first message that waits failed by its own fault.
+    pub tries: u32,
 }
 
 /// A host key that a person trusted.

@@ -34,6 +34,7 @@ mod linux;
 mod load;
 mod log;
 mod machine;
+mod mail;
 mod manual;
 mod monitoring;
 mod notify;

@@ -111,14 +111,14 @@ fn answer(stream: TcpStream, does: &dyn Fn(usize) -> Does, into: &Mutex<Vec<Requ
     }
 }
 
-fn notifiers(place: &Place) -> BTreeMap<String, Value> {
+pub fn notifiers(place: &Place) -> BTreeMap<String, Value> {
     let (body, _) = place.json(&["notify", "list"]);
     let all = body["notifiers"].as_array().unwrap();
     all.iter().map(|it| (it["name"].as_str().unwrap().to_owned(), it.clone())).collect()
 }
 
 /// The sections of some accounts of a device that nobody can reach.
-fn accounts(count: usize) -> String {
+pub fn accounts(count: usize) -> String {
     let mut text = format!(
         "[device.dc2]\naddress = \"127.0.0.1:{}\"\nhost_key = [\"SHA256:{}\"]\ntemplate = \"linux-passwd\"\nmax_sessions = 20\n",
         free_port(),
@@ -129,7 +129,7 @@ fn accounts(count: usize) -> String {
 }
 
 /// As many events as there are accounts.
-fn cause_events(place: &Place, count: usize) {
+pub fn cause_events(place: &Place, count: usize) {
     let lines: String = (0..count).map(|number| format!("dc2/user{number},Some-Password-1,\n")).collect();
     place.ctl(&["import", "--overwrite", "-"], &format!("account,password,totp\n{lines}"));
 }
@@ -140,7 +140,7 @@ fn log(place: &Place) -> Vec<Value> {
     body["events"].as_array().unwrap().clone()
 }
 
-fn file(place: &Place, name: &str, text: &str) -> PathBuf {
+pub fn file(place: &Place, name: &str, text: &str) -> PathBuf {
     let path = place.path(name);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -213,13 +213,13 @@ fn kills_and_a_receiver_that_fails_half_of_the_time_lose_nothing_and_change_no_i
 }
 
 /// An authority, and a certificate of it for this host: files in PEM.
-struct Certificates {
-    ca: PathBuf,
+pub struct Certificates {
+    pub ca: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
 }
 
-fn certificates(place: &Place) -> Certificates {
+pub fn certificates(place: &Place) -> Certificates {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -234,7 +234,7 @@ fn certificates(place: &Place) -> Certificates {
 }
 
 /// A program that ends with the test.
-struct Program(Child);
+pub struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -353,7 +353,7 @@ fn what_receivers_do_wrong_is_told_and_holds_up_neither_others_nor_rotations() {
 }
 
 /// A mail server of Debian's or PyPI's aiosmtpd, with STARTTLS and a login.
-fn mail_server(place: &Place, certificates: &Certificates) -> (u16, Program) {
+pub fn mail_server(place: &Place, certificates: &Certificates) -> (u16, Program) {
     let port = free_port();
     let program = Command::new("/usr/bin/python3")
         .args(["-c", include_str!("notify/smtpd.py"), &port.to_string()])
@@ -393,7 +393,7 @@ action(type="omfile" file="{}" template="fields")
     (port, Program(program))
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 

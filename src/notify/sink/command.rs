@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User};
 
-use super::{Delivery, Failure};
+use super::{Blame, Delivery, Failure};
 use crate::notify::event::clean;
 use crate::notify::message::{Message, shortened};
 use crate::notify::render::json;
@@ -154,7 +154,8 @@ fn judge(ended: Option<ExitStatus>, timeout: Duration, said: &str) -> Result<(),
     };
     let said = shortened(&clean(said.trim()), 200);
     let why = if said.is_empty() { how } else { format!("{how}: {said}") };
-    Err(Failure { why, is_final: status.code() == Some(NEVER), after: None })
+    let blame = if status.code() == Some(NEVER) { Blame::Refused } else { Blame::Receiver };
+    Err(Failure { why, blame, after: None })
 }
 
 #[cfg(test)]
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(run("exit 0", 10), Ok(()), "it need not read");
         let failed = run("printf 'no \\033[2J way' >&2; exit 3", 10).unwrap_err();
         assert!(failed.why.starts_with("exit status 3: no ") && !failed.why.contains('\u{1b}'), "{failed:?}");
-        assert!(!failed.is_final && run("exit 65", 10).unwrap_err().is_final);
+        assert_eq!((failed.blame, run("exit 65", 10).unwrap_err().blame), (Blame::Receiver, Blame::Refused));
         assert!(run("kill -9 $$", 10).unwrap_err().why.contains("signal 9"));
         assert!(start(&["/no/such".into()], None, "", "").unwrap_err().why.contains("does not start"));
     }

@@ -1,78 +1,128 @@
-//! Mail: one for each who gets it, so that one refused address is in nobody's way.
+//! Mail: each address gets one of its own. A worker sends to one address; a test sends to all of them.
+//!
+//! Who is to blame for a failure decides how often it is tried: a server that does not answer or refuses the login is tried for as
+//! long as it takes; what the server says of one mail counts against that mail.
 
-use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
 use sha2::{Digest, Sha256};
 
 use super::tls::certificates;
-use super::{ANSWER, Delivery, Failure, secret};
+use super::{ANSWER, Blame, CONNECT, Delivery, Failure, secret};
 use crate::config::{Channel, MailTransport};
 use crate::notify::event::clean;
 use crate::notify::message::Message;
 use crate::notify::render::mail;
 
-type Transport = AsyncSmtpTransport<Tokio1Executor>;
+/// For a greeting, TLS and a login, of a server that takes its time.
+const OPENING: Duration = Duration::from_secs(60);
+/// For one mail.
+const SENDING: Duration = Duration::from_secs(60);
 
-/// Sends each message to each; `mailed` is who got the first one already.
-pub(super) async fn deliver(
-    channel: &Channel,
-    messages: &[Message],
-    mailed: &mut (String, BTreeSet<String>),
-) -> Delivery {
+/// Sends each message to each address; one that an address of several got counts as taken.
+pub(super) async fn deliver(channel: &Channel, messages: &[Message]) -> Delivery {
     let Channel::Email { from, to, .. } = channel else { return Delivery::default() };
-    let transport = match transport(channel).await {
-        Ok(transport) => transport,
-        Err(why) => return Delivery::failed(0, Failure::again(why)),
-    };
-    let mut flaw = None;
+    let (mut kept, mut flaw) = (None, None);
     for (taken, message) in messages.iter().enumerate() {
-        if mailed.0 != message.id {
-            *mailed = (message.id.clone(), BTreeSet::new());
-        }
-        let (mut refused, mut failed) = (Vec::new(), Vec::new());
+        let mut failures = Vec::new();
         for address in to {
-            if mailed.1.contains(address) {
-                continue;
-            }
-            match send(&transport, from, address, message).await {
-                Ok(()) => drop(mailed.1.insert(address.clone())),
-                Err(error) if error.is_final => refused.push(format!("{address}: {}", error.why)),
-                Err(error) => failed.push(format!("{address}: {}", error.why)),
+            if let Err(failure) = send_over(&mut kept, channel, from, address, message).await {
+                failures.push(Failure { why: format!("{address}: {}", failure.why), ..failure });
             }
         }
-        // Where somebody got it, an address that is refused for good is told of, and not tried again and again.
-        if !failed.is_empty() || mailed.1.is_empty() {
-            failed.extend(refused);
-            return Delivery::failed(taken, Failure::again(failed.join("; ")));
+        let why = failures.iter().map(|failure| failure.why.as_str()).collect::<Vec<_>>().join("; ");
+        match failures.pop() {
+            Some(failure) if failures.len() + 1 == to.len() => {
+                return Delivery::failed(taken, Failure { why, ..failure });
+            }
+            Some(_) => flaw = Some(format!("the server refuses {why}")),
+            None => {}
         }
-        if !refused.is_empty() {
-            flaw = Some(format!("the server refuses {}", refused.join("; ")));
-        }
+    }
+    if let Some(mut connection) = kept {
+        drop(tokio::time::timeout(ANSWER, connection.quit()).await);
     }
     Delivery { taken: messages.len(), failure: None, flaw }
 }
 
-async fn transport(channel: &Channel) -> Result<Transport, String> {
+/// Sends one mail over the connection that was kept, or over another where that one is gone.
+async fn send_over(
+    kept: &mut Option<AsyncSmtpConnection>,
+    channel: &Channel,
+    from: &str,
+    to: &str,
+    message: &Message,
+) -> Result<(), Failure> {
+    let mail = mail_of(from, to, message).map_err(|why| Failure { blame: Blame::Never, ..Failure::again(why) })?;
+    let ready = match kept.take() {
+        Some(mut connection) => {
+            let answers = tokio::time::timeout(ANSWER, connection.test_connected()).await;
+            answers.is_ok_and(|answers| answers).then_some(connection)
+        }
+        None => None,
+    };
+    let mut connection = match ready {
+        Some(connection) => connection,
+        None => open(channel).await.map_err(Failure::again)?,
+    };
+    match tokio::time::timeout(SENDING, connection.send(mail.envelope(), &mail.formatted())).await {
+        Ok(Ok(_)) => {
+            *kept = Some(connection);
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Failure { blame: blame(&error), ..Failure::again(told(&error)) }),
+        Err(_) => {
+            let why = format!("the server took more than {} s for one mail", SENDING.as_secs());
+            Err(Failure { blame: Blame::PutOff, ..Failure::again(why) })
+        }
+    }
+}
+
+/// What an answer to a mail says of the mail (RFC 5321, 4.2; RFC 4954, 6).
+fn blame(error: &Error) -> Blame {
+    match error.status().map(u16::from) {
+        // The server ends the session, or wants a login that it did not get.
+        Some(421 | 454 | 530 | 534 | 535 | 538) => Blame::Receiver,
+        Some(500..=599) => Blame::Never,
+        None if error.is_client() => Blame::Never,
+        _ => Blame::PutOff,
+    }
+}
+
+/// A connection on which mails can be sent.
+async fn open(channel: &Channel) -> Result<AsyncSmtpConnection, String> {
+    let opened = tokio::time::timeout(OPENING, greet(channel)).await;
+    opened.unwrap_or_else(|_| Err(format!("the mail server took more than {} s to begin", OPENING.as_secs())))
+}
+
+async fn greet(channel: &Channel) -> Result<AsyncSmtpConnection, String> {
     let Channel::Email { server: (host, port), transport, login, ca_file, .. } = channel else {
         return Err("this is no mail".into());
     };
     let tls = match transport {
-        MailTransport::Plain => Tls::None,
-        MailTransport::StartTls => Tls::Required(parameters(host, ca_file.as_deref()).await?),
-        MailTransport::Tls => Tls::Wrapper(parameters(host, ca_file.as_deref()).await?),
+        MailTransport::Plain => None,
+        MailTransport::StartTls | MailTransport::Tls => Some(parameters(host, ca_file.as_deref()).await?),
     };
-    let mut builder = Transport::builder_dangerous(host.as_str()).port(*port).tls(tls).timeout(Some(ANSWER));
+    let (wrapped, started) = if *transport == MailTransport::Tls { (tls, None) } else { (None, tls) };
+    let (place, name) = ((host.as_str(), *port), ClientId::default());
+    let opened = AsyncSmtpConnection::connect_tokio1(place, Some(CONNECT), &name, wrapped, None).await;
+    let mut connection = opened.map_err(|error| told(&error))?;
+    if let Some(tls) = started {
+        connection.starttls(tls, &name).await.map_err(|error| told(&error))?;
+    }
     if let Some((user, password)) = login {
         let password = secret::read(password).await?;
-        builder = builder.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
+        let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+        connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| told(&error))?;
     }
-    Ok(builder.build())
+    Ok(connection)
 }
 
 async fn parameters(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters, String> {
@@ -104,16 +154,6 @@ fn told(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     clean(&text)
-}
-
-/// Sends one mail.
-async fn send(transport: &Transport, from: &str, to: &str, message: &Message) -> Result<(), Failure> {
-    let mail = mail_of(from, to, message).map_err(|why| Failure { is_final: true, ..Failure::again(why) })?;
-    match tokio::time::timeout(3 * ANSWER, transport.send(mail)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Failure { is_final: error.is_permanent(), ..Failure::again(told(&error)) }),
-        Err(_) => Err(Failure::again(format!("the server took more than {} s", 3 * ANSWER.as_secs()))),
-    }
 }
 
 fn mail_of(from: &str, to: &str, message: &Message) -> Result<lettre::Message, String> {

@@ -12,7 +12,7 @@ use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 
 use super::tls::connect;
-use super::{ANSWER, Delivery, Failure, secret};
+use super::{ANSWER, Blame, Delivery, Failure, secret};
 use crate::config::{Place, Preset, SecretSource, parse_url};
 use crate::model::Secret;
 use crate::notify::message::Message;
@@ -160,5 +160,6 @@ fn judge<T>(response: &Response<T>) -> Result<(), Failure> {
     let pause = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let refused = [StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNPROCESSABLE_ENTITY];
     let after = pause.map(|seconds| Duration::from_secs(seconds.min(LONGEST_PAUSE)));
-    Err(Failure { why: format!("it answers {status}"), is_final: refused.contains(&status), after })
+    let blame = if refused.contains(&status) { Blame::Refused } else { Blame::Receiver };
+    Err(Failure { why: format!("it answers {status}"), blame, after })
 }

@@ -7,7 +7,7 @@ use crate::vault::error::VaultError;
 use crate::vault::records::NotifierRow;
 use crate::vault::transaction::NotifyStore;
 
-const COLUMNS: &str = "sent, claimed, digest_seq, digest_at, digest_to, dropped, dropped_first, dropped_last, name";
+const COLUMNS: &str = "sent, claimed, digest_seq, digest_at, digest_to, dropped, dropped_first, dropped_last, telling, telling_first, telling_last, tries, name";
 
 /// A number of an event, which is never negative.
 fn seq(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -28,6 +28,10 @@ fn notifier(row: &Row<'_>) -> rusqlite::Result<NotifierRow> {
         dropped: seq(row, 5)?,
         dropped_first: seq(row, 6)?,
         dropped_last: seq(row, 7)?,
+        telling: seq(row, 8)?,
+        telling_first: seq(row, 9)?,
+        telling_last: seq(row, 10)?,
+        tries: row.get(11)?,
     })
 }
 
@@ -44,7 +48,8 @@ impl NotifyStore for SqliteTransaction<'_> {
     }
 
     fn save_notifier(&self, name: &str, row: &NotifierRow) -> Result<(), VaultError> {
-        let text = format!("INSERT OR REPLACE INTO notifier ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+        let values = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13";
+        let text = format!("INSERT OR REPLACE INTO notifier ({COLUMNS}) VALUES ({values})");
         self.connection.prepare_cached(&text)?.execute(params![
             number(row.sent),
             row.claimed.map(number),
@@ -54,6 +59,10 @@ impl NotifyStore for SqliteTransaction<'_> {
             number(row.dropped),
             number(row.dropped_first),
             number(row.dropped_last),
+            number(row.telling),
+            number(row.telling_first),
+            number(row.telling_last),
+            row.tries,
             name,
         ])?;
         Ok(())

@@ -1,5 +1,7 @@
-"""A mail server: STARTTLS before anything, a login, and one address that it refuses. Arguments: port, certificate, key, file for mails."""
+"""A mail server: STARTTLS before anything, a login, and an address that it refuses. While there is a file OUT.later it puts another
+address off, and while there is OUT.refuse it refuses each mail; those go to OUT.refused. Arguments: port, certificate, key, OUT."""
 import json
+import os
 import ssl
 import sys
 import threading
@@ -16,6 +18,8 @@ class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("refused@"):
             return "550 5.1.1 nobody\x1b[2J here"
+        if address.startswith("later@") and os.path.exists(out + ".later"):
+            return "451 4.7.1 come back later"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -26,9 +30,10 @@ class Handler:
             "login": session.auth_data.login.decode() if session.auth_data else None,
             "data": envelope.content.decode().replace("=\r\n", ""),
         }
-        with open(out, "a") as file:
+        refused = os.path.exists(out + ".refuse")
+        with open(out + ".refused" if refused else out, "a") as file:
             file.write(json.dumps(mail) + "\n")
-        return "250 OK"
+        return "554 5.7.1 not this one" if refused else "250 OK"
 
 
 def authenticate(server, session, envelope, mechanism, data):

@@ -10,9 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroize;
 
 use super::frames::{Connection, Frames, Incoming};
+use super::interceptor::Interceptor;
 use super::launch::{Helper, Process, helper};
 use super::protocol::{Answer, Ask, Reply, Request, Setup, Trouble};
-use super::proxy::{Allowed, Proxy};
+use super::proxy::{Allowed, Proxy, Untrusted};
+use super::tls::Judges;
 
 /// A browser is there after this time at the latest: a session takes 1 s, and 3 s on a busy host.
 const START: Duration = Duration::from_secs(60);
@@ -42,20 +44,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Browser {
-    /// Starts one, in the service behind the socket or in a process of its own. It reaches the allowed hosts alone.
+    /// Starts one, in the service behind the socket or in a process of its own. It reaches the allowed hosts alone, and those of
+    /// them alone whose certificates are found good.
     ///
     /// # Errors
     /// It cannot be started, in words.
-    pub async fn start(socket: &Path, allowed: Vec<Allowed>, setup: Setup) -> Result<Self, Trouble> {
+    pub async fn start(
+        socket: &Path,
+        allowed: Vec<Allowed>,
+        judges: Judges,
+        mut setup: Setup,
+    ) -> Result<Self, Trouble> {
+        let interceptor = Interceptor::new(judges).map_err(Trouble::Gone)?;
+        interceptor.pin().clone_into(&mut setup.key);
         let helper = helper(socket).await.map_err(Trouble::Gone)?;
-        Self::over(helper, allowed, setup).await
+        Self::over(helper, Proxy::new(allowed, interceptor), setup).await
     }
 
-    async fn over(helper: Helper, allowed: Vec<Allowed>, setup: Setup) -> Result<Self, Trouble> {
+    async fn over(helper: Helper, proxy: Proxy, setup: Setup) -> Result<Self, Trouble> {
         let Helper { socket, mut process } = helper;
         let (reader, writer) = socket.into_split();
         let (frames, incoming, connection) = Frames::over(reader, writer);
-        let proxy = Proxy::new(allowed);
         let waiters = Waiters::new(Mutex::new(Some(HashMap::new())));
         tokio::spawn(receive(incoming, waiters.clone(), proxy.clone()));
         let next = AtomicU64::new(1);
@@ -83,6 +92,12 @@ impl Browser {
     #[must_use]
     pub fn refused(&self) -> Vec<String> {
         self.proxy.refused()
+    }
+
+    /// Certificates that were not trusted on its connections: nothing was sent there.
+    #[must_use]
+    pub fn untrusted(&self) -> Vec<Untrusted> {
+        self.proxy.untrusted()
     }
 
     /// Whether nothing can be asked of it any more.

@@ -9,6 +9,7 @@
 mod client;
 mod frames;
 mod helper;
+mod interceptor;
 mod launch;
 mod programs;
 mod protocol;
@@ -19,5 +20,5 @@ pub use client::Browser;
 pub use helper::{listen, serve_session};
 pub use programs::Programs;
 pub use protocol::{ELEMENT, Hidden, Key, Pointer, Reply, Request, Setup, Trouble};
-pub use proxy::Allowed;
-pub use tls::{Judged, TlsError, Trust, judge, parse_pin};
+pub use proxy::{Allowed, Untrusted};
+pub use tls::{Judges, TlsError, Trust, parse_pin};

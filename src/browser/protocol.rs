@@ -49,10 +49,8 @@ pub(super) struct Answer {
 /// How a browser is to be started.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Setup {
-    /// Authorities to trust besides those that the browser knows, as base64 of their DER.
-    pub authorities: Vec<String>,
-    /// Keys whose certificate is taken as it is: base64 of the SHA-256 of the public key.
-    pub pinned_keys: Vec<String>,
+    /// The key of the daemon's end of its connections: base64 of the SHA-256 of the public key.
+    pub key: String,
     /// What to send as `User-Agent`; its own where absent.
     pub user_agent: Option<String>,
     /// Bound on the loading of a page, in milliseconds.

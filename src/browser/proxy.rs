@@ -1,18 +1,24 @@
 //! The browser's only way out: a proxy in the daemon that connects to a device's own host and to those that its config allows,
-//! and to nobody else.
+//! and to nobody else. It lets nothing into a TLS connection before the host's certificate was found good.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::frames::Half;
+use super::interceptor::Interceptor;
+use super::tls::TlsError;
 
 /// Bytes of a request's head, at the most.
 const MOST_HEAD: usize = 64 << 10;
 /// A connection is there within this time.
 const CONNECT: Duration = Duration::from_secs(15);
+/// The first byte of a TLS connection: a record of the handshake (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+/// Bytes of a connection that are on their way between the browser and the end of its TLS.
+const BUFFER: usize = 64 << 10;
 /// Hosts that are kept of those that were refused.
 const MOST_REFUSED: usize = 20;
 /// What Chromium itself asks for, whatever the page is.
@@ -37,6 +43,37 @@ pub struct Allowed {
     pub port: u16,
     /// Where it really is; by its name where absent.
     pub address: Option<String>,
+    /// It is the device itself: its certificate is judged by the device's config alone.
+    pub own: bool,
+    /// Connections without TLS are let through, since the device's own address has none.
+    pub plain: bool,
+}
+
+impl Allowed {
+    /// The device itself, over TLS.
+    #[cfg(test)]
+    pub(super) fn of_device(host: &str, port: u16, address: Option<&str>) -> Self {
+        Self { host: host.into(), port, address: address.map(str::to_owned), own: true, plain: false }
+    }
+
+    /// The name or address that is connected to.
+    pub(super) fn reached_at(&self) -> &str {
+        self.address.as_deref().unwrap_or(&self.host)
+    }
+
+    /// Host and port, for messages.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+/// A certificate that was not trusted, on a connection of the browser: nothing was sent there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untrusted {
+    /// It was the device's own host.
+    pub own: bool,
+    /// What is wrong with it, in words.
+    pub why: String,
 }
 
 /// What a request to the proxy asks for.
@@ -97,12 +134,32 @@ fn target(head: &[u8]) -> Option<Target> {
 #[derive(Debug, Clone)]
 pub(super) struct Proxy {
     allowed: Arc<Vec<Allowed>>,
+    interceptor: Arc<Interceptor>,
     refused: Arc<Mutex<Vec<String>>>,
+    untrusted: Arc<Mutex<Vec<Untrusted>>>,
 }
 
 impl Proxy {
-    pub(super) fn new(allowed: Vec<Allowed>) -> Self {
-        Self { allowed: Arc::new(allowed), refused: Arc::default() }
+    pub(super) fn new(allowed: Vec<Allowed>, interceptor: Interceptor) -> Self {
+        Self {
+            allowed: Arc::new(allowed),
+            interceptor: Arc::new(interceptor),
+            refused: Arc::default(),
+            untrusted: Arc::default(),
+        }
+    }
+
+    /// Certificates that were not trusted.
+    pub(super) fn untrusted(&self) -> Vec<Untrusted> {
+        self.untrusted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_untrusted(&self, own: bool, why: String) {
+        let mut untrusted = self.untrusted.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = Untrusted { own, why };
+        if untrusted.len() < MOST_REFUSED && !untrusted.contains(&found) {
+            untrusted.push(found);
+        }
     }
 
     /// Hosts that a page asked for and was not let through to.
@@ -150,34 +207,66 @@ impl Proxy {
             }
             return half.hang_up().await;
         };
-        let host = allowed.address.as_deref().unwrap_or(&allowed.host);
-        let connected = tokio::time::timeout(CONNECT, TcpStream::connect((host, allowed.port))).await;
-        let Ok(Ok(socket)) = connected else {
+        let connecting = TcpStream::connect((allowed.reached_at(), allowed.port));
+        let Ok(Ok(socket)) = tokio::time::timeout(CONNECT, connecting).await else {
             if target.head.is_none() {
                 half.say(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
             }
             return half.hang_up().await;
         };
         let _ = socket.set_nodelay(true);
-        let (reader, mut writer) = socket.into_split();
         match target.head {
-            None => half.say(b"HTTP/1.1 200 Connection established\r\n\r\n").await,
-            Some(head) => {
-                if tokio::io::AsyncWriteExt::write_all(&mut writer, &head).await.is_err() {
-                    return half.hang_up().await;
+            Some(mut head) => {
+                head.extend_from_slice(&rest);
+                pass_on(half, socket, &head).await;
+            }
+            None => {
+                half.say(b"HTTP/1.1 200 Connection established\r\n\r\n").await;
+                let first = if rest.is_empty() { half.next().await } else { Some(rest) };
+                match first {
+                    Some(first) if first.first() == Some(&TLS_HANDSHAKE) => {
+                        self.intercept(half, socket, &first, allowed).await;
+                    }
+                    Some(first) if allowed.plain => pass_on(half, socket, &first).await,
+                    Some(_) => {
+                        self.note_refused(&target);
+                        half.hang_up().await;
+                    }
+                    None => half.hang_up().await,
                 }
             }
         }
-        if tokio::io::AsyncWriteExt::write_all(&mut writer, &rest).await.is_err() {
+    }
+
+    /// Ends the browser's TLS here, and carries what is in it to the host once its certificate was found good.
+    async fn intercept(&self, half: Half, socket: TcpStream, first: &[u8], allowed: &Allowed) {
+        let (browser, mut other_end) = tokio::io::duplex(BUFFER);
+        if first.len() > BUFFER || other_end.write_all(first).await.is_err() {
             return half.hang_up().await;
         }
-        half.join(reader.take(u64::MAX), writer).await;
+        let (reader, writer) = tokio::io::split(other_end);
+        let carried = async {
+            if let Err(TlsError::NotTrusted(why)) = self.interceptor.carry(browser, socket, allowed).await {
+                self.note_untrusted(allowed.own, why);
+            }
+        };
+        tokio::join!(half.join(reader, writer), carried);
     }
+}
+
+/// Sends these bytes on, and all that follows in both directions.
+async fn pass_on(half: Half, socket: TcpStream, first: &[u8]) {
+    let (reader, mut writer) = socket.into_split();
+    if writer.write_all(first).await.is_err() {
+        return half.hang_up().await;
+    }
+    half.join(reader, writer).await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::browser::tls::{Judges, Trust};
 
     #[test]
     fn a_tunnel_names_host_and_port_and_a_plain_request_is_sent_on_alone() {
@@ -211,8 +300,8 @@ mod tests {
 
     #[test]
     fn only_the_pairs_on_the_list_are_found_and_others_are_told() {
-        let allowed = vec![Allowed { host: "wiki.example".into(), port: 443, address: None }];
-        let proxy = Proxy::new(allowed);
+        let interceptor = Interceptor::new(Judges::new(&Trust::System)).unwrap();
+        let proxy = Proxy::new(vec![Allowed::of_device("wiki.example", 443, None)], interceptor);
         let of = |host: &str, port| Target { host: host.into(), port, head: None };
         assert!(proxy.find(&of("wiki.example", 443)).is_some());
         for other in [of("wiki.example", 80), of("wiki.example.evil.example", 443), of("127.0.0.1", 9515)] {

@@ -1,28 +1,30 @@
-//! Whether a device's certificate is the one that its config expects, found out before a browser goes there.
+//! Whether a device's certificate is the one that its config expects.
 //!
-//! The browser judges again by itself. But it shows a page where it should report an error, and its own list of authorities is not
-//! the host's: so the daemon makes a handshake of its own first, and says what is wrong in words.
+//! The daemon is the only judge: it makes a handshake of its own before a browser is started, and it makes the handshake of each
+//! connection of the browser (see [`super::interceptor`]). The browser's own list of authorities decides nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::proxy::Allowed;
 
 /// A handshake takes no longer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a certificate is judged by.
+/// What the certificate of a device's own host is judged by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// The host's own authorities.
@@ -33,16 +35,7 @@ pub enum Trust {
     Pinned(Vec<[u8; 32]>),
 }
 
-/// What the browser has to be told, so that it trusts what was found good.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Judged {
-    /// Authorities, as base64 of their DER.
-    pub authorities: Vec<String>,
-    /// Public keys, as base64 of their SHA-256.
-    pub pinned_keys: Vec<String>,
-}
-
-/// Why no browser is sent to a device.
+/// Why nothing is sent to a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -70,11 +63,123 @@ pub fn parse_pin(text: &str) -> Result<[u8; 32], String> {
     })
 }
 
-/// Keeps the certificate that was shown; judges it by authorities where there are any.
+/// What certificates are judged by: a pin, or an authority.
 #[derive(Debug)]
-struct Judge {
+struct Anchors {
     provider: Arc<CryptoProvider>,
     by: Option<Arc<WebPkiServerVerifier>>,
+    pins: Vec<[u8; 32]>,
+}
+
+impl Anchors {
+    fn new(authorities: &[CertificateDer<'static>], pins: Vec<[u8; 32]>) -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(authorities.iter().cloned());
+        if roots.is_empty() && pins.is_empty() {
+            return Err(TlsError::NotTrusted("there is no authority to judge certificates by".into()));
+        }
+        let by = match roots.is_empty() {
+            true => None,
+            false => WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok(),
+        };
+        Ok(Self { provider, by, pins })
+    }
+
+    fn has_pin_of(&self, shown: &CertificateDer<'_>) -> bool {
+        self.pins.contains(&sha256(shown)) || key_of(shown).is_some_and(|key| self.pins.contains(&key))
+    }
+}
+
+/// Judges the certificates of a device's hosts. It is cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Judges(Arc<JudgesOf>);
+
+#[derive(Debug)]
+struct JudgesOf {
+    trust: Trust,
+    own: OnceLock<Result<Arc<Anchors>, TlsError>>,
+    others: OnceLock<Result<Arc<Anchors>, TlsError>>,
+}
+
+impl Judges {
+    /// Judges by what the config says. Files of the system are read when the first certificate is judged.
+    #[must_use]
+    pub fn new(trust: &Trust) -> Self {
+        Self(Arc::new(JudgesOf { trust: trust.clone(), own: OnceLock::new(), others: OnceLock::new() }))
+    }
+
+    /// What a host's certificate is judged by: the device's own by its config alone; another by the system's authorities as well.
+    fn anchors(&self, host: &Allowed) -> Result<Arc<Anchors>, TlsError> {
+        let JudgesOf { trust, own, others } = &*self.0;
+        let is_own = host.own || *trust == Trust::System;
+        let made = || {
+            let (mut authorities, mut pins) = (Vec::new(), Vec::new());
+            match trust {
+                Trust::System => {}
+                Trust::Authorities(given) => authorities.extend(given.iter().cloned().map(CertificateDer::from)),
+                Trust::Pinned(given) => pins.clone_from(given),
+            }
+            if *trust == Trust::System || !is_own {
+                authorities.extend(rustls_native_certs::load_native_certs().certs);
+            }
+            Anchors::new(&authorities, pins).map(Arc::new)
+        };
+        if is_own { own.get_or_init(made).clone() } else { others.get_or_init(made).clone() }
+    }
+
+    /// Judges the certificate that a host shows. Nothing is sent but the handshake.
+    ///
+    /// # Errors
+    /// It is not trusted, or the host does not answer.
+    pub async fn judge(&self, host: &Allowed) -> Result<(), TlsError> {
+        let connected = tokio::time::timeout(PATIENCE, TcpStream::connect((host.reached_at(), host.port))).await;
+        let socket = match connected {
+            Err(_) => return Err(TlsError::Unreachable(format!("{} does not answer", host.place()))),
+            Ok(Err(error)) => return Err(TlsError::Unreachable(format!("{}: {error}", host.place()))),
+            Ok(Ok(socket)) => socket,
+        };
+        self.connect(host, Vec::new(), socket).await.map(|_| ())
+    }
+
+    /// Makes the handshake with a host, offering these protocols (ALPN).
+    ///
+    /// # Errors
+    /// Its certificate is not trusted, or it does not answer.
+    pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &Allowed,
+        protocols: Vec<Vec<u8>>,
+        socket: S,
+    ) -> Result<TlsStream<S>, TlsError> {
+        let judge = Arc::new(Judge { anchors: self.anchors(host)?, shown: Mutex::default() });
+        let place = host.place();
+        let unreachable = |why: &dyn std::fmt::Display| TlsError::Unreachable(format!("{place}: {why}"));
+        let name = ServerName::try_from(host.host.clone()).map_err(|error| unreachable(&error))?;
+        let mut config = ClientConfig::builder_with_provider(judge.anchors.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unreachable(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(judge.clone())
+            .with_no_client_auth();
+        // Each connection shows its certificate.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = protocols;
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, socket);
+        let shaken = tokio::time::timeout(PATIENCE, handshake).await;
+        let shown = judge.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match shaken {
+            Err(_) => Err(TlsError::Unreachable(format!("{place} does not answer"))),
+            Ok(Err(error)) => Err(refusal(&error, &place, shown.as_ref())),
+            Ok(Ok(stream)) => Ok(stream),
+        }
+    }
+}
+
+/// Judges the certificate of one connection, and keeps it for the message.
+#[derive(Debug)]
+struct Judge {
+    anchors: Arc<Anchors>,
     shown: Mutex<Option<CertificateDer<'static>>>,
 }
 
@@ -88,10 +193,12 @@ impl ServerCertVerifier for Judge {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown.clone().into_owned());
-        match &self.by {
+        if self.anchors.has_pin_of(shown) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        match &self.anchors.by {
             Some(by) => by.verify_server_cert(shown, between, name, ocsp, now),
-            // A pin is compared once the device has shown that it has the key.
-            None => Ok(ServerCertVerified::assertion()),
+            None => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }
 
@@ -101,7 +208,7 @@ impl ServerCertVerifier for Judge {
         shown: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, shown, signed, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(message, shown, signed, &self.anchors.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -110,11 +217,11 @@ impl ServerCertVerifier for Judge {
         shown: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, shown, signed, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(message, shown, signed, &self.anchors.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.anchors.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -135,7 +242,9 @@ fn key_of(certificate: &CertificateDer<'_>) -> Option<[u8; 32]> {
 /// What is wrong with a certificate, in words.
 fn in_words(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => "no authority that is trusted here has signed it".into(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "no authority that is trusted here has signed it".into()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".into(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -145,89 +254,20 @@ fn in_words(error: &CertificateError) -> String {
     }
 }
 
-/// The authorities that a certificate may be signed by; those of the system are read from its files.
-fn authorities(trust: &Trust) -> Vec<CertificateDer<'static>> {
-    match trust {
-        Trust::System => rustls_native_certs::load_native_certs().certs,
-        Trust::Authorities(authorities) => authorities.iter().map(|der| CertificateDer::from(der.clone())).collect(),
-        Trust::Pinned(_) => Vec::new(),
-    }
-}
-
-/// Judges the certificate that a device shows. Nothing is sent but the handshake.
-///
-/// # Errors
-/// It is not trusted, or the device does not answer.
-pub async fn judge(device: &Allowed, trust: &Trust) -> Result<Judged, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let authorities = authorities(trust);
-    let by = match trust {
-        Trust::Pinned(_) => None,
-        _ => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(authorities.iter().cloned());
-            let made = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-            Some(made.map_err(|_| TlsError::NotTrusted("there is no authority to judge certificates by".into()))?)
-        }
-    };
-    let judge = Arc::new(Judge { provider: provider.clone(), by, shown: Mutex::default() });
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Unreachable(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(judge.clone())
-        .with_no_client_auth();
-    let handshake = tokio::time::timeout(PATIENCE, shake_hands(device, config)).await;
-    let shown = judge.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let place = format!("{}:{}", device.host, device.port);
-    match handshake {
-        Err(_) => Err(TlsError::Unreachable(format!("{place} does not answer"))),
-        Ok(Err(error)) => Err(refusal(&error, &place, shown.as_ref())),
-        Ok(Ok(())) => compare(trust, &authorities, shown.as_ref(), &place),
-    }
-}
-
-async fn shake_hands(device: &Allowed, config: ClientConfig) -> std::io::Result<()> {
-    let name = ServerName::try_from(device.host.clone()).map_err(std::io::Error::other)?;
-    let address = device.address.as_deref().unwrap_or(&device.host);
-    let socket = TcpStream::connect((address, device.port)).await?;
-    TlsConnector::from(Arc::new(config)).connect(name, socket).await.map(|_| ())
-}
-
 fn refusal(error: &std::io::Error, place: &str, shown: Option<&CertificateDer<'_>>) -> TlsError {
     let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match (of_tls, shown) {
-        (Some(rustls::Error::InvalidCertificate(why)), Some(shown)) => TlsError::NotTrusted(format!(
-            "the certificate of {place} is not trusted: {}; its SHA-256 is {}; where that is right, set ca_file or tls_sha256",
-            in_words(why),
-            fingerprint(shown)
-        )),
-        _ => TlsError::Unreachable(format!("{place}: {error}")),
-    }
-}
-
-fn compare(
-    trust: &Trust,
-    authorities: &[CertificateDer<'_>],
-    shown: Option<&CertificateDer<'_>>,
-    place: &str,
-) -> Result<Judged, TlsError> {
-    let Trust::Pinned(pins) = trust else {
-        let told = authorities.iter().map(|der| BASE64.encode(der)).collect();
-        return Ok(Judged { authorities: told, pinned_keys: Vec::new() });
+    let (Some(rustls::Error::InvalidCertificate(why)), Some(shown)) = (of_tls, shown) else {
+        return TlsError::Unreachable(format!("{place}: {error}"));
     };
-    let Some(shown) = shown else {
-        return Err(TlsError::Unreachable(format!("{place} shows no certificate")));
-    };
-    let key = key_of(shown);
-    let is_pinned = pins.contains(&sha256(shown)) || key.is_some_and(|key| pins.contains(&key));
-    match key.filter(|_| is_pinned) {
-        Some(key) => Ok(Judged { authorities: Vec::new(), pinned_keys: vec![BASE64.encode(&key)] }),
-        None => Err(TlsError::NotTrusted(format!(
-            "the certificate of {place} is another one than tls_sha256 has: its SHA-256 is {}",
-            fingerprint(shown)
-        ))),
-    }
+    let shown = fingerprint(shown);
+    TlsError::NotTrusted(if *why == CertificateError::ApplicationVerificationFailure {
+        format!("the certificate of {place} is another one than tls_sha256 has: its SHA-256 is {shown}")
+    } else {
+        let why = in_words(why);
+        format!(
+            "the certificate of {place} is not trusted: {why}; its SHA-256 is {shown}; where that is right, set ca_file or tls_sha256"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -237,6 +277,10 @@ mod tests {
     use rustls::ServerConfig;
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use tokio_rustls::TlsAcceptor;
+
+    async fn judge(host: &Allowed, trust: &Trust) -> Result<(), TlsError> {
+        Judges::new(trust).judge(host).await
+    }
 
     struct Site {
         authority: Vec<u8>,
@@ -268,7 +312,7 @@ mod tests {
                 tokio::spawn(async move { acceptor.accept(socket).await.map(|_| ()) });
             }
         });
-        let device = Allowed { host: "wiki.example".into(), port, address: Some("127.0.0.1".into()) };
+        let device = Allowed::of_device("wiki.example", port, Some("127.0.0.1"));
         Site { authority: authority.der().to_vec(), certificate, device }
     }
 
@@ -276,8 +320,7 @@ mod tests {
     async fn a_certificate_of_a_given_authority_is_trusted_and_no_other() {
         let good = site("wiki.example").await;
         let trust = Trust::Authorities(vec![good.authority.clone()]);
-        let judged = judge(&good.device, &trust).await.unwrap();
-        assert_eq!(judged.authorities, [BASE64.encode(&good.authority)]);
+        assert_eq!(judge(&good.device, &trust).await, Ok(()));
         let Err(TlsError::NotTrusted(why)) = judge(&good.device, &Trust::System).await else { panic!("trusted") };
         assert!(why.contains("no authority") && why.contains(&fingerprint(&good.certificate)), "{why}");
         let other = site("wiki.example").await;
@@ -293,8 +336,7 @@ mod tests {
         let site = site("whatever.example").await;
         let (whole, key) = (sha256(&site.certificate), key_of(&site.certificate).unwrap());
         for pin in [whole, key] {
-            let judged = judge(&site.device, &Trust::Pinned(vec![[0; 32], pin])).await.unwrap();
-            assert_eq!(judged.pinned_keys, [BASE64.encode(&key)]);
+            assert_eq!(judge(&site.device, &Trust::Pinned(vec![[0; 32], pin])).await, Ok(()));
         }
         let Err(TlsError::NotTrusted(why)) = judge(&site.device, &Trust::Pinned(vec![[0; 32]])).await else {
             panic!("trusted")
@@ -306,6 +348,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn another_host_of_the_device_may_be_trusted_by_its_own_pin_and_the_device_itself_by_no_other() {
+        let (site, other) = (site("wiki.example").await, site("wiki.example").await);
+        let trust = Trust::Pinned(vec![sha256(&other.certificate)]);
+        let beside = Allowed { own: false, ..other.device.clone() };
+        assert_eq!(judge(&beside, &trust).await, Ok(()));
+        let beside = Allowed { own: false, ..site.device.clone() };
+        let Err(TlsError::NotTrusted(why)) = judge(&beside, &trust).await else { panic!("trusted") };
+        assert!(why.contains("no authority") || why.contains("another one"), "{why}");
+        assert!(matches!(judge(&site.device, &trust).await, Err(TlsError::NotTrusted(_))));
+    }
+
+    #[tokio::test]
     async fn a_device_that_does_not_speak_tls_is_unreachable_and_not_trusted_by_chance() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -314,7 +368,7 @@ mod tests {
                 let _ = tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
             }
         });
-        let device = Allowed { host: "wiki.example".into(), port, address: Some("127.0.0.1".into()) };
+        let device = Allowed::of_device("wiki.example", port, Some("127.0.0.1"));
         assert!(matches!(judge(&device, &Trust::Pinned(vec![[0; 32]])).await, Err(TlsError::Unreachable(_))));
     }
 }

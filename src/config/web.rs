@@ -61,16 +61,24 @@ impl WebEndpoint {
     /// The device itself.
     #[must_use]
     pub fn own(&self) -> Allowed {
-        Allowed { host: self.host.clone(), port: self.port, address: self.address.clone() }
+        let (host, address) = (self.host.clone(), self.address.clone());
+        Allowed { host, port: self.port, address, own: true, plain: self.scheme == "http" }
     }
 
     /// All that its browser may reach.
     #[must_use]
     pub fn allowed(&self) -> Vec<Allowed> {
-        let by_address = self.address.iter().map(|address| (address.clone(), self.port));
-        let others = by_address.chain(self.allow_hosts.iter().cloned());
-        let others = others.map(|(host, port)| Allowed { host, port, address: None });
-        std::iter::once(self.own()).chain(others).collect()
+        let own = self.own();
+        let by_address =
+            self.address.iter().map(|address| Allowed { host: address.clone(), address: None, ..own.clone() });
+        let others = self.allow_hosts.iter().map(|(host, port)| Allowed {
+            host: host.clone(),
+            port: *port,
+            address: None,
+            own: false,
+            plain: own.plain,
+        });
+        std::iter::once(own.clone()).chain(by_address).chain(others).collect()
     }
 }
 

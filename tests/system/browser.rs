@@ -139,6 +139,23 @@ fn a_certificate_that_is_not_trusted_ends_the_attempt_before_anything_is_asked_f
 }
 
 #[test]
+fn each_connection_of_the_browser_itself_has_to_show_the_pinned_certificate() {
+    let (web, place) = place("");
+    // The daemon's own handshake is the first one. What comes after it has the same key, and the same authority.
+    web.site().other_certificate_from = Some(1);
+    let section = web.section(place.folder.path(), &format!("tls_sha256 = [\"{}\"]", web.fingerprint));
+    place.configure(&section.replace("ca_file = \"authority.pem\"\n", ""));
+    let daemon = started(&place);
+    let (outcome, detail, exit) = place.rotate("wiki/alice");
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}");
+    assert!(detail.contains("another one than tls_sha256 has"), "{detail}");
+    assert!(web.site().asked.is_empty(), "{:?}", web.site().asked);
+    let (log, _) = place.json(&["audit", "tail", "-n", "20"]);
+    assert!(log.to_string().contains("host_key.mismatch"), "{log}");
+    daemon.stop();
+}
+
+#[test]
 fn a_page_that_changed_fails_before_the_commit_point_and_tells_what_is_there_instead() {
     let (web, place) = place("");
     web.site().renamed = true;

@@ -46,6 +46,8 @@ pub struct Site {
     pub strict: bool,
     /// Never answers the request that changes.
     pub hangs: bool,
+    /// From this connection on it shows another certificate of the same key and authority.
+    pub other_certificate_from: Option<usize>,
     /// Paths that were asked for.
     pub asked: Vec<String>,
     sessions: BTreeMap<String, bool>,
@@ -95,21 +97,27 @@ impl Web {
         let authority = CertifiedIssuer::self_signed(of_authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let names = vec!["wiki.example".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+        let signed = || CertificateParams::new(names.clone()).unwrap().signed_by(&key, &authority).unwrap();
+        let (certificate, other) = (signed(), signed());
+        let serving = |certificate: &rcgen::Certificate| {
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key)
+                .unwrap();
+            Arc::new(config)
+        };
+        let configs = [serving(&certificate), serving(&other)];
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let site = Arc::new(Mutex::new(Site { password: FIRST.into(), ..Site::default() }));
-        let (config, shared) = (Arc::new(config), site.clone());
+        let shared = site.clone();
         std::thread::spawn(move || {
-            for socket in listener.incoming().flatten() {
-                let (config, site) = (config.clone(), shared.clone());
+            for (number, socket) in listener.incoming().flatten().enumerate() {
+                let is_other = shared.lock().unwrap().other_certificate_from.is_some_and(|from| number >= from);
+                let (config, site) = (configs[usize::from(is_other)].clone(), shared.clone());
                 std::thread::spawn(move || {
                     let connection = ServerConnection::new(config).unwrap();
                     // Whoever hangs up in the middle is not waited for.

@@ -124,9 +124,8 @@ fn capabilities(setup: &Setup) -> Capabilities {
         "--window-size=1280,900".into(),
         "--disable-features=OptimizationHints,MediaRouter,DialMediaRouteProvider,AsyncDns,DnsOverHttps,AutofillServerCommunication,Translate".into(),
     ];
-    if !setup.pinned_keys.is_empty() {
-        arguments.push(format!("--ignore-certificate-errors-spki-list={}", setup.pinned_keys.join(",")));
-    }
+    // The daemon's end of each connection, and no other certificate error. What the daemon connects to, it judges itself.
+    arguments.push(format!("--ignore-certificate-errors-spki-list={}", setup.key));
     arguments.extend(setup.user_agent.iter().map(|agent| format!("--user-agent={agent}")));
     let wanted = json!({
         "browserName": "chrome",
@@ -307,11 +306,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pinned_key_and_no_other_certificate_error_is_let_pass() {
-        let setup = Setup { pinned_keys: vec!["abc=".into()], ..Setup::default() };
+    fn the_daemons_key_and_no_other_certificate_error_is_let_pass() {
+        let setup = Setup { key: "abc=".into(), ..Setup::default() };
         let text = serde_json::to_string(&capabilities(&setup)).unwrap();
-        assert!(text.contains("--ignore-certificate-errors-spki-list=abc="));
-        let text = serde_json::to_string(&capabilities(&Setup::default())).unwrap();
-        assert!(!text.contains("ignore-certificate"), "{text}");
+        assert!(text.contains("--ignore-certificate-errors-spki-list=abc=\""), "{text}");
+        assert_eq!(text.matches("ignore-certificate").count(), 1, "{text}");
     }
 }

@@ -160,7 +160,7 @@ async fn start(setup: &Setup) -> Result<(Driver, Child, String), Trouble> {
     let gone = |why: String| Trouble::Gone(format!("cannot be started: {why}"));
     installed().map_err(&gone)?;
     fs::create_dir_all(POLICIES)
-        .and_then(|()| fs::write(format!("{POLICIES}/rotord.json"), policies(setup).to_string()))
+        .and_then(|()| fs::write(format!("{POLICIES}/rotord.json"), policies().to_string()))
         .map_err(|error| gone(format!("its policies cannot be set in {POLICIES}: {error}")))?;
     fs::create_dir_all("/tmp/home").map_err(|error| gone(error.to_string()))?;
     let mut child = Command::new("setpriv")
@@ -191,7 +191,7 @@ async fn start(setup: &Setup) -> Result<(Driver, Child, String), Trouble> {
 }
 
 /// The rules that no page and no argument of a session overrules.
-fn policies(setup: &Setup) -> serde_json::Value {
+fn policies() -> serde_json::Value {
     json!({
         "ProxySettings": {
             "ProxyMode": "fixed_servers",
@@ -217,6 +217,5 @@ fn policies(setup: &Setup) -> serde_json::Value {
         "MetricsReportingEnabled": false,
         "HttpsUpgradesEnabled": false,
         "PrintingEnabled": false,
-        "CACertificates": setup.authorities,
     })
 }

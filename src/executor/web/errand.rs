@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Web;
 use super::live::{Live, LiveKind};
 use super::session::Session;
-use crate::browser::{Browser, Setup, TlsError, judge};
+use crate::browser::{Browser, Judges, Setup, TlsError};
 use crate::config::{Account, WebEndpoint};
 use crate::dialogue::Values;
 use crate::dialogue::web::{Action, FailureKind, Observation, Parked, WebFailure, WebRun, WebVerdict};
@@ -177,18 +177,18 @@ impl Web {
         let (endpoint, device) = (&errand.endpoint, errand.account.device.name.to_string());
         let unreachable =
             |why: String| DeviceError::Connect { device: device.clone(), address: endpoint.authority(), why };
-        let mut setup = Setup::default();
+        let (mut setup, judges) = (Setup::default(), Judges::new(&endpoint.trust));
+        // A certificate that is not trusted costs no browser. Each of the browser's own connections is judged again.
         if endpoint.scheme == "https" {
-            let judged = judge(&endpoint.own(), &endpoint.trust).await.map_err(|error| match error {
+            judges.judge(&endpoint.own()).await.map_err(|error| match error {
                 TlsError::NotTrusted(why) => DeviceError::Certificate { device: device.clone(), why },
-                TlsError::Unreachable(why) => unreachable(why),
+                error => unreachable(error.to_string()),
             })?;
-            (setup.authorities, setup.pinned_keys) = (judged.authorities, judged.pinned_keys);
         }
         let patience = errand.patience();
         setup.page_load_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         setup.user_agent = errand.template.user_agent().filter(|_| endpoint.send_user_agent).map(str::to_owned);
-        let browser = Browser::start(errand.socket, endpoint.allowed(), setup);
+        let browser = Browser::start(errand.socket, endpoint.allowed(), judges, setup);
         let browser = browser.await.map_err(|trouble| unreachable(trouble.to_string()))?;
         observer.step(format!("Chromium {} in a fresh profile", browser.version()));
         Ok(Under {
@@ -347,6 +347,11 @@ impl Under<'_> {
 
     /// Tells of hosts that the page asked for and was not let through to, each once.
     fn tell_refused(&mut self) {
+        for untrusted in self.session.browser().untrusted() {
+            if self.told_refused.insert(untrusted.why.clone()) {
+                self.observer.step(format!("nothing was sent there: {}", untrusted.why));
+            }
+        }
         for host in self.session.browser().refused() {
             if self.told_refused.insert(host.clone()) {
                 self.observer.step(format!(

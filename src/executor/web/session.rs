@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::browser::{self, Browser, ELEMENT, Hidden, Reply, Request};
+use crate::browser::{self, Browser, ELEMENT, Hidden, Reply, Request, Untrusted};
 use crate::config::WebEndpoint;
 use crate::dialogue::web::{Action, Observation, PAGE_SCRIPT, PageCall, Trouble};
 use crate::model::Secret;
@@ -48,7 +48,17 @@ impl Session {
             }
             _ => Ok(Observation::Done),
         };
-        done.unwrap_or_else(Observation::Trouble)
+        match (done, self.untrusted()) {
+            // Another device than the one on record stands at the other end of some connection: the run ends, whatever the page shows.
+            (_, Some(untrusted)) if untrusted.own => Observation::Trouble(Trouble::Certificate(untrusted.why)),
+            (Err(trouble), _) => Observation::Trouble(trouble),
+            (Ok(done), _) => done,
+        }
+    }
+
+    /// A certificate that was not trusted on one of the browser's connections, first of all that of the device itself.
+    fn untrusted(&self) -> Option<Untrusted> {
+        self.browser.untrusted().into_iter().max_by_key(|untrusted| untrusted.own)
     }
 
     async fn ask(&self, request: Request) -> Result<Reply, Trouble> {
@@ -63,7 +73,10 @@ impl Session {
             browser::Trouble::Script(why) => Trouble::Threw(why),
             browser::Trouble::DialogOpen => Trouble::Dialog(self.dialog_text().await),
             browser::Trouble::NoDialog => Trouble::NoDialog,
-            browser::Trouble::NotLoaded(code) => not_loaded(&code, &self.endpoint.authority()),
+            browser::Trouble::NotLoaded(code) => match self.untrusted() {
+                Some(untrusted) => Trouble::Certificate(untrusted.why),
+                None => not_loaded(&code, &self.endpoint.authority()),
+            },
             browser::Trouble::Late if loads => Trouble::Page("it did not load in time".into()),
             // A page that is loading holds the script up: whoever looks again has a bound of his own.
             browser::Trouble::Late | browser::Trouble::Left => Trouble::Left,
@@ -89,8 +102,12 @@ impl Session {
             arguments.push(Value::Null);
         }
         let body = Hidden(Secret::new(PAGE_SCRIPT.to_owned()));
-        match self.ask(Request::Script { body, arguments, secret: secret.map(Hidden) }).await? {
-            Reply::Value(value) => Ok(value),
+        match (self.ask(Request::Script { body, arguments, secret: secret.map(Hidden) }).await?, self.untrusted()) {
+            // The browser shows a page of its own in place of one whose connection was cut off.
+            (Reply::Value(value), Some(untrusted)) if !value["error"].is_null() => {
+                Err(Trouble::Certificate(untrusted.why))
+            }
+            (Reply::Value(value), _) => Ok(value),
             _ => Err(Trouble::Left),
         }
     }
@@ -141,12 +158,16 @@ impl Session {
         self.ask(Request::Frame { element }).await.map(|_| Observation::Done)
     }
 
-    /// Nothing is entered into a page of another host than those that the config has, or into one of the browser's own.
+    /// Nothing is entered into a page of another host than those that the config has, or into one of the browser's own; nor once a
+    /// connection to the device showed another certificate than it may have.
     async fn guard(&self) -> Result<(), Trouble> {
         let body = Hidden(Secret::new(WHERE.to_owned()));
         let reply = self.ask(Request::Script { body, arguments: Vec::new(), secret: None }).await?;
         let Reply::Value(value) = reply else { return Err(Trouble::Left) };
         let part = |at: usize| value.get(at).and_then(Value::as_str).unwrap_or_default();
+        if let Some(untrusted) = self.untrusted().filter(|untrusted| untrusted.own) {
+            return Err(Trouble::Certificate(untrusted.why));
+        }
         may_enter(part(0), part(1), &self.endpoint)
     }
 

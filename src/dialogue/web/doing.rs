@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 
 use super::action::{Action, FailureKind, Observation, PageCall, Trouble};
+use super::given::is_secret;
 use super::look::Condition;
 use super::run::{State, WebRun, test_of};
 use super::waiting::{LOOK_MS, look_at};
@@ -58,8 +59,7 @@ impl WebRun {
     /// Why a secret may not be typed where this command would type it.
     pub(super) fn unfit(&self, command: &WebCommand) -> Option<(String, FailureKind)> {
         let text = command.entered()?;
-        let is_secret = text.tags().any(|tag| tag.contains("PASSWORD") || tag.contains("TOKEN"));
-        if is_secret && !self.plain && location::is_plain(&self.seen.url) {
+        if text.tags().any(is_secret) && !self.plain && location::is_plain(&self.seen.url) {
             let what = "the page came without TLS, and no secret is typed into such a page".to_owned();
             return Some((what, FailureKind::Certificate));
         }
@@ -111,10 +111,8 @@ impl WebRun {
     pub(super) fn perform(&mut self, now: i64, code: Option<Secret>) -> Option<Action> {
         let command = self.program.lines.get(self.at)?.command.clone();
         let action = self.action(&command, code.as_ref());
-        let secret = command
-            .entered()
-            .is_some_and(|text| text.tags().any(|tag| tag.contains("PASSWORD") || tag.contains("TOKEN")));
-        if secret {
+        if let Some(text) = command.entered().filter(|text| text.tags().any(is_secret)) {
+            self.given.note(text);
             (self.typed, self.unsent) = (true, true);
         }
         if command.may_submit() && self.unsent {

@@ -7,6 +7,7 @@
 mod action;
 mod doing;
 mod ending;
+mod given;
 mod location;
 mod look;
 mod nearest;

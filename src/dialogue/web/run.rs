@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::action::{Action, FailureKind, Observation, Trouble, WebVerdict};
 use super::doing::needs_element;
 use super::ending::Failing;
+use super::given::Given;
 use super::look::{Condition, Look};
 use crate::dialogue::values::Values;
 use crate::model::{Masker, Secret};
@@ -111,6 +112,7 @@ pub struct WebRun {
     /// Places of standing answers.
     pub(super) standing: Vec<usize>,
     pub(super) answered: usize,
+    pub(super) given: Given,
     /// Where to go back to at the end of a standing answer.
     pub(super) back: Option<(usize, Box<State>)>,
     /// The form client's button and fields.
@@ -149,6 +151,7 @@ impl WebRun {
             solved: false,
             standing: Vec::new(),
             answered: 0,
+            given: Given::default(),
             back: None,
             button: None,
             fields: Vec::new(),

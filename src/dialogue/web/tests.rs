@@ -334,6 +334,36 @@ fn a_standing_answer_is_given_when_its_element_appears_and_not_for_ever() {
 }
 
 #[test]
+fn a_standing_answer_enters_a_password_once_in_a_login_however_often_the_page_asks() {
+    let answer = "answer-selector #sudo\nfill #sudo [#CURRENT_PASSWORD#]\nclick #confirm\nend-answer\n";
+    let template = LOGIN.replace("timeout 10000\n", &format!("timeout 10000\n{answer}"));
+    // The login asks again: the password was entered, and nothing shows that it was taken.
+    let mut pages = good();
+    pages[0].1.clicks = vec![("#go", "sudo")];
+    let text = "Incorrect password.";
+    pages.push(("sudo", Page { text, ..page(&["#sudo", "#confirm"], &[("#confirm", "sudo")]) }));
+    let mut site = Site::new("login", &pages);
+    let failure = failure(site.run(&template, Purpose::Proof).0);
+    assert_eq!(failure.kind, FailureKind::PasswordRejected, "{}", failure.message);
+    assert!(failure.message.contains("standing answer of line 3"), "{}", failure.message);
+    let passwords = |site: &Site| site.typed.iter().filter(|(_, what)| what == "old-Secret-1").count();
+    assert_eq!(passwords(&site), 1);
+    // The page of the change asks for the current password: once, and no more.
+    let mut pages = good();
+    pages[1].1.clicks = vec![("#settings", "sudo")];
+    pages.push(("sudo", page(&["#sudo", "#confirm"], &[("#confirm", "form")])));
+    let mut site = Site::new("login", &pages);
+    let change = format!("{template}{}", CHANGE.replace("fill #old [#CURRENT_PASSWORD#]\n", ""));
+    assert_eq!(site.run(&change, Purpose::Change).0, WebVerdict::Ran { committed: true, proved: true });
+    assert_eq!(passwords(&site), 2);
+    pages[4].1.clicks = vec![("#confirm", "sudo")];
+    let mut site = Site::new("login", &pages);
+    let (verdict, _) = site.run(&change, Purpose::Change);
+    assert!(matches!(verdict, WebVerdict::Failed(failure) if !failure.committed));
+    assert_eq!(passwords(&site), 2);
+}
+
+#[test]
 fn a_puzzle_calls_a_person_before_the_login_is_sent() {
     let mut pages = good();
     pages[0].1.puzzle = Some("reCAPTCHA");

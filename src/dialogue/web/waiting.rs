@@ -1,5 +1,6 @@
 //! Waiting: until a page has loaded and is quiet, until what a line waits for is there, or until a person has done it.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
@@ -7,10 +8,12 @@ use serde_json::{Value, json};
 use super::action::{Action, FailureKind, Observation, PageCall, Parked, Trouble};
 use super::doing::page;
 use super::ending::Survey;
+use super::given::is_secret;
 use super::look::{Condition, Look};
 use super::run::{State, Then, Wait, WebRun};
 use super::said;
-use crate::template::web::WebCommand;
+use crate::template::Text;
+use crate::template::web::{WebCommand, WebJump};
 
 /// Between two looks at a page, in milliseconds.
 pub(super) const LOOK_MS: i64 = 120;
@@ -141,10 +144,23 @@ impl WebRun {
         standing.iter().enumerate().find(|(place, _)| holds(*place)).map(|(_, (at, _))| *at)
     }
 
+    /// Tags of the secrets that a standing answer enters.
+    fn secrets_of(&self, answer: usize) -> BTreeSet<String> {
+        let Some(WebJump::Answer(end)) = self.program.jump(answer) else { return BTreeSet::new() };
+        let lines = self.program.lines.get(answer..*end).into_iter().flatten();
+        let tags = lines.filter_map(|line| line.command.entered()).flat_map(Text::tags);
+        tags.filter(|tag| is_secret(tag)).map(str::to_owned).collect()
+    }
+
     pub(super) fn give_answer(&mut self, now: i64, answer: usize, back: State) -> Option<Action> {
         self.answered += 1;
         if self.answered > MOST_ANSWERS {
             let what = format!("a standing answer is asked for more than {MOST_ANSWERS} times");
+            return self.fail(now, what, String::new(), FailureKind::Page);
+        }
+        if let Err(denied) = self.given.admit(answer, &self.secrets_of(answer), self.proved) {
+            let line = self.program.lines.get(answer).map_or(0, |line| line.number);
+            let what = format!("the standing answer of line {line} is asked for: {}", denied.told());
             return self.fail(now, what, String::new(), FailureKind::Page);
         }
         self.back = Some((self.at, Box::new(back)));

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::lab::{Daemon, Place, wait_for};
+use crate::monitoring::{metrics, value};
 use crate::person::{Person, link_of};
 use crate::site::{FIRST, TEMPLATE, Web, rows};
 
@@ -196,6 +197,38 @@ fn a_wrong_password_is_refused_once_or_twice_and_a_browser_is_left_behind_by_nob
     assert_ne!(outcome, "done", "{detail}");
     assert!(detail.contains("refused"), "{detail}");
     assert!((1..=2).contains(&web.site().refused), "{}", web.site().refused);
+    daemon.stop();
+}
+
+/// Logins that count against lockout budgets.
+fn budget_used(place: &Place) -> u32 {
+    let used = value(&metrics(place, "/metrics", "text/plain"), "rotord_refused_logins").unwrap();
+    format!("{used}").parse().unwrap()
+}
+
+#[test]
+fn a_login_that_was_taken_costs_nothing_of_the_budget_and_one_that_was_refused_costs_one() {
+    let (web, place) = place("");
+    // Behind the login the page of the change is another one. The budget is two logins an hour.
+    web.site().renamed = true;
+    let daemon = started(&place);
+    for _ in 0..3 {
+        let (outcome, detail, _) = place.rotate("wiki/alice");
+        assert!(outcome == "failed" && detail.contains("new_password"), "{detail}");
+    }
+    assert_eq!(web.site().logins, 3);
+    // What became of a change is found out by a login.
+    (web.site().renamed, web.site().hangs) = (false, true);
+    let (outcome, detail, _) = place.rotate("wiki/alice");
+    assert_eq!(outcome, "done", "{detail}");
+    assert_eq!(web.site().logins, 5);
+    web.site().password = "Somebody-Changed-It-7".into();
+    assert_ne!(place.json(&["verify", "wiki/alice"]).1, 0);
+    let refused = web.site().refused;
+    assert!(refused > 0);
+    // The metrics are made of what was looked up some seconds ago.
+    wait_for("each refused login on record, and no other", || (budget_used(&place) == refused).then_some(()));
+    assert_eq!(web.site().logins, 5);
     daemon.stop();
 }
 

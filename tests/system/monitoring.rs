@@ -36,14 +36,14 @@ fn answer(mut stream: impl Read + Write, path: &str, accept: &str) -> (String, S
     (head.to_owned(), body.to_owned())
 }
 
-fn metrics(place: &Place, path: &str, accept: &str) -> String {
+pub fn metrics(place: &Place, path: &str, accept: &str) -> String {
     let (head, body) = answer(UnixStream::connect(place.path("socket")).unwrap(), path, accept);
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     body
 }
 
 /// The value of a metric, by its name and labels as they are written.
-fn value(text: &str, sample: &str) -> Option<f64> {
+pub fn value(text: &str, sample: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
 }
 

@@ -172,6 +172,46 @@ pub enum WebVerdict {
     Failed(WebFailure),
 }
 
+/// What a run showed of the password and the code that were entered in its login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginEnd {
+    /// The application took them.
+    Taken,
+    /// It said no.
+    Rejected {
+        /// To the code.
+        code: bool,
+    },
+    /// It judged nothing: none was entered, or nobody is let in for now.
+    NotJudged,
+    /// It may have said no.
+    Unanswered,
+}
+
+impl WebVerdict {
+    /// What becomes of the login that the run has made, where secrets were `entered` into a page or where none was.
+    #[must_use]
+    pub fn login(&self, entered: bool) -> LoginEnd {
+        let failure = match self {
+            _ if !entered => return LoginEnd::NotJudged,
+            Self::Ran { proved: false, committed: false } => return LoginEnd::Unanswered,
+            Self::Ran { .. } => return LoginEnd::Taken,
+            Self::Failed(failure) => failure,
+        };
+        match failure.kind {
+            _ if failure.proved => LoginEnd::Taken,
+            FailureKind::PasswordRejected => LoginEnd::Rejected { code: false },
+            FailureKind::CodeRejected => LoginEnd::Rejected { code: true },
+            // A form that has password and new password at once may refuse either.
+            FailureKind::Refused => LoginEnd::Unanswered,
+            // The page of the change is behind the login.
+            _ if failure.committed => LoginEnd::Taken,
+            FailureKind::Locked | FailureKind::Person => LoginEnd::NotJudged,
+            _ => LoginEnd::Unanswered,
+        }
+    }
+}
+
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebFailure {
@@ -191,6 +231,8 @@ pub struct WebFailure {
     pub committed: bool,
     /// A password was typed into a page.
     pub typed: bool,
+    /// A test had held behind the login: its password was taken.
+    pub proved: bool,
     /// What kind of failure it is.
     pub kind: FailureKind,
 }
@@ -221,4 +263,52 @@ pub enum FailureKind {
     Stopped,
     /// The browser is gone.
     Browser,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(kind: FailureKind, committed: bool, proved: bool) -> WebVerdict {
+        let none = String::new;
+        WebVerdict::Failed(WebFailure {
+            message: none(),
+            line: 1,
+            looked_for: none(),
+            title: none(),
+            location: none(),
+            candidates: Vec::new(),
+            committed,
+            typed: true,
+            proved,
+            kind,
+        })
+    }
+
+    #[test]
+    fn a_login_is_taken_rejected_or_in_doubt_and_costs_nothing_where_nothing_was_judged() {
+        use FailureKind::{Browser, CodeRejected, Dialog, Locked, Network, Page, PasswordRejected, Person, Refused};
+        let ran = |committed, proved| WebVerdict::Ran { committed, proved };
+        for (verdict, end) in [
+            (ran(false, true), LoginEnd::Taken),
+            (ran(true, false), LoginEnd::Taken),
+            (ran(false, false), LoginEnd::Unanswered),
+            (failed(PasswordRejected, false, false), LoginEnd::Rejected { code: false }),
+            (failed(CodeRejected, false, false), LoginEnd::Rejected { code: true }),
+            (failed(Locked, false, false), LoginEnd::NotJudged),
+            (failed(Person, false, false), LoginEnd::NotJudged),
+            (failed(Page, false, false), LoginEnd::Unanswered),
+            (failed(Network, false, false), LoginEnd::Unanswered),
+            (failed(Browser, false, false), LoginEnd::Unanswered),
+            (failed(Dialog, false, false), LoginEnd::Unanswered),
+            (failed(Page, false, true), LoginEnd::Taken),
+            (failed(Browser, false, true), LoginEnd::Taken),
+            (failed(Page, true, false), LoginEnd::Taken),
+            (failed(Refused, true, true), LoginEnd::Taken),
+            (failed(Refused, true, false), LoginEnd::Unanswered),
+        ] {
+            assert_eq!(verdict.login(true), end, "{verdict:?}");
+            assert_eq!(verdict.login(false), LoginEnd::NotJudged, "{verdict:?}");
+        }
+    }
 }

@@ -175,6 +175,7 @@ impl WebRun {
             candidates,
             committed: self.committed,
             typed: self.typed,
+            proved: self.proved,
             kind,
         });
         self.verdict = Some(verdict.clone());

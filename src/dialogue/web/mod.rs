@@ -18,5 +18,7 @@ mod script;
 mod tests;
 mod waiting;
 
-pub use action::{Action, FailureKind, Observation, PAGE_SCRIPT, PageCall, Parked, Trouble, WebFailure, WebVerdict};
+pub use action::{
+    Action, FailureKind, LoginEnd, Observation, PAGE_SCRIPT, PageCall, Parked, Trouble, WebFailure, WebVerdict,
+};
 pub use run::WebRun;

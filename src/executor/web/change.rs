@@ -89,6 +89,7 @@ impl Web {
             new: new.clone(),
             tried: None,
             probe,
+            restored: false,
         })
     }
 }

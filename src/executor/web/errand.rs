@@ -11,8 +11,8 @@ use super::session::Session;
 use crate::browser::{Browser, Judges, Setup, TlsError};
 use crate::config::{Account, WebEndpoint};
 use crate::dialogue::Values;
-use crate::dialogue::web::{Action, FailureKind, Observation, Parked, WebFailure, WebRun, WebVerdict};
-use crate::executor::error::DeviceError;
+use crate::dialogue::web::{Action, FailureKind, LoginEnd, Observation, Parked, WebFailure, WebRun, WebVerdict};
+use crate::executor::error::{DeviceError, HELD_BACK};
 use crate::executor::observer::{Observer, SessionSlot};
 use crate::executor::risks::Risk;
 use crate::executor::values::Stored;
@@ -48,6 +48,8 @@ pub(super) struct Errand<'a> {
     pub(super) tried: Option<Secret>,
     /// Whether codes of another time step are tried.
     pub(super) probe: bool,
+    /// That the password is refused is no news, since the vault is an old one.
+    pub(super) restored: bool,
 }
 
 impl Errand<'_> {
@@ -99,6 +101,8 @@ pub(super) struct Under<'a> {
     pub(super) session: Session,
     secrets: Vec<Secret>,
     risk: Option<Risk>,
+    /// A secret was handed to the browser to be entered.
+    entered: bool,
     code: Option<Issued>,
     failed: Option<DeviceError>,
     told_refused: BTreeSet<String>,
@@ -197,6 +201,7 @@ impl Web {
             session: Session::new(Arc::new(browser), endpoint.clone(), patience),
             secrets: errand.secrets(),
             risk: None,
+            entered: false,
             code: None,
             failed: None,
             told_refused: BTreeSet::new(),
@@ -217,10 +222,13 @@ impl Web {
                 if let Action::Page { not_before, .. } = action {
                     self.sleep_until(*not_before).await;
                 }
-                if let Err(error) = self.take_risk(under, action).await {
+                let is_secret = under.enters_secret(action);
+                if is_secret && let Err(error) = self.take_risk(under).await {
                     return under.stop(error);
                 }
+                let before = under.session.entered();
                 let heard = under.session.perform(action).await;
+                under.entered |= is_secret && under.session.entered() > before;
                 under.tell_refused();
                 heard
             }
@@ -235,16 +243,8 @@ impl Web {
     }
 
     /// The budget pays before the first secret of a login is entered.
-    async fn take_risk(&self, under: &mut Under<'_>, action: &Action) -> Result<(), DeviceError> {
-        let entered = match action {
-            Action::Page { call, .. } => call.secret.as_ref(),
-            Action::Keys { keys, .. } => Some(keys),
-            Action::Script { body } => Some(body),
-            Action::Open { url } => Some(url),
-            _ => None,
-        };
-        let holds = |text: &Secret| under.secrets.iter().any(|secret| text.expose().contains(secret.expose()));
-        if under.risk.is_none() && entered.is_some_and(holds) {
+    async fn take_risk(&self, under: &mut Under<'_>) -> Result<(), DeviceError> {
+        if under.risk.is_none() {
             let login = under.errand.login;
             under.risk = Some(self.guards.risks.take(&login.name, login.policy.lockout()).await?);
         }
@@ -296,38 +296,52 @@ impl Web {
         }
     }
 
-    /// Puts on record what the run showed of the secrets that it entered.
+    /// Puts on record what the run showed of the secrets that it entered: the budget gets back what it paid, or has paid it once.
     async fn settle(&self, under: &mut Under<'_>, verdict: &WebVerdict) {
         let Some(risk) = under.risk.take() else { return };
-        let aim = under.errand.aim();
+        let (aim, account) = (under.errand.aim(), under.errand.login.name.clone());
         let sent = under.code.as_ref().map(|code| code.sent);
-        let let_in = match verdict {
-            WebVerdict::Ran { proved, committed } => *proved || *committed || under.errand.purpose != Purpose::Proof,
-            WebVerdict::Failed(failure) => failure.committed && !says_no(failure.kind),
-        };
-        if let_in {
-            under.observer.entered();
-            let took = move |tx: &dyn crate::vault::Ledger| match sent {
-                Some(sent) => took(tx, &aim, sent, false).map(|_| ()),
-                None => Ok(()),
-            };
-            risk.worked_and(took).await;
-        } else if let WebVerdict::Failed(failure) = verdict
-            && says_no(failure.kind)
-        {
-            let miss = sent.filter(|_| failure.kind == FailureKind::CodeRejected);
-            let miss = miss.map(|sent| Miss { aim, ahead: sent.ahead, in_session: false });
-            risk.refused(sent.is_some(), miss).await;
+        let now_ms = self.now();
+        match verdict.login(under.entered) {
+            LoginEnd::Taken => {
+                under.observer.entered();
+                if self.guards.breaker().took(now_ms) {
+                    tracing::info!(%account, "{account}: a login was taken: no login is held back any more");
+                }
+                let took = move |tx: &dyn crate::vault::Ledger| {
+                    tx.login_was_taken(&account, sent.is_some())?;
+                    sent.map_or(Ok(()), |sent| took(tx, &aim, sent, false).map(|_| ()))
+                };
+                risk.worked_and(took).await;
+            }
+            LoginEnd::Rejected { code } => {
+                if self.guards.breaker().refused(&account, under.errand.restored, now_ms) {
+                    tracing::error!("{HELD_BACK}");
+                }
+                let miss = sent.filter(|_| code).map(|sent| Miss { aim, ahead: sent.ahead, in_session: false });
+                risk.refused(sent.is_some(), miss).await;
+            }
+            LoginEnd::NotJudged => risk.worked().await,
+            // It stays on record as one that may have been refused.
+            LoginEnd::Unanswered => drop(risk),
         }
     }
 }
 
-/// Whether the application said no to a password or a code.
-fn says_no(kind: FailureKind) -> bool {
-    matches!(kind, FailureKind::PasswordRejected | FailureKind::CodeRejected)
-}
-
 impl Under<'_> {
+    /// Whether an action enters a password or a code into a page.
+    fn enters_secret(&self, action: &Action) -> bool {
+        let entered = match action {
+            Action::Page { call, .. } => call.secret.as_ref(),
+            Action::Keys { keys, .. } => Some(keys),
+            Action::Script { body } => Some(body),
+            Action::Open { url } => Some(url),
+            _ => None,
+        };
+        let holds = |text: &Secret| self.secrets.iter().any(|secret| text.expose().contains(secret.expose()));
+        entered.is_some_and(holds)
+    }
+
     fn stop(&mut self, error: DeviceError) -> Observation {
         let why = error.to_string();
         self.failed.get_or_insert(error);

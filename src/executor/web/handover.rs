@@ -95,6 +95,7 @@ impl Web {
             new: None,
             tried: Some(password),
             probe: false,
+            restored: false,
         };
         let (Ended { verdict, with_code }, under) = self.run_on(&errand, observer).await?;
         let page = |why: String| DeviceError::Page { device: account.device.name.to_string(), why };

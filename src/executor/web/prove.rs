@@ -11,7 +11,7 @@ use crate::template::web::Purpose;
 
 impl Web {
     pub(super) async fn try_password(&self, request: ProofRequest<'_>, observer: &dyn Observer) -> Proof {
-        let ProofRequest { config, account, password, called: name, probe, .. } = request;
+        let ProofRequest { config, account, password, called: name, probe, restored, .. } = request;
         let (endpoint, template) = match place_of(account, &account.template) {
             Ok(place) => place,
             Err(error) => return Proof::SessionFailed(error),
@@ -42,6 +42,7 @@ impl Web {
             new: None,
             tried: Some(tried),
             probe,
+            restored,
         };
         match self.run(&errand, observer).await {
             Err(error) => Proof::LoginFailed(error),

@@ -1,6 +1,7 @@
 //! One browser at a device: what a run asks for is done in it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -21,11 +22,17 @@ pub(super) struct Session {
     browser: Arc<Browser>,
     endpoint: Arc<WebEndpoint>,
     page_load: Duration,
+    entered: AtomicUsize,
 }
 
 impl Session {
     pub(super) fn new(browser: Arc<Browser>, endpoint: Arc<WebEndpoint>, page_load: Duration) -> Self {
-        Self { browser, endpoint, page_load }
+        Self { browser, endpoint, page_load, entered: AtomicUsize::new(0) }
+    }
+
+    /// How often a value was handed to the browser to be entered: what is refused before does not count.
+    pub(super) fn entered(&self) -> usize {
+        self.entered.load(Ordering::Relaxed)
     }
 
     pub(super) fn browser(&self) -> &Arc<Browser> {
@@ -61,6 +68,10 @@ impl Session {
         self.browser.untrusted().into_iter().max_by_key(|untrusted| untrusted.own)
     }
 
+    fn note_entered(&self) {
+        self.entered.fetch_add(1, Ordering::Relaxed);
+    }
+
     async fn ask(&self, request: Request) -> Result<Reply, Trouble> {
         let loads = matches!(request, Request::Go { .. });
         let error = match self.browser.call(request, self.page_load + BEYOND).await {
@@ -92,6 +103,7 @@ impl Session {
     }
 
     async fn open(&self, url: &Secret) -> Result<Observation, Trouble> {
+        self.note_entered();
         self.ask(Request::Go { url: Hidden(url.clone()) }).await.map(|_| Observation::Done)
     }
 
@@ -115,6 +127,7 @@ impl Session {
     async fn page(&self, call: &PageCall) -> Result<Observation, Trouble> {
         if call.secret.is_some() {
             self.guard().await?;
+            self.note_entered();
         }
         self.run_in_page(call.operation, call.about.clone(), call.secret.clone()).await.map(Observation::Result)
     }
@@ -133,6 +146,7 @@ impl Session {
     async fn keys(&self, target: &Plan, keys: &Secret) -> Result<Observation, Trouble> {
         self.guard().await?;
         let element = self.point(target, true).await?;
+        self.note_entered();
         self.ask(Request::Keys { element, keys: Hidden(keys.clone()) }).await.map(|_| Observation::Done)
     }
 
@@ -143,6 +157,7 @@ impl Session {
 
     async fn script(&self, body: &Secret) -> Result<Observation, Trouble> {
         self.guard().await?;
+        self.note_entered();
         let request = Request::Script { body: Hidden(body.clone()), arguments: Vec::new(), secret: None };
         match self.ask(request).await? {
             Reply::Value(value) => Ok(Observation::Result(value)),

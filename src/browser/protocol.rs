@@ -124,6 +124,11 @@ pub enum Request {
         /// Empty every password field too.
         all: bool,
     },
+    /// In how many places the page shows one of these texts: what stands in password fields is shown as dots.
+    Shows {
+        /// The texts.
+        secrets: Vec<Hidden>,
+    },
     /// What a person does with the pointer in the live view.
     Pointer(Pointer),
     /// What a person types in the live view.

@@ -14,7 +14,7 @@ use super::types::{
 use crate::browser::{Hidden, Key, Pointer, Reply, Request};
 use crate::daemon::Core;
 use crate::executor::web::{Live, LiveKind};
-use crate::model::rfc3339;
+use crate::model::{Secret, rfc3339};
 use crate::vault::{Kind, Screenshot};
 
 /// An answer of the browser is there within this time; while a page loads it has none.
@@ -36,9 +36,13 @@ async fn live(core: &Core, peer: Peer, account: &str) -> Result<Arc<Live>, ApiEr
 
 /// Sees to it that no secret of the account stands in what is about to be shown.
 async fn veil(live: &Live) -> Result<(), ApiError> {
-    let LiveKind::Session { secrets, .. } = &live.kind else { return Ok(()) };
-    let secrets = secrets.iter().cloned().map(Hidden).collect();
-    match ask(live, Request::Clear { secrets, all: false }).await? {
+    let hidden = |secrets: &[Secret]| secrets.iter().cloned().map(Hidden).collect();
+    let request = match &live.kind {
+        // The page of a run that goes on stays as it is.
+        LiveKind::Parked { secrets } => Request::Shows { secrets: hidden(secrets) },
+        LiveKind::Session { secrets, .. } => Request::Clear { secrets: hidden(secrets), all: false },
+    };
+    match ask(live, request).await? {
         Reply::Count(0) => Ok(()),
         _ => Err(ApiError::conflict("the page has a secret of the account in it, and is not shown")),
     }

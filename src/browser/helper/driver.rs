@@ -9,6 +9,7 @@ use thirtyfour::error::{WebDriverError, WebDriverErrorInner};
 use thirtyfour::{Capabilities, RequestData, SessionId, WebDriver};
 
 use super::http::Loopback;
+use super::shown::{self, Shown};
 use super::{DRIVER_PORT, PROXY_PORT};
 use crate::browser::protocol::{ELEMENT, Hidden, Key, Pointer, Reply, Request, Setup, Trouble};
 
@@ -223,6 +224,10 @@ impl Driver {
             Request::Picture { blank } => self.picture(blank.iter().map(|text| text.0.expose()).collect()).await,
             Request::HandOver => self.hand_over().await,
             Request::Clear { secrets, all } => self.clear(&secrets, all).await,
+            Request::Shows { secrets } => {
+                let secrets: Vec<&str> = secrets.iter().map(|text| text.0.expose()).collect();
+                self.shown(&secrets).await.map(|shown| Reply::Count(shown.count()))
+            }
             Request::Pointer(pointer) => self.pointer(&pointer).await,
             Request::Key(key) => self.key(&key).await,
         }
@@ -236,13 +241,36 @@ impl Driver {
     async fn picture(&self, blank: Vec<&str>) -> Result<Reply, Trouble> {
         if !blank.is_empty() {
             self.post("frame", json!({ "id": null })).await?;
-            self.page("blank", vec![blank.into()]).await?;
+            self.page("blank", vec![json!(blank)]).await?;
+            self.hide_trees(&blank).await?;
             // What was cleaned is drawn anew before the picture is taken.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let parameters = json!({ "format": "jpeg", "quality": JPEG_QUALITY });
         let taken = self.devtools("Page.captureScreenshot", parameters).await?;
+        // A page may put back what was taken off it.
+        if !blank.is_empty() && self.shown(&blank).await?.count() > 0 {
+            return Err(Trouble::Script("the page shows a secret again and again: no picture of it is taken".into()));
+        }
         Ok(Reply::Picture(taken.get("data").and_then(Value::as_str).unwrap_or_default().to_owned()))
+    }
+
+    /// Where the page shows one of these texts, by the browser's own view.
+    async fn shown(&self, secrets: &[&str]) -> Result<Shown, Trouble> {
+        let document = self.devtools("DOM.getDocument", json!({ "depth": -1, "pierce": true })).await?;
+        let root = document.get("root").ok_or_else(|| Trouble::Script("the page was not looked through".into()))?;
+        Ok(shown::find(root, secrets))
+    }
+
+    /// Hides each element that has one of these texts in a closed shadow tree.
+    async fn hide_trees(&self, secrets: &[&str]) -> Result<(), Trouble> {
+        for host in self.shown(secrets).await?.hosts {
+            for (name, value) in [("style", "display: none !important"), (shown::HIDDEN, "")] {
+                let set = json!({ "nodeId": host, "name": name, "value": value });
+                self.devtools("DOM.setAttributeValue", set).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn hand_over(&self) -> Result<Reply, Trouble> {
@@ -257,7 +285,8 @@ impl Driver {
         let secrets: Vec<&str> = secrets.iter().map(|text| text.0.expose()).collect();
         let left = self.post("execute/sync", json!({ "script": SESSION, "args": ["clear", secrets, all] })).await?;
         let left = left.as_u64().and_then(|left| usize::try_from(left).ok());
-        left.map(Reply::Count).ok_or_else(|| Trouble::Script("the page was not looked through".into()))
+        let left = left.ok_or_else(|| Trouble::Script("the page was not looked through".into()))?;
+        Ok(Reply::Count(left + self.shown(&secrets).await?.count()))
     }
 
     async fn pointer(&self, pointer: &Pointer) -> Result<Reply, Trouble> {

@@ -7,6 +7,7 @@
 mod driver;
 mod http;
 mod listen;
+mod shown;
 
 use std::fs;
 use std::io;

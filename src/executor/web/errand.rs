@@ -25,6 +25,8 @@ use crate::totp::Seed;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A parked page is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Shorter texts stand in pages by chance.
+const SHORTEST: usize = 6;
 /// What an attempt is told where the daemon stops.
 const STOPPING: &str = "the daemon is stopping";
 
@@ -61,6 +63,11 @@ impl Errand<'_> {
         };
         let passwords = [&self.new, &self.tried].into_iter().flatten().cloned();
         of(&self.stored.0).into_iter().chain(of(&self.stored.1)).chain(passwords).collect()
+    }
+
+    /// Those of them that are worth something after the run, and that no page shows by chance.
+    pub(super) fn lasting_secrets(&self) -> Vec<Secret> {
+        self.secrets().into_iter().filter(|secret| secret.expose().chars().count() >= SHORTEST).collect()
     }
 
     fn masker(&self) -> Masker {
@@ -275,7 +282,8 @@ impl Web {
         let park_for = under.errand.endpoint.park_for;
         let until_ms = clock.now().plus_ms(i64::try_from(park_for.as_millis()).unwrap_or(i64::MAX)).wall_ms;
         let name = &under.errand.account.name;
-        let live = Live::new(under.session.browser().clone(), parked.text.clone(), until_ms, LiveKind::Parked);
+        let kind = LiveKind::Parked { secrets: under.errand.lasting_secrets() };
+        let live = Live::new(under.session.browser().clone(), parked.text.clone(), until_ms, kind);
         let shown = self.live.show(name, live);
         under.observer.waits_for_person(&parked.text).await;
         let done = async {

@@ -21,8 +21,6 @@ use crate::template::web::Purpose;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Whether the browser is there still is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Shorter texts stand in pages by chance.
-const SHORTEST: usize = 6;
 
 /// A session that a person asks for.
 pub struct SessionRequest<'a> {
@@ -109,8 +107,7 @@ impl Web {
             }
             WebVerdict::Failed(failure) => return Err(login_error(&errand, failure, with_code)),
         }
-        let secrets: Vec<Secret> =
-            errand.secrets().into_iter().filter(|secret| secret.expose().chars().count() >= SHORTEST).collect();
+        let secrets = errand.lasting_secrets();
         let browser = under.session.browser().clone();
         prepare(&browser, &secrets).await.map_err(page)?;
         let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);

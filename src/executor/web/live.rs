@@ -12,7 +12,10 @@ use crate::model::{AccountName, Secret};
 #[derive(Debug, Clone)]
 pub enum LiveKind {
     /// Its run waits for a person.
-    Parked,
+    Parked {
+        /// What is never shown.
+        secrets: Vec<Secret>,
+    },
     /// It is a person's, who works in it until the session ends.
     Session {
         /// The user whose it is: nobody else looks into it.
@@ -49,7 +52,7 @@ impl Live {
     /// Whether a run waits for a person here.
     #[must_use]
     pub fn is_parked(&self) -> bool {
-        matches!(self.kind, LiveKind::Parked)
+        matches!(self.kind, LiveKind::Parked { .. })
     }
 
     /// The person says that it is done.

@@ -20,7 +20,7 @@ use crate::web::Listen;
 /// Exit status: 0 done, 1 unexpected failure, 2 usage or config, 3 refused by the cap, 4 the rotation failed and the old
 /// password still works, 5 the outcome is not known yet or needs a person, 6 not permitted, 7 no daemon at the socket.
 #[derive(Debug, Parser)]
-#[command(name = "rotorctl", version, max_term_width = 100)]
+#[command(name = "rotorctl", version = env!("ROTORD_VERSION"), max_term_width = 100)]
 pub(super) struct Args {
     /// The daemon's control socket.
     #[arg(

@@ -27,7 +27,7 @@ use crate::vault::{Backup, VaultKey};
 
 /// Changes the passwords of accounts on SSH devices whose login asks for a TOTP code too.
 #[derive(Debug, Parser)]
-#[command(name = "rotord", version, max_term_width = 100)]
+#[command(name = "rotord", version = env!("ROTORD_VERSION"), max_term_width = 100)]
 struct Args {
     /// The config.
     #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]

@@ -142,3 +142,42 @@ fn every_command_in_the_documents_exists() {
     assert_eq!(unknown("rotorctl secret shwo web1/admin").as_deref(), Some("shwo"));
     assert_eq!(unknown("rotorctl rotate web1/admin --raeson x").as_deref(), Some("--raeson"));
 }
+
+/// The build script as a release runs it: it is compiled here, since a release itself takes minutes.
+#[test]
+fn a_release_names_the_commit_that_it_was_built_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("build");
+    let compiled = Command::new("rustc").args(["--edition=2024", "-o"]).arg(&script).arg("build.rs").status();
+    assert!(compiled.unwrap().success());
+    let told = |level: &str, commit: Option<&str>| {
+        let mut run = Command::new(&script);
+        run.env_remove("ROTORD_COMMIT").env("CARGO_MANIFEST_DIR", folder.path());
+        run.env("CARGO_PKG_VERSION", "1.2.3").env("OPT_LEVEL", level);
+        if let Some(commit) = commit {
+            run.env("ROTORD_COMMIT", commit);
+        }
+        let output = run.output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("cargo:rustc-env=ROTORD_VERSION=")).unwrap().to_owned()
+    };
+    assert_eq!(told("3", None), "1.2.3", "no repository is here");
+    assert_eq!(told("1", Some("0123456789abcdef0123")), "1.2.3 (0123456789ab)");
+    assert_eq!(told("3", Some("not a commit")), "1.2.3");
+
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(folder.path()).args(["-c", "user.name=test", "-c", "user.email=test@localhost"]);
+        let output = git.args(arguments).output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    git(&["commit", "--quiet", "--allow-empty", "--message", "first"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    assert_eq!(told("3", None), format!("1.2.3 ({})", &commit[..12]));
+    assert_eq!(told("1", None), "1.2.3", "a build for the tests is not made anew by each commit");
+    let version = Command::new(env!("CARGO_BIN_EXE_rotord")).arg("--version").output().unwrap();
+    assert!(String::from_utf8(version.stdout).unwrap().starts_with(concat!("rotord ", env!("CARGO_PKG_VERSION"))));
+}

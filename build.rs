@@ -10,7 +10,10 @@ fn main() {
     println!("cargo:rerun-if-env-changed=ROTORD_COMMIT");
     let version = std::env::var("CARGO_PKG_VERSION").expect("cargo sets it");
     let released = std::env::var("OPT_LEVEL").is_ok_and(|level| level == "3");
-    let commit = std::env::var("ROTORD_COMMIT").ok().filter(|commit| is_commit(commit)).or_else(|| released.then(of_the_checkout).flatten());
+    let commit = std::env::var("ROTORD_COMMIT")
+        .ok()
+        .filter(|commit| is_commit(commit))
+        .or_else(|| released.then(of_the_checkout).flatten());
     match commit {
         Some(commit) => println!("cargo:rustc-env=ROTORD_VERSION={version} ({})", &commit[..commit.len().min(12)]),
         None => println!("cargo:rustc-env=ROTORD_VERSION={version}"),

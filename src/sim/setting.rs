@@ -127,8 +127,25 @@ fn users(kind: &str, large: bool, random: &mut Random) -> Vec<String> {
 }
 
 /// A fleet of one to three devices with two to five accounts, or a large one.
-pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
-    let policy = Arc::new(Policy {
+pub(super) fn fleet(random: &mut Random, odd: Option<Oddities>) -> Fleet {
+    let policy = Arc::new(policy(random));
+    let config = empty_config(random);
+    let shared = random.one_in(3).then(|| seed(random));
+    let large = random.one_in(LARGE);
+    let gated = random.one_in(4);
+    let fleet = Fleet { config, sites: BTreeMap::new() };
+    let mut draft = Draft { random, odd, policy, shared, large, gated, gates: Vec::new(), fleet };
+    let devices = if large { 4 + draft.random.below(4) } else { 1 + draft.random.below(3) };
+    for number in 0..devices {
+        draft.add_device(number);
+    }
+    draft.add_jobs();
+    draft.fleet
+}
+
+/// The one policy of a fleet.
+fn policy(random: &mut Random) -> Policy {
+    Policy {
         name: "default".into(),
         password: PasswordRules { length: 16, ..PasswordRules::default() },
         max_changes_per_day: if random.one_in(4) { 1 } else { 2 },
@@ -139,8 +156,12 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
         retry_after: Duration::from_secs(if random.one_in(2) { 300 } else { 1800 }),
         auto_reconcile: random.one_in(2),
         failed_logins_per_hour: 2,
-    });
-    let mut config = Config {
+    }
+}
+
+/// A config without devices, accounts and jobs.
+fn empty_config(random: &mut Random) -> Config {
+    Config {
         daemon: Daemon {
             state_dir: PathBuf::new(),
             socket: PathBuf::new(),
@@ -159,43 +180,47 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
         notifiers: BTreeMap::new(),
         library: Library::default(),
         followers: Followers::default(),
-    };
-    let mut sites = BTreeMap::new();
-    let shared = random.one_in(3).then(|| seed(random));
-    let large = random.one_in(LARGE);
-    // Whether some devices are behind others, and who logs in there on the way.
-    let gated = random.one_in(4);
-    let mut gates: Vec<AccountName> = Vec::new();
-    let devices = if large { 4 + random.below(4) } else { 1 + random.below(3) };
-    for number in 0..devices {
+    }
+}
+
+/// A fleet as it is drawn. Each draw has its place in the order: another order is another fleet for the same seed.
+struct Draft<'a> {
+    random: &'a mut Random,
+    odd: Option<Oddities>,
+    policy: Arc<Policy>,
+    /// The seed that all accounts have, where they share one.
+    shared: Option<Seed>,
+    large: bool,
+    /// Whether some devices are behind others.
+    gated: bool,
+    /// Who logs in there on the way.
+    gates: Vec<AccountName>,
+    fleet: Fleet,
+}
+
+impl Draft<'_> {
+    fn add_device(&mut self, number: usize) {
         let name = format!("d{number}");
-        let kind = match random.below(9) {
+        let kind = match self.random.below(9) {
             0 | 4 => "linux-passwd",
             1 | 5 => "linux-sudo-passwd",
             2 | 6 => "linux-passwd-as-root",
             8 => "login-only",
             _ => "cisco-ios",
         };
-        let kind = odd.as_mut().map_or(kind, |odd| odd.kind(kind));
-        let jump = match gates.len() {
+        let kind = self.odd.as_mut().map_or(kind, |odd| odd.kind(kind));
+        let jump = match self.gates.len() {
             0 => None,
-            all => random.one_in(2).then(|| gates[random.below(all)].device()),
+            all => self.random.one_in(2).then(|| self.gates[self.random.below(all)].device()),
         };
         // Whoever is behind another one may have others behind it.
-        let leads_on = gated && !matches!(kind, "login-only" | "cisco-wlc") && (number == 0 || random.one_in(2));
+        let leads_on =
+            self.gated && !matches!(kind, "login-only" | "cisco-wlc") && (number == 0 || self.random.one_in(2));
         let gate = Universe::account(&name, "root").filter(|_| leads_on);
-        gates.extend(gate.clone());
-        let asks = Asks::ALL[random.below(Asks::ALL.len())];
-        let needs_code = matches!(kind, "linux-sudo-passwd" | "login-only");
-        // Who comes in with a key alone is asked for no new password.
-        let unfit = (needs_code && asks == Asks::PasswordOnly) || (kind == "login-only" && asks == Asks::KeyOrPassword);
-        let asks = match kind {
-            "cisco-wlc" => Asks::InSession,
-            _ if unfit => Asks::PasswordThenCode,
-            _ => asks,
-        };
-        let order = odd.as_mut().and_then(|odd| odd.order(asks));
-        let Ok(device_name) = DeviceName::parse(&name) else { continue };
+        self.gates.extend(gate.clone());
+        let asks = asks(kind, self.random);
+        let order = self.odd.as_mut().and_then(|odd| odd.order(asks));
+        let Ok(device_name) = DeviceName::parse(&name) else { return };
         let ssh = SshEndpoint {
             host: "192.0.2.1".into(),
             port: 22,
@@ -215,46 +240,13 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
             endpoint: Endpoint::Ssh(Arc::new(ssh)),
             template_sha256: None,
             template: kind.into(),
-            max_sessions: 1 + random.below(3),
+            max_sessions: 1 + self.random.below(3),
             fields: BTreeMap::new(),
         });
-        config.devices.insert(device_name, device.clone());
-        let strict = random.one_in(4);
-        let always_off = match (random.one_in(6), strict) {
-            (false, _) => 0,
-            (true, false) => random.within(-60_000, 60_000),
-            // Between two steps, no offset would serve all the time.
-            (true, true) => 30_000 * random.within(-2, 3) + random.within(-400, 2_500),
-        };
-        let mut site = Site {
-            asks,
-            strict,
-            users: BTreeMap::new(),
-            saved: BTreeMap::new(),
-            shell: match kind {
-                "cisco-ios" => Kind::Router,
-                "cisco-wlc" => Kind::Controller,
-                _ => Kind::Linux,
-            },
-            only_at_login: kind == "login-only",
-            skew: always_off,
-            always_off,
-            drift: Rate::default(),
-            locks_after: if random.one_in(2) { 3 + random.below(3) } else { 0 },
-            refuses: [Refuses::InWords, Refuses::InWords, Refuses::HangsUp, Refuses::AsksAgain][random.below(4)],
-            down_until: 0,
-            impostor_until: 0,
-            sessions: 0,
-            most_sessions: 0,
-            habits: Habits::default(),
-            variant: 0,
-            host: "web1",
-            closed: None,
-            says: Says::InBanner,
-            refuses_until: 0,
-        };
-        let mut users = users(kind, large, random);
-        let renamed = odd.as_mut().is_some_and(|odd| odd.rename(&mut users));
+        self.fleet.config.devices.insert(device_name, device.clone());
+        let mut site = site(kind, asks, self.random);
+        let mut users = users(kind, self.large, self.random);
+        let renamed = self.odd.as_mut().is_some_and(|odd| odd.rename(&mut users));
         for (habit, has) in [
             (Habit::AsksInSession, asks == Asks::InSession),
             (Habit::OddUserName, renamed),
@@ -265,50 +257,109 @@ pub(super) fn fleet(random: &mut Random, mut odd: Option<Oddities>) -> Fleet {
             }
         }
         for user in &users {
-            let own_seed = shared.clone().unwrap_or_else(|| seed(random));
-            let password = format!("First-{name}-{user}-{}", random.below(1_000_000));
-            let seed = (asks.has_code() && user != ENABLE).then_some(own_seed);
-            let key = (asks.has_key() && user != ENABLE).then(|| random.below(keys().len()));
-            site.users.insert(user.clone(), User::new(password, seed, key));
-            let by_root = user != "root" && !matches!(kind, "linux-passwd" | "login-only");
-            let used = template(if user == ENABLE { "cisco-ios-enable" } else { kind }, asks == Asks::OwnWords);
-            let by_mistake =
-                kind == "linux-passwd" && user != "root" && odd.as_mut().is_some_and(|odd| odd.misconfigures(&used));
-            let root = Universe::account(&name, "root").filter(|_| by_root || by_mistake);
-            let mender = Universe::account(&name, "root").filter(|_| user != "root" && kind != "login-only");
-            let Some(account) = Universe::account(&name, user) else { continue };
-            let account = Account {
-                name: account.clone(),
-                policy: policy.clone(),
-                device: device.clone(),
-                login_as: root.clone(),
-                reconcile_as: mender.filter(|_| random.one_in(2)),
-                after: root.filter(|_| random.one_in(3)),
-                fields: BTreeMap::new(),
-                template: used,
-            };
-            config.accounts.insert(account.name.clone(), Arc::new(account));
+            self.add_user(user, kind, &device, &mut site);
         }
         site.saved = site.users.iter().map(|(name, user)| (name.clone(), user.password.clone())).collect();
-        sites.insert(name, site);
+        self.fleet.sites.insert(name, site);
     }
-    let schedules = schedules();
-    for number in 0..1 + random.below(2) {
-        let (schedule, crontab) = &schedules[random.below(schedules.len())];
-        let job = Job {
-            name: format!("j{number}"),
-            schedule_text: (*schedule).into(),
-            schedule: crontab.clone(),
-            accounts: vec![if random.one_in(2) { "*".into() } else { format!("d{number}/*") }],
-            spread: Duration::from_secs(if random.one_in(2) { 2700 } else { 0 }),
-            window: random.one_in(5).then(|| Window::parse("01:00-05:00").ok()).flatten(),
-            action: if random.one_in(5) { JobAction::Verify } else { JobAction::Rotate },
-            on_signal: false,
-            catch_up: random.one_in(2),
+
+    /// A user of a device, and the account that is configured for it.
+    fn add_user(&mut self, user: &str, kind: &'static str, device: &Arc<Device>, site: &mut Site) {
+        let (name, asks) = (device.name.as_str(), site.asks);
+        let own_seed = self.shared.clone().unwrap_or_else(|| seed(self.random));
+        let password = format!("First-{name}-{user}-{}", self.random.below(1_000_000));
+        let seed = (asks.has_code() && user != ENABLE).then_some(own_seed);
+        let key = (asks.has_key() && user != ENABLE).then(|| self.random.below(keys().len()));
+        site.users.insert(user.to_owned(), User::new(password, seed, key));
+        let by_root = user != "root" && !matches!(kind, "linux-passwd" | "login-only");
+        let used = template(if user == ENABLE { "cisco-ios-enable" } else { kind }, asks == Asks::OwnWords);
+        let by_mistake =
+            kind == "linux-passwd" && user != "root" && self.odd.as_mut().is_some_and(|odd| odd.misconfigures(&used));
+        let root = Universe::account(name, "root").filter(|_| by_root || by_mistake);
+        let mender = Universe::account(name, "root").filter(|_| user != "root" && kind != "login-only");
+        let Some(account) = Universe::account(name, user) else { return };
+        let account = Account {
+            name: account,
+            policy: self.policy.clone(),
+            device: device.clone(),
+            login_as: root.clone(),
+            reconcile_as: mender.filter(|_| self.random.one_in(2)),
+            after: root.filter(|_| self.random.one_in(3)),
+            fields: BTreeMap::new(),
+            template: used,
         };
-        config.jobs.insert(job.name.clone(), Arc::new(job));
+        self.fleet.config.accounts.insert(account.name.clone(), Arc::new(account));
     }
-    Fleet { config, sites }
+
+    fn add_jobs(&mut self) {
+        let (schedules, random) = (schedules(), &mut *self.random);
+        for number in 0..1 + random.below(2) {
+            let (schedule, crontab) = &schedules[random.below(schedules.len())];
+            let job = Job {
+                name: format!("j{number}"),
+                schedule_text: (*schedule).into(),
+                schedule: crontab.clone(),
+                accounts: vec![if random.one_in(2) { "*".into() } else { format!("d{number}/*") }],
+                spread: Duration::from_secs(if random.one_in(2) { 2700 } else { 0 }),
+                window: random.one_in(5).then(|| Window::parse("01:00-05:00").ok()).flatten(),
+                action: if random.one_in(5) { JobAction::Verify } else { JobAction::Rotate },
+                on_signal: false,
+                catch_up: random.one_in(2),
+            };
+            self.fleet.config.jobs.insert(job.name.clone(), Arc::new(job));
+        }
+    }
+}
+
+/// What a device of this kind asks for at a login.
+fn asks(kind: &str, random: &mut Random) -> Asks {
+    let asks = Asks::ALL[random.below(Asks::ALL.len())];
+    let needs_code = matches!(kind, "linux-sudo-passwd" | "login-only");
+    // Who comes in with a key alone is asked for no new password.
+    let unfit = (needs_code && asks == Asks::PasswordOnly) || (kind == "login-only" && asks == Asks::KeyOrPassword);
+    match kind {
+        "cisco-wlc" => Asks::InSession,
+        _ if unfit => Asks::PasswordThenCode,
+        _ => asks,
+    }
+}
+
+/// A device without users and habits.
+fn site(kind: &str, asks: Asks, random: &mut Random) -> Site {
+    let strict = random.one_in(4);
+    let always_off = match (random.one_in(6), strict) {
+        (false, _) => 0,
+        (true, false) => random.within(-60_000, 60_000),
+        // Between two steps, no offset would serve all the time.
+        (true, true) => 30_000 * random.within(-2, 3) + random.within(-400, 2_500),
+    };
+    Site {
+        asks,
+        strict,
+        users: BTreeMap::new(),
+        saved: BTreeMap::new(),
+        shell: match kind {
+            "cisco-ios" => Kind::Router,
+            "cisco-wlc" => Kind::Controller,
+            _ => Kind::Linux,
+        },
+        only_at_login: kind == "login-only",
+        skew: always_off,
+        always_off,
+        drift: Rate::default(),
+        locks_after: if random.one_in(2) { 3 + random.below(3) } else { 0 },
+        refuses: [Refuses::InWords, Refuses::InWords, Refuses::HangsUp, Refuses::AsksAgain][random.below(4)],
+        down_until: 0,
+        impostor_until: 0,
+        sessions: 0,
+        most_sessions: 0,
+        habits: Habits::default(),
+        variant: 0,
+        host: "web1",
+        closed: None,
+        says: Says::InBanner,
+        refuses_until: 0,
+    }
 }
 
 pub(super) fn schedules() -> &'static [(&'static str, Crontab)] {

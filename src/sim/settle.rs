@@ -11,7 +11,7 @@ use super::random::Random;
 use super::turns::keep_jobs;
 use super::universe::Universe;
 use crate::config::Config;
-use crate::daemon::Request;
+use crate::daemon::{Core, Request};
 use crate::model::{AccountName, EventKind, Outcome, Trigger};
 use crate::policy::DAY_MS;
 use crate::rotation::{Doubt, Phase};
@@ -27,6 +27,34 @@ const LATE: i64 = 2 * HOUR;
 
 /// No faults any more: what can converge does so, and every account at rest can be changed.
 pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
+    calm_down(universe, life, order);
+    let accounts: Vec<AccountName> = lock(&universe.config).accounts.keys().cloned().collect();
+    if order.one_in(16) {
+        keep_jobs(universe, life, order);
+        if universe.violated().is_some() {
+            return;
+        }
+    }
+    converge(universe, life, order);
+    // Where nearly all have changed since the backup, a person has to ask.
+    let waits = universe.was_restored() && life.core.logins_held().is_some();
+    for account in &accounts {
+        if universe.violated().is_some() {
+            return;
+        }
+        judge(universe, account, waits);
+    }
+    find_out_called(universe, life, order, &accounts);
+    come_back(universe, life, order, &accounts);
+    hear_log(universe);
+    if universe.violated().is_some() {
+        return;
+    }
+    change_all(universe, life, order, &accounts);
+}
+
+/// Faults end, every account is in the config again, and the host's clock is right.
+fn calm_down(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     universe.tell(|| "all is well from here on".into());
     universe.calm_down();
     for account in lock(&universe.removed).drain(..) {
@@ -36,13 +64,10 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
     // The daemon has taken that in when the clock is set right: what it worked out by a wrong one is wrong.
     universe.run(&mut life.tasks, universe.on.now() + 1_000, order, || false);
     universe.set_clock(0);
-    let accounts: Vec<AccountName> = lock(&universe.config).accounts.keys().cloned().collect();
-    if order.one_in(16) {
-        keep_jobs(universe, life, order);
-        if universe.violated().is_some() {
-            return;
-        }
-    }
+}
+
+/// Hours without jobs, in which what the faults left comes to rest.
+fn converge(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     // Nothing new is begun, so that what is left is what the faults left; and nobody restarts it, mostly.
     lock(&universe.config).jobs.clear();
     if order.one_in(3) {
@@ -60,80 +85,61 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
         core.at_work() == 0 && lock(&world.books).accounts.iter().all(rests)
     };
     universe.run(&mut life.tasks, universe.on.now() + LATE, order, at_rest);
-    // A change that this falls upon comes to its end.
+    let_changes_end(universe, life, order);
+}
+
+/// A change that the end of a span falls upon comes to its end.
+fn let_changes_end(universe: &Arc<Universe>, life: &mut Life, order: &mut Random) {
     let in_a_change =
         |book: &MemoryAccount| !matches!(book.phase(), Phase::Idle | Phase::Quarantined | Phase::Uncertain(_));
     let (core, world) = (life.core.clone(), universe.clone());
     let at_its_end = || core.at_work() == 0 && !lock(&world.books).accounts.iter().any(in_a_change);
     universe.run(&mut life.tasks, universe.on.now() + HOUR / 6, order, at_its_end);
-    // Where nearly all have changed since the backup, a person has to ask.
-    let waits = universe.was_restored() && life.core.logins_held().is_some();
-    for account in &accounts {
-        if universe.violated().is_some() {
-            return;
-        }
-        judge(universe, account, waits);
-    }
-    // A login that waited for a person is made again once a day, since each may call that person.
+}
+
+/// A login that waited for a person is made again once a day, since each may call that person.
+fn find_out_called(universe: &Arc<Universe>, life: &mut Life, order: &mut Random, accounts: &[AccountName]) {
     let waits_for_person = |account: &AccountName| lock(&universe.books).book(account).is_some_and(called_a_person);
-    if accounts.iter().any(waits_for_person) {
-        let none_waits = || !accounts.iter().any(waits_for_person);
-        universe.run(&mut life.tasks, universe.on.now() + DAY_MS + LATE, order, none_waits);
-        if let Some(account) = accounts.iter().find(|account| waits_for_person(account)) {
-            universe.violation(format!("{account} is not looked at in the day after its login waited for a person"));
-        }
-        universe.run(&mut life.tasks, universe.on.now() + HOUR / 6, order, at_its_end);
-    }
-    let well: Vec<&AccountName> = accounts.iter().filter(|account| is_given_up_and_well(universe, account)).collect();
-    if !well.is_empty() {
-        let world = universe.clone();
-        let back = || !well.iter().any(|account| is_given_up_and_well(&world, account));
-        universe.run(&mut life.tasks, universe.on.now() + COMES_BACK, order, back);
-        if let Some(account) = well.iter().find(|account| is_given_up_and_well(universe, account)) {
-            universe.violation(format!("{account} stays in quarantine though its device would take it"));
-        }
-        // One that came back may be mended, or changed, right then.
-        universe.run(&mut life.tasks, universe.on.now() + HOUR / 6, order, at_its_end);
-    }
-    hear_log(universe);
-    if universe.violated().is_some() {
+    if !accounts.iter().any(waits_for_person) {
         return;
     }
-    let finals: Arc<std::sync::Mutex<BTreeMap<AccountName, (Outcome, String)>>> = Arc::default();
+    let none_waits = || !accounts.iter().any(waits_for_person);
+    universe.run(&mut life.tasks, universe.on.now() + DAY_MS + LATE, order, none_waits);
+    if let Some(account) = accounts.iter().find(|account| waits_for_person(account)) {
+        universe.violation(format!("{account} is not looked at in the day after its login waited for a person"));
+    }
+    let_changes_end(universe, life, order);
+}
+
+/// Who is in quarantine though the device would take what the vault has leaves it by the daily look.
+fn come_back(universe: &Arc<Universe>, life: &mut Life, order: &mut Random, accounts: &[AccountName]) {
+    let well: Vec<&AccountName> = accounts.iter().filter(|account| is_given_up_and_well(universe, account)).collect();
+    if well.is_empty() {
+        return;
+    }
+    let world = universe.clone();
+    let back = || !well.iter().any(|account| is_given_up_and_well(&world, account));
+    universe.run(&mut life.tasks, universe.on.now() + COMES_BACK, order, back);
+    if let Some(account) = well.iter().find(|account| is_given_up_and_well(universe, account)) {
+        universe.violation(format!("{account} stays in quarantine though its device would take it"));
+    }
+    // One that came back may be mended, or changed, right then.
+    let_changes_end(universe, life, order);
+}
+
+/// What became of each account that a person asked to change: the outcome, and its detail.
+type Finals = Arc<std::sync::Mutex<BTreeMap<AccountName, (Outcome, String)>>>;
+
+/// People ask for a change of every account, and each is changed.
+fn change_all(universe: &Arc<Universe>, life: &mut Life, order: &mut Random, accounts: &[AccountName]) {
+    let finals = Finals::default();
     // People ask at times of their own: a device with one session for each user would turn away all but one of those who come at once.
-    for (number, account) in (0u64..).zip(&accounts) {
-        let (core, finals, account, universe) = (life.core.clone(), finals.clone(), account.clone(), universe.clone());
-        let on = universe.on;
-        on.spawn(Box::pin(async move {
+    for (number, account) in (0u64..).zip(accounts) {
+        let (core, finals, account, world) = (life.core.clone(), finals.clone(), account.clone(), universe.clone());
+        universe.on.spawn(Box::pin(async move {
             for _ in 0..40 {
-                // A person sees to what waits for one. What is in doubt is looked at every hour without him.
-                let login = core.config().accounts.get(&account).and_then(|account| account.login_as.clone());
-                let on_the_way = lead_to(&core.config(), &account);
-                for name in [account.clone()].into_iter().chain(login).chain(on_the_way) {
-                    let asked = name.clone();
-                    let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
-                    if row.is_ok_and(|phase| phase == Some(Phase::Quarantined)) {
-                        universe.person_stores(&core, &name).await;
-                    }
-                }
-                // Where only the login changes a password, an administrator expires it first.
-                universe.site(account.device_str(), |site| {
-                    if let Some(user) = site.users.get_mut(account.user()).filter(|_| site.only_at_login) {
-                        user.expired = true;
-                    }
-                });
-                universe.person_asks();
-                let result = core.rotate(Request::of(account.clone(), Trigger::Command)).await;
-                universe.check_told(&result);
-                // A job may have been there before: then the cap or the least age stands against it.
-                let before = ["the cap", "min_age"].iter().any(|rule| result.detail.starts_with(rule));
-                let changed = before
-                    && core.vault.call(|tx| tx.all_changes()).await.is_ok_and(|all| {
-                        let now = core.clock.now();
-                        all.get(account.as_str()).is_some_and(|stamps| stamps.iter().any(|at| now.since(at) < DAY_MS))
-                    });
-                let outcome = if changed { Outcome::Done } else { result.outcome };
-                lock(&finals).insert(account.clone(), (outcome, result.detail));
+                let (outcome, detail) = change(&world, &core, &account).await;
+                lock(&finals).insert(account.clone(), (outcome, detail));
                 if outcome == Outcome::Done {
                     return;
                 }
@@ -147,7 +153,7 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
         finals.len() == all && finals.values().all(|(outcome, _)| *outcome == Outcome::Done)
     };
     universe.run(&mut life.tasks, universe.on.now() + 45 * HOUR, order, over);
-    for account in &accounts {
+    for account in accounts {
         match lock(&finals).get(account) {
             Some((Outcome::Done, _)) => {}
             other => {
@@ -156,6 +162,37 @@ pub(super) fn settle(universe: &Arc<Universe>, life: &mut Life, order: &mut Rand
             }
         }
     }
+}
+
+/// A person asks for a change of an account, and sees first to what waits for one.
+async fn change(universe: &Arc<Universe>, core: &Arc<Core>, account: &AccountName) -> (Outcome, String) {
+    // What is in doubt is looked at every hour without him.
+    let login = core.config().accounts.get(account).and_then(|account| account.login_as.clone());
+    let on_the_way = lead_to(&core.config(), account);
+    for name in [account.clone()].into_iter().chain(login).chain(on_the_way) {
+        let asked = name.clone();
+        let row = core.vault.call(move |tx| Ok(tx.account(&asked)?.map(|row| row.phase))).await;
+        if row.is_ok_and(|phase| phase == Some(Phase::Quarantined)) {
+            universe.person_stores(core, &name).await;
+        }
+    }
+    // Where only the login changes a password, an administrator expires it first.
+    universe.site(account.device_str(), |site| {
+        if let Some(user) = site.users.get_mut(account.user()).filter(|_| site.only_at_login) {
+            user.expired = true;
+        }
+    });
+    universe.person_asks();
+    let result = core.rotate(Request::of(account.clone(), Trigger::Command)).await;
+    universe.check_told(&result);
+    // A job may have been there before: then the cap or the least age stands against it.
+    let before = ["the cap", "min_age"].iter().any(|rule| result.detail.starts_with(rule));
+    let changed = before
+        && core.vault.call(|tx| tx.all_changes()).await.is_ok_and(|all| {
+            let now = core.clock.now();
+            all.get(account.as_str()).is_some_and(|stamps| stamps.iter().any(|at| now.since(at) < DAY_MS))
+        });
+    (if changed { Outcome::Done } else { result.outcome }, result.detail)
 }
 
 /// Whether an account is in doubt since the login that would have told waited for a person.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::connect::Session;
+use super::connector::Shell;
 use super::shell::{RunContext, STEP_TIME, code, open_shell};
 use crate::dialogue::{Screen, Values, Verdict, needs_code, risks};
 use crate::executor::contract::Person;
@@ -65,99 +66,163 @@ pub(super) async fn converse(
     session: &Session,
     person: &mut Person,
     values: &Values,
-    mut masker: Masker,
+    masker: Masker,
     context: &RunContext<'_>,
     said: &std::sync::Mutex<Vec<Said>>,
 ) -> Result<Verdict, DeviceError> {
     let clock = context.on.clock();
-    let mut shell = open_shell(session, clock).await?;
+    let shell = open_shell(session, clock).await?;
     let start = clock.now().since_boot_ms;
-    let mut screen = Screen::default();
-    // What came since the last line was sent. A secret may come back in pieces, so it is masked as a whole.
-    let (mut answer, mut shown) = (String::new(), String::new());
-    let mut pending = false;
-    let mut committed = false;
-    let mut risk: Option<Risk> = None;
+    let mut talk = Talk {
+        session,
+        shell,
+        values,
+        masker,
+        context,
+        said,
+        start,
+        screen: Screen::default(),
+        answer: String::new(),
+        shown: String::new(),
+        pending: false,
+        committed: false,
+        risk: None,
+    };
     loop {
-        tokio::select! {
+        let goes_on = tokio::select! {
             biased;
-            output = shell.output() => {
-                let Some(bytes) = output else {
-                    let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
-                    drop(person.shown.send(news(&shown, &text).to_owned()));
-                    return Ok(Verdict::Ran { committed });
-                };
-                screen.feed(&bytes);
-                for reply in screen.take_replies() {
-                    let _ = clock.within(STEP_TIME, shell.send(Secret::new(reply))).await;
+            output = talk.shell.output() => match output {
+                Some(bytes) => {
+                    talk.printed(&bytes).await?;
+                    true
                 }
-                answer.push_str(screen.unread());
-                let read = screen.unread().len();
-                screen.consume(read);
-                pending = true;
-                if answer.len() > MOST_ANSWER {
-                    return Err(DeviceError::NotCommitted("the device printed more than a dialogue does".into()));
+                None => {
+                    talk.show(person);
+                    false
                 }
-            }
-            () = clock.sleep(SETTLE), if pending => {
-                pending = false;
-                let text = tell(said, &answer, &masker, clock.now().since_boot_ms - start);
-                let more = news(&shown, &text).to_owned();
-                shown = text;
-                if !more.is_empty() && person.shown.send(more).is_err() {
-                    return Ok(Verdict::Ran { committed });
-                }
-            }
-            line = person.lines.recv() => {
-                let Some(line) = line else { return Ok(Verdict::Ran { committed }) };
-                let text = match tagged_text(&values.unfill(&line)) {
-                    Ok(text) => text,
-                    Err(why) => {
+            },
+            () = clock.sleep(SETTLE), if talk.pending => talk.show(person),
+            line = person.lines.recv() => match line {
+                Some(line) => {
+                    if let Err(why) = talk.typed(line).await? {
                         drop(person.shown.send(format!("\n({why}; nothing was sent)\n")));
-                        continue;
                     }
-                };
-                if let Some(missing) = values.missing(&text) {
-                    drop(person.shown.send(format!("\n({missing}; nothing was sent)\n")));
-                    continue;
+                    true
                 }
-                if let Some(risk) = risk.take() {
-                    // Whoever goes on was let through.
-                    risk.worked().await;
-                }
-                let one_time = match needs_code(&text) {
-                    Some(whose) => {
-                        let made = code(whose, session, context).await?.code;
-                        masker.add(&made);
-                        Some(made)
-                    }
-                    None => None,
-                };
-                if let Some(whose) = risks(&text, false) {
-                    risk = Some(context.take_risk(whose).await?);
-                }
-                if text.has_tag("NEW_PASSWORD") && !committed {
-                    context.observer.commit_point().await?;
-                    committed = true;
-                }
-                let filled = Secret::new(format!("{}\n", values.fill(&text, one_time.as_ref()).expose()));
-                let record = recorded(&text, &line, &answer);
-                if record != text {
-                    let typed = Secret::new(line);
-                    context.observer.leaves(&typed);
-                    masker.add(&typed);
-                }
-                context.observer.step(format!("sent \"{record}\""));
-                tell(said, &answer, &masker, clock.now().since_boot_ms - start);
-                said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Said::Sent(record));
-                (answer, shown, pending) = (String::new(), String::new(), false);
-                let _ = clock.within(STEP_TIME, shell.send(filled)).await;
-            }
-            () = clock.sleep(PATIENCE), if !pending => {
+                None => false,
+            },
+            () = clock.sleep(PATIENCE), if !talk.pending => {
                 let why = "nobody typed anything for three minutes".to_owned();
-                return if committed { Ok(Verdict::Ran { committed }) } else { Err(DeviceError::NotCommitted(why)) };
+                if !talk.committed {
+                    return Err(DeviceError::NotCommitted(why));
+                }
+                false
             }
+        };
+        if !goes_on {
+            return Ok(Verdict::Ran { committed: talk.committed });
         }
+    }
+}
+
+/// A person's dialogue with a device.
+struct Talk<'a> {
+    session: &'a Session,
+    shell: Box<dyn Shell>,
+    values: &'a Values,
+    masker: Masker,
+    context: &'a RunContext<'a>,
+    said: &'a std::sync::Mutex<Vec<Said>>,
+    /// When it began, by the boot clock, in milliseconds.
+    start: i64,
+    screen: Screen,
+    /// What came since the last line was sent. A secret may come back in pieces, so it is masked as a whole.
+    answer: String,
+    /// What the person has seen of it.
+    shown: String,
+    /// Whether more came than was shown.
+    pending: bool,
+    committed: bool,
+    risk: Option<Risk>,
+}
+
+impl Talk<'_> {
+    /// The device printed something.
+    async fn printed(&mut self, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.screen.feed(bytes);
+        for reply in self.screen.take_replies() {
+            self.send(Secret::new(reply)).await;
+        }
+        self.answer.push_str(self.screen.unread());
+        let read = self.screen.unread().len();
+        self.screen.consume(read);
+        self.pending = true;
+        if self.answer.len() > MOST_ANSWER {
+            return Err(DeviceError::NotCommitted("the device printed more than a dialogue does".into()));
+        }
+        Ok(())
+    }
+
+    /// Shows the person what is new; whether somebody is there to see it.
+    fn show(&mut self, person: &Person) -> bool {
+        self.pending = false;
+        let text = self.record();
+        let more = news(&self.shown, &text).to_owned();
+        self.shown = text;
+        more.is_empty() || person.shown.send(more).is_ok()
+    }
+
+    /// Puts the answer so far on record, masked, and returns it.
+    fn record(&self) -> String {
+        tell(self.said, &self.answer, &self.masker, self.context.on.clock().now().since_boot_ms - self.start)
+    }
+
+    async fn send(&mut self, secret: Secret) {
+        // A device that takes nothing in is found out by the wait that follows.
+        let _ = self.context.on.clock().within(STEP_TIME, self.shell.send(secret)).await;
+    }
+
+    /// Sends a line that the person typed; or why it cannot be sent.
+    async fn typed(&mut self, line: String) -> Result<Result<(), String>, DeviceError> {
+        let text = match tagged_text(&self.values.unfill(&line)) {
+            Ok(text) => text,
+            Err(why) => return Ok(Err(why.to_string())),
+        };
+        if let Some(missing) = self.values.missing(&text) {
+            return Ok(Err(missing.to_string()));
+        }
+        if let Some(risk) = self.risk.take() {
+            // Whoever goes on was let through.
+            risk.worked().await;
+        }
+        let one_time = match needs_code(&text) {
+            Some(whose) => {
+                let made = code(whose, self.session, self.context).await?.code;
+                self.masker.add(&made);
+                Some(made)
+            }
+            None => None,
+        };
+        if let Some(whose) = risks(&text, false) {
+            self.risk = Some(self.context.take_risk(whose).await?);
+        }
+        if text.has_tag("NEW_PASSWORD") && !self.committed {
+            self.context.observer.commit_point().await?;
+            self.committed = true;
+        }
+        let filled = Secret::new(format!("{}\n", self.values.fill(&text, one_time.as_ref()).expose()));
+        let record = recorded(&text, &line, &self.answer);
+        if record != text {
+            let typed = Secret::new(line);
+            self.context.observer.leaves(&typed);
+            self.masker.add(&typed);
+        }
+        self.context.observer.step(format!("sent \"{record}\""));
+        self.record();
+        self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Said::Sent(record));
+        (self.answer, self.shown, self.pending) = (String::new(), String::new(), false);
+        self.send(filled).await;
+        Ok(Ok(()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A shell on a terminal, and a template's dialogue carried through it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -89,121 +90,185 @@ impl RunContext<'_> {
 ///
 /// # Errors
 /// The shell did not open, or the vault failed. What the template met is in the verdict.
-pub(super) async fn run_template(
-    session: &Session,
-    mut run: Run,
-    mut context: RunContext<'_>,
-) -> Result<Verdict, DeviceError> {
+pub(super) async fn run_template(session: &Session, run: Run, context: RunContext<'_>) -> Result<Verdict, DeviceError> {
     let clock = context.on.clock();
-    let mut shell = open_shell(session, clock).await?;
-    // The boot clock: nobody can set it, and a suspended host does not stretch a wait.
+    let shell = open_shell(session, clock).await?;
     let start = clock.now().since_boot_ms;
-    let now = || clock.now().since_boot_ms - start;
-    let mut effects = run.handle(now(), Input::Start);
-    let mut closed = false;
-    // What failed, and the section that follows it.
-    let mut failed: Option<(Section, Result<Verdict, DeviceError>)> = None;
-    let mut risk: Option<(Whose, Risk)> = None;
-    // The code that was sent last, where the device did not take it yet.
-    let mut sent: Option<Sent> = None;
+    let mut talk = Talk { session, shell, run, context, start, closed: false, failed: None, risk: None, sent: None };
+    let mut effects = talk.input(Input::Start);
     loop {
-        let mut queue = std::collections::VecDeque::from(std::mem::take(&mut effects));
-        while let Some(effect) = queue.pop_front() {
-            match effect {
-                Effect::Step(text) => context.observer.step(text),
-                Effect::Finished(mut verdict) => {
-                    if let Verdict::Failed(failure) = &mut verdict
-                        && closed
-                        && let Some(why) = session.link.hung_up()
-                    {
-                        failure.message = format!("{}; it hung up: {}", failure.message, shown_prompt(&why, 300));
-                    }
-                    if let Verdict::Failed(failure) = &mut verdict
-                        && failure.answered
-                        && !closed
-                        && let Some((whose, risk)) = &risk
-                    {
-                        let code = sent.take();
-                        failure.refused = Some(Refused { whose: *whose, with_code: code.is_some() });
-                        let miss = code.map(|code| Miss { aim: aim(session), ahead: code.ahead, in_session: true });
-                        risk.refused(code.is_some(), miss).await;
-                    }
-                    let committed = match &verdict {
-                        Verdict::Failed(failure) if !closed => Some(failure.committed),
-                        _ => None,
-                    };
-                    let follows = committed.and_then(|committed| context.clear_up(&mut run, committed));
-                    let Some((section, next)) = follows else {
-                        if let Some((section, failed)) = failed {
-                            return followed(failed, section, verdict, context.observer);
-                        }
-                        return no_room(verdict, closed, context.login.0);
-                    };
-                    failed = Some((section, Ok(verdict)));
-                    run = next;
-                    queue = run.handle(now(), Input::Start).into();
-                }
-                Effect::Send(secret) => {
-                    // A device that takes nothing in is found out by the wait that follows.
-                    let _ = clock.within(STEP_TIME, shell.send(secret)).await;
-                }
-                Effect::Reply(reply) => {
-                    let _ = clock.within(STEP_TIME, shell.send(Secret::new(reply))).await;
-                }
-                Effect::Risk(whose) => {
-                    // One that is still open is of the same line of questions.
-                    if risk.is_none() {
-                        risk = Some((whose, context.take_risk(whose).await?));
-                    }
-                }
-                Effect::Accepted => {
-                    let (aim, sent) = (aim(session), sent.take());
-                    let news = sent.filter(|_| aim.by != By::Known);
-                    if let Some((whose, risk)) = risk.take() {
-                        context.taken.store(true, Ordering::SeqCst);
-                        let account = context.whose(whose).0.clone();
-                        let with_code = sent.is_some();
-                        let noted = move |tx: &dyn Ledger| {
-                            // Some judge a password only once they have the code.
-                            if with_code {
-                                tx.login_was_taken(&account, true)?;
-                            }
-                            news.map_or(Ok(None), |code| took(tx, &aim, code, false))
-                        };
-                        risk.worked_and(noted).await;
-                    }
-                }
-                Effect::NeedCode(whose) => {
-                    let issued = code(whose, session, &context).await?;
-                    sent = Some(issued.sent);
-                    queue.extend(run.handle(now(), Input::Code(issued.code)));
-                }
-                Effect::CommitPoint => match context.observer.commit_point().await {
-                    Ok(()) => queue.extend(run.handle(now(), Input::Committed)),
-                    Err(error) => {
-                        let follows = if closed { None } else { context.clear_up(&mut run, false) };
-                        let Some((section, next)) = follows else { return Err(error) };
-                        failed = Some((section, Err(error)));
-                        run = next;
-                        queue = run.handle(now(), Input::Start).into();
-                    }
-                },
-            }
+        if let Some(verdict) = talk.carry_out(effects).await? {
+            return Ok(verdict);
         }
-        let deadline = run.deadline().map(|at| Duration::from_millis(u64::try_from(at - now()).unwrap_or(0)));
+        effects = talk.hear().await;
+    }
+}
+
+/// A run's dialogue in a shell.
+struct Talk<'a> {
+    session: &'a Session,
+    shell: Box<dyn Shell>,
+    run: Run,
+    context: RunContext<'a>,
+    /// When it began, by the boot clock: nobody can set it, and a suspended host does not stretch a wait.
+    start: i64,
+    /// Whether the device ended the session.
+    closed: bool,
+    /// What failed, and the section that follows it.
+    failed: Option<(Section, Result<Verdict, DeviceError>)>,
+    /// The risk of a password or a code that the device has not judged yet.
+    risk: Option<(Whose, Risk)>,
+    /// The code that was sent last, where the device did not take it yet.
+    sent: Option<Sent>,
+}
+
+/// What follows an effect.
+enum Next {
+    /// These, behind those that wait.
+    GoOn(Vec<Effect>),
+    /// These alone: another section's run begins.
+    Instead(Vec<Effect>),
+    /// The dialogue is over.
+    Over(Verdict),
+}
+
+impl Talk<'_> {
+    fn now(&self) -> i64 {
+        self.context.on.clock().now().since_boot_ms - self.start
+    }
+
+    fn input(&mut self, input: Input<'_>) -> Vec<Effect> {
+        self.run.handle(self.now(), input)
+    }
+
+    /// What the device does next, or that the run's wait is over.
+    async fn hear(&mut self) -> Vec<Effect> {
+        let clock = self.context.on.clock();
+        let deadline = self.run.deadline().map(|at| Duration::from_millis(u64::try_from(at - self.now()).unwrap_or(0)));
         let output = tokio::select! {
             biased;
-            output = shell.output(), if !closed => Some(output),
+            output = self.shell.output(), if !self.closed => Some(output),
             () = async { match deadline { Some(time) => clock.sleep(time).await, None => std::future::pending().await } } => None,
         };
-        effects = match output {
-            None => run.handle(now(), Input::Tick),
-            Some(Some(bytes)) => run.handle(now(), Input::Output(&bytes)),
+        match output {
+            None => self.input(Input::Tick),
+            Some(Some(bytes)) => self.input(Input::Output(&bytes)),
             Some(None) => {
-                closed = true;
-                run.handle(now(), Input::Closed)
+                self.closed = true;
+                self.input(Input::Closed)
             }
+        }
+    }
+
+    /// Carries out effects and what follows from them; the verdict, where that is the end.
+    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<Option<Verdict>, DeviceError> {
+        let mut queue = VecDeque::from(effects);
+        while let Some(effect) = queue.pop_front() {
+            match self.effect(effect).await? {
+                Next::GoOn(more) => queue.extend(more),
+                Next::Instead(effects) => queue = effects.into(),
+                Next::Over(verdict) => return Ok(Some(verdict)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn effect(&mut self, effect: Effect) -> Result<Next, DeviceError> {
+        match effect {
+            Effect::Step(text) => self.context.observer.step(text),
+            Effect::Finished(verdict) => return self.finished(verdict).await,
+            Effect::Send(secret) => self.send(secret).await,
+            Effect::Reply(reply) => self.send(Secret::new(reply)).await,
+            Effect::Risk(whose) => {
+                // One that is still open is of the same line of questions.
+                if self.risk.is_none() {
+                    self.risk = Some((whose, self.context.take_risk(whose).await?));
+                }
+            }
+            Effect::Accepted => self.accepted().await,
+            Effect::NeedCode(whose) => {
+                let issued = code(whose, self.session, &self.context).await?;
+                self.sent = Some(issued.sent);
+                return Ok(Next::GoOn(self.input(Input::Code(issued.code))));
+            }
+            Effect::CommitPoint => return self.commit_point().await,
+        }
+        Ok(Next::GoOn(Vec::new()))
+    }
+
+    async fn send(&mut self, secret: Secret) {
+        // A device that takes nothing in is found out by the wait that follows.
+        let _ = self.context.on.clock().within(STEP_TIME, self.shell.send(secret)).await;
+    }
+
+    /// The run is over, or the section begins that follows its failure.
+    async fn finished(&mut self, mut verdict: Verdict) -> Result<Next, DeviceError> {
+        if let Verdict::Failed(failure) = &mut verdict {
+            if self.closed
+                && let Some(why) = self.session.link.hung_up()
+            {
+                failure.message = format!("{}; it hung up: {}", failure.message, shown_prompt(&why, 300));
+            }
+            if failure.answered
+                && !self.closed
+                && let Some((whose, risk)) = &self.risk
+            {
+                let code = self.sent.take();
+                failure.refused = Some(Refused { whose: *whose, with_code: code.is_some() });
+                let miss = code.map(|code| Miss { aim: aim(self.session), ahead: code.ahead, in_session: true });
+                risk.refused(code.is_some(), miss).await;
+            }
+        }
+        let committed = match &verdict {
+            Verdict::Failed(failure) => Some(failure.committed),
+            _ => None,
         };
+        if let Some((section, effects)) = committed.and_then(|committed| self.clear_up(committed)) {
+            self.failed = Some((section, Ok(verdict)));
+            return Ok(Next::Instead(effects));
+        }
+        let verdict = match self.failed.take() {
+            Some((section, failed)) => followed(failed, section, verdict, self.context.observer),
+            None => no_room(verdict, self.closed, self.context.login.0),
+        };
+        verdict.map(Next::Over)
+    }
+
+    /// The first effects of the section that follows a failure, in the same session.
+    fn clear_up(&mut self, committed: bool) -> Option<(Section, Vec<Effect>)> {
+        if self.closed {
+            return None;
+        }
+        let (section, next) = self.context.clear_up(&mut self.run, committed)?;
+        self.run = next;
+        Some((section, self.input(Input::Start)))
+    }
+
+    /// The device took what it was sent.
+    async fn accepted(&mut self) {
+        let (aim, sent) = (aim(self.session), self.sent.take());
+        let news = sent.filter(|_| aim.by != By::Known);
+        let Some((whose, risk)) = self.risk.take() else { return };
+        self.context.taken.store(true, Ordering::SeqCst);
+        let account = self.context.whose(whose).0.clone();
+        let with_code = sent.is_some();
+        let noted = move |tx: &dyn Ledger| {
+            // Some judge a password only once they have the code.
+            if with_code {
+                tx.login_was_taken(&account, true)?;
+            }
+            news.map_or(Ok(None), |code| took(tx, &aim, code, false))
+        };
+        risk.worked_and(noted).await;
+    }
+
+    async fn commit_point(&mut self) -> Result<Next, DeviceError> {
+        let Err(error) = self.context.observer.commit_point().await else {
+            return Ok(Next::GoOn(self.input(Input::Committed)));
+        };
+        let Some((section, effects)) = self.clear_up(false) else { return Err(error) };
+        self.failed = Some((section, Err(error)));
+        Ok(Next::Instead(effects))
     }
 }
 

@@ -6,7 +6,8 @@
 #   PORT, DIR (a new folder) and USERS (names, blanks between) must be set; STEP, WINDOW, MINLEN may be. With FORWARD=1 one
 #   field takes password and code, one right behind the other; where GUARDED is the path of
 #   pam_pwquality.so, that judges new passwords and pam_faillock locks an account after three wrong ones; SSHD holds more lines for sshd_config, which win over
-#   the lab's own, and PAM more lines for the top of pam.d/sshd.
+#   the lab's own, and PAM more lines for the top of pam.d/sshd. OTP is
+#   options of pam_google_authenticator: with noskewadj it does not follow codes that are off by the same time again and again.
 # With SHARED=1 all users have one seed; with PLAIN_SUDO=1 sudo asks for a password and no code.
 # With PRINCIPAL, the host key has a certificate for that name by an authority of the lab's, whose public key is DIR/authority.pub.
 # SERVICES names a script that starts services in the same namespace first; their data is in SCRATCH.
@@ -16,7 +17,7 @@
 # key user needs nothing else.
 set -eu
 export SERVICES="${SERVICES:-}" PRINCIPAL="${PRINCIPAL:-}" SHARED="${SHARED:-}" PLAIN_SUDO="${PLAIN_SUDO:-}"
-export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}" PAM="${PAM:-}"
+export PORT DIR USERS STEP="${STEP:-30}" WINDOW="${WINDOW:-3}" MINLEN="${MINLEN:-6}" FORWARD="${FORWARD:-}" GUARDED="${GUARDED:-}" SSHD="${SSHD:-}" PAM="${PAM:-}" OTP="${OTP:-}"
 mkdir "$DIR"
 exec unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
 mount --make-rprivate /
@@ -37,7 +38,7 @@ if [ -n "$PRINCIPAL" ]; then
   certificate="HostCertificate /etc/ssh/test_host_key-cert.pub"
 fi
 
-codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER}"
+codes="pam_google_authenticator.so user=root secret=/home/.seeds/\${USER} $OTP"
 {
   echo "$PAM"
   if [ -n "$GUARDED" ]; then

@@ -8,7 +8,7 @@ const ALONE: [(&str, &str); 1] = [("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
 fn how_far_a_device_s_clock_is_off_is_learned_and_remembered() {
     // The device takes codes of the present step alone, and is two steps ahead of this daemon's clock, less a quarter of a
     // second: sent as its step begins by this daemon's clock, a code would come too early.
-    let lab = Lab::with("user1", &[("STEP", "6"), ("WINDOW", "1")]);
+    let lab = Lab::with("user1", &[("STEP", "6"), ("WINDOW", "1"), ("OTP", "noskewadj")]);
     let place =
         Place::new(&(lab.sections("lab", "linux-passwd", "") + "[policy.default]\nfailed_logins_per_hour = 5\n"));
     let behind = ["faketime", "-f", "-11.75s"];

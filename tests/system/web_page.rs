@@ -293,8 +293,8 @@ fn the_live_view_filters_explains_and_asks_before_it_rotates() {
     assert!(!tmux.shows("1 of 2 accounts").contains("web1/backup"));
     tmux.run(&["send-keys", "e"]);
     tmux.shows("web1/admin is idle");
-    tmux.run(&["send-keys", "Escape"]);
-    tmux.run(&["send-keys", "r"]);
+    // Both at once, as a slow line brings them.
+    tmux.run(&["send-keys", "Escape", "r"]);
     tmux.shows("Rotate web1/admin now? 0 of 2 changes are used");
     tmux.run(&["send-keys", "y"]);
     tmux.shows("web1/admin: failed");

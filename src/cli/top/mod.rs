@@ -4,7 +4,7 @@ mod screen;
 
 use std::time::Duration;
 
-use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
@@ -125,7 +125,9 @@ fn read_keys(inlet: mpsc::Sender<News>) {
         while !inlet.is_closed() {
             match event::poll(KEY).and_then(|is_there| if is_there { event::read().map(Some) } else { Ok(None) }) {
                 Ok(Some(Event::Key(key))) if key.kind != KeyEventKind::Release => {
-                    drop(inlet.blocking_send(News::Key(key)));
+                    for key in pressed(key) {
+                        drop(inlet.blocking_send(News::Key(key)));
+                    }
                 }
                 Ok(Some(Event::Resize(..))) => drop(inlet.blocking_send(News::Resized)),
                 Ok(_) => {}
@@ -134,6 +136,15 @@ fn read_keys(inlet: mpsc::Sender<News>) {
             }
         }
     });
+}
+
+/// The keys that were pressed. Escape and a key right behind it come as that key with Alt, where a line brings both at once; no key
+/// has a meaning of its own with Alt.
+fn pressed(key: KeyEvent) -> Vec<KeyEvent> {
+    if !key.modifiers.contains(KeyModifiers::ALT) {
+        return vec![key];
+    }
+    vec![KeyEvent::from(KeyCode::Esc), KeyEvent { modifiers: key.modifiers - KeyModifiers::ALT, ..key }]
 }
 
 /// Hears each step of each attempt, as long as the daemon runs, and again once it does.
@@ -175,4 +186,16 @@ fn work(client: &Client, what: &'static str, account: String, inlet: &mpsc::Send
         };
         drop(inlet.send(News::Told(told)).await);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_and_a_key_at_once_are_two_keys() {
+        let alt = KeyEvent::new(KeyCode::Char('r'), KeyModifiers::ALT);
+        assert_eq!(pressed(alt), [KeyEvent::from(KeyCode::Esc), KeyEvent::from(KeyCode::Char('r'))]);
+        assert_eq!(pressed(KeyEvent::from(KeyCode::Char('r'))), [KeyEvent::from(KeyCode::Char('r'))]);
+    }
 }

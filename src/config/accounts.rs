@@ -92,6 +92,12 @@ pub(super) fn accounts<'a>(
         };
         accounts.insert(name, (Arc::new(account), references));
     }
+    judge_references(&accounts, library);
+    accounts
+}
+
+/// Tells which accounts name another one that is not there, or that cannot do what it is named for.
+fn judge_references(accounts: &Accounts<'_>, library: &Library) {
     let parent = |name: &AccountName| accounts.get(name)?.0.after.as_ref();
     let circles = on_circles(accounts.keys(), parent);
     for (account, references) in accounts.values() {
@@ -115,7 +121,6 @@ pub(super) fn accounts<'a>(
             }
         }
     }
-    accounts
 }
 
 /// Tells where the template would change the password of the account that logs in for this one.

@@ -45,52 +45,58 @@ impl Attempt {
         from.is_in_doubt() && (no_change || asked_for)
     }
 
-    /// Makes a step from a phase durable.
-    async fn persist(&mut self, persist: Persist, from: Phase) -> Result<(), VaultError> {
-        let now = self.cx.core.clock.now();
-        let recovering = self.cx.request.trigger == Trigger::Recovery;
-        let detail = self.told.detail.clone();
-        let mut drafts = Vec::new();
-        let flaw = match persist {
+    /// What was not clean about a change whose step this is.
+    fn flaw(&self, persist: Persist) -> Option<String> {
+        match persist {
             Persist::Promote => self.unclean(),
             Persist::Uncertain(_) => Some(self.told.flaws.join("; ")).filter(|flaws| !flaws.is_empty()),
             _ => None,
-        };
-        let mut told = None;
-        match persist {
+        }
+    }
+
+    /// The events of a step from a phase, and why the account is given up, where it is.
+    async fn events(&self, persist: Persist, from: Phase, flaw: Option<&str>) -> (Vec<Draft>, Option<String>) {
+        let cx = &self.cx;
+        let recovered = |or| if cx.request.trigger == Trigger::Recovery { EventKind::RotationRecovered } else { or };
+        let drafts = match persist {
             Persist::Prepared | Persist::Mending => {
-                let ran = format!("template {} sha256:{}", self.cx.account.device.template, self.cx.template.sha256());
-                let detail = self.cx.request.reason.iter().cloned().chain([ran]).collect::<Vec<_>>().join("; ");
-                drafts.push(self.cx.draft(EventKind::RotationStart).detail(self.cx.masked(detail)));
+                let ran = format!("template {} sha256:{}", cx.account.device.template, cx.template.sha256());
+                let detail = cx.request.reason.iter().cloned().chain([ran]).collect::<Vec<_>>().join("; ");
+                vec![cx.draft(EventKind::RotationStart).detail(cx.masked(detail))]
             }
-            Persist::Sent => drafts.push(self.cx.draft(EventKind::RotationSent)),
+            Persist::Sent => vec![cx.draft(EventKind::RotationSent)],
             Persist::Promote => {
-                drafts.push(self.cx.draft(EventKind::RotationVerified));
-                let event = if recovering { EventKind::RotationRecovered } else { EventKind::RotationDone };
-                drafts.push(Draft { outcome: Some(Outcome::Done), detail: flaw.clone(), ..self.cx.draft(event) });
-                drafts.extend(flaw.clone().map(|flaw| self.cx.draft(EventKind::WarningLeft).detail(flaw)));
+                let (outcome, detail) = (Some(Outcome::Done), flaw.map(str::to_owned));
+                let done = Draft { outcome, detail, ..cx.draft(recovered(EventKind::RotationDone)) };
+                let left = flaw.map(|flaw| cx.draft(EventKind::WarningLeft).detail(flaw));
+                [cx.draft(EventKind::RotationVerified), done].into_iter().chain(left).collect()
             }
             // In doubt for a refusal, with no other password that may be in force.
             Persist::Revert if self.is_kept(from) => {
-                self.ending.kept = true;
-                let outcome = Some(Outcome::Done);
-                drafts
-                    .push(Draft { outcome, ..self.cx.draft(EventKind::RotationRecovered).detail(self.stored_works()) });
+                let draft = cx.draft(EventKind::RotationRecovered).detail(self.stored_works());
+                vec![Draft { outcome: Some(Outcome::Done), ..draft }]
             }
             Persist::Revert => {
-                let event = if recovering { EventKind::RotationRecovered } else { EventKind::RotationFailed };
-                drafts.push(Draft { outcome: Some(Outcome::Failed), detail: Some(detail), ..self.cx.draft(event) });
+                let (outcome, detail) = (Some(Outcome::Failed), Some(self.told.detail.clone()));
+                vec![Draft { outcome, detail, ..cx.draft(recovered(EventKind::RotationFailed)) }]
             }
             Persist::Quarantine => {
-                let detail = self.cx.quarantined(&detail).await;
-                told = Some(detail.clone());
-                let outcome = Some(Outcome::Unknown);
-                let given_up = self.cx.draft(EventKind::AccountQuarantined).detail(detail.clone());
-                drafts.push(Draft { outcome, detail: Some(detail), ..self.cx.draft(EventKind::RotationUnknown) });
-                drafts.push(given_up);
+                let why = cx.quarantined(&self.told.detail).await;
+                let unknown = cx.draft(EventKind::RotationUnknown).detail(why.clone());
+                let given_up = cx.draft(EventKind::AccountQuarantined).detail(why.clone());
+                return (vec![Draft { outcome: Some(Outcome::Unknown), ..unknown }, given_up], Some(why));
             }
-            Persist::Changing | Persist::Verifying | Persist::Uncertain(_) => {}
-        }
+            Persist::Changing | Persist::Verifying | Persist::Uncertain(_) => Vec::new(),
+        };
+        (drafts, None)
+    }
+
+    /// Makes a step from a phase durable.
+    async fn persist(&mut self, persist: Persist, from: Phase) -> Result<(), VaultError> {
+        let now = self.cx.core.clock.now();
+        let flaw = self.flaw(persist);
+        let (drafts, told) = self.events(persist, from, flaw.as_deref()).await;
+        self.ending.kept |= persist == Persist::Revert && self.is_kept(from);
         let (case, attempt) = (self.cx.case(), self.cx.id.clone());
         let candidate = self.passwords.candidate.clone();
         let kept = self.ending.kept;

@@ -189,14 +189,56 @@ fn find_in(library: &Library, name: &str) -> Result<(Arc<Checked>, PathBuf), Fai
     Ok((checked, entry.file.clone()))
 }
 
-/// Refuses a web template where a recorded dialogue is to be played.
-fn terminal_only(template: &Checked, file: &Path) -> Result<(), Failure> {
-    match template.web() {
-        None => Ok(()),
-        Some(_) => Err(Failure::usage(format!(
-            "{} is a web template, and a recording is one of a terminal; 'rotorctl verify ACCOUNT' runs its login in a browser",
-            safe(&file.display().to_string())
-        ))),
+/// A recording of either kind.
+enum AnyRecording {
+    Terminal(recording::Recording),
+    Web(recording::WebRecording),
+}
+
+impl AnyRecording {
+    fn template(&self) -> Option<&str> {
+        match self {
+            Self::Terminal(recording) => recording.template.as_deref(),
+            Self::Web(recording) => recording.template.as_deref(),
+        }
+    }
+
+    /// How many of the device's lines or pages were seen, and how many there are.
+    fn evidence(&self) -> (usize, usize) {
+        match self {
+            Self::Terminal(recording) => recording
+                .scenes
+                .iter()
+                .fold((0, 0), |(seen, lines), scene| (seen + scene.evidence.seen, lines + scene.evidence.lines)),
+            Self::Web(recording) => {
+                let evidence = recording.evidence();
+                (evidence.seen, evidence.lines)
+            }
+        }
+    }
+
+    /// Plays every scene: its title, and what came of it.
+    fn play(&self, template: &Arc<Checked>, file: &Path) -> Result<Vec<(String, Played)>, Failure> {
+        let file = safe(&file.display().to_string());
+        match (self, template.web()) {
+            (Self::Terminal(recording), None) => {
+                let played = |scene: &Scene| (scene.title.clone(), recording::play_all(template, scene));
+                Ok(recording.scenes.iter().map(played).collect())
+            }
+            (Self::Web(recording), Some(_)) => {
+                let played = |scene: &recording::WebScene| {
+                    (scene.title.clone(), recording::play_web(template, recording, scene))
+                };
+                Ok(recording.scenes.iter().map(played).collect())
+            }
+            (Self::Terminal(_), Some(_)) => {
+                let why = "is a web template, and the recording is one of a terminal: it has no '@ page NAME ADDRESS'";
+                Err(Failure::usage(format!("{file} {why}")))
+            }
+            (Self::Web(_), None) => {
+                Err(Failure::usage(format!("{file} is no web template, and the recording is one of a web application")))
+            }
+        }
     }
 }
 
@@ -204,24 +246,27 @@ fn told(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn read_recording(file: &Path) -> Result<recording::Recording, Failure> {
+fn read_recording(file: &Path) -> Result<AnyRecording, Failure> {
     let most = u64::try_from(recording::MAX_BYTES).unwrap_or(u64::MAX);
     let text = files::read_text(file, most).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    let (recording, problems) = recording::parse(file, &text);
+    let (recording, problems) = if recording::is_web_recording(&text) {
+        let (recording, problems) = recording::parse_web(file, &text);
+        (AnyRecording::Web(recording), problems)
+    } else {
+        let (recording, problems) = recording::parse(file, &text);
+        (AnyRecording::Terminal(recording), problems)
+    };
     if problems.is_empty() { Ok(recording) } else { Err(Failure::usage(told(&problems))) }
 }
 
 pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
     let (template, file) = find(name, folders)?;
-    terminal_only(&template, &file)?;
-    let recording = read_recording(against)?;
-    let played: Vec<(&Scene, Played)> =
-        recording.scenes.iter().map(|scene| (scene, recording::play_all(&template, scene))).collect();
+    let played = read_recording(against)?.play(&template, &file)?;
     let good = played.iter().all(|(_, played)| played.problem.is_none());
     if json {
         let scenes: Vec<_> = played
             .iter()
-            .map(|(scene, played)| json!({ "scene": scene.title, "ok": played.problem.is_none(), "problem": played.problem, "note": played.note, "trace": played.trace }))
+            .map(|(scene, played)| json!({ "scene": scene, "ok": played.problem.is_none(), "problem": played.problem, "note": played.note, "trace": played.trace }))
             .collect();
         say!("{}", json!({ "template": file, "scenes": scenes }));
         return Ok(if good { 0 } else { 1 });
@@ -233,7 +278,7 @@ pub(super) fn run(name: &str, against: &Path, trace: bool, folders: &[PathBuf], 
             (None, Some(note)) => format!("ok; {note}"),
             (None, None) => "ok".into(),
         };
-        say!("{}: {}", safe(&scene.title), safe(&told));
+        say!("{}: {}", safe(scene), safe(&told));
         if trace || played.problem.is_some() {
             played.trace.iter().for_each(|line| say!("    {}", safe(line)));
         }
@@ -256,16 +301,14 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
     for file in &files {
         let recording = read_recording(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = recording.template.clone().unwrap_or(stem);
+        let name = recording.template().map_or(stem, str::to_owned);
         let (template, of) = find_in(&library, &name)
             .map_err(|failure| Failure { message: format!("{}: {}", file.display(), failure.message), ..failure })?;
-        terminal_only(&template, &of)?;
-        for scene in &recording.scenes {
-            let played = recording::play_all(&template, scene);
-            results.push((file.clone(), name.clone(), scene.title.clone(), played));
-            seen += scene.evidence.seen;
-            lines += scene.evidence.lines;
+        for (scene, played) in recording.play(&template, &of)? {
+            results.push((file.clone(), name.clone(), scene, played));
         }
+        let (was_seen, all) = recording.evidence();
+        (seen, lines) = (seen + was_seen, lines + all);
     }
     let failed = results.iter().filter(|(.., played)| played.problem.is_some()).count();
     if json {
@@ -283,7 +326,7 @@ pub(super) fn test(paths: &[PathBuf], folders: &[PathBuf], json: bool) -> Result
         }
         say!("{} scenes of {} recordings: {failed} failed", results.len(), files.len());
         if seen > 0 {
-            say!("{seen} of {lines} lines of devices were seen, the others are assumed");
+            say!("{seen} of {lines} lines or pages of devices were seen, the others are assumed");
         }
     }
     Ok(if failed == 0 { 0 } else { 1 })

@@ -29,6 +29,8 @@ const CISCO: &str = include_str!("../../templates/cisco/cisco-ios.template");
 const CONFIG: &str = include_str!("../../config/rotord.toml");
 const RECORDING: &str = include_str!("../../tests/devices/cisco-ios.recording");
 
+const WEB_RECORDING: &str = "@ page a https://[#HOSTNAME#]/\n<form><input name=\"p\"></form>\n@ scene x\n< a\n* [name=p] [#NEW_PASSWORD#]\n> click a\n";
+
 /// Something that reads what somebody else wrote.
 pub struct Target {
     /// Its name, and that of the folder with its findings.
@@ -75,11 +77,26 @@ pub static TARGETS: [Target; 15] = [
     },
     Target {
         name: "recording",
-        seeds: &[RECORDING],
-        words: &["device> ", "send> ", "scene ", "ends ", "[#", "#]", "\n\n"],
+        seeds: &[RECORDING, WEB_RECORDING],
+        words: &[
+            "device> ",
+            "send> ",
+            "scene ",
+            "ends ",
+            "[#",
+            "#]",
+            "\n\n",
+            "\n@ ",
+            "page a /\n",
+            "<a x='",
+            "</a>",
+            "* #a ",
+            "> click ",
+        ],
         run: |bytes| {
             let (_, problems) = recording::parse(Path::new("x.recording"), &text(bytes));
-            problems.iter().for_each(|problem| drop(problem.to_string()));
+            let (_, more) = recording::parse_web(Path::new("x.recording"), &text(bytes));
+            problems.iter().chain(&more).for_each(|problem| drop(problem.to_string()));
         },
     },
     Target {

@@ -6,10 +6,14 @@ mod manner;
 mod play;
 #[cfg(test)]
 mod tests;
+mod web;
 mod write;
 
 pub use manner::Manner;
 pub use play::{Played, play, play_all};
+pub use web::{
+    WebDeed, WebRecording, WebSaid, WebScene, WebTake, is_web_recording, parse_web, play_web, write_web_recording,
+};
 pub use write::{Said, draft_template, write_recording};
 
 use std::path::Path;

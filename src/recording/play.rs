@@ -21,14 +21,15 @@ pub struct Played {
 }
 
 /// Stands for the codes of a recording.
-const CODE: &str = "246810";
+pub(super) const CODE: &str = "246810";
 
 /// The values that a recording is played with, where it sets no others. They are no secrets of anybody.
-fn values(template: &Checked, scene: &Scene) -> Values {
+pub(super) fn values(template: &Checked, proves: bool, set: &[(String, String)]) -> Values {
     let mut values = Values::default();
     let reconcile = template.reconcile().map(|reconcile| reconcile.tags()).unwrap_or_default();
-    let proves = scene.section == Section::Verify;
-    for (tag, _) in template.tags().into_iter().chain(reconcile) {
+    // A recording may tell of these where the template names another in their place.
+    let always = ["USERNAME", "HOSTNAME", "CURRENT_PASSWORD", "NEW_PASSWORD"].map(|tag| (tag, 0));
+    for (tag, _) in template.tags().into_iter().chain(reconcile).chain(always) {
         let value = match tag {
             "USERNAME" => "admin".to_owned(),
             "CURRENT_PASSWORD" if !proves => "Old-Secret_17".to_owned(),
@@ -42,7 +43,7 @@ fn values(template: &Checked, scene: &Scene) -> Values {
         };
         values.set(tag.to_owned(), Secret::new(value));
     }
-    for (tag, value) in &scene.values {
+    for (tag, value) in set {
         values.set(tag.clone(), Secret::new(value.clone()));
     }
     values
@@ -78,7 +79,7 @@ pub fn play(template: &Arc<Checked>, scene: &Scene, manner: Manner) -> Played {
             }
         },
     };
-    let values = values(template, scene);
+    let values = values(template, scene.section == Section::Verify, &scene.values);
     let mut run = Run::new(section.clone(), values.clone(), Masker::default());
     if scene.section.changes_nothing() {
         run = run.proving();

@@ -15,6 +15,7 @@ use rotord::totp::Seed;
 use serde_json::{Value, json};
 
 use crate::lab::{free_port, unix_now, wait_for, wait_within};
+use crate::scribe::Scribe;
 
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -124,6 +125,11 @@ impl Driver {
         self.ask("/execute/sync", &json!({ "script": PAGE_SCRIPT, "args": [operation, about, secret] }))
     }
 
+    /// Runs a script with arguments.
+    pub fn script(&self, script: &str, arguments: &Value) -> Result<Value, Trouble> {
+        self.ask("/execute/sync", &json!({ "script": script, "args": arguments }))
+    }
+
     fn point(&self, about: &Value) -> Result<Value, Trouble> {
         let found = self.page("point", about, None)?;
         found.get("element").cloned().ok_or(Trouble::Missing)
@@ -182,8 +188,20 @@ impl Driver {
         })
     }
 
-    /// Runs a template to its end: the verdict, and how many codes it took.
+    /// Runs a template to its end.
     pub fn run(&self, template: &str, purpose: Purpose, login: &Login<'_>, used: &mut Vec<u64>) -> WebVerdict {
+        self.run_with(template, purpose, login, used, None)
+    }
+
+    /// The same, and puts down what happens.
+    pub fn run_with(
+        &self,
+        template: &str,
+        purpose: Purpose,
+        login: &Login<'_>,
+        used: &mut Vec<u64>,
+        mut scribe: Option<&mut Scribe>,
+    ) -> WebVerdict {
         let (checked, problems) = load(Path::new("t.template"), template);
         let checked = checked.unwrap_or_else(|| panic!("{problems:?}"));
         let mut values = Values::default();
@@ -201,8 +219,21 @@ impl Driver {
         let mut heard = Observation::Started;
         loop {
             match run.next(now_ms(), heard) {
-                Action::Finish(verdict) => return verdict,
-                action => heard = self.perform(action, login, used).unwrap_or_else(Observation::Trouble),
+                Action::Finish(verdict) => {
+                    if let Some(scribe) = &mut scribe {
+                        scribe.page(self, login);
+                    }
+                    return verdict;
+                }
+                action => {
+                    if let Some(scribe) = &mut scribe {
+                        scribe.before(self, &action, login);
+                    }
+                    heard = self.perform(action, login, used).unwrap_or_else(Observation::Trouble);
+                    if let (Some(scribe), Observation::Code(code)) = (&mut scribe, &heard) {
+                        scribe.code(code.expose());
+                    }
+                }
             }
         }
     }

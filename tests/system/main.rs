@@ -42,6 +42,7 @@ mod person;
 mod programs;
 mod reaching;
 mod recovery;
+mod scribe;
 mod scripted;
 mod sections;
 mod services;

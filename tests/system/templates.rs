@@ -40,7 +40,7 @@ fn every_template_of_the_library_has_a_recording_that_is_played() {
         .iter()
         .map(|result| result["template"].as_str().unwrap().to_owned())
         .collect();
-    // Those of web applications have no recordings: web_apps.rs tests them on the applications.
+    // Those of web applications are below.
     let all: BTreeSet<String> = files(&templates, "template")
         .iter()
         .filter(|file| {
@@ -53,6 +53,51 @@ fn every_template_of_the_library_has_a_recording_that_is_played() {
         .collect();
     assert_eq!(all.difference(&played).collect::<Vec<_>>(), Vec::<&String>::new(), "templates without a recording");
     assert!(all.len() >= 60, "{} templates", all.len());
+}
+
+#[test]
+fn the_recordings_of_web_applications_are_played_without_a_browser() {
+    let (templates, recordings) = (root().join("templates"), root().join("tests/applications"));
+    let output = ctl(&["--json", "test", recordings.to_str().unwrap(), "--templates", templates.to_str().unwrap()]);
+    let value = json(&output);
+    assert_eq!((output.status.code(), value["failed"].as_u64()), (Some(0), Some(0)), "{}", said(&output));
+    let played = |name: &str| {
+        let results = value["results"].as_array().unwrap().iter();
+        let scenes = results.filter(|result| result["template"] == format!("web/{name}"));
+        scenes.map(|result| result["scene"].as_str().unwrap()).collect::<BTreeSet<_>>()
+    };
+    for file in files(&templates.join("web"), "template") {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        // pgAdmin's pages are made by script: web_apps.rs runs it on the application alone.
+        if name != "pgadmin4" {
+            let wanted = ["the password is changed", "the password is wrong", "the new password is proved"];
+            assert!(wanted.iter().all(|scene| played(name).contains(scene)), "{name}: {:?}", played(name));
+        }
+    }
+    for name in ["django-two-factor-auth", "mediawiki-oathauth"] {
+        assert!(played(name).contains("the code is wrong") && played(name).contains("the new password is refused"));
+    }
+}
+
+/// A template whose selectors the application no longer has fails on the recording, as it would there.
+#[test]
+fn a_web_template_that_no_longer_fits_its_pages_fails_on_the_recording() {
+    let recordings = root().join("tests/applications");
+    for (name, from, to) in [
+        ("django-two-factor-auth", "#id_token-otp_token", "#id_otp"),
+        ("mediawiki-oathauth", "#pt-userpage", "#pt-profile"),
+        ("wordpress", "button.wp-generate-pw", "button.wp-new-pw"),
+        ("wordpress-forms", "fill-form pass2", "fill-form pass3"),
+        ("roundcube", ".button.submit", "#save"),
+    ] {
+        let text = std::fs::read_to_string(root().join(format!("templates/web/{name}.template"))).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(format!("{name}.template"));
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        let recording = recordings.join(format!("{name}.recording"));
+        let output = ctl(&["run", file.to_str().unwrap(), "--against", recording.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", said(&output));
+    }
 }
 
 #[test]
@@ -150,6 +195,34 @@ fn a_draft_is_written_from_a_few_answers_and_plays_at_once() {
     );
     let again = new("\n");
     assert_eq!(again.status.code(), Some(2), "nothing is written over: {}", said(&again));
+}
+
+#[test]
+fn the_recording_of_a_web_application_in_the_docs_is_played_without_a_browser() {
+    let text = std::fs::read_to_string(root().join("docs/templates.md")).unwrap();
+    let (_, behind) = text.split_once("### Recordings of web applications").unwrap();
+    let (recording, _) = behind.split_once("| line | meaning |").unwrap();
+    let lines = recording.lines().filter(|line| line.is_empty() || line.starts_with("    "));
+    let recording: String = lines.map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect();
+    let template = "start-at https://[#HOSTNAME#]/login\nfill #user [#USERNAME#]\nfill #pass [#CURRENT_PASSWORD#]\nclick #go\ntest-selector #logout\nfill #new [#NEW_PASSWORD#]\nclick #save\ntest-text changed\n";
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(place("box.recording"), &recording).unwrap();
+    std::fs::write(place("box.template"), template).unwrap();
+    let played = ctl(&["test", &place("box.recording"), "--templates", &place("")]);
+    assert!(played.status.success(), "{}", said(&played));
+    assert!(said(&played).contains("2 scenes of 1 recordings: 0 failed"), "{}", said(&played));
+    assert!(said(&played).contains("3 of 3 lines or pages of devices were seen"), "{}", said(&played));
+    // A template that looks for what the page does not have is told what is there.
+    std::fs::write(place("box.template"), template.replace("#user", "#user_login")).unwrap();
+    let run = ctl(&["run", &place("box.template"), "--against", &place("box.recording"), "--trace"]);
+    assert_eq!(run.status.code(), Some(1), "{}", said(&run));
+    assert!(said(&run).contains("there is no #user_login") && said(&run).contains("input#user"), "{}", said(&run));
+    // The one kind is not played as the other.
+    std::fs::write(place("shell.template"), "expect \"*$\"\nexec \"[#NEW_PASSWORD#]\"\n").unwrap();
+    let run = ctl(&["run", &place("shell.template"), "--against", &place("box.recording")]);
+    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
+    assert!(said(&run).contains("is no web template"), "{}", said(&run));
 }
 
 #[test]

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rotord::dialogue::web::WebVerdict;
+use rotord::dialogue::web::{FailureKind, WebVerdict};
+use rotord::recording::{Ending, WebTake, write_web_recording};
 use rotord::template::web::Purpose;
 
 use crate::driver::{Driver, Login, fresh_code};
 use crate::lab::{free_port, wait_within};
+use crate::scribe::Scribe;
 
 /// An application that serves.
 struct App {
@@ -122,16 +124,73 @@ fn wordpress() {
     // expected, and nothing is tested behind the new password.
     let public = "get https://[#HOSTNAME#]/wp-login.php\nselect-button \"wp-submit\"\nfill-form log [#USERNAME#]\nfill-form pwd [#CURRENT_PASSWORD#]\nfill-form wp-submit \"Login\"\nfill-form redirect_to \"https://[#HOSTNAME#]/wp-admin/profile.php\"\nfill-form testcookie \"1\"\nsubmit\nexpect \"Repeat new password\"\nselect-button \"submit\"\nfill-form pass1 [#NEW_PASSWORD#]\nfill-form pass2 [#NEW_PASSWORD#]\nsubmit\n";
     change_and_prove(&app, public, 3);
+    for name in ["wordpress", "wordpress-forms"] {
+        record(&App::start("wordpress"), name, "WordPress 6.1.9 (Debian 12)", None);
+    }
 }
 
 #[test]
 fn mediawiki() {
     change_and_prove(&App::start("mediawiki"), &template("mediawiki-oathauth"), 1);
+    record(
+        &App::start("mediawiki"),
+        "mediawiki-oathauth",
+        "MediaWiki 1.39.17 with OATHAuth (Debian 12)",
+        Some("iloveyou"),
+    );
 }
 
 #[test]
 fn django() {
     change_and_prove(&App::start("django"), &template("django-two-factor-auth"), 1);
+    record(
+        &App::start("django"),
+        "django-two-factor-auth",
+        "Django 5.2 with django-two-factor-auth 1.18",
+        Some("Xq7-z"),
+    );
+}
+
+/// Writes the recordings of the templates of an application to the folder that ROTORD_RECORD_WEB names: of a change, a login, a
+/// wrong password, a wrong code, and of a new password that is refused where `refused` is one.
+fn record(app: &App, name: &str, seen: &str, refused: Option<&str>) {
+    let Some(folder) = std::env::var_os("ROTORD_RECORD_WEB") else { return };
+    let (spki, host, text) = (app.file("spki"), format!("127.0.0.1:{}", app.port), template(name));
+    let mut used = Vec::new();
+    let mut takes = Vec::new();
+    let (user, first, seed) = app.account(1);
+    let other = "otpauth://totp/other?secret=JBSWY3DPEHPK3PXP".to_owned();
+    let fresh = "Fresh-1-4f0c9Zq+x";
+    let with_code = text.contains("TOTP_TOKEN");
+    let mut take = |title: &str, purpose, current: &str, fresh: &str, seed: &str, wanted: Ending| {
+        let login = Login { host: &host, user: &user, current, fresh, seed: Some(seed) };
+        let mut scribe = Scribe::default();
+        if app.name == "pgadmin" {
+            used.clear();
+        }
+        let verdict = Driver::start(spki.trim()).run_with(&text, purpose, &login, &mut used, Some(&mut scribe));
+        let (ending, kind) = match verdict {
+            WebVerdict::Ran { .. } => (Ending::Ran, None),
+            WebVerdict::Failed(failure) if failure.kind == FailureKind::Refused => (Ending::Refused, None),
+            WebVerdict::Failed(failure) if failure.committed => (Ending::Broken, Some(failure.kind)),
+            WebVerdict::Failed(failure) => (Ending::Failed, Some(failure.kind)),
+        };
+        assert_eq!(ending, wanted, "{title}: {kind:?}");
+        takes.push(WebTake { title: title.into(), purpose, ending, kind, said: scribe.said });
+    };
+    take("the password is wrong", Purpose::Change, "Wrong-pass-7", fresh, &seed, Ending::Failed);
+    if with_code {
+        take("the code is wrong", Purpose::Change, &first, fresh, &other, Ending::Failed);
+    }
+    if let Some(refused) = refused {
+        // A refused code may bar the next ones for some seconds.
+        std::thread::sleep(Duration::from_secs(if with_code { 6 } else { 0 }));
+        take("the new password is refused", Purpose::Change, &first, refused, &seed, Ending::Refused);
+    }
+    take("the password is changed", Purpose::Change, &first, fresh, &seed, Ending::Ran);
+    take("the new password is proved", Purpose::Proof, fresh, fresh, &seed, Ending::Ran);
+    let recording = write_web_recording(&format!("web/{name}"), seen, &takes);
+    std::fs::write(std::path::Path::new(&folder).join(format!("{name}.recording")), recording).unwrap();
 }
 
 /// pgAdmin takes minutes to install, and a code of the present step alone, any number of times.
@@ -141,4 +200,5 @@ fn pgadmin() {
         return;
     }
     change_and_prove(&App::start("pgadmin"), &template("pgadmin4"), 1);
+    record(&App::start("pgadmin"), "pgadmin4", "pgAdmin 4 9.18", None);
 }

@@ -41,6 +41,12 @@ pub fn matches(wanted: &str, url: &str) -> bool {
         || format!("{}{}", page.authority, &path[..end]).contains(wanted)
 }
 
+/// Whether two addresses are of the same page.
+#[must_use]
+pub fn same_address(one: &str, other: &str) -> bool {
+    matches(one, other) && matches(other, one)
+}
+
 /// The whole address of a link in a page (RFC 3986, section 5.2, without dot segments, which a browser resolves).
 #[must_use]
 pub fn resolve(page: &str, link: &str) -> String {

@@ -21,4 +21,8 @@ mod waiting;
 pub use action::{
     Action, FailureKind, LoginEnd, Observation, PAGE_SCRIPT, PageCall, Parked, Trouble, WebFailure, WebVerdict,
 };
+pub use location::{resolve, same_address};
 pub use run::WebRun;
+
+/// The body of the function by which a page is read for a recording, and elements are named: see its first lines.
+pub const SNAPSHOT_SCRIPT: &str = include_str!("snapshot.js");

@@ -22,3 +22,4 @@ pub(super) use parse::parse;
 pub use parse::{WEB_COMMANDS, is_web};
 pub use reference::WEB_REFERENCE;
 pub use selector::{Combinator, Plan, PlanFilter, PlanStep, Selector};
+pub(crate) use selector::{Simple, compound};

@@ -80,13 +80,14 @@ struct Step {
 
 /// What CSS looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Simple {
+pub(crate) enum Simple {
     Any,
     Type(String),
     Id(String),
     Class(String),
     Attribute {
         name: String,
+        /// The sign, such as `^=`, and the value.
         test: Option<(String, String)>,
         any_case: bool,
     },
@@ -248,6 +249,13 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
     }
+}
+
+/// What the CSS of a [`PlanStep`] looks at: the other way round from what a plan is made of.
+pub(crate) fn compound(css: &str) -> Option<Vec<Simple>> {
+    let text = Text { pieces: vec![Piece::Literal(css.to_owned())] };
+    let step = Selector::parse(&text).ok()?.groups.into_iter().next()?.into_iter().next()?;
+    Some(step.simple)
 }
 
 fn plan_of(groups: &[Vec<Step>], values: &[String]) -> Plan {

@@ -21,6 +21,8 @@ pub enum Marker {
 /// A line that is understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
+    /// Its number, from 1.
+    pub line: usize,
     /// What the key is to the hosts.
     pub marker: Marker,
     /// Patterns of hosts, or one hashed name.
@@ -50,7 +52,9 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Result<Line, Unclear>> + '_ {
         if text.is_empty() || text.starts_with('#') {
             return None;
         }
-        Some(read(text).map_err(|(why, hosts)| Unclear { line: index + 1, why, revokes: seems_to_revoke(text), hosts }))
+        let line = index + 1;
+        let found = read(text).map(|found| Line { line, ..found });
+        Some(found.map_err(|(why, hosts)| Unclear { line, why, revokes: seems_to_revoke(text), hosts }))
     })
 }
 
@@ -94,7 +98,7 @@ fn read(text: &str) -> Result<Line, Wrong> {
     }
     let key = BASE64.decode(encoded.as_bytes()).map_err(|_| wrong("its key is no Base64"))?;
     match kind_of(&key) {
-        Some(found) if found == kind.as_bytes() => Ok(Line { marker, hosts: hosts.to_owned(), key }),
+        Some(found) if found == kind.as_bytes() => Ok(Line { line: 0, marker, hosts: hosts.to_owned(), key }),
         Some(_) => Err(wrong("its key is of another kind than stands before it")),
         None => Err(wrong("its key is cut off")),
     }

@@ -14,7 +14,9 @@ use crate::control::{
     Client, DraftBody, ImportBody, ImportLookBody, ImportLookedBody, ImportRow, ImportedBody, ImportedKey, SecretText,
     SkippedBody, StatusBody, TemplatesBody,
 };
-use crate::import::{FORMATS, Format, KnownDevice, Plan, Row, Wishes, detect, needs_passphrase, plan, read};
+use crate::import::{
+    AcceptedKey, FORMATS, Format, KnownDevice, Plan, PlannedKey, Row, Wishes, detect, needs_passphrase, plan, read,
+};
 use crate::model::{Secret, printable_lines};
 use crate::totp::Seed;
 
@@ -41,6 +43,9 @@ pub(crate) struct ImportArgs {
     /// The name of the file in config.d, without .toml; without it that of the imported file.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Take this host key of a `known_hosts` file though another one is on record for its device; may be given several times.
+    #[arg(long, value_name = "DEVICE=SHA256:…")]
+    pub(crate) accept_key: Vec<String>,
 }
 
 /// A file that was read.
@@ -90,6 +95,7 @@ pub(super) async fn import(client: &Client, args: &ImportArgs, json: bool) -> Re
     let wishes = wishes(client, args).await?;
     let looked: ImportLookedBody = client.post("/v1/import/look", &ImportLookBody::default()).await?;
     let plan = plan(found, &known(looked), &wishes);
+    all_accepted(&wishes, &plan)?;
     let draft = plan.sections(&file_name(&args.file)).map(|config| DraftBody { name: name_of(args), config });
     let path = match &draft {
         Some(draft) => checked(client, draft).await?,
@@ -97,8 +103,7 @@ pub(super) async fn import(client: &Client, args: &ImportArgs, json: bool) -> Re
     };
     let told = Told { args, format: source.format, plan: &plan, path: path.as_deref(), draft: draft.as_ref() };
     if plan.is_empty() {
-        told.left_out();
-        return Err(Failure::usage(format!("{}: nothing in it can be taken over", input::told(&args.file))));
+        return told.nothing(json);
     }
     if !args.apply {
         return told.dry_run(json);
@@ -163,7 +168,30 @@ async fn wishes(client: &Client, args: &ImportArgs) -> Result<Wishes, Failure> {
     {
         return Err(Failure::usage(format!("there is no sound template '{wanted}'; see 'rotorctl template list'")));
     }
-    Ok(Wishes { template: args.template.clone(), templates })
+    Ok(Wishes { template: args.template.clone(), templates, accepted: accepted(args)? })
+}
+
+/// The host keys that the caller names.
+fn accepted(args: &ImportArgs) -> Result<Vec<AcceptedKey>, Failure> {
+    let parse = |text: &String| {
+        let key = AcceptedKey::parse(text);
+        key.ok_or_else(|| {
+            Failure::usage(format!("--accept-key {text}: write DEVICE=SHA256:…, as 'rotorctl import FILE' shows it"))
+        })
+    };
+    args.accept_key.iter().map(parse).collect()
+}
+
+/// A key that is named, and that the file does not have for the device, was mistyped.
+fn all_accepted(wishes: &Wishes, plan: &Plan) -> Result<(), Failure> {
+    let is_missing = |wanted: &&AcceptedKey| {
+        !plan.keys.iter().any(|key| key.device == wanted.device && key.fingerprint == wanted.fingerprint)
+    };
+    wishes.accepted.iter().find(is_missing).map_or(Ok(()), |AcceptedKey { device, fingerprint }| {
+        Err(Failure::usage(format!(
+            "--accept-key {device}={fingerprint}: the file has no such key for {device} that is not on record; nothing was stored"
+        )))
+    })
 }
 
 fn known(looked: ImportLookedBody) -> Vec<KnownDevice> {
@@ -173,6 +201,7 @@ fn known(looked: ImportLookedBody) -> Vec<KnownDevice> {
         port: it.port,
         users: it.users,
         fingerprints: it.fingerprints,
+        jump: it.jump,
     };
     looked.devices.into_iter().map(device).collect()
 }
@@ -213,7 +242,11 @@ async fn apply(
         password: row.password.as_ref().map(text),
         totp: row.totp.as_ref().map(text),
     };
-    let key = |key: &crate::import::PlannedKey| ImportedKey { device: key.device.clone(), key: key.key.clone() };
+    let key = |key: &PlannedKey| ImportedKey {
+        device: key.device.clone(),
+        key: key.key.clone(),
+        on_record: key.on_record.clone(),
+    };
     let body = ImportBody {
         rows: plan.rows.iter().map(row).collect(),
         overwrite: args.overwrite,
@@ -236,7 +269,11 @@ async fn apply(
             // The answer may be lost though it was done.
             if failure.exit == 5 && is_in_force(client, plan).await {
                 file.keep();
-                return Ok(ImportedBody { done: "the config is in force".into(), skipped: Vec::new() });
+                return Ok(ImportedBody {
+                    done: "the config is in force".into(),
+                    skipped: Vec::new(),
+                    host_keys: Vec::new(),
+                });
             }
             drop(file);
             Err(Failure {
@@ -250,6 +287,13 @@ async fn apply(
 async fn is_in_force(client: &Client, plan: &Plan) -> bool {
     let Some(account) = plan.accounts.first() else { return false };
     client.get::<StatusBody>("/v1/status", &[("account", account)]).await.is_ok()
+}
+
+/// A host key in a line.
+fn told_key(device: &str, kind: &str, fingerprint: &str, on_record: &[String]) -> String {
+    let others = on_record.join(", ");
+    let changed = if on_record.is_empty() { String::new() } else { format!(" (CHANGED; on record is {others})") };
+    safe(&format!("{device}: {kind} {fingerprint}{changed}"))
 }
 
 /// What is told of an import.
@@ -302,7 +346,12 @@ impl Told<'_> {
         let keys: Vec<_> = plan
             .keys
             .iter()
-            .map(|it| serde_json::json!({ "device": it.device, "fingerprint": it.fingerprint, "beside_others": it.beside_others }))
+            .map(|it| serde_json::json!({ "device": it.device, "kind": it.kind, "fingerprint": it.fingerprint, "on_record": it.on_record }))
+            .collect();
+        let changed: Vec<_> = plan
+            .changed
+            .iter()
+            .map(|it| serde_json::json!({ "device": it.device, "kind": it.kind, "fingerprint": it.fingerprint, "on_record": it.on_record }))
             .collect();
         let left: Vec<_> = plan
             .left_out
@@ -312,9 +361,31 @@ impl Told<'_> {
         print(&serde_json::json!({
             "format": self.format.name(), "applied": done.is_some(), "done": done.map(|it| it.done.clone()),
             "skipped": done.map_or(&[][..], |it| &it.skipped), "secrets": accounts, "new_devices": devices,
-            "new_accounts": plan.accounts, "host_keys": keys, "left_out": left, "notes": plan.notes,
+            "new_accounts": plan.accounts, "host_keys": keys,
+            "changed_host_keys": changed, "left_out": left, "notes": plan.notes,
             "file": self.path.map(|path| path.display().to_string()), "config": self.draft.map(|draft| draft.config.clone()),
         }))
+    }
+
+    /// Of a file of which nothing is taken.
+    fn nothing(&self, json: bool) -> Result<u8, Failure> {
+        let (plan, file) = (self.plan, input::told(&self.args.file));
+        if json {
+            self.json(None)?;
+        } else {
+            self.left_out();
+            self.notes();
+        }
+        if plan.keys_on_record > 0 && plan.changed.is_empty() {
+            if !json {
+                say!(
+                    "{file}: each of its host keys that is of a device in the config is on record already ({})",
+                    plan.keys_on_record
+                );
+            }
+            return Ok(0);
+        }
+        Err(Failure::usage(format!("{file}: nothing in it can be taken over")))
     }
 
     fn dry_run(&self, json: bool) -> Result<u8, Failure> {
@@ -335,8 +406,7 @@ impl Told<'_> {
             say!("  account {}{new}: {}", safe(&row.account), Self::row(row));
         }
         for key in &plan.keys {
-            let others = if key.beside_others { "; other keys are on record for it: find out why" } else { "" };
-            say!("  host key of {}: {}{others}", key.device, key.fingerprint);
+            say!("  host key of {}", told_key(&key.device, &key.kind, &key.fingerprint, &key.on_record));
         }
         self.left_out();
         self.notes();
@@ -360,6 +430,10 @@ impl Told<'_> {
             say!("{} is written and in force: new devices: {devices}, new accounts: {accounts}", path.display());
         }
         tell_stored(imported);
+        for key in &imported.host_keys {
+            let told = told_key(&key.device, &key.kind, &key.fingerprint, &key.on_record);
+            say!("host key of {told} is trusted");
+        }
         self.left_out();
         self.notes();
         for device in &self.plan.devices {

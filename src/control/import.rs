@@ -1,5 +1,6 @@
 //! Many secrets at once, of which none takes the place of a password that rotord has set since.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
@@ -10,12 +11,13 @@ use super::json::Json;
 use super::secrets::{check_value, draft};
 use super::types::{
     ErrorBody, ImportBody, ImportDevice, ImportLookBody, ImportLookedBody, ImportRow, ImportedBody, ImportedKey,
-    SecretText, SkippedBody,
+    SecretText, SkippedBody, TrustedKeyBody,
 };
 use crate::audit::Draft;
 use crate::config::Config;
-use crate::daemon::{Core, EnrollError, store};
-use crate::model::{AccountName, DeviceName, EventKind, Secret, rfc3339, shown_account};
+use crate::daemon::{Core, EnrollError, on_record, store};
+use crate::executor::terminal::recorded_by_config;
+use crate::model::{AccountName, Actor, DeviceName, EventKind, Moment, Secret, rfc3339, shown_account};
 use crate::rotation::{AccountRecord, Phase};
 use crate::totp::Seed;
 use crate::vault::{HistoryEntry, HostKeyRow, Kind, Ledger, VaultError};
@@ -123,18 +125,13 @@ pub(super) async fn import(
     let on_disk = if body.take_in { Some(core.config_on_disk().await.map_err(refused)?) } else { None };
     let in_force = core.config();
     let config = on_disk.as_ref().map_or(&*in_force, |(config, _)| config);
-    let keys = keys(config, &body.host_keys)?;
+    let keys = keys(config, body.host_keys)?;
     let items = items(config, body.rows)?;
-    let (overwrite, trusted) = (body.overwrite, keys.len());
+    let overwrite = body.overwrite;
     let (now, attempt): (_, Arc<str>) = (core.clock.now(), core.fresh_id().into());
     let stores = move |tx: &dyn Ledger| {
         let (mut stored, mut same, mut skipped) = (0, 0, Vec::new());
-        for (device, row) in keys {
-            tx.trust_host_key(device.as_str(), &row, &now)?;
-            let (device, attempt, actor) = (Some(device), Some(attempt.clone()), Some(actor.clone()));
-            let detail = format!("{}; import", row.fingerprint);
-            tx.audit(&Draft { device, actor, attempt, ..Draft::new(EventKind::HostKeyTrusted).detail(detail) }, &now)?;
-        }
+        let trusted = trust(tx, keys, &|| (Some(attempt.clone()), Some(actor.clone())), &now)?;
         for item in &items {
             let verdict = if overwrite { Verdict::Store } else { verdict_on(tx, item)? };
             match verdict {
@@ -152,17 +149,66 @@ pub(super) async fn import(
                 }
             }
         }
-        Ok((stored, same, skipped))
+        Ok((stored, same, skipped, trusted))
     };
-    let (stored, same, skipped) = match on_disk {
+    let (stored, same, skipped, host_keys) = match on_disk {
         Some(on_disk) => core.put_in_force(on_disk, stores).await.map_err(refused)?,
         None => core.vault.call(stores).await?,
     };
     let mut done = told(stored, same, skipped.len());
-    if trusted > 0 {
-        done += &format!("; {trusted} host {} trusted", if trusted == 1 { "key is" } else { "keys are" });
+    if !host_keys.is_empty() {
+        let are = if host_keys.len() == 1 { "key is" } else { "keys are" };
+        done += &format!("; {} host {are} trusted", host_keys.len());
     }
-    Ok(Json(ImportedBody { done, skipped }))
+    Ok(Json(ImportedBody { done, skipped, host_keys }))
+}
+
+/// A host key that is to come on record.
+struct NewKey {
+    device: DeviceName,
+    row: HostKeyRow,
+    /// What the config has on record.
+    of_config: Vec<String>,
+    /// What the caller has seen on record.
+    seen: Vec<String>,
+}
+
+/// Puts host keys on record. Where others are on record than the caller has seen, none is.
+fn trust(
+    tx: &dyn Ledger,
+    keys: Vec<NewKey>,
+    who: &dyn Fn() -> (Option<Arc<str>>, Option<Actor>),
+    now: &Moment,
+) -> Result<Vec<TrustedKeyBody>, VaultError> {
+    // What this import puts on record itself is not in the way of its next key.
+    let before = keys.iter().map(|key| on_record(tx, &key.device, &key.of_config)).collect::<Result<Vec<_>, _>>()?;
+    let mut trusted = Vec::new();
+    for (NewKey { device, row, seen, .. }, on_record) in keys.into_iter().zip(before) {
+        if on_record.contains(&row.fingerprint) {
+            continue;
+        }
+        if !on_record.is_empty() && on_record != seen {
+            return Err(VaultError::Refused(format!(
+                "the host key of {device} has CHANGED: on record is {}, and not {}. Nothing was stored. Compare the key with what the device itself says: rotorctl trust {device}",
+                on_record.join(", "),
+                row.fingerprint
+            )));
+        }
+        tx.trust_host_key(device.as_str(), &row, now)?;
+        let changed = if on_record.is_empty() {
+            String::new()
+        } else {
+            format!("; CHANGED: on record was {}", on_record.join(", "))
+        };
+        let detail = format!("{}; import{changed}", row.fingerprint);
+        let (attempt, actor) = who();
+        let event = Draft::new(EventKind::HostKeyTrusted).detail(detail);
+        tx.audit(&Draft { device: Some(device.clone()), actor, attempt, ..event }, now)?;
+        let kind = row.key.split(' ').next().unwrap_or_default().to_owned();
+        let HostKeyRow { fingerprint, .. } = row;
+        trusted.push(TrustedKeyBody { device: device.to_string(), kind, fingerprint, on_record });
+    }
+    Ok(trusted)
 }
 
 fn refused(error: EnrollError) -> ApiError {
@@ -173,16 +219,26 @@ fn refused(error: EnrollError) -> ApiError {
 }
 
 /// Host keys, each of a device of the config.
-fn keys(config: &Config, given: &[ImportedKey]) -> Result<Vec<(DeviceName, HostKeyRow)>, ApiError> {
-    let read = |given: &ImportedKey| {
-        let device = DeviceName::parse(&given.device).ok().filter(|device| config.devices.contains_key(device));
+fn keys(config: &Config, given: Vec<ImportedKey>) -> Result<Vec<NewKey>, ApiError> {
+    let mut of_config: HashMap<DeviceName, Vec<String>> = HashMap::new();
+    let mut read = |given: ImportedKey| {
+        let name = DeviceName::parse(&given.device).ok();
+        let device = name.and_then(|name| config.devices.get(&name));
         let device = device.ok_or_else(|| ApiError::missing("a host key is of no device in the config"))?;
+        let name = device.name.clone();
+        if device.ssh().is_none() {
+            return Err(ApiError::usage(format!("{name} is not reached over SSH, and has no host key")));
+        }
         let key = PublicKey::from_openssh(&given.key)
-            .map_err(|_| ApiError::usage(format!("the host key of {device} is none in OpenSSH's format")))?;
+            .map_err(|_| ApiError::usage(format!("the host key of {name} is none in OpenSSH's format")))?;
         let text = key.to_openssh().map_err(|error| ApiError::usage(error.to_string()))?;
-        Ok((device, HostKeyRow { fingerprint: key.fingerprint(HashAlg::Sha256).to_string(), key: text }))
+        let row = HostKeyRow { fingerprint: key.fingerprint(HashAlg::Sha256).to_string(), key: text };
+        let of_config = of_config.entry(name.clone()).or_insert_with(|| recorded_by_config(device)).clone();
+        let mut seen = given.on_record;
+        seen.sort();
+        Ok(NewKey { device: name, row, of_config, seen })
     };
-    given.iter().map(read).collect()
+    given.into_iter().map(&mut read).collect()
 }
 
 /// What an import is looked at beside: the devices of the config; and whether a file that is to come fits into it.
@@ -202,7 +258,7 @@ pub(super) async fn look(
         }
     };
     let config = core.config();
-    let mut fingerprints = core.all_fingerprints(&config).await?;
+    let mut on_record = core.all_on_record(&config).await?;
     let mut devices = Vec::new();
     for device in config.devices.values() {
         let accounts = config.accounts_on(device.name.as_str());
@@ -211,7 +267,8 @@ pub(super) async fn look(
             host: device.host().to_owned(),
             port: device.ssh().map(|ssh| ssh.port),
             users: accounts.map(|account| account.name.user().to_owned()).collect(),
-            fingerprints: fingerprints.remove(&device.name).unwrap_or_default(),
+            fingerprints: on_record.remove(&device.name).unwrap_or_default(),
+            jump: device.jump().map(ToString::to_string),
         });
     }
     Ok(Json(ImportLookedBody { devices, file }))

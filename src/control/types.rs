@@ -816,6 +816,10 @@ pub struct ImportedKey {
     /// The key in OpenSSH's format.
     #[schema(example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPs/6FBIFSpSk6NrwiDDSpQMsCxpyGGYYyfGRVM6qxu+")]
     pub key: String,
+    /// What is on record for the device, as `import/look` tells it. Where that is something else, and the key is none of it, the
+    /// whole import is refused: a key comes beside others only where that is said.
+    #[serde(default)]
+    pub on_record: Vec<String>,
 }
 
 /// What an import is looked at beside.
@@ -838,8 +842,11 @@ pub struct ImportDevice {
     pub port: Option<u16>,
     /// The user names of its accounts.
     pub users: Vec<String>,
-    /// The host keys on record.
+    /// The host keys on record: `SHA256:…`, `@cert-authority SHA256:…`, and in round brackets what is on record and cannot be read.
     pub fingerprints: Vec<String>,
+    /// The device to go through.
+    #[serde(default)]
+    pub jump: Option<String>,
 }
 
 /// What an import is looked at beside.
@@ -858,6 +865,22 @@ pub struct ImportedBody {
     pub done: String,
     /// Passwords that were left out.
     pub skipped: Vec<SkippedBody>,
+    /// Host keys that came on record.
+    #[serde(default)]
+    pub host_keys: Vec<TrustedKeyBody>,
+}
+
+/// A host key that an import put on record.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TrustedKeyBody {
+    /// Its device.
+    pub device: String,
+    /// Such as `ssh-ed25519`.
+    pub kind: String,
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// What was on record before.
+    pub on_record: Vec<String>,
 }
 
 /// A password that an import left out.

@@ -40,6 +40,6 @@ pub(crate) use refusals::Asked;
 pub use run::{Signals, run};
 pub use scheduler::keep_schedule;
 pub use secrets::store;
-pub use trust::{ShownKey, TrustError};
+pub use trust::{ShownKey, TrustError, on_record};
 #[cfg(any(test, feature = "sim"))]
 pub use world::{Random, Spawn, Witness, World};

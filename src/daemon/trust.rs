@@ -6,7 +6,7 @@ use super::core::Core;
 use crate::audit::Draft;
 use crate::clock::Waiting;
 use crate::config::{Account, Config};
-use crate::executor::terminal::known_fingerprints;
+use crate::executor::terminal::{known_fingerprints, recorded_by_config};
 use crate::executor::{DeviceError, Observer};
 use crate::model::{Actor, DeviceName, EventKind};
 use crate::rotation::HelperRole;
@@ -119,27 +119,22 @@ impl Core {
         Ok(known_fingerprints(device, trusted.await?))
     }
 
-    /// The same of every device of a config, by its name.
+    /// What is on record of the host keys of every device of a config, by its name.
     ///
     /// # Errors
-    /// As [`Core::known_fingerprints`].
-    pub(crate) async fn all_fingerprints(
-        &self,
-        config: &Config,
-    ) -> Result<HashMap<DeviceName, Vec<String>>, VaultError> {
-        let names: Vec<DeviceName> = config.devices.keys().cloned().collect();
-        let trusted = self.vault.call(move |tx| {
-            let of = |name: DeviceName| match tx.host_keys(name.as_str()) {
-                Err(VaultError::HostKey(_)) => Ok((name, Vec::new())),
-                keys => Ok((name, keys?)),
-            };
-            names.into_iter().map(of).collect::<Result<Vec<_>, VaultError>>()
-        });
-        let found = trusted.await?.into_iter().filter_map(|(name, rows)| {
-            let found = known_fingerprints(config.devices.get(&name)?, rows);
-            Some((name, found))
-        });
-        Ok(found.collect())
+    /// The vault failed.
+    pub(crate) async fn all_on_record(&self, config: &Config) -> Result<HashMap<DeviceName, Vec<String>>, VaultError> {
+        let of_config = config.devices.values().map(|device| (device.name.clone(), recorded_by_config(device)));
+        let of_config: Vec<(DeviceName, Vec<String>)> = of_config.collect();
+        self.vault
+            .call(move |tx| {
+                let of = |(name, of_config): (DeviceName, Vec<String>)| {
+                    let found = on_record(tx, &name, &of_config)?;
+                    Ok((name, found))
+                };
+                of_config.into_iter().map(of).collect()
+            })
+            .await
     }
 
     /// The key that a device shows now, for a person to compare, and what the device says of itself, not masked.
@@ -163,6 +158,22 @@ impl Core {
             config.devices.get(device).ok_or_else(|| format!("there is no device '{device}' in the config"))?;
         self.executors.terminal.shown_host_key(config, device, &Silent(self)).await
     }
+}
+
+/// What is on record of a device's host keys, given what the config has. A key that was altered in the vault counts: what is on
+/// record is not known then, and that is not nothing. Sorted.
+///
+/// # Errors
+/// The vault failed.
+pub fn on_record(tx: &dyn Ledger, device: &DeviceName, of_config: &[String]) -> Result<Vec<String>, VaultError> {
+    let trusted = match tx.host_keys(device.as_str()) {
+        Err(VaultError::HostKey(_)) => vec!["(a key that was altered in the vault)".to_owned()],
+        rows => rows?.into_iter().map(|row| row.fingerprint).collect(),
+    };
+    let mut all = [of_config, &trusted].concat();
+    all.sort();
+    all.dedup();
+    Ok(all)
 }
 
 /// Watches a login that changes nothing and that nobody follows.

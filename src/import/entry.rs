@@ -1,5 +1,6 @@
 //! An entry of a file: a device, an account on it, and its secrets, as far as the file tells.
 
+use super::host_keys::ChangedKey;
 use crate::model::Secret;
 use crate::totp::{Seed, SeedError};
 
@@ -88,6 +89,17 @@ pub struct HostKey {
     pub key: Vec<u8>,
 }
 
+/// A line that revokes a host key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its line.
+    pub line: u64,
+    /// The hosts; `None` where they cannot be read, so that it may be about any.
+    pub hosts: Option<String>,
+    /// The key; `None` where it cannot be read, so that it may be any.
+    pub key: Option<Vec<u8>>,
+}
+
 /// Why something is not taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -125,6 +137,12 @@ pub enum LeftOver {
     /// The seed is none.
     #[error("its seed cannot be used: {0}")]
     Seed(SeedError),
+    /// Other host keys are on record for the device.
+    #[error(
+        "the host key of {} has CHANGED: here is {} {}, on record is {}. If nobody replaced the device or its keys, somebody else may answer in its place. If it is right: --accept-key {}={}",
+        .0.device, .0.kind, .0.fingerprint, .0.on_record.join(", "), .0.device, .0.fingerprint
+    )]
+    KeyChanged(ChangedKey),
     /// It stands there twice.
     #[error("the file has {0} twice, with different secrets")]
     Twice(String),

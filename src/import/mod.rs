@@ -6,6 +6,7 @@
 mod ansible;
 mod codes;
 mod entry;
+mod host_keys;
 mod keepass;
 mod managers;
 mod plan;
@@ -14,8 +15,9 @@ mod ssh_config;
 mod table;
 
 pub use codes::migration_in;
-pub use entry::{Address, Entry, HostKey, LeftOut, LeftOver};
-pub use plan::{KnownDevice, NewDevice, Plan, PlannedKey, Row, Wishes, plan};
+pub use entry::{Address, Entry, HostKey, LeftOut, LeftOver, Revocation};
+pub use host_keys::{AcceptedKey, ChangedKey, PlannedKey};
+pub use plan::{KnownDevice, NewDevice, Plan, Row, Wishes, plan};
 
 use zeroize::Zeroizing;
 
@@ -150,6 +152,8 @@ pub struct Found {
     pub entries: Vec<Entry>,
     /// Host keys.
     pub host_keys: Vec<HostKey>,
+    /// Host keys that are never to be trusted.
+    pub revocations: Vec<Revocation>,
     /// What is not taken over.
     pub left_out: Vec<LeftOut>,
 }

@@ -3,12 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
-use data_encoding::{BASE64, BASE64_NOPAD};
-use sha2::{Digest, Sha256};
-
-use super::Found;
 use super::entry::{Address, Entry, LeftOut, LeftOver};
-use crate::known_hosts::{kind_of, matches};
+use super::host_keys::{AcceptedKey, ChangedKey, PlannedKey};
+use super::{Found, host_keys};
 use crate::model::{AccountName, DeviceName, Secret};
 
 /// The port of SSH.
@@ -27,6 +24,8 @@ pub struct KnownDevice {
     pub users: Vec<String>,
     /// The host keys that are on record.
     pub fingerprints: Vec<String>,
+    /// The device to go through.
+    pub jump: Option<String>,
 }
 
 /// What the caller wants.
@@ -36,6 +35,8 @@ pub struct Wishes {
     pub template: Option<String>,
     /// The templates that there are.
     pub templates: Vec<String>,
+    /// Host keys to take though others are on record for their devices.
+    pub accepted: Vec<AcceptedKey>,
 }
 
 /// Secrets of an account.
@@ -66,19 +67,6 @@ pub struct NewDevice {
     pub jump: Option<String>,
 }
 
-/// A host key that would be trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedKey {
-    /// The device.
-    pub device: String,
-    /// `SHA256:…`.
-    pub fingerprint: String,
-    /// The key in OpenSSH's format.
-    pub key: String,
-    /// Other keys are on record for the device.
-    pub beside_others: bool,
-}
-
 /// What an import would make.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -90,6 +78,10 @@ pub struct Plan {
     pub accounts: Vec<String>,
     /// Host keys.
     pub keys: Vec<PlannedKey>,
+    /// Host keys that are not taken, as others are on record.
+    pub changed: Vec<ChangedKey>,
+    /// How many host keys of the file are on record.
+    pub keys_on_record: usize,
     /// What of what is taken over is not.
     pub notes: Vec<String>,
     /// What is not taken over.
@@ -276,7 +268,7 @@ pub fn plan(found: Found, devices: &[KnownDevice], wishes: &Wishes) -> Plan {
     plan.rows.sort_by(|one, other| (one.number, &one.account).cmp(&(other.number, &other.account)));
     set_jumps(&mut plan, &mut new, devices, jumps);
     plan.devices = new.into_values().collect();
-    plan.keys(&found.host_keys, devices);
+    host_keys::add(&mut plan, &found.host_keys, &found.revocations, devices, wishes);
     plan
 }
 
@@ -357,39 +349,6 @@ fn key(text: &str) -> String {
 }
 
 impl Plan {
-    fn keys(&mut self, keys: &[super::HostKey], devices: &[KnownDevice]) {
-        let mut unmatched = 0;
-        for found in keys {
-            let fingerprint = format!("SHA256:{}", BASE64_NOPAD.encode(&Sha256::digest(&found.key)));
-            let is_for = |device: &&KnownDevice| {
-                let port = device.port.unwrap_or(SSH);
-                let names = [device.host.to_ascii_lowercase(), device.name.to_ascii_lowercase()];
-                let named = |host: &String| if port == SSH { host.clone() } else { format!("[{host}]:{port}") };
-                device.port.is_some() && names.iter().any(|host| matches(&found.hosts, &named(host)))
-            };
-            let mut any = false;
-            for device in devices.iter().filter(is_for) {
-                any = true;
-                if device.fingerprints.contains(&fingerprint) {
-                    continue;
-                }
-                let kind = kind_of(&found.key).map(String::from_utf8_lossy).unwrap_or_default();
-                let key = format!("{kind} {}", BASE64.encode(&found.key));
-                let beside_others = !device.fingerprints.is_empty();
-                self.keys.push(PlannedKey {
-                    device: device.name.clone(),
-                    fingerprint: fingerprint.clone(),
-                    key,
-                    beside_others,
-                });
-            }
-            unmatched += usize::from(!any);
-        }
-        if unmatched > 0 {
-            self.notes.push(format!("{unmatched} host keys are of no device in the config"));
-        }
-    }
-
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,8 +1,8 @@
 //! OpenSSH's client: its configuration (ssh_config(5)), and its `known_hosts`.
 
 use super::Found;
-use super::entry::{Address, Entry, HostKey, LeftOut, LeftOver};
-use crate::known_hosts::{Marker, lines};
+use super::entry::{Address, Entry, HostKey, LeftOut, LeftOver, Revocation};
+use crate::known_hosts::{Line, Marker, Unclear, lines};
 
 /// A block: the patterns of its `Host` line, and its options.
 struct Block {
@@ -115,20 +115,32 @@ pub(super) fn read(text: &str) -> Found {
 /// Host keys. Which device they are of is found out beside the config, as hashed names can only be compared.
 pub(super) fn known_hosts(bytes: &[u8]) -> Found {
     let mut found = Found::default();
-    for (number, line) in (1u64..).zip(lines(bytes)) {
-        let place = format!("entry {number}");
-        let why = match line {
-            Ok(line) if line.marker == Marker::Plain => {
-                found.host_keys.push(HostKey { line: number, hosts: line.hosts, key: line.key });
+    for line in lines(bytes) {
+        let (number, why) = match line {
+            Ok(Line { line, marker: Marker::Plain, hosts, key }) => {
+                found.host_keys.push(HostKey { line: number(line), hosts, key });
                 continue;
             }
-            Ok(line) if line.marker == Marker::CertAuthority => {
-                "an authority is not taken over: name the file as known_hosts of the device".to_owned()
+            Ok(Line { line, marker: Marker::CertAuthority, .. }) => {
+                (line, "an authority is not taken over: name the file as known_hosts of the device".to_owned())
             }
-            Ok(_) => "a revoked key is not taken over: name the file as known_hosts of the device".to_owned(),
-            Err(unclear) => format!("line {}: {}", unclear.line, unclear.why),
+            Ok(Line { line, marker: Marker::Revoked, hosts, key }) => {
+                found.revocations.push(Revocation { line: number(line), hosts: Some(hosts), key: Some(key) });
+                let why = "a revoked key: no device gets it by this import. That rotord refuses it later too, name the file as known_hosts of the device";
+                (line, why.to_owned())
+            }
+            Err(Unclear { line, why, revokes, hosts }) => {
+                if revokes {
+                    found.revocations.push(Revocation { line: number(line), hosts, key: None });
+                }
+                (line, why.to_owned())
+            }
         };
-        found.left_out.push(LeftOut::new(&place, LeftOver::Other(why)));
+        found.left_out.push(LeftOut::new(&format!("line {number}"), LeftOver::Other(why)));
     }
     found
+}
+
+fn number(line: usize) -> u64 {
+    u64::try_from(line).unwrap_or(u64::MAX)
 }

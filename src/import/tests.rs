@@ -243,6 +243,7 @@ fn device(name: &str, host: &str, port: u16, users: &[&str]) -> KnownDevice {
         port: Some(port),
         users: users.iter().map(|user| (*user).to_owned()).collect(),
         fingerprints: Vec::new(),
+        jump: None,
     }
 }
 
@@ -259,8 +260,11 @@ fn entry(title: &str, address: &str, user: &str) -> Entry {
 
 fn planned(entries: Vec<Entry>, template: Option<&str>) -> Plan {
     let devices = [device("web1", "192.0.2.10", 22, &["admin"]), device("web2", "192.0.2.10", 2222, &["admin"])];
-    let wishes =
-        Wishes { template: template.map(str::to_owned), templates: vec!["linux-passwd".into(), "cisco-ios".into()] };
+    let wishes = Wishes {
+        template: template.map(str::to_owned),
+        templates: vec!["linux-passwd".into(), "cisco-ios".into()],
+        accepted: Vec::new(),
+    };
     plan(Found { entries, ..Found::default() }, &devices, &wishes)
 }
 
@@ -325,21 +329,6 @@ fn what_stands_there_twice_is_taken_only_where_it_says_the_same() {
     let plan = planned(vec![entry("web1", "", "admin"), other], None);
     assert!(plan.rows.is_empty(), "nobody knows which one it is");
     assert!(plan.left_out[0].why.to_string().contains("twice"));
-}
-
-#[test]
-fn host_keys_are_planned_for_the_devices_whose_they_are() {
-    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPs/6FBIFSpSk6NrwiDDSpQMsCxpyGGYYyfGRVM6qxu+";
-    let text = format!("192.0.2.10 {key}\n[192.0.2.10]:2222,web2 {key} a comment\nother {key}\n@revoked * {key}\n");
-    assert_eq!(detect(text.as_bytes()), Some(Format::KnownHosts));
-    let read = read(Format::KnownHosts, text.as_bytes(), None).unwrap();
-    assert_eq!((read.host_keys.len(), read.left_out.len()), (3, 1));
-    let mut second = device("web2", "192.0.2.10", 2222, &[]);
-    second.fingerprints.push("SHA256:another".into());
-    let plan = plan(read, &[device("web1", "192.0.2.10", 22, &[]), second], &Wishes::default());
-    let told: Vec<_> = plan.keys.iter().map(|it| (it.device.as_str(), it.key == key, it.beside_others)).collect();
-    assert_eq!(told, [("web1", true, false), ("web2", true, true)]);
-    assert!(plan.keys[0].fingerprint.starts_with("SHA256:") && plan.notes[0].starts_with("1 host keys"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Files of other programs, taken over by `rotorctl import`: shown first, and done as a whole or not at all.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -87,7 +89,7 @@ fn a_file_of_another_program_is_shown_first_and_taken_over_as_a_whole() {
 }
 
 #[test]
-fn databases_moves_and_host_keys_are_taken_over() {
+fn databases_and_moves_are_taken_over() {
     let place = place();
     let daemon = place.daemon();
     for name in ["keepass31.kdbx", "keepass4.kdbx"] {
@@ -108,14 +110,90 @@ fn databases_moves_and_host_keys_are_taken_over() {
         "otpauth-migration://offline?data=Ci4KFDEyMzQ1Njc4OTAxMjM0NTY3ODkwEgp3ZWIxOmFkbWluGgR3ZWIxIAEoATACEAEYASAA\n";
     let said = import(&place, &[&written(&place, "moved.txt", moved), "--apply"], "");
     assert!(said.contains("1 secret is stored"), "{said}");
-    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPs/6FBIFSpSk6NrwiDDSpQMsCxpyGGYYyfGRVM6qxu+";
-    let hosts = written(&place, "hosts", &format!("192.0.2.10 {key}\nother {key}\n"));
-    let (shown, _) = place.json(&["import", &hosts]);
-    let fingerprint = shown["host_keys"][0]["fingerprint"].as_str().unwrap().to_owned();
-    let said = import(&place, &[&hosts, "--apply"], "");
-    assert!(said.contains("1 host key is trusted") && fingerprint.starts_with("SHA256:"), "{said}");
+    daemon.stop();
+}
+
+/// A key that `ssh-keygen` makes, and its fingerprint as `ssh-keygen -l` has it.
+fn host_key(place: &Place, name: &str, kind: &str) -> (String, String) {
+    let file = place.path(name);
+    let keygen = |args: &[&str]| {
+        let output = Command::new("ssh-keygen").args(args).arg("-f").arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    keygen(&["-q", "-t", kind, "-N", "", "-C", ""]);
+    let told = keygen(&["-l"]);
+    let key = std::fs::read_to_string(file.with_extension("pub")).unwrap().trim().to_owned();
+    (key, told.split(' ').nth(1).unwrap().to_owned())
+}
+
+/// A request to the daemon by hand: status and body.
+fn ask(place: &Place, what: &str, body: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(place.path("socket")).unwrap();
+    let head = "Host: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length";
+    write!(stream, "{what} HTTP/1.1\r\n{head}: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn a_host_key_comes_on_record_by_an_import_and_another_one_only_if_it_is_named() {
+    let devices = "[device.web1]\naddress = \"192.0.2.10\"\ntemplate = \"linux-passwd\"\n[account.\"web1/admin\"]\n\
+        [device.web2]\naddress = \"192.0.2.10:2222\"\ntemplate = \"linux-passwd\"\n[account.\"web2/admin\"]\n";
+    let place = Place::new(devices);
+    let daemon = place.daemon();
+    let ((first, first_print), (other, other_print)) =
+        (host_key(&place, "first", "ed25519"), host_key(&place, "other", "ecdsa"));
+    let hosts = written(&place, "hosts", &format!("192.0.2.10 {first}\nweb2 {first}\nelsewhere {first}\n"));
+    // As OpenSSH keeps it where HashKnownHosts is set.
+    let hashed = Command::new("ssh-keygen").args(["-H", "-f", &hosts]).output().unwrap();
+    assert!(hashed.status.success() && !std::fs::read_to_string(&hosts).unwrap().contains("192.0.2.10"));
+    let line = format!("host key of web1: ssh-ed25519 {first_print}");
+    let shown = import(&place, &[&hosts], "");
+    assert!(shown.contains(&line) && !shown.contains("host key of web2:") && shown.contains("give --apply"), "{shown}");
+    let recorded = |device: &str| {
+        let (_, answer) = ask(&place, &format!("GET /v1/device?device={device}"), "");
+        serde_json::from_str::<serde_json::Value>(&answer).unwrap()["host_keys"].to_string()
+    };
+    assert_eq!(recorded("web1"), "[]");
+    let done = import(&place, &[&hosts, "--apply"], "");
+    assert!(done.contains("1 host key is trusted") && done.contains(&format!("{line} is trusted")), "{done}");
     let (log, _) = place.json(&["audit", "tail"]);
-    assert!(log.to_string().contains(&format!("{fingerprint}; import")), "{log}");
+    assert!(log.to_string().contains(&format!("{first_print}; import\"")), "{log}");
+    let again = import(&place, &[&hosts, "--apply"], "");
+    assert!(again.contains("is on record already"), "{again}");
+
+    let hosts = written(&place, "changed", &format!("192.0.2.10 {other}\n[192.0.2.10]:2222 {other}\n"));
+    let done = import(&place, &[&hosts, "--apply"], "");
+    assert!(done.contains("host key of web2: ecdsa-sha2-nistp256") && done.contains("1 host key is trusted"), "{done}");
+    let named = format!("web1={other_print}");
+    assert!(
+        done.contains("the host key of web1 has CHANGED") && done.contains(&format!("--accept-key {named}")),
+        "{done}"
+    );
+    assert_eq!(recorded("web1"), format!("[\"{first_print}\"]"));
+    let refused = place.ctl(&["import", &hosts, "--apply"], "");
+    assert!(
+        !refused.status.success() && String::from_utf8_lossy(&refused.stdout).contains("CHANGED"),
+        "nothing else is in it"
+    );
+    let mistyped = place.ctl(&["import", &hosts, "--apply", "--accept-key", &format!("web1={first_print}")], "");
+    assert!(String::from_utf8_lossy(&mistyped.stderr).contains("the file has no such key"));
+    // The daemon does not take the client's word: not where nothing was seen on record, and not where another key was.
+    for seen in [vec![], vec![other_print.as_str()]] {
+        let body =
+            serde_json::json!({ "rows": [], "host_keys": [{ "device": "web1", "key": other, "on_record": seen }] });
+        let (status, answer) = ask(&place, "POST /v1/import", &body.to_string());
+        assert!(status == 409 && answer.contains("CHANGED") && answer.contains(&first_print), "{status} {answer}");
+    }
+    assert_eq!(recorded("web1"), format!("[\"{first_print}\"]"));
+    let (done, exit) = place.json(&["import", &hosts, "--apply", "--accept-key", &named]);
+    assert!(exit == 0 && done["host_keys"][0]["fingerprint"] == other_print.as_str(), "{done}");
+    assert!(recorded("web1").contains(&first_print) && recorded("web1").contains(&other_print));
+    let (log, _) = place.json(&["audit", "tail"]);
+    assert!(log.to_string().contains(&format!("{other_print}; import; CHANGED: on record was {first_print}")), "{log}");
     daemon.stop();
 }
 

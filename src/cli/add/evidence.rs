@@ -9,6 +9,8 @@ pub(super) struct FileSays {
     pub(super) file: String,
     /// The fingerprints that it has for the host.
     pub(super) fingerprints: Vec<String>,
+    /// Those that it forbids.
+    pub(super) revoked: Vec<String>,
 }
 
 /// Whether something else vouches for a key.
@@ -30,8 +32,11 @@ pub(super) fn judge(looked: &LookedBody, files: &[FileSays], dns: &Dns) -> (Stan
         vouched = true;
         lines.push("on record with rotord for this device".to_owned());
     }
-    for FileSays { file, fingerprints } in files {
-        if fingerprints.contains(&looked.fingerprint) {
+    for FileSays { file, fingerprints, revoked } in files {
+        if revoked.contains(&looked.fingerprint) {
+            contradicted = true;
+            lines.push(format!("{file} has REVOKED this key"));
+        } else if fingerprints.contains(&looked.fingerprint) {
             vouched = true;
             lines.push(format!("{file} has this key for this host"));
         } else if !fingerprints.is_empty() {
@@ -96,7 +101,7 @@ mod tests {
 
     fn says(fingerprints: &[&str]) -> Vec<FileSays> {
         let fingerprints = fingerprints.iter().map(|text| (*text).to_owned()).collect();
-        vec![FileSays { file: "known_hosts".into(), fingerprints }]
+        vec![FileSays { file: "known_hosts".into(), fingerprints, revoked: Vec::new() }]
     }
 
     fn dns(fingerprint: &str, validated: bool) -> Dns {
@@ -120,6 +125,10 @@ mod tests {
             assert_eq!(standing, expected, "{files:?} {dns:?}");
             assert!(!lines.is_empty());
         }
+        let mut revoked = says(&[]);
+        revoked[0].revoked.push("SHA256:mine".into());
+        let (standing, lines) = judge(&LookedBody { known: true, ..looked() }, &revoked, &Dns::NotAsked);
+        assert!(standing == Standing::Contradicted && lines.concat().contains("REVOKED"), "{lines:?}");
         let on_record = LookedBody { known: true, ..looked() };
         assert_eq!(judge(&on_record, &[], &Dns::NotAsked).0, Standing::Vouched);
         let copied = LookedBody { same_key: vec!["web2".into()], ..looked() };

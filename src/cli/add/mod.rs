@@ -143,7 +143,8 @@ fn known_hosts_of(address: &str) -> Vec<FileSays> {
     files
         .filter_map(|file| {
             let known = KnownHosts::read(&file, &host, port).ok()?;
-            Some(FileSays { file: file.display().to_string(), fingerprints: known.fingerprints().collect() })
+            let (fingerprints, revoked) = (known.fingerprints().collect(), known.revoked().collect());
+            Some(FileSays { file: file.display().to_string(), fingerprints, revoked })
         })
         .collect()
 }

@@ -115,16 +115,36 @@ impl KnownHosts {
         keys.iter().filter_map(|key| std::str::from_utf8(known_hosts::kind_of(key)?).ok())
     }
 
-    /// The fingerprints of the keys that the host may show.
+    /// The fingerprints of the keys that the host may show. One that is revoked is none of them.
     pub fn fingerprints(&self) -> impl Iterator<Item = String> {
-        let keys = if self.0.named.keys.is_empty() { &self.0.bare.keys } else { &self.0.named.keys };
-        let print = |key: &Vec<u8>| Some(PublicKey::from_bytes(key).ok()?.fingerprint(HashAlg::Sha256).to_string());
-        keys.iter().filter_map(print)
+        let Lookup { named, bare } = self.0.as_ref();
+        let by_port = !named.keys.is_empty();
+        let keys = if by_port { &named.keys } else { &bare.keys };
+        let is_revoked = move |key: &&Vec<u8>| named.revoked.contains(key) || !by_port && bare.revoked.contains(key);
+        keys.iter().filter(move |key| !is_revoked(key)).filter_map(|key| fingerprint(key))
+    }
+
+    /// The fingerprints of the keys that the host must not show.
+    pub fn revoked(&self) -> impl Iterator<Item = String> {
+        [&self.0.named, &self.0.bare].into_iter().flat_map(|known| &known.revoked).filter_map(|key| fingerprint(key))
+    }
+
+    /// The fingerprints of the authorities that may sign the host's certificates.
+    pub fn authorities(&self) -> impl Iterator<Item = String> {
+        [&self.0.named, &self.0.bare]
+            .into_iter()
+            .flat_map(|known| &known.authorities)
+            .filter_map(|key| fingerprint(key))
     }
 
     fn says_nothing(&self) -> bool {
         [&self.0.named, &self.0.bare].iter().all(|known| known.keys.is_empty() && known.authorities.is_empty())
     }
+}
+
+/// `SHA256:…` of a key as SSH writes it.
+fn fingerprint(key: &[u8]) -> Option<String> {
+    Some(PublicKey::from_bytes(key).ok()?.fingerprint(HashAlg::Sha256).to_string())
 }
 
 /// A key that a device shows, as it stands in `known_hosts`.
@@ -259,6 +279,17 @@ mod tests {
         let good = key();
         let text = format!("{}{}", line("web1", &good), line("@revoked *", &good));
         assert_eq!(judge(&text, "web1", 22, &good), Judgement::Revoked);
+        let fingerprint = good.public_key().fingerprint(HashAlg::Sha256).to_string();
+        for (text, host, port, shown) in [
+            (text.clone(), "web1", 22, false),
+            (format!("{}{}", line("web1", &good), line("@revoked web1", &good)), "web1", 2222, false),
+            (format!("{}{}", line("[web1]:2222", &good), line("@revoked web1", &good)), "web1", 2222, true),
+            (format!("{}{}", line("web1", &good), line("@revoked web1", &key())), "web1", 22, true),
+        ] {
+            let known = KnownHosts::parse(text.as_bytes(), host, port).unwrap();
+            assert_eq!(known.fingerprints().any(|found| found == fingerprint), shown, "{text}");
+            assert!(known.revoked().count() == 1 && known.authorities().count() == 0, "{text}");
+        }
     }
 
     /// What `ssh` of OpenSSH 9.2 made of such files, for `[h]:2222`, whose key is `right` and has a certificate of `authority` where

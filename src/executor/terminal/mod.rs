@@ -79,3 +79,20 @@ pub fn known_fingerprints(device: &Device, trusted: Vec<HostKeyRow>) -> Vec<Stri
     known.dedup();
     known
 }
+
+/// What of a device's host keys the config has on record: fingerprints, and the authorities of its `known_hosts` file as
+/// `@cert-authority SHA256:…`. A file that cannot be read is named in place of what may stand in it. Sorted.
+#[must_use]
+pub fn recorded_by_config(device: &Device) -> Vec<String> {
+    let Ok(peer) = Peer::of(device) else { return Vec::new() };
+    let mut recorded = match host_keys(&peer, Vec::new()) {
+        Ok(keys) => {
+            let authorities = keys.known.authorities().map(|print| format!("@cert-authority {print}"));
+            keys.fingerprints.iter().cloned().chain(keys.known.fingerprints()).chain(authorities).collect()
+        }
+        Err(error) => [peer.ssh.host_keys.clone(), vec![format!("({error})")]].concat(),
+    };
+    recorded.sort();
+    recorded.dedup();
+    recorded
+}

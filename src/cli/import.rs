@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::add::file::{NewFile, may_write};
+use super::add::file::may_write;
+use super::add::whole::{Change, Taken};
 use super::output::{safe, say};
 use super::remote::print;
 use super::{Failure, input, qr};
 use crate::control::{
     Client, DraftBody, ImportBody, ImportLookBody, ImportLookedBody, ImportRow, ImportedBody, ImportedKey, SecretText,
-    SkippedBody, StatusBody, TemplatesBody,
+    SkippedBody, TemplatesBody,
 };
 use crate::import::{
     AcceptedKey, FORMATS, Format, KnownDevice, Plan, PlannedKey, Row, Wishes, detect, needs_passphrase, plan, read,
@@ -227,7 +228,7 @@ async fn checked(client: &Client, draft: &DraftBody) -> Result<Option<PathBuf>, 
     Ok(looked.file.map(PathBuf::from))
 }
 
-/// Writes the file and has everything taken in; where that fails the file goes again.
+/// Has everything taken in, with a new file of `config.d` where one comes.
 async fn apply(
     client: &Client,
     args: &ImportArgs,
@@ -255,38 +256,17 @@ async fn apply(
     };
     let Some((draft, path)) = draft.zip(path) else { return Ok(client.post("/v1/import", &body).await?) };
     may_write(path)?;
-    // From here on it is done or undone as a whole: a Ctrl-C does not come in between.
-    let _ignored = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
-    let _too = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let file = NewFile::write(path, &draft.config)?;
-    match client.post::<_, ImportedBody>("/v1/import", &body).await {
-        Ok(imported) => {
-            file.keep();
-            Ok(imported)
+    let (device, user) = match plan.accounts.first().and_then(|account| account.split_once('/')) {
+        Some((device, user)) => (device, Some(user)),
+        None => (plan.devices.first().map_or("", |device| device.name.as_str()), None),
+    };
+    let change = Change { path, text: &draft.config, device, user, not_done: "nothing was stored" };
+    Ok(match change.make(client, ("/v1/import", &body)).await? {
+        Taken::Answered(imported) => imported,
+        Taken::InForce => {
+            ImportedBody { done: "the config is in force".into(), skipped: Vec::new(), host_keys: Vec::new() }
         }
-        Err(error) => {
-            let failure = Failure::from(error);
-            // The answer may be lost though it was done.
-            if failure.exit == 5 && is_in_force(client, plan).await {
-                file.keep();
-                return Ok(ImportedBody {
-                    done: "the config is in force".into(),
-                    skipped: Vec::new(),
-                    host_keys: Vec::new(),
-                });
-            }
-            drop(file);
-            Err(Failure {
-                message: format!("nothing was stored, and {} is gone again: {}", path.display(), failure.message),
-                exit: failure.exit,
-            })
-        }
-    }
-}
-
-async fn is_in_force(client: &Client, plan: &Plan) -> bool {
-    let Some(account) = plan.accounts.first() else { return false };
-    client.get::<StatusBody>("/v1/status", &[("account", account)]).await.is_ok()
+    })
 }
 
 /// A host key in a line.

@@ -16,6 +16,7 @@ mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod web;
 mod zone;
 
@@ -37,6 +38,7 @@ pub use notify::{
 };
 pub use reference::{Absent, KEYS, Key, SECTIONS};
 pub(crate) use table::parse_duration;
+pub use turn::{ConfigTurn, TurnKind, take_turn};
 pub use web::WebEndpoint;
 
 use crate::dialogue::LoginFormat;

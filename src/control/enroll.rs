@@ -13,6 +13,7 @@ use super::json::Json;
 use super::private_key;
 use super::secrets::{check_value, draft};
 use super::types::{DoneBody, ErrorBody, ProgressBody, ResultBody, SecretText};
+use super::whole::outliving;
 use super::work::{body, with_progress};
 use crate::config::{Config, Device};
 use crate::daemon::{Core, EnrollError, Trial};
@@ -21,7 +22,7 @@ use crate::model::{AccountName, DeviceName, EventKind, Problem, Severity};
 use crate::recognition::offers;
 use crate::template::Checked;
 use crate::totp::Seed;
-use crate::vault::Kind;
+use crate::vault::{Kind, VaultError};
 
 /// A file that is to come into `config.d`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -236,18 +237,20 @@ pub(super) async fn try_out(
     Ok(with_progress(&core, watched, work))
 }
 
-/// Takes an account in whose section was written: its secrets are stored and the config is put in force, or neither is.
+/// Takes an account in whose section was written: its secrets are stored and the config is put in force, or neither is. It is
+/// done to the end if the caller leaves.
 #[utoipa::path(post, path = "/v1/enroll", tag = "custodian", request_body = NewAccountBody, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn enroll(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<NewAccountBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
+    outliving(take_in(core, peer, request)).await
+}
+
+async fn take_in(core: Arc<Core>, peer: Peer, request: NewAccountBody) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let given = given(request)?;
-    if core.config().accounts.contains_key(&given.account) {
-        return Err(ApiError::unmet(format!("{} is in the config in force already", given.account)));
-    }
     let account = given.account.clone();
     let mut secrets = Vec::new();
     secrets.extend(given.password.map(|password| (Kind::Password, password)));
@@ -263,8 +266,13 @@ pub(super) async fn enroll(
         draft(attempt.clone(), event, &name, &actor).detail(what)
     };
     core.enroll(account.clone(), secrets, event).await.map_err(|error| match error {
+        EnrollError::Vault(VaultError::Refused(why)) => ApiError::unmet(why),
         EnrollError::Vault(error) => error.into(),
         other => ApiError::unmet(other.to_string()),
     })?;
     Ok(Json(DoneBody { done: format!("{account} is added: its secrets are stored, and the config is in force") }))
 }
+
+#[cfg(test)]
+#[path = "enroll_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ use super::types::{
     ErrorBody, ImportBody, ImportDevice, ImportLookBody, ImportLookedBody, ImportRow, ImportedBody, ImportedKey,
     SecretText, SkippedBody, TrustedKeyBody,
 };
+use super::whole::outliving;
 use crate::audit::Draft;
 use crate::config::Config;
 use crate::daemon::{Core, EnrollError, on_record, store};
@@ -121,10 +122,14 @@ pub(super) async fn import(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<ImportBody>,
 ) -> Result<Json<ImportedBody>, ApiError> {
+    outliving(take_over(core, peer, body)).await
+}
+
+async fn take_over(core: Arc<Core>, peer: Peer, body: ImportBody) -> Result<Json<ImportedBody>, ApiError> {
     let actor = peer.require(&core, Role::Custodian).await?;
     let on_disk = if body.take_in { Some(core.config_on_disk().await.map_err(refused)?) } else { None };
     let in_force = core.config();
-    let config = on_disk.as_ref().map_or(&*in_force, |(config, _)| config);
+    let config = on_disk.as_ref().map_or(&*in_force, |on_disk| &on_disk.config);
     let keys = keys(config, body.host_keys)?;
     let items = items(config, body.rows)?;
     let overwrite = body.overwrite;
@@ -257,7 +262,11 @@ pub(super) async fn look(
             Some(std::path::absolute(&file).unwrap_or(file).display().to_string())
         }
     };
-    let config = core.config();
+    // What is about to come in force is waited for: who lost the answer to an import asks here whether it was done.
+    let config = {
+        let _adopting = core.adopting().await;
+        core.config()
+    };
     let mut on_record = core.all_on_record(&config).await?;
     let mut devices = Vec::new();
     for device in config.devices.values() {

@@ -27,6 +27,7 @@ mod secrets;
 mod server;
 mod trust;
 mod types;
+mod whole;
 mod work;
 
 pub use auth::Role;

@@ -18,13 +18,16 @@ use super::refusals::Refusals;
 use super::world::World;
 use crate::audit::Draft;
 use crate::clock::{Clock, unsynchronised};
-use crate::config::{Config, KeySource};
+use crate::config::{Config, ConfigTurn, KeySource, TurnKind, take_turn};
 use crate::executor::terminal::Terminal;
 use crate::executor::web::{LiveViews, Web};
 use crate::executor::{DeviceError, Executors, Guards};
-use crate::model::{Actor, EventKind, Problem};
+use crate::model::{Actor, EventKind, Problem, folder_of};
 use crate::totp::Skew;
 use crate::vault::{Vault, VaultError, VaultKey};
+
+/// So long a reload waits for a command that is changing the config's files.
+const FILES_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,8 @@ pub struct Core {
     pub(super) path: PathBuf,
     config: RwLock<Arc<Config>>,
     config_error: RwLock<Option<String>>,
+    /// Held by who reads the config's files to put them in force, until they are.
+    adopting: tokio::sync::Mutex<()>,
     pub(crate) vault: Vault,
     pub(crate) clock: Clock,
     pub(super) world: World,
@@ -141,6 +146,7 @@ impl Core {
             line: Line::default(),
             config: RwLock::new(Arc::new(config)),
             config_error: RwLock::new(None),
+            adopting: tokio::sync::Mutex::new(()),
             executors: Executors {
                 terminal: Terminal::new(world.connector.clone(), guards.clone()),
                 web: Web::new(guards.clone()),
@@ -223,6 +229,8 @@ impl Core {
 
     /// Reads the config again. A broken one is refused whole; the old one stays in force.
     pub async fn reload(&self) {
+        let _files = self.files_turn().await;
+        let _adopting = self.adopting().await;
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || {
             let (config, problems) = Config::load(&path);
@@ -256,6 +264,25 @@ impl Core {
             tracing::error!(%error, "the reload is not on record: {error}");
         }
         self.wake.notify_one();
+    }
+
+    /// Waits until no other config is about to come in force.
+    pub(crate) async fn adopting(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.adopting.lock().await
+    }
+
+    /// Waits until no command is changing the config's files: what it wrote may go again.
+    async fn files_turn(&self) -> Option<ConfigTurn> {
+        let folder = folder_of(&self.path).to_owned();
+        let waiting = || tracing::info!("the reload waits: a command is changing the config's files");
+        let turn = tokio::task::spawn_blocking(move || take_turn(&folder, TurnKind::Read, FILES_PATIENCE, waiting));
+        match turn.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            Ok(turn) => Some(turn),
+            Err(error) => {
+                tracing::warn!(%error, "the config is read though a command may be changing its files: {error}");
+                None
+            }
+        }
     }
 
     /// Tells that the config is being read still, after so long a time.

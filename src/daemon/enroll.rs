@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::MutexGuard;
+
 use super::core::Core;
 use super::secrets::store;
 use crate::audit::Draft;
@@ -25,6 +27,15 @@ pub enum EnrollError {
     Vault(#[from] VaultError),
 }
 
+/// A config that was read from disk. No other one comes in force while it is held.
+pub struct OnDisk<'c> {
+    /// The config.
+    pub config: Config,
+    /// What is to be warned of.
+    problems: Vec<Problem>,
+    _turn: MutexGuard<'c, ()>,
+}
+
 impl Core {
     /// The file of the config.
     #[must_use]
@@ -33,7 +44,8 @@ impl Core {
     }
 
     /// Reads the config again, stores an account's secrets, and puts that config in force. Where the config has errors nothing is
-    /// stored, and where the secrets cannot be stored the former config stays in force.
+    /// stored, and where the secrets cannot be stored the former config stays in force. An account that is in force already, as a
+    /// daemon that starts may find it, is one to add only if no secret of it is stored.
     ///
     /// # Errors
     /// One of these.
@@ -44,11 +56,15 @@ impl Core {
         event: impl Fn(&Kind) -> Draft + Send + 'static,
     ) -> Result<(), EnrollError> {
         let on_disk = self.config_on_disk().await?;
-        if !on_disk.0.accounts.contains_key(&account) {
+        if !on_disk.config.accounts.contains_key(&account) {
             return Err(EnrollError::NoAccount(account));
         }
+        let in_force = self.config().accounts.contains_key(&account);
         let now = self.clock.now();
         let stores = move |tx: &dyn Ledger| {
+            if in_force && has_secrets(tx, &account) {
+                return Err(VaultError::Refused(format!("{account} is in the config in force already")));
+            }
             for (kind, secret) in &secrets {
                 store(tx, &account, kind, secret, &now)?;
                 tx.audit(&event(kind), &now)?;
@@ -58,29 +74,32 @@ impl Core {
         self.put_in_force(on_disk, stores).await
     }
 
-    /// The config as it is on disk now, and what is to be warned of.
+    /// Waits until no other config is about to come in force, and reads the config as it is on disk.
     ///
     /// # Errors
     /// It has errors.
-    pub async fn config_on_disk(&self) -> Result<(Config, Vec<Problem>), EnrollError> {
+    pub async fn config_on_disk(&self) -> Result<OnDisk<'_>, EnrollError> {
+        let turn = self.adopting().await;
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || Config::load(&path)).await;
         let (config, problems) = read.map_err(|error| EnrollError::Config(error.to_string()))?;
         match config {
-            Some(config) => Ok((config, problems)),
+            Some(config) => Ok(OnDisk { config, problems, _turn: turn }),
             None => Err(EnrollError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))),
         }
     }
 
-    /// Stores what belongs to a config that was read, and puts it in force; or neither.
+    /// Stores what belongs to a config that was read, and puts it in force; or neither. That holds only if the caller waits to the
+    /// end: where this is dropped in between, what is stored is there, and the config is not in force.
     ///
     /// # Errors
     /// The vault failed, or refused.
     pub async fn put_in_force<T: Send + 'static>(
         self: &Arc<Self>,
-        (config, problems): (Config, Vec<Problem>),
+        on_disk: OnDisk<'_>,
         stores: impl FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, EnrollError> {
+        let OnDisk { config, problems, _turn } = on_disk;
         let now = self.clock.now();
         let stored = self.vault.call(move |tx| {
             let stored = stores(tx)?;
@@ -95,4 +114,9 @@ impl Core {
         }
         Ok(stored)
     }
+}
+
+/// Whether anything is stored with which the account could log in. What cannot be read is something.
+fn has_secrets(tx: &dyn Ledger, account: &AccountName) -> bool {
+    [Kind::Password, Kind::Totp, Kind::SshKey].iter().any(|kind| !matches!(tx.secret(account, kind), Ok(None)))
 }

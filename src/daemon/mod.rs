@@ -30,7 +30,7 @@ pub use attempt::{
 };
 pub use batch::BatchTask;
 pub use core::{Core, StartError};
-pub use enroll::EnrollError;
+pub use enroll::{EnrollError, OnDisk};
 pub use escrow::{Escrow, InEscrow, open_escrow};
 pub use explain::Explanation;
 pub use harden::harden;

@@ -145,7 +145,9 @@ fn what_fails_on_the_way_leaves_nothing_behind() {
     fs::remove_file(place.path("config.d/zz.toml")).unwrap();
 
     // The daemon is gone by then.
-    let kill = format!("kill -9 {}", daemon.pid());
+    // What was killed may take connections for a moment.
+    let gone = "import socket, time\nwhile not socket.socket(socket.AF_UNIX).connect_ex('socket'): time.sleep(0.02)";
+    let kill = format!("kill -9 {}; python3 -c \"{gone}\"", daemon.pid());
     let output = at_a_terminal(&place, &address, (password, &uri), &kill);
     assert!(!output.status.success() && told(&output).contains("is gone again"), "{}", told(&output));
     drop(daemon);

@@ -55,3 +55,4 @@ mod unit;
 mod web_apps;
 mod web_page;
 mod web_pages;
+mod whole;

@@ -5,6 +5,7 @@ mod draft;
 mod evidence;
 pub(super) mod file;
 mod sshfp;
+pub(super) mod whole;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::executor::terminal::KnownHosts;
 use crate::model::printable_lines;
 use draft::{Draft, typed};
 use evidence::{FileSays, Standing, judge};
-use file::NewFile;
+use whole::Change;
 
 /// How the command deals with its caller.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +101,10 @@ async fn add(client: &Client, mut draft: Draft, manner: Manner) -> Result<u8, Fa
     if !manner.yes && ask(manner, "Write it and store the secrets? Type yes", "--yes")? != "yes" {
         return Err(Failure::usage("nothing was written or stored"));
     }
-    write_and_enroll(client, &draft, &path, &text).await?;
+    let not_done = format!("{} was not added", draft.account());
+    let change =
+        Change { path: &path, text: &text, device: &draft.device, user: Some(&draft.user), not_done: &not_done };
+    change.make::<_, DoneBody>(client, ("/v1/enroll", &draft.body())).await?;
     done(client, &draft, &path, manner).await
 }
 
@@ -274,42 +278,6 @@ async fn tried(
         });
     }
     Ok(tried)
-}
-
-/// Writes the file and has the account taken in; where that fails the file goes again.
-async fn write_and_enroll(client: &Client, draft: &Draft, path: &Path, text: &str) -> Result<(), Failure> {
-    // From here on it is done or undone as a whole: a Ctrl-C does not come in between.
-    let _ignored = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
-    let _too = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let file = NewFile::write(path, text)?;
-    match client.post::<_, DoneBody>("/v1/enroll", &draft.body()).await {
-        Ok(_) => {
-            file.keep();
-            Ok(())
-        }
-        Err(error) => {
-            let failure = Failure::from(error);
-            // The answer may be lost though it was done.
-            if failure.exit == 5 && is_in_force(client, &draft.account()).await {
-                file.keep();
-                return Ok(());
-            }
-            drop(file);
-            Err(Failure {
-                message: format!(
-                    "{} was not added, and {} is gone again: {}",
-                    draft.account(),
-                    path.display(),
-                    failure.message
-                ),
-                exit: failure.exit,
-            })
-        }
-    }
-}
-
-async fn is_in_force(client: &Client, account: &str) -> bool {
-    client.get::<crate::control::StatusBody>("/v1/status", &[("account", account)]).await.is_ok()
 }
 
 async fn done(client: &Client, draft: &Draft, path: &Path, manner: Manner) -> Result<u8, Failure> {

@@ -92,16 +92,17 @@ struct Chosen {
 impl Chosen {
     fn of(fields: &Fields, fleet: &Fleet) -> Self {
         let all = fields.get("all").is_some();
-        let search = fields.text("search").to_owned();
+        // Written anew, since it becomes a part of addresses.
+        let search = Search::of(&Fields::parse(fields.text("search")));
         let mut names: Vec<String> = if all {
-            let found = fleet.find(&Search::of(&Fields::parse(&search)));
+            let found = fleet.find(&search);
             fleet.all_found(&found).map(|seen| seen.name().to_owned()).collect()
         } else {
             fields.all("account").map(str::to_owned).collect()
         };
         names.sort();
         names.dedup();
-        Self { names, all, search }
+        Self { names, all, search: search.query(&[]) }
     }
 }
 

@@ -7,6 +7,7 @@
 //! - its path begins with a part that nobody can guess. Browsers send a cookie to every port of a host (RFC 6265, section 8.5), but
 //!   only below its path: another user's server on another port is never sent ours;
 //! - it has the cookie that the link was exchanged for;
+//! - no other page asks for it in its own name (Fetch metadata);
 //! - what changes something comes from this page (`Origin`, Fetch metadata) and has the token that stands in it.
 
 use std::collections::VecDeque;
@@ -140,7 +141,8 @@ impl Guard {
         let session = cookies(headers).find_map(|cookie| sessions.iter().find(|session| same(&session.cookie, cookie)));
         let session = session.ok_or(Denied::NoSession)?;
         let is_read = method == Method::GET || method == Method::HEAD;
-        if !is_read && !comes_from(headers, host) {
+        let is_foreign = if is_read { is_fetched_by_another(headers) } else { !comes_from(headers, host) };
+        if is_foreign {
             return Err(Denied::Origin);
         }
         Ok(session.token.clone())
@@ -179,6 +181,14 @@ fn comes_from(headers: &HeaderMap, host: &str) -> bool {
         (Some(origin), site) => origin && site != Some(false),
         (None, site) => site == Some(true),
     }
+}
+
+/// Whether a page of another origin asks for this in its own name, and not by leading the browser here. A server on another port of
+/// this host is the same site, so that the cookie's `SameSite` does not keep it from that.
+fn is_fetched_by_another(headers: &HeaderMap) -> bool {
+    let is = |name: &str, value: &[u8]| headers.get(name).is_some_and(|found| found.as_bytes() == value);
+    let is_other = is("sec-fetch-site", b"same-site") || is("sec-fetch-site", b"cross-site");
+    is_other && !is("sec-fetch-mode", b"navigate")
 }
 
 /// The values of our cookie.
@@ -246,6 +256,19 @@ mod tests {
             (Method::GET, &[own], Some(Denied::NoSession)),
             (Method::GET, &[own, ("cookie", "rotord=")], Some(Denied::NoSession)),
             (Method::GET, &[own, ("cookie", "rotord=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")], Some(Denied::NoSession)),
+            (Method::GET, &[own, ("cookie", &cookie), ("sec-fetch-site", "same-origin")], None),
+            (Method::GET, &[own, ("cookie", &cookie), ("sec-fetch-site", "none")], None),
+            (
+                Method::GET,
+                &[own, ("cookie", &cookie), ("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")],
+                None,
+            ),
+            (
+                Method::GET,
+                &[own, ("cookie", &cookie), ("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")],
+                Some(Denied::Origin),
+            ),
+            (Method::HEAD, &[own, ("cookie", &cookie), ("sec-fetch-site", "cross-site")], Some(Denied::Origin)),
             (Method::POST, &[own, ("cookie", &cookie)], Some(Denied::Origin)),
             (Method::POST, &[own, ("cookie", &cookie), ("origin", "http://127.0.0.1:8080")], None),
             (Method::POST, &[own, ("cookie", &cookie), ("origin", "http://127.0.0.1:8081")], Some(Denied::Origin)),

@@ -1,12 +1,24 @@
 //! Whose process is at the other end of a connection over loopback: the kernel says so in `/proc/net/tcp` (proc_pid_net(5)).
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-/// The user whose socket has `local` as its own end and `remote` as its other one; `None` where the kernel does not tell.
-pub(super) fn uid_of(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+/// How often the table is read. The kernel writes it piece by piece, so a row can be left out while others come and go.
+const READS: usize = 3;
+
+/// The user whose socket has `local` as its own end and `remote` as its other one; `None` if there is no such socket any more.
+///
+/// # Errors
+/// The kernel has no such table.
+pub(super) fn uid_of(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u32>> {
     let file = if local.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-    let text = std::fs::read_to_string(file).ok()?;
-    find(&text, &written(local), &written(remote))
+    for _ in 0..READS {
+        let found = find(&std::fs::read_to_string(file)?, &written(local), &written(remote));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 /// An address as the kernel writes it: each 32 bits of it in the host's byte order.
@@ -39,8 +51,8 @@ mod tests {
             let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (accepted, peer) = listener.accept().unwrap();
             let uid = uid_of(peer, accepted.local_addr().unwrap());
-            assert_eq!(uid, Some(nix::unistd::geteuid().as_raw()), "{address}");
-            assert_eq!(uid_of(SocketAddr::new(peer.ip(), 1), accepted.local_addr().unwrap()), None);
+            assert_eq!(uid.unwrap(), Some(nix::unistd::geteuid().as_raw()), "{address}");
+            assert_eq!(uid_of(SocketAddr::new(peer.ip(), 1), accepted.local_addr().unwrap()).unwrap(), None);
             drop(stream);
         }
     }

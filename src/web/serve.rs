@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::fields::Fields;
 use super::guard::{Denied, Guard, has_token, own_host};
@@ -33,10 +33,14 @@ use crate::control::{Client, ClientError};
 
 /// A form at the most: the names of some ten thousand accounts.
 const FORM: usize = 1024 * 1024;
-/// Connections at once. A browser opens six.
+/// Connections at once of the person who started the page. A browser opens six.
 const CONNECTIONS: usize = 256;
+/// Connections at once of other users, who get nothing but a 403. Further ones are closed.
+const STRANGERS: usize = 16;
 /// The time in which the head of a request must have come.
 const HEAD_TIME: Duration = Duration::from_secs(15);
+/// The same, of other users.
+const STRANGER_TIME: Duration = Duration::from_secs(2);
 /// The time in which a form must have come.
 const FORM_TIME: Duration = Duration::from_secs(60);
 
@@ -165,7 +169,7 @@ impl Web {
         let (heeder, follower) = (tokio::spawn(app.clone().heed()), tokio::spawn(app.clone().follow()));
         let counter = app.clone();
         tokio::spawn(async move { drop(counter.count_days().await) });
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let room = Room::default();
         let (unused, over) = (app.unused(), app.over());
         tokio::pin!(unused, over);
         let why = loop {
@@ -192,31 +196,71 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Whether a user's process may talk to this one: the same user's, or root's, for whom SSH forwards.
-fn is_own(uid: u32) -> bool {
-    uid == 0 || uid == nix::unistd::geteuid().as_raw()
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    /// The user who started the page, or root, for whom SSH forwards.
+    Own,
+    /// Somebody else.
+    Stranger,
+}
+
+impl Peer {
+    fn of(uid: Option<u32>) -> Self {
+        let own = nix::unistd::geteuid().as_raw();
+        if uid.is_some_and(|uid| uid == 0 || uid == own) { Self::Own } else { Self::Stranger }
+    }
+
+    /// Who connects over loopback. A kernel that does not tell leaves it to the cookie.
+    fn over_tcp(peer: SocketAddr, own: io::Result<SocketAddr>) -> Self {
+        match own.and_then(|own| super::peer::uid_of(peer, own)) {
+            Ok(uid) => Self::of(uid),
+            Err(_) => Self::Own,
+        }
+    }
+}
+
+/// Room for connections. Other users have their own, so that they cannot take that of the page's user.
+#[derive(Clone)]
+struct Room {
+    own: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { own: Arc::new(Semaphore::new(CONNECTIONS)), strangers: Arc::new(Semaphore::new(STRANGERS)) }
+    }
+}
+
+impl Room {
+    /// A place for a connection; `None` if it is to be closed.
+    async fn enter(self, peer: Peer) -> Option<OwnedSemaphorePermit> {
+        match peer {
+            Peer::Own => self.own.acquire_owned().await.ok(),
+            Peer::Stranger => self.strangers.try_acquire_owned().ok(),
+        }
+    }
 }
 
 /// Lets one connection in.
-async fn accept(listener: &Listener, app: &Arc<App>, router: &Router, room: &Arc<Semaphore>) {
-    let Ok(permit) = room.clone().acquire_owned().await else { return };
-    let (app, router) = (app.clone(), router.clone());
+async fn accept(listener: &Listener, app: &Arc<App>, router: &Router, room: &Room) {
+    let (app, router, room) = (app.clone(), router.clone(), room.clone());
     match listener {
         Listener::Tcp(listener) => {
-            let Ok((stream, peer)) = listener.accept().await else { return failed().await };
-            let own = stream.local_addr().ok();
+            let Ok((stream, address)) = listener.accept().await else { return failed().await };
             tokio::spawn(async move {
-                let stranger = own.and_then(|own| super::peer::uid_of(peer, own)).is_some_and(|uid| !is_own(uid));
-                converse(stream, app, router, stranger).await;
-                drop(permit);
+                let peer = Peer::over_tcp(address, stream.local_addr());
+                let Some(_place) = room.enter(peer).await else { return };
+                converse(stream, app, router, peer).await;
             });
         }
         Listener::Unix(listener, _) => {
             let Ok((stream, _)) = listener.accept().await else { return failed().await };
-            let stranger = !stream.peer_cred().is_ok_and(|peer| is_own(peer.uid()));
             tokio::spawn(async move {
-                converse(stream, app, router, stranger).await;
-                drop(permit);
+                let peer = Peer::of(stream.peer_cred().ok().map(|peer| peer.uid()));
+                let Some(_place) = room.enter(peer).await else { return };
+                converse(stream, app, router, peer).await;
             });
         }
     }
@@ -231,19 +275,23 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     app: Arc<App>,
     router: Router,
-    stranger: bool,
+    peer: Peer,
 ) {
     let over = app.over();
     let service = service_fn(move |request: Request<Incoming>| {
         let (app, router) = (app.clone(), router.clone());
         async move {
-            let answer = if stranger { denied(Denied::NoSession, "") } else { answer(&app, router, request).await };
+            let answer = match peer {
+                Peer::Own => answer(&app, router, request).await,
+                Peer::Stranger => denied(Denied::NoSession, ""),
+            };
             Ok::<_, Infallible>(guarded(answer))
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(if peer == Peer::Own { HEAD_TIME } else { STRANGER_TIME })
+        .keep_alive(peer == Peer::Own)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection, over);

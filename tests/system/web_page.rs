@@ -1,69 +1,11 @@
 //! The local page in a browser, against the real daemon and the lab's OpenSSH; the live terminal view in tmux; the report.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::lab::{Lab, Place, feed, unix_now, wait_for};
-
-/// A running `rotorctl web`.
-struct Page {
-    process: Child,
-    link: String,
-    port: u64,
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-impl Page {
-    fn start(place: &Place) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rotorctl"));
-        command.args(["web", "--json"]).env("ROTORD_SOCKET", place.path("socket"));
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap();
-        let port = told["port"].as_u64().unwrap();
-        assert!(told["ssh"].as_str().unwrap().contains(&format!("-L {port}:127.0.0.1:{port} ")), "{told}");
-        Self { process, link: told["link"].as_str().unwrap().to_owned(), port }
-    }
-
-    /// The address that every page's begins with.
-    fn base(&self) -> &str {
-        self.link.split("enter").next().unwrap()
-    }
-}
-
-/// What curl prints: the status behind the body.
-fn curl(before: &[&str], args: &[&str]) -> (String, String) {
-    let line = [before, &["curl", "-sS", "-w", "\n%{http_code}"], args].concat();
-    let output = feed(Command::new(line[0]).args(&line[1..]), "");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n').unwrap();
-    (status.to_owned(), body.to_owned())
-}
-
-const PAGES: [&str; 12] = [
-    "",
-    "accounts",
-    "account?name=lab/user1",
-    "devices",
-    "device?name=lab",
-    "jobs",
-    "templates",
-    "audit",
-    "health",
-    "work",
-    "live",
-    "assets/app.js",
-];
-const OTHER_USER: [&str; 4] = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
+use crate::lab::{Lab, Place, unix_now, wait_for};
+use crate::page::{Browser, OTHER_USER, PAGES, Page, curl};
 
 #[test]
 fn the_page_is_for_who_opened_the_link_and_acts_for_itself_alone() {
@@ -128,66 +70,6 @@ fn the_page_is_for_who_opened_the_link_and_acts_for_itself_alone() {
     place.must(&["report", "--html", file.to_str().unwrap()], "");
     let html = std::fs::read_to_string(file).unwrap();
     assert!(html.contains("ticket 7") && !html.contains("pw-of-the-page"));
-}
-
-/// A browser that is led over WebDriver.
-struct Browser {
-    driver: Child,
-    session: String,
-    _profile: tempfile::TempDir,
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        drop(curl(&[], &["-X", "DELETE", &self.session]));
-        drop(self.driver.kill());
-        drop(self.driver.wait());
-    }
-}
-
-fn post(address: &str, body: &Value) -> Value {
-    let (_, answer) = curl(&[], &["-H", "content-type: application/json", "-d", &body.to_string(), address]);
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert!(answer["value"]["error"].is_null(), "{body}: {answer}");
-    answer["value"].clone()
-}
-
-impl Browser {
-    fn start() -> Self {
-        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let said = lines.into_iter().find(|line| line.contains("successfully on port ")).unwrap();
-        let port: String = said.rsplit("on port ").next().unwrap().chars().take_while(char::is_ascii_digit).collect();
-        let profile = tempfile::tempdir().unwrap();
-        let folder = format!("--user-data-dir={}", profile.path().display());
-        let options = json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", folder] });
-        let wanted = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
-        let server = format!("http://127.0.0.1:{port}/session");
-        let made = post(&server, &json!({ "capabilities": { "alwaysMatch": wanted } }));
-        let session = format!("{server}/{}", made["sessionId"].as_str().unwrap());
-        Self { driver, session, _profile: profile }
-    }
-
-    fn open(&self, address: &str) {
-        post(&format!("{}/url", self.session), &json!({ "url": address }));
-    }
-
-    fn run(&self, script: &str) -> Value {
-        post(&format!("{}/execute/sync", self.session), &json!({ "script": script, "args": [] }))
-    }
-
-    /// Waits until a script tells something that is true, and returns it.
-    fn until(&self, script: &str) -> Value {
-        let told = |value: Value| (!value.is_null() && value != false && value != "").then_some(value);
-        wait_for(script, || told(self.run(&format!("return {script}"))))
-    }
-
-    /// What the console has: what the Content-Security-Policy refused is in it.
-    fn refused_by_policy(&self) -> Vec<String> {
-        let log = post(&format!("{}/se/log", self.session), &json!({ "type": "browser" }));
-        let lines = log.as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap_or_default().to_owned());
-        lines.filter(|line| line.contains("Content Security Policy")).collect()
-    }
 }
 
 #[test]

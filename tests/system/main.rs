@@ -54,6 +54,7 @@ mod templates;
 mod told;
 mod unit;
 mod web_apps;
+mod web_axe;
 mod web_guard;
 mod web_page;
 mod web_pages;

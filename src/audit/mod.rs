@@ -13,4 +13,4 @@ pub use event::{Chained, Draft, Event, GENESIS};
 pub use export::{Exporter, Format, cef};
 pub use files::{LogFiles, last_event, log_files, months_before, set_aside};
 pub use read::{before_last, before_time, each_after, events_after, last_events};
-pub use verify::{Archived, Report, verify_files, verify_lines};
+pub use verify::{Archived, ReadSoFar, Report, verify_files, verify_files_telling, verify_lines};

@@ -134,17 +134,49 @@ pub fn verify_lines<E: ToString>(lines: impl Iterator<Item = Result<String, E>>,
 /// Bytes of a line at the most: many times as many as the longest event has.
 const MOST_LINE: u64 = 1 << 24;
 
+/// How much of a log was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadSoFar {
+    /// Events so far.
+    pub events: u64,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// Bytes of all files.
+    pub all_bytes: u64,
+}
+
 /// Checks the log files of a folder, or one file that holds a log from its first event.
 ///
 /// # Errors
 /// The folder or the file cannot be read, or is something else.
 pub fn verify_files(path: &Path, head: Option<(u64, &str)>) -> std::io::Result<Report> {
-    let files = if path.is_dir() { log_files(path)? } else { vec![path.to_owned()] };
-    let mut readers = Vec::new();
-    for file in files {
-        readers.push(lines(BufReader::new(files::open(&file).map_err(std::io::Error::other)?)));
+    verify_files_telling(path, head, |_| {})
+}
+
+/// The same, and tells after each event how much was read.
+///
+/// # Errors
+/// As [`verify_files`].
+pub fn verify_files_telling(
+    path: &Path,
+    head: Option<(u64, &str)>,
+    mut tell: impl FnMut(ReadSoFar),
+) -> std::io::Result<Report> {
+    let paths = if path.is_dir() { log_files(path)? } else { vec![path.to_owned()] };
+    let (mut readers, mut read) = (Vec::new(), ReadSoFar::default());
+    for path in paths {
+        let file = files::open(&path).map_err(std::io::Error::other)?;
+        read.all_bytes += file.metadata()?.len();
+        readers.push(lines(BufReader::new(file)));
     }
-    Ok(verify_lines(readers.into_iter().flatten(), head))
+    let told = readers.into_iter().flatten().inspect(|line| {
+        if let Ok(line) = line {
+            read.events += 1;
+            read.bytes += u64::try_from(line.len()).unwrap_or(0) + 1;
+            tell(read);
+        }
+    });
+    Ok(verify_lines(told, head))
 }
 
 /// The lines of a log, none of which is held further than an event can be long.
@@ -205,6 +237,18 @@ mod tests {
 
     fn check(lines: &[String], head: Option<(u64, &str)>) -> Report {
         verify_lines(lines.iter().cloned().map(Ok::<_, String>), head)
+    }
+
+    #[test]
+    fn who_waits_for_a_long_log_is_told_how_much_of_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let text: String = log(3).iter().map(|event| format!("{}\n", event.line)).collect();
+        std::fs::write(&path, &text).unwrap();
+        let mut told = Vec::new();
+        assert!(verify_files_telling(&path, None, |read| told.push(read)).unwrap().ok);
+        let all_bytes = u64::try_from(text.len()).unwrap();
+        assert_eq!((told.len(), told[2]), (3, ReadSoFar { events: 3, bytes: all_bytes, all_bytes }));
     }
 
     #[test]

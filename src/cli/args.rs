@@ -12,6 +12,7 @@ use super::events::EventsArgs;
 use super::exporter::ExporterArgs;
 use super::import::ImportArgs;
 use super::init::InitArgs;
+use super::otp::OtpArgs;
 use crate::control::STATES;
 use crate::web::Listen;
 
@@ -108,19 +109,7 @@ pub(super) enum Command {
         reason: Option<String>,
     },
     /// The current TOTP token. It counts as used: rotord does not send it too.
-    Otp {
-        /// The account, DEVICE/USERNAME.
-        account: String,
-        /// Why, for the audit log.
-        #[arg(long)]
-        reason: Option<String>,
-        /// Keep showing it, with a countdown.
-        #[arg(long)]
-        watch: bool,
-        /// Wait for the coming one.
-        #[arg(long)]
-        next: bool,
-    },
+    Otp(OtpArgs),
     /// Store or reveal secrets.
     Secret {
         #[command(subcommand)]

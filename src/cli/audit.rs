@@ -8,16 +8,20 @@ use serde_json::Value;
 use super::Failure;
 use super::args::AuditCommand;
 use super::output::{local, put, safe, say};
+use super::progress::{Progress, counted};
 use super::remote::done;
-use crate::audit::{Exporter, Format, verify_files};
+use crate::audit::{Exporter, Format, ReadSoFar, verify_files_telling};
 use crate::control::{AcceptBody, ArchiveBody, AuditBody, Client, DoneBody, VerifyBody};
 
 pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> Result<u8, Failure> {
     match command {
         AuditCommand::Tail { follow, count } => tail(client, follow, count, json).await,
         AuditCommand::Verify { path: Some(path) } => {
-            let report =
-                verify_files(&path, None).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            let mut bar = Progress::new();
+            let told_of = |read: ReadSoFar| bar.show(|elapsed| of_log(read, elapsed));
+            let report = verify_files_telling(&path, None, told_of);
+            drop(bar);
+            let report = report.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
             if report.ok && report.events == 0 {
                 return Err(Failure::usage(format!("{}: there is no event of an audit log here", path.display())));
             }
@@ -28,7 +32,10 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
             ))
         }
         AuditCommand::Verify { path: None } => {
-            let report: VerifyBody = client.get("/v1/audit/verify", &[]).await?;
+            let newest: AuditBody = client.get("/v1/audit", &[("last", "1")]).await?;
+            let what = format!("checking {} events", newest.events.last().and_then(seq).unwrap_or(0));
+            let report = Progress::new().wait(&what, client.get("/v1/audit/verify", &[])).await;
+            let report: VerifyBody = report?;
             Ok(told(&report, json, None))
         }
         AuditCommand::Archive { before } => {
@@ -57,6 +64,12 @@ pub(super) async fn run(client: &Client, command: AuditCommand, json: bool) -> R
             Ok(0)
         }
     }
+}
+
+/// How much of a log is checked.
+fn of_log(read: ReadSoFar, elapsed: Duration) -> String {
+    const MB: u64 = 1_000_000;
+    format!("{} events, {}", read.events, counted(read.bytes / MB, read.all_bytes / MB, "MB", elapsed))
 }
 
 fn seq(event: &Value) -> Option<u64> {

@@ -9,11 +9,14 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::local::{new_file, sync};
+use super::progress::{Progress, spoken};
 use super::remote::done;
 use super::{Failure, input};
 use crate::control::{BackupBody, Client, DoneBody, SecretText};
 use crate::sealed::{OpenWith, copy_hashed};
 use crate::vault::Backup;
+
+const MB: usize = 1_000_000;
 
 /// Writes a backup to a new file and reads it back: one that cannot be opened is no backup.
 pub(super) async fn write(
@@ -32,13 +35,16 @@ pub(super) async fn write(
     let failed = |error: &dyn Display| Failure::usage(format!("{}: {error}", file.display()));
     let mut new = new_file(file).map_err(|error| failed(&error))?;
     let mut sent = Sha256::new();
+    let (mut bar, mut written) = (Progress::new(), 0);
     let taken = client.post_for_bytes("/v1/backup", &body, |bytes| {
         sent.update(bytes);
+        written += bytes.len();
+        bar.show(|elapsed| format!("{} MB written, {}", written / MB, spoken(elapsed)));
         new.write_all(bytes)
     });
-    if let Err(error) =
-        taken.await.map_err(Failure::from).and_then(|()| sync(&new, file).map_err(|error| failed(&error)))
-    {
+    let taken = taken.await;
+    bar.show(|_| format!("reading {} MB back", written / MB));
+    if let Err(error) = taken.map_err(Failure::from).and_then(|()| sync(&new, file).map_err(|error| failed(&error))) {
         // A part of a backup is none.
         drop(std::fs::remove_file(file));
         return Err(error);
@@ -54,5 +60,6 @@ pub(super) async fn write(
         let head = head.map_err(|error| Failure::unexpected(format!("the backup does not open again: {error}")))?;
         told += &format!(", read back and opened: {} accounts", head.accounts);
     }
+    drop(bar);
     done(DoneBody { done: told }, json)
 }

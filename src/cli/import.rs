@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::add::file::may_write;
 use super::add::whole::{Change, Taken};
 use super::output::{safe, say};
+use super::progress::Progress;
 use super::remote::print;
 use super::{Failure, input, qr};
 use crate::control::{
@@ -118,12 +119,19 @@ async fn own(client: &Client, args: &ImportArgs, bytes: Zeroizing<Vec<u8>>, json
     let name = if args.file == Path::new("-") { "stdin".to_owned() } else { input::told(&args.file) };
     let rows = input::import_rows(&input::text_of(bytes, &name)?)?;
     let body = ImportBody { rows, overwrite: args.overwrite, take_in: false, host_keys: Vec::new() };
-    let imported: ImportedBody = client.post("/v1/import", &body).await?;
+    let what = storing(&body.rows);
+    let imported: ImportedBody = Progress::new().wait(&what, client.post("/v1/import", &body)).await?;
     if json {
         return print(&imported);
     }
     tell_stored(&imported);
     Ok(0)
+}
+
+/// What is done while an import is waited for.
+fn storing(rows: &[ImportRow]) -> String {
+    let secrets = rows.iter().map(|row| usize::from(row.password.is_some()) + usize::from(row.totp.is_some()));
+    format!("storing {} secrets", secrets.sum::<usize>())
 }
 
 fn tell_stored(imported: &ImportedBody) {
@@ -254,14 +262,17 @@ async fn apply(
         take_in: draft.is_some(),
         host_keys: plan.keys.iter().map(key).collect(),
     };
-    let Some((draft, path)) = draft.zip(path) else { return Ok(client.post("/v1/import", &body).await?) };
+    let (what, bar) = (storing(&body.rows), Progress::new());
+    let Some((draft, path)) = draft.zip(path) else {
+        return Ok(bar.wait(&what, client.post("/v1/import", &body)).await?);
+    };
     may_write(path)?;
     let (device, user) = match plan.accounts.first().and_then(|account| account.split_once('/')) {
         Some((device, user)) => (device, Some(user)),
         None => (plan.devices.first().map_or("", |device| device.name.as_str()), None),
     };
     let change = Change { path, text: &draft.config, device, user, not_done: "nothing was stored" };
-    Ok(match change.make(client, ("/v1/import", &body)).await? {
+    Ok(match bar.wait(&what, change.make(client, ("/v1/import", &body))).await? {
         Taken::Answered(imported) => imported,
         Taken::InForce => {
             ImportedBody { done: "the config is in force".into(), skipped: Vec::new(), host_keys: Vec::new() }

@@ -1,5 +1,6 @@
 //! Commands that ask the daemon.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
@@ -13,15 +14,16 @@ use super::args::{
     SshKeyCommand, StatusArgs, TemplateCommand, TotpCommand,
 };
 use super::output::{in_its_zone, local, paint, put, safe, say, table};
+use super::progress::{Progress, counted, ticking};
 use super::{
-    Failure, add, audit, backup, browse, check, doctor, events, exporter, init, input, interrupted, live,
-    local as here, qr, record, report, stand, status, templates, top, web,
+    Failure, add, audit, backup, browse, check, doctor, events, exporter, init, input, live, local as here, otp, qr,
+    record, report, stand, status, templates, top, web,
 };
 use crate::control::{
-    AckBody, BrowseBody, Client, ClientError, DoneBody, ExplainBody, HistoryBody, HostKeyBody, KeyBody, OtpBody,
-    OtpQuery, ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody,
-    ScreenshotBody, SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, TemplateText,
-    TemplatesBody, TrustBody, WorkBody,
+    AckBody, BrowseBody, Client, ClientError, CountBody, DoneBody, ExplainBody, HistoryBody, HostKeyBody, KeyBody,
+    ProgressBody, RehearseBody, RekeyBody, ResolveBody, ResultBody, ResultsBody, ScheduleBody, ScreenshotBody,
+    SecretBody, SecretText, Selection as SelectionBody, ShowBody, ShownBody, TemplateText, TemplatesBody, TrustBody,
+    WorkBody,
 };
 use crate::model::{Secret, printable_lines};
 use crate::vault::{VaultKey, hand_over};
@@ -64,9 +66,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             done(client.post("/v1/resolve", &ResolveBody { account, device_has, reason }).await?, json)
         }
         Command::Ack { accounts, reason } => done(client.post("/v1/ack", &AckBody { accounts, reason }).await?, json),
-        Command::Otp { account, reason, watch, next } => {
-            otp(&client, OtpQuery { account, next, reason }, watch, json).await
-        }
+        Command::Otp(args) => otp::run(&client, args, json).await,
         Command::Secret { command: SecretCommand::Set { account, field } } => {
             let value = input::secret(&field.clone().unwrap_or_else(|| "Password".into()), true)?;
             done(client.post("/v1/secret/set", &SecretBody { account, field, value }).await?, json)
@@ -222,18 +222,28 @@ async fn streamed(
     begun: &mut BTreeSet<String>,
 ) -> Result<ResultsBody, ClientError> {
     let mut results = None;
-    client
-        .post_lines(path, body, |line| {
-            if let Ok(progress) = serde_json::from_str::<ProgressBody>(line) {
-                if !json {
-                    say!("{} {}: {}", local(Some(&progress.step.at)), progress.account, safe(&progress.step.text));
-                }
-                begun.insert(progress.account);
-            } else if let Ok(last) = serde_json::from_str::<ResultsBody>(line) {
-                results = Some(last);
+    let (bar, count) = (RefCell::new(Progress::new()), Cell::new(None));
+    let told = |elapsed: Duration| {
+        let count: Option<CountBody> = count.get();
+        count.map_or_else(String::new, |count| counted(count.finished, count.accounts, "accounts", elapsed))
+    };
+    let lines = client.post_lines(path, body, |line| {
+        if let Ok(progress) = serde_json::from_str::<ProgressBody>(line) {
+            if !json {
+                bar.borrow_mut().clear();
+                say!("{} {}: {}", local(Some(&progress.step.at)), progress.account, safe(&progress.step.text));
             }
-        })
-        .await?;
+            begun.insert(progress.account);
+        } else if let Ok(last) = serde_json::from_str::<ResultsBody>(line) {
+            results = Some(last);
+        } else if let Ok(now) = serde_json::from_str::<CountBody>(line) {
+            count.set(Some(now));
+        }
+        if count.get().is_some() {
+            bar.borrow_mut().show(told);
+        }
+    });
+    ticking(&bar, told, lines).await?;
     let path = client.socket().display().to_string();
     results.ok_or(ClientError::Ended { path, asked_to_act: true })
 }
@@ -261,58 +271,6 @@ fn left_in_the_dark(error: ClientError, begun: &BTreeSet<String>) -> Failure {
             commands.join("; ")
         ),
         exit: 5,
-    }
-}
-
-/// Goes back to the begin of a line and erases it (ECMA-48, EL).
-const ERASED: &str = "\r\u{1b}[K";
-
-async fn otp(client: &Client, query: OtpQuery, watch: bool, json: bool) -> Result<u8, Failure> {
-    let waits = std::io::stderr().is_terminal() && (query.next || watch);
-    // On a terminal the code stands in one line, in which nothing of it is left at the end.
-    let in_place = watch && !json && std::io::stdout().is_terminal();
-    loop {
-        if waits {
-            eprint!("{ERASED}waiting for a fresh token…");
-        }
-        let answer = tokio::select! {
-            answer = client.post::<_, OtpBody>("/v1/otp", &query) => Some(answer),
-            () = interrupted(), if watch => None,
-        };
-        if waits {
-            eprint!("{ERASED}");
-        }
-        let Some(answer) = answer else { return Ok(0) };
-        let body = answer?;
-        let token = body.token.0.expose();
-        if json {
-            print(&body)?;
-        } else if !in_place {
-            say!("{token}  {} s left", body.seconds_left);
-        }
-        if !watch {
-            return Ok(0);
-        }
-        for left in (1..=body.seconds_left).rev() {
-            if in_place {
-                put!("{ERASED}{token}  {left} s left");
-                drop(std::io::stdout().flush());
-            }
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                () = interrupted() => {
-                    if in_place {
-                        put!("{ERASED}");
-                        drop(std::io::stdout().flush());
-                    }
-                    return Ok(0);
-                }
-            }
-        }
-        if in_place {
-            put!("{ERASED}");
-            drop(std::io::stdout().flush());
-        }
     }
 }
 

@@ -234,7 +234,7 @@ pub(super) async fn try_out(
             command: evidence.command.map(str::to_owned),
         })
     };
-    Ok(with_progress(&core, watched, work))
+    Ok(with_progress(&core, watched, Arc::default(), work))
 }
 
 /// Takes an account in whose section was written: its secrets are stored and the config is put in force, or neither is. It is

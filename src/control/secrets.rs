@@ -13,7 +13,7 @@ use super::pieces::{Pieces, Pour};
 use super::private_key;
 use super::types::{
     BackupBody, DoneBody, ErrorBody, FormerBody, KeyBody, OtpBody, OtpQuery, RekeyBody, SecretBody, SecretText,
-    ShowBody, ShownBody,
+    SeedBody, ShowBody, ShownBody,
 };
 use super::work::check_reason;
 use crate::audit::Draft;
@@ -50,6 +50,13 @@ async fn who_stores(core: &Core, peer: Peer, account: &str) -> Result<(Actor, Ac
     Ok((actor, name))
 }
 
+/// What the audit log has of a seed that was revealed, where of a password it has nothing.
+const SEED_SHOWN: &str = "the TOTP seed, for an authenticator";
+
+fn no_seed(account: &AccountName) -> ApiError {
+    ApiError::missing(format!("no TOTP seed of {account} is stored; run 'rotorctl totp set {account}'"))
+}
+
 /// A password or another secret at the most.
 const MOST_CHARACTERS: usize = 16 * 1024;
 
@@ -73,9 +80,7 @@ pub(super) async fn otp(
     let (actor, account) = custodian(&core, peer, &query.account, query.reason.as_deref()).await?;
     let name = account.clone();
     let uri = core.vault.call(move |tx| tx.secret(&name, &Kind::Totp)).await?;
-    let uri = uri.ok_or_else(|| {
-        ApiError::missing(format!("no TOTP seed of {account} is stored; run 'rotorctl totp set {account}'"))
-    })?;
+    let uri = uri.ok_or_else(|| no_seed(&account))?;
     let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
     let period = seed.period();
     let earliest = query.next.then(|| core.clock.now().unix_seconds() / period + 1);
@@ -180,6 +185,31 @@ pub(super) async fn totp_set(
     let event = draft(core.fresh_id().into(), EventKind::TotpSet, &account, &actor);
     core.store_secret(account.clone(), Kind::Totp, seed.to_uri(), Some(event)).await?;
     Ok(Json(DoneBody { done: format!("the TOTP seed of {account} is stored ({})", seed.describe()) }))
+}
+
+/// Reveals a TOTP seed, so that a person can enrol an authenticator.
+#[utoipa::path(post, path = "/v1/totp/show", tag = "custodian", request_body = ShowBody, responses((status = 200, body = SeedBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn totp_show(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<ShowBody>,
+) -> Result<Json<SeedBody>, ApiError> {
+    let (actor, account) = custodian(&core, peer, &body.account, body.reason.as_deref()).await?;
+    let (name, now) = (account.clone(), core.clock.now());
+    let shown = draft(core.fresh_id().into(), EventKind::SecretShown, &account, &actor).detail(SEED_SHOWN);
+    let event = Draft { reason: body.reason, ..shown };
+    let uri = core.vault.call(move |tx| {
+        let uri = tx.secret(&name, &Kind::Totp)?;
+        // On record before it leaves.
+        if uri.is_some() {
+            tx.audit(&event, &now)?;
+        }
+        Ok(uri)
+    });
+    let uri = uri.await?.ok_or_else(|| no_seed(&account))?;
+    let seed = Seed::parse(uri.expose()).map_err(|error| ApiError::failed(error.to_string()))?;
+    let uri = seed.to_uri_for(account.device_str(), account.user());
+    Ok(Json(SeedBody { account: account.to_string(), uri: SecretText(uri) }))
 }
 
 /// Stores a private key, already without its passphrase.

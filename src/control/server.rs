@@ -211,6 +211,7 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(secrets::secret_set))
         .routes(routes!(secrets::secret_show))
         .routes(routes!(secrets::totp_set))
+        .routes(routes!(secrets::totp_show))
         .routes(routes!(secrets::ssh_key_set))
         .routes(routes!(import::import))
         .routes(routes!(import::look))

@@ -430,6 +430,15 @@ pub struct ProgressBody {
     pub step: StepBody,
 }
 
+/// How far work on several accounts has come, in a stream: at its begin, and once a second where it changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CountBody {
+    /// How many accounts are worked on.
+    pub accounts: u64,
+    /// How many of them have their outcome.
+    pub finished: u64,
+}
+
 /// Which account.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -702,6 +711,16 @@ pub struct OtpBody {
     /// Seconds of a time step.
     #[serde(default)]
     pub period: u64,
+}
+
+/// A TOTP seed for an authenticator.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SeedBody {
+    /// `DEVICE/USERNAME`.
+    pub account: String,
+    /// The seed as an `otpauth://` URI.
+    #[schema(value_type = String)]
+    pub uri: SecretText,
 }
 
 /// `secret set`.

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
@@ -14,13 +16,16 @@ use super::auth::{ApiError, Peer, Role};
 use super::json::Json;
 use super::pieces::Pieces;
 use super::types::{
-    AckBody, DoneBody, ErrorBody, HostKeyBody, ProgressBody, RecordBody, RehearseBody, ResolveBody, ResultBody,
-    ResultsBody, SecretText, Selection, StepBody, TrustBody, TurnBody, TurnedBody, WorkBody,
+    AckBody, CountBody, DoneBody, ErrorBody, HostKeyBody, ProgressBody, RecordBody, RehearseBody, ResolveBody,
+    ResultBody, ResultsBody, SecretText, Selection, StepBody, TrustBody, TurnBody, TurnedBody, WorkBody,
 };
 use crate::audit::Draft;
 use crate::config::Config;
 use crate::daemon::{BatchTask, Core, DeviceHas, RotationResult, ShownKey, TrustError, Turned};
 use crate::model::{AccountName, Actor, DeviceName, EventKind, glob_match, rfc3339};
+
+/// How often who waits for work on several accounts is told how many have their outcome.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// The accounts that a selection means; an empty one is an error.
 fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiError> {
@@ -94,7 +99,7 @@ async fn work(core: Arc<Core>, peer: Peer, request: WorkBody, task: BatchTask) -
     }
     // A caller who goes away does not end what he asked for.
     let (all, reason) = (names.clone(), request.reason);
-    let working = tokio::spawn(async move { core.work_on(all, task, actor, reason).await });
+    let working = tokio::spawn(async move { core.work_on(all, task, actor, reason, Arc::default()).await });
     if request.no_wait {
         let results = names
             .into_iter()
@@ -120,24 +125,37 @@ pub(super) fn line<T: serde::Serialize>(value: &T) -> Bytes {
 
 fn stream(core: Arc<Core>, names: Vec<AccountName>, task: BatchTask, actor: Actor, reason: Option<String>) -> Response {
     let watched: HashSet<AccountName> = names.iter().cloned().collect();
-    let working = core.clone();
-    with_progress(&core, watched, async move { Ok(bodies(working.work_on(names, task, actor, reason).await)) })
+    let (working, finished) = (core.clone(), Arc::<AtomicU64>::default());
+    let count = finished.clone();
+    let work = async move { Ok(bodies(working.work_on(names, task, actor, reason, count).await)) };
+    with_progress(&core, watched, finished, work)
 }
 
-/// Does some work, and answers with a line for each step of the watched accounts and one for what came of it. A caller who goes
-/// away does not end it.
+/// Does some work, and answers with a line for each step of the watched accounts and one for what came of it; where there are
+/// several, with lines that tell how many have their outcome, which is `finished`. A caller who goes away does not end it.
 pub(super) fn with_progress<T: serde::Serialize + Send + 'static>(
     core: &Core,
     watched: HashSet<AccountName>,
+    finished: Arc<AtomicU64>,
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Response {
     let (sender, lines) = Pieces::new(64);
     let mut progress = core.progress.subscribe();
+    let accounts = u64::try_from(watched.len()).unwrap_or(u64::MAX);
     tokio::spawn(async move {
         let mut task = tokio::spawn(work);
+        let (mut ticks, mut told) = (tokio::time::interval(COUNTED), None);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let results = loop {
             tokio::select! {
                 biased;
+                _ = ticks.tick(), if accounts > 1 => {
+                    let count = Some(CountBody { accounts, finished: finished.load(Ordering::Relaxed) });
+                    if count != told {
+                        drop(sender.send(Ok(line(&count))).await);
+                        told = count;
+                    }
+                }
                 step = progress.recv() => match step {
                     Ok(progress) if progress.ended.is_none() && watched.contains(&progress.account) => {
                         let step = StepBody { at: rfc3339(progress.step.at), text: progress.step.text };
@@ -162,7 +180,7 @@ pub(super) fn with_progress<T: serde::Serialize + Send + 'static>(
 }
 
 /// Changes passwords now.
-#[utoipa::path(post, path = "/v1/rotate", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/rotate", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"), (CountBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
 pub(super) async fn rotate(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -172,7 +190,7 @@ pub(super) async fn rotate(
 }
 
 /// Logs in with the stored passwords, and changes nothing.
-#[utoipa::path(post, path = "/v1/verify", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/verify", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"), (CountBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
 pub(super) async fn verify(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -182,7 +200,7 @@ pub(super) async fn verify(
 }
 
 /// Sets new passwords through the reconcile accounts.
-#[utoipa::path(post, path = "/v1/reconcile", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/reconcile", tag = "operator", request_body = WorkBody, responses((status = 200, content((ResultsBody = "application/json"), (ProgressBody = "application/x-ndjson"), (CountBody = "application/x-ndjson"))), (status = 404, body = ErrorBody)))]
 pub(super) async fn reconcile(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -342,7 +360,7 @@ fn turned(session: String, turned: Turned) -> TurnedBody {
 }
 
 /// How long a turn waits for the device, so that nobody asks all the time.
-const TURN: std::time::Duration = std::time::Duration::from_millis(300);
+const TURN: Duration = Duration::from_millis(300);
 
 /// Begins a rotation whose dialogue the caller leads.
 #[utoipa::path(post, path = "/v1/template/record", tag = "custodian", request_body = RecordBody, responses((status = 200, body = TurnedBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::JoinSet;
 
@@ -23,13 +24,14 @@ pub enum BatchTask {
 
 impl Core {
     /// Works on accounts at once, those that change after others when those are done; the daemon's limits say how many
-    /// really run. The results come in the order of the accounts' names.
+    /// really run. The results come in the order of the accounts' names; `count` is how many of them there are by now.
     pub async fn work_on(
         self: &Arc<Self>,
         names: Vec<AccountName>,
         task: BatchTask,
         actor: Actor,
         reason: Option<String>,
+        count: Arc<AtomicU64>,
     ) -> Vec<RotationResult> {
         let config = self.config();
         let beside: Arc<BTreeSet<AccountName>> = Arc::new(names.into_iter().collect());
@@ -45,8 +47,12 @@ impl Core {
                 let in_vain = parent.and_then(|parent| waits_in_vain(parent, &finished));
                 let (actor, reason, beside) = (Some(actor.clone()), reason.clone(), beside.clone());
                 let request = Request { actor, reason, beside, ..Request::of(account, Trigger::Command) };
-                let core = self.clone();
-                tasks.spawn(async move { core.do_task(task, request, in_vain).await });
+                let (core, count) = (self.clone(), count.clone());
+                tasks.spawn(async move {
+                    let result = core.do_task(task, request, in_vain).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                    result
+                });
             }
             finished.extend(tasks.join_all().await);
         }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256, Sha512};
 use totp_rs::{Builder, Totp};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::model::{Secret, percent_decode};
+use crate::model::{Secret, percent_decode, percent_encode};
 
 /// Seconds of a step, where a seed does not say.
 pub const USUAL_PERIOD: u64 = 30;
@@ -208,9 +208,20 @@ impl Seed {
     /// The seed as one canonical `otpauth://` URI, to be sealed in the vault.
     #[must_use]
     pub fn to_uri(&self) -> Secret {
+        self.uri("rotord", "")
+    }
+
+    /// The seed as an `otpauth://` URI for an authenticator, which shows `issuer` and `user` beside the codes.
+    #[must_use]
+    pub fn to_uri_for(&self, issuer: &str, user: &str) -> Secret {
+        let (issuer, user) = (percent_encode(issuer), percent_encode(user));
+        self.uri(&format!("{issuer}:{user}"), &format!("&issuer={issuer}"))
+    }
+
+    fn uri(&self, label: &str, more: &str) -> Secret {
         let mut key = BASE32_NOPAD.encode(&self.key);
         let uri = format!(
-            "otpauth://totp/rotord?secret={key}&algorithm={}&digits={}&period={}",
+            "otpauth://totp/{label}?secret={key}&algorithm={}&digits={}&period={}{more}",
             self.algorithm.name(),
             self.digits,
             self.period

@@ -700,7 +700,11 @@ impl WorkView {
         let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, outcome)| format!("{count} {outcome}"));
         let mut told = counts.collect::<Vec<_>>().join(", ");
         if told.is_empty() {
-            told = if work.ended.is_some() { "Nothing came of it.".into() } else { "Under way.".into() };
+            told = match (work.ended, work.finished) {
+                (Some(_), _) => "Nothing came of it.".into(),
+                (None, 0) => "Under way.".into(),
+                (None, finished) => format!("Under way: {} of {}.", grouped(finished), counted(work.total, "account")),
+            };
         }
         let mut results = work.results;
         // What went wrong comes first.
@@ -710,7 +714,7 @@ impl WorkView {
             title: format!("{} {}", super::acts::verb(work.what), counted(work.total, "account")),
             started: When::at(work.started, now, zone),
             total: work.total,
-            finished: results.len(),
+            finished: work.finished,
             told,
             error: work.error.unwrap_or_default(),
             step: match (work.ended, work.step) {

@@ -178,7 +178,12 @@ impl Fold {
                 self.failures.push(Failure { time, account, attempt, what: name, detail, ended: String::new() });
             }
             "secret.shown" | "totp.shown" | "vault.backup" => {
-                self.reveals.push(Reveal { time, what: name, account, by, reason });
+                // A password's event has no detail; that of a seed says so.
+                let what = match (name.as_str(), detail.is_empty()) {
+                    ("secret.shown", false) => format!("{name}: {detail}"),
+                    _ => name,
+                };
+                self.reveals.push(Reveal { time, what, account, by, reason });
             }
             "access.denied" => self.refused.push(Reveal { time, what: detail, account, by, reason }),
             _ => {}

@@ -13,7 +13,9 @@ use super::guard::Guard;
 use super::live::{Hub, News};
 use super::log::{self, Days};
 use super::rows::Fleet;
-use crate::control::{AccountLine, Client, ClientError, MeBody, ProgressBody, ResultBody, ResultsBody, WorkBody};
+use crate::control::{
+    AccountLine, Client, ClientError, CountBody, MeBody, ProgressBody, ResultBody, ResultsBody, WorkBody,
+};
 
 /// How often the fleet is looked at while somebody looks at a page.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -43,6 +45,8 @@ pub(super) struct Work {
     pub(super) started: i64,
     pub(super) ended: Option<i64>,
     pub(super) results: Vec<ResultBody>,
+    /// How many accounts have their outcome, whether or not it is known here.
+    pub(super) finished: usize,
     /// The last step, and whose it is.
     pub(super) step: Option<(String, String)>,
     pub(super) error: Option<String>,
@@ -289,8 +293,8 @@ impl App {
             let mut all = lock(&self.work);
             let id = all.back().map_or(1, |last| last.id + 1);
             let (total, started) = (names.len(), Utc::now().timestamp());
-            let (results, step, error) = (Vec::new(), None, None);
-            all.push_back(Work { id, what, total, started, ended: None, results, step, error });
+            let (results, finished, step, error) = (Vec::new(), 0, None, None);
+            all.push_back(Work { id, what, total, started, ended: None, results, finished, step, error });
             if all.len() > KEPT_WORK {
                 all.pop_front();
             }
@@ -317,11 +321,17 @@ impl App {
             if let Ok(progress) = serde_json::from_str::<ProgressBody>(line) {
                 self.hub.tell(News::Accounts(vec![progress.account.clone()]));
                 self.with_work(id, |work| work.step = Some((progress.account, progress.step.text)));
+            } else if let Ok(count) = serde_json::from_str::<CountBody>(line) {
+                let finished = usize::try_from(count.finished).unwrap_or(usize::MAX);
+                self.with_work(id, |work| work.finished = work.results.len().saturating_add(finished));
             } else if let Ok(mut last) = serde_json::from_str::<ResultsBody>(line) {
                 // What happened stands in each account's history.
                 last.results.iter_mut().for_each(|result| result.steps = Vec::new());
                 let names: Vec<String> = last.results.iter().take(200).map(|result| result.account.clone()).collect();
-                self.with_work(id, |work| work.results.append(&mut last.results));
+                self.with_work(id, |work| {
+                    work.results.append(&mut last.results);
+                    work.finished = work.results.len();
+                });
                 self.hub.tell(News::Accounts(names));
             }
         };

@@ -145,9 +145,10 @@ fn another_user_and_another_name_of_this_host_get_nothing_on_any_path() {
         assert!(status == "403" && !body.contains("web1"), "{address}: {status} {body}");
         // A name of somebody else that leads to 127.0.0.1 (DNS rebinding).
         for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "127.0.0.2", "[::2]", ""] {
-            let rebound = [&["-H", &format!("host: {host}")][..], &line].concat();
+            let host = format!("host: {host}");
+            let rebound = [&["-H", &host][..], &line].concat();
             let (status, _) = curl(&[], &rebound);
-            assert!(status == "403" || status == "400", "{address} as {host}: {status}");
+            assert!(status == "403" || status == "400", "{address} with {host}: {status}");
         }
     }
     assert_eq!(acts(&place), [""; 0]);
@@ -300,7 +301,7 @@ fn what_a_device_writes_is_shown_as_text_on_every_page_and_in_the_report() {
     std::fs::write(it.place.path("own/hostile.template"), TEMPLATE).unwrap();
     let _daemon = it.place.daemon();
     it.import();
-    let reason = "<script>document.title='owned'</script>\u{202e}\u{1b}[2J";
+    let reason = "<script>document.title='owned'</script><img src=x onerror=owned>\"'";
     it.place.ctl(&["rotate", "dev/admin", "--reason", reason], "");
     it.place.must(&["secret", "show", "dev/admin", "--reason", reason], "");
     let page = Page::start(&it.place);

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, Place, unix_now, wait_for};
+use crate::lab::{Lab, Place, unix_now};
 use crate::page::{Browser, OTHER_USER, PAGES, Page, curl};
+use crate::tmux::Tmux;
 
 #[test]
 fn the_page_is_for_who_opened_the_link_and_acts_for_itself_alone() {
@@ -136,28 +137,6 @@ fn an_operator_finds_an_account_sees_its_token_rotates_it_and_finds_it_all_on_re
     assert_eq!(browser.refused_by_policy(), [""; 0]);
 }
 
-/// A terminal of tmux in which a command runs.
-struct Tmux(String);
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        drop(Command::new("tmux").args(["-L", &self.0, "kill-server"]).output());
-    }
-}
-
-impl Tmux {
-    fn run(&self, args: &[&str]) -> String {
-        let output = Command::new("tmux").args(["-L", &self.0, "-f", "/dev/null"]).args(args).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn shows(&self, text: &str) -> String {
-        wait_for(&format!("{text} on the screen"), || {
-            Some(self.run(&["capture-pane", "-p"])).filter(|screen| screen.contains(text))
-        })
-    }
-}
-
 #[test]
 fn the_live_view_filters_explains_and_asks_before_it_rotates() {
     let place = Place::new(
@@ -165,9 +144,8 @@ fn the_live_view_filters_explains_and_asks_before_it_rotates() {
     );
     let _daemon = place.daemon();
     place.must(&["secret", "set", "web1/admin"], "pw-1\n");
-    let tmux = Tmux(format!("rotord-{}", std::process::id()));
-    let line = format!("{} --socket {} top", env!("CARGO_BIN_EXE_rotorctl"), place.path("socket").display());
-    tmux.run(&["new-session", "-d", "-x", "110", "-y", "24", &line]);
+    let tmux = Tmux::new();
+    tmux.start(&format!("{} --socket {} top", env!("CARGO_BIN_EXE_rotorctl"), place.path("socket").display()));
     let screen = tmux.shows("2 of 2 accounts");
     assert!(screen.contains("web1/admin") && screen.contains("1 new") && screen.contains("1 idle"), "{screen}");
     tmux.run(&["send-keys", "/"]);

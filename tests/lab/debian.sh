@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 suite=trixie # its systemd has Type=notify-reload
 packages=systemd,systemd-sysv,dbus,init-system-helpers,openssh-server,openssh-client,libpam-google-authenticator,oathtool
-packages+=,procps,iproute2,expect,age,jq,man-db,lintian,rpm
+packages+=,procps,iproute2,expect,age,jq,man-db,lintian,rpm,chromium,chromium-driver
 for program in mmdebstrap systemd-nspawn unshare; do
   command -v "$program" > /dev/null || {
     echo "tests/lab/debian.sh: there is no $program; tests/run installs it" >&2

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -132,6 +133,27 @@ impl Web {
 
     pub fn site(&self) -> MutexGuard<'_, Site> {
         self.site.lock().unwrap()
+    }
+
+    /// A Unix socket leads to it too, for a machine with a network of its own.
+    pub fn reached_by(&self, path: &Path) {
+        let (listener, port) = (UnixListener::bind(path).unwrap(), self.port);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (mut from_server, mut to_client) = (server, client);
+                // Each way ends with its own end, and takes the other's along.
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_client, &mut to_server);
+                    let _ = to_server.shutdown(std::net::Shutdown::Write);
+                });
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_server, &mut to_client);
+                    let _ = to_client.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        });
     }
 
     /// The device's section of a config, its authority in a file of the folder.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Place};
 use crate::machine::Machine;
+use crate::site::{TEMPLATE, Web, rows};
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -147,4 +148,28 @@ fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
         assert!(read("journal.1").contains(told), "{told}: {log}");
     }
     assert!(read("journal.account").contains("password changed and verified"), "{log}");
+}
+
+#[test]
+fn the_browser_s_service_gives_the_daemon_browsers_under_a_real_systemd() {
+    let (web, machine) = (Web::start(), Machine::new());
+    web.reached_by(&machine.path("site"));
+    let section = web.section(&machine.path(""), "").replace("authority.pem", "/etc/rotord/authority.pem");
+    machine.write("config", &format!("[daemon]\ntimezone = \"UTC\"\n{section}"));
+    machine.write("site.template", TEMPLATE);
+    machine.write("rows", &rows());
+    machine.write("port", &web.port.to_string());
+    let log = machine.run(&fs::read_to_string(source("tests/lab/trials/browser")).unwrap());
+    let (read, json) = (|name: &str| machine.read(name), |name: &str| machine.json(name));
+    let told = format!("{}\n{}\n{log}", read("history"), read("browser.log"));
+    assert_eq!(read("verify"), "", "systemd-analyze verify is silent");
+    assert_eq!(json("rotated.json")["results"][0]["outcome"], "done", "{told}");
+    assert_eq!(web.site().changes, 1);
+    assert_eq!(read("active").trim(), "active", "{told}");
+    assert!(!["root", "rotord"].contains(&read("user").trim()), "{}", read("user"));
+    // Three folders, and nothing in them.
+    assert!(read("seen").lines().all(|line| line.is_empty() || line.ends_with(':')), "{}", read("seen"));
+    assert_eq!(read("links").lines().count(), 1, "{}", read("links"));
+    assert_eq!(read("left"), "", "{told}");
+    assert_eq!(json("after-kill.json")["results"][0]["outcome"], "done", "{told}");
 }

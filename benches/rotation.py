@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Client CPU of a whole rotation (login, passwd, fresh login): rotord against paramiko, in turn in the same run.
+"""Client CPU of a whole rotation (login, passwd, fresh login): rotord, paramiko and the floor, in turn in the same run.
 
-Run as root, with paramiko installed (pip install paramiko), after cargo build --release:
+Run as root, with paramiko installed (pip install paramiko), after cargo build --release --bins --example bench:
 
-    benches/rotation.py target/release [ACCOUNTS [ROUNDS]]
+    benches/rotation.py target/release [ACCOUNTS [ROUNDS]] [--json FILE] [--syncs]
 
-Both change ACCOUNTS accounts at once on the same real OpenSSH (tests/lab/sshd.sh), each round with accounts of its own.
+All change ACCOUNTS accounts at once on the same real OpenSSH (tests/lab/sshd.sh), each round with accounts of its own.
 CPU is user + system time of the client with all its threads: of the daemon for rotord (vault, audit log and escrow included),
-of this process for paramiko. Both sleep until the next code is valid: waiting costs neither of them CPU.
+of this process for paramiko. The floor is two bare logins of russh, the first with a terminal and a shell (benches/bench). All
+sleep until the next code is valid: waiting costs none of them CPU. --syncs counts the daemon's fsync and fdatasync calls with
+strace(1) in one more round, and measures nothing else in that.
 """
-import base64, concurrent.futures, hashlib, hmac, json, os, re, resource, signal, socket, statistics, struct, subprocess, sys, tempfile, time
+import argparse, base64, concurrent.futures, hashlib, hmac, os, re, resource, signal, statistics, struct, subprocess, sys, tempfile, time
 
 import paramiko
 
+from common import Daemon, Figures, Lab, head_of_config, new_key
+
 STEP = 2
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def code(seed, step):
@@ -65,21 +68,37 @@ def paramiko_rotation(port, user, old, new, codes):
     paramiko_login(port, user, new, codes).close()
 
 
-def ticks(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def cpu_of_this_process():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def rotord_round(ctl, daemon, users):
+def rotord_round(daemon, users):
     """Seconds of CPU per rotation, and of wall time, for one request that names all accounts."""
-    before, start = ticks(daemon.pid), time.time()
-    ctl("rotate", *[f"lab/{user}" for user in users])
-    return (ticks(daemon.pid) - before) / len(users), time.time() - start
+    before = daemon.cpu()
+    took, _ = daemon.ctl("rotate", *[f"lab/{user}" for user in users])
+    return (daemon.cpu() - before) / len(users), took
+
+
+def floor_round(bench, port, accounts, users):
+    """The same of two bare logins for each account."""
+    start = time.time()
+    done = subprocess.run([bench, "floor", str(port), accounts, str(STEP), *users], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"the floor: {done.stderr[-500:]}")
+    return float(done.stdout), time.time() - start
+
+
+def count_syncs(daemon, users, folder):
+    """Calls of fsync and fdatasync in one round, for each rotation."""
+    trace = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", f"{folder}/trace", "-p", str(daemon.process.pid)])
+    while "TracerPid:\t0\n" in open(f"/proc/{daemon.process.pid}/status").read():
+        time.sleep(0.05)
+    daemon.ctl("rotate", *[f"lab/{user}" for user in users])
+    trace.send_signal(signal.SIGINT)
+    trace.wait()
+    calls = open(f"{folder}/trace").read()
+    return {call: len(re.findall(rf"\b{call}\(", calls)) / len(users) for call in ("fsync", "fdatasync")}
 
 
 def paramiko_round(port, users, passwords, seeds):
@@ -94,56 +113,53 @@ def paramiko_round(port, users, passwords, seeds):
 
 
 def main():
-    binaries = os.path.abspath(sys.argv[1])
-    count, rounds = (int(sys.argv[at]) if len(sys.argv) > at else default for at, default in ((2, 20), (3, 5)))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binaries")
+    parser.add_argument("accounts", nargs="?", type=int, default=20)
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    parser.add_argument("--json")
+    parser.add_argument("--syncs", action="store_true")
+    asked = parser.parse_args()
+    binaries, count, rounds = os.path.abspath(asked.binaries), asked.accounts, asked.rounds
     folder = tempfile.mkdtemp(prefix="rotord-bench-")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    users = [f"user{n}" for n in range(2 * count * rounds)]
-    lab = subprocess.Popen([f"{ROOT}/tests/lab/sshd.sh"], env={**os.environ, "PORT": str(port), "DIR": f"{folder}/lab", "USERS": " ".join(users), "STEP": str(STEP)},
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    daemon = None
+    users = [f"user{n}" for n in range(3 * count * rounds + (count + 1 if asked.syncs else 0))]
+    lab, daemon = Lab(f"{folder}/lab", users, STEP), None
     try:
-        while not os.path.exists(f"{folder}/lab/ready"):
-            time.sleep(0.1)
-        accounts = [line.strip().split(",") for line in open(f"{folder}/lab/accounts.csv")]
-        fingerprint = open(f"{folder}/lab/fingerprint").read().strip()
         with open(f"{folder}/rotord.toml", "w") as config:
-            config.write(f'[daemon]\nstate_dir = "state"\nsocket = "socket"\ntemplate_dirs = ["{ROOT}/templates"]\n'
-                         f'[vault]\nkey_file = "key"\n'
-                         f'[device.lab]\naddress = "127.0.0.1:{port}"\nhost_key = ["{fingerprint}"]\ntemplate = "linux-passwd"\nmax_sessions = {count}\n')
-            config.write("".join(f'[account."lab/{user}"]\n' for user, _, _ in accounts))
-        subprocess.run([f"{binaries}/rotorctl", "key", "new", f"{folder}/key"], check=True, stdout=subprocess.DEVNULL)
-        daemon = subprocess.Popen([f"{binaries}/rotord", "--config", f"{folder}/rotord.toml"], stderr=subprocess.DEVNULL)
-
-        def ctl(*args, **more):
-            done = subprocess.run([f"{binaries}/rotorctl", "--socket", f"{folder}/socket", *args], capture_output=True, **more)
-            if done.returncode:
-                sys.exit(f"rotorctl {args[0]} ended with {done.returncode}: {done.stdout.decode()}{done.stderr.decode()[-500:]}")
-
-        while not os.path.exists(f"{folder}/socket"):
-            time.sleep(0.05)
-        rows = "".join(f"lab/{user},{password},otpauth://totp/x?secret={seed}&period={STEP}\n" for user, password, seed in accounts)
-        ctl("import", "-", input=("account,password,totp\n" + rows).encode())
-        passwords = {user: password for user, password, _ in accounts}
-        seeds = {user: seed for user, _, seed in accounts}
-        ours, theirs = [], []
+            config.write(head_of_config() + lab.device(count))
+        new_key(binaries, folder)
+        daemon = Daemon(binaries, folder)
+        daemon.ctl("import", "-", input=lab.secrets(STEP))
+        passwords = {user: password for user, password, _ in lab.accounts}
+        seeds = {user: seed for user, _, seed in lab.accounts}
+        clients = {"rotord": [], "paramiko": [], "floor": []}
         for at in range(rounds):
-            mine, other = users[2 * at * count:(2 * at + 1) * count], users[(2 * at + 1) * count:2 * (at + 1) * count]
-            ours.append(rotord_round(ctl, daemon, mine))
-            theirs.append(paramiko_round(port, other, passwords, seeds))
-        for name, results in (("rotord", ours), ("paramiko", theirs)):
-            cpu = sorted(1000 * used for used, _ in results)
-            wall = statistics.median(wall for _, wall in results)
-            print(f"{name:8} {statistics.median(cpu):6.2f} ms of CPU a rotation (median of {rounds} rounds of {count} at once, {cpu[0]:.2f} to {cpu[-1]:.2f}; a round takes {wall:.2f} s)")
-        ratios = sorted(mine / other for (mine, _), (other, _) in zip(ours, theirs))
-        print(f"ratio    {statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+            mine, other, bare = (users[(3 * at + n) * count:(3 * at + n + 1) * count] for n in range(3))
+            clients["rotord"].append(rotord_round(daemon, mine))
+            clients["paramiko"].append(paramiko_round(lab.port, other, passwords, seeds))
+            clients["floor"].append(floor_round(f"{binaries}/examples/bench", lab.port, lab.csv, bare))
+        figures = Figures("benches/rotation.py")
+
+        def figure(what, values, unit, bound=None):
+            values = sorted(values)
+            figures.add(what, statistics.median(values), unit, bound, (values[0], values[-1]))
+
+        for name, results in clients.items():
+            figure(f"CPU of a rotation, {name}", [1000 * used for used, _ in results], "ms")
+            figure(f"a round of {count} at once, {name}", [wall for _, wall in results], "s")
+        for other, bound in (("paramiko", 0.4), ("floor", 2.0)):
+            figure(f"CPU of rotord by that of {other}", [mine / its for (mine, _), (its, _) in zip(clients["rotord"], clients[other])], "", bound)
+        if asked.syncs:
+            rest = users[3 * count * rounds:]
+            for several in (rest[:1], rest[1:]):
+                for call, each in count_syncs(daemon, several, folder).items():
+                    figure(f"{call} in a rotation, {len(several)} at once", [each], "")
+        figures.write(asked.json)
     finally:
         if daemon:
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait()
-        lab.kill()
+            daemon.stop()
+        lab.end()
+        subprocess.run(["rm", "-rf", folder])
 
 
 main()

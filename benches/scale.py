@@ -5,81 +5,17 @@ Measures real daemons with made configs: check, ready, import, memory at rest, s
 moment while their devices refuse the connection. Nothing but loopback is contacted. Every wait is for an event: the service
 manager's READY=1, the end of a command, a line of the audit log.
 """
-import argparse, base64, glob, json, os, resource, selectors, signal, socket, subprocess, sys, tempfile, threading, time
+import argparse, base64, glob, os, signal, socket, subprocess, sys, tempfile, threading, time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from common import Daemon, Figures, head_of_config, new_key, now
+
 FINGERPRINT = "SHA256:" + "A" * 43
-
-
-def now():
-    return time.monotonic()
-
-
-class Daemon:
-    """A rotord that tells this script when it is ready."""
-
-    def __init__(self, binaries, folder):
-        self.binaries, self.folder = binaries, folder
-        path = f"{folder}/notify"
-        if os.path.exists(path):
-            os.unlink(path)
-        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.bind(path)
-        self.notify.settimeout(120)
-        begun = now()
-        self.process = subprocess.Popen([f"{binaries}/rotord", "--config", f"{folder}/rotord.toml"], stderr=open(f"{folder}/stderr", "a"),
-                                        env={**os.environ, "NOTIFY_SOCKET": path})
-        self.until("READY=1")
-        self.ready = now() - begun
-
-    def until(self, what):
-        while what not in self.notify.recv(65536).decode().split("\n"):
-            pass
-
-    def status(self, key):
-        """Of /proc, in MB."""
-        for line in open(f"/proc/{self.process.pid}/status"):
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) / 1024
-        raise KeyError(key)
-
-    def cpu(self):
-        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def forget_peak(self):
-        with open(f"/proc/{self.process.pid}/clear_refs", "w") as file:
-            file.write("5")
-
-    def ctl(self, *args, **more):
-        begun = now()
-        done = subprocess.run([f"{self.binaries}/rotorctl", "--socket", f"{self.folder}/socket", *args], capture_output=True, **more)
-        if done.returncode:
-            sys.exit(f"rotorctl {args[0]} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
-        return now() - begun, done.stdout
-
-    def get(self, path):
-        """Seconds until the first byte and until the last, and the length, of an answer of the API."""
-        begun = now()
-        with socket.socket(socket.AF_UNIX) as api:
-            api.connect(f"{self.folder}/socket")
-            api.sendall(f"GET {path} HTTP/1.1\r\nHost: rotord\r\nConnection: close\r\n\r\n".encode())
-            first, size = None, 0
-            while piece := api.recv(1 << 20):
-                first = first or now() - begun
-                size += len(piece)
-        return first, now() - begun, size
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
-        self.notify.close()
 
 
 def write_config(folder, port, accounts, devices, schedule):
     each = accounts // devices
     with open(f"{folder}/rotord.toml", "w") as config:
-        config.write(f'[daemon]\nstate_dir = "state"\nsocket = "socket"\ntemplate_dirs = ["{ROOT}/templates"]\n[vault]\nkey_file = "key"\n')
+        config.write(head_of_config())
         for device in range(devices):
             config.write(f'[device.d{device:05}]\naddress = "127.0.0.1:{port}"\nhost_key = ["{FINGERPRINT}"]\ntemplate = "linux-passwd"\nmax_sessions = 2\n')
             config.write("".join(f'[account."d{device:05}/u{user:04}"]\n' for user in range(each)))
@@ -151,13 +87,9 @@ def main():
     refusing = socket.socket()
     refusing.bind(("127.0.0.1", 0))  # taken, and nobody listens: a connection is refused
     write_config(folder, refusing.getsockname()[1], asked.accounts, asked.devices, "0 0 1 1 *")
-    subprocess.run([f"{binaries}/rotorctl", "key", "new", f"{folder}/key"], check=True, stdout=subprocess.DEVNULL)
-    figures = []
-
-    def figure(what, value, unit, bound=None):
-        figures.append({"what": what, "value": round(value, 3), "unit": unit, "bound": bound})
-        mark = "" if bound is None else ("  ok" if value <= bound else "  NOT MET")
-        print(f"{what:58} {value:10.3f} {unit:3} {'' if bound is None else f'(at most {bound})':16}{mark}", flush=True)
+    new_key(binaries, folder)
+    figures = Figures("benches/scale.py")
+    figure = figures.add
 
     def check():
         begun = now()
@@ -220,9 +152,7 @@ def main():
         figure("all due at once: memory at its highest", daemon.status("VmHWM"), "MB", 150)
         figure("memory after it", daemon.status("VmRSS"), "MB")
     daemon.stop()
-    if asked.json:
-        with open(asked.json, "w") as file:
-            json.dump(figures, file, indent=1)
+    figures.write(asked.json)
     refusing.close()
     if not asked.keep:
         subprocess.run(["rm", "-rf", folder])

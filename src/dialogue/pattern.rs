@@ -1,10 +1,77 @@
 //! What a wait looks for: globs, literals, and regular expressions in linear time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::Regex;
 
+use super::screen::{Growing, floor};
 use crate::template::RegexFlags;
+
+/// How far a text that grows was searched for a glob: the next search goes on there. Places are bytes since the session began.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    /// Where the text begins.
+    start: usize,
+    /// How often the screen had been painted over.
+    repaints: u64,
+    /// So many parts before the last one were found.
+    found: usize,
+    /// They end here.
+    behind: usize,
+    /// Up to here the next part was looked for.
+    searched: usize,
+    /// Where the last occurrence of the last part ends.
+    end: Option<usize>,
+}
+
+impl Progress {
+    /// What of it still holds for a text; `None` where the text is shorter than what was searched.
+    fn on(self, text: &Growing<'_>) -> Option<Self> {
+        let fresh = Self {
+            start: text.start,
+            repaints: text.repaints,
+            behind: text.start,
+            searched: text.start,
+            ..Self::default()
+        };
+        let missed = text.repaints.wrapping_sub(self.repaints);
+        if self.start != text.start || missed > 1 {
+            return Some(fresh);
+        }
+        let searched = if missed == 1 { self.searched.min(text.repainted) } else { self.searched };
+        if searched < self.behind || self.end.is_some_and(|end| end > searched) {
+            return Some(fresh);
+        }
+        (searched <= text.start + text.text.len()).then_some(Self { repaints: text.repaints, searched, ..self })
+    }
+
+    /// From which place of the text on the next part of so many bytes may begin.
+    fn next(&self, text: &str, bytes: usize) -> usize {
+        let begun = self.searched.saturating_sub(bytes.saturating_sub(1)).max(self.behind);
+        floor(text, begun - self.start)
+    }
+
+    /// Goes on with the search. As [`Pattern::find_end`], with one pass over what is new.
+    fn go_on(&mut self, parts: &[String], text: &str) -> Option<usize> {
+        let Some((last, before)) = parts.split_last() else { return Some(text.len()) };
+        let end_of = |at: usize, part: &str, start: usize| start + at + part.len();
+        while let Some(part) = before.get(self.found) {
+            let from = self.next(text, part.len());
+            let Some(at) = text[from..].find(part.as_str()) else {
+                self.searched = self.start + text.len();
+                return None;
+            };
+            self.behind = end_of(from + at, part, self.start);
+            (self.searched, self.found) = (self.behind, self.found + 1);
+        }
+        let from = self.next(text, last.len());
+        if let Some(at) = text[from..].rfind(last.as_str()) {
+            self.end = Some(end_of(from + at, last, self.start));
+        }
+        self.searched = self.start + text.len();
+        self.end.map(|end| end - self.start)
+    }
+}
 
 /// A pattern whose tags were replaced.
 #[derive(Debug, Clone)]
@@ -62,6 +129,23 @@ impl Pattern {
         }
     }
 
+    /// The same in a text that grows, of which only what is new is searched.
+    pub(super) fn find_end_in(&self, text: &Growing<'_>, progress: &Mutex<Progress>) -> Option<usize> {
+        let Self::Glob { parts, .. } = self else { return self.find_end(text.text) };
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(now) = progress.on(text) else { return self.find_end(text.text) };
+        *progress = now;
+        progress.go_on(parts, text.text)
+    }
+
+    /// Whether it occurs in a text that grows.
+    pub(super) fn occurs_in_growing(&self, text: &Growing<'_>, progress: &Mutex<Progress>) -> bool {
+        match self {
+            Self::Regex(regex) => regex.is_match(text.text),
+            Self::Glob { .. } => self.find_end_in(text, progress).is_some(),
+        }
+    }
+
     /// Whether the last occurrence is the last thing in the text: only white space follows it, or whatever an open end
     /// allows.
     #[must_use]
@@ -91,6 +175,57 @@ impl Pattern {
         match self {
             Self::Regex(regex) => regex.is_match(text),
             Self::Glob { .. } => self.find_end(text).is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialogue::screen::Screen;
+
+    /// Whatever the pieces are and whatever is painted over: a search that goes on finds what one from the beginning does.
+    #[test]
+    fn a_search_that_goes_on_finds_what_a_search_of_all_does() {
+        let words = [
+            "Total", "Tot", "al", "ports", "é", "#", " ", "\r", "\r\n", "\x08", "\x1b[K", "\x1b[2K", "\x1b[A", "aa",
+            "a", "\x1b[2J", "shown", "\u{4f60}", "\x1b[5G", "\t",
+        ];
+        let globs = ["Total*ports*#", "aa", "*a*aa", "#", "é*a", "Total*", "*", "\n*\n", "\u{4f60}"];
+        let mut seed = 7_u64;
+        let mut next = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % below
+        };
+        for _ in 0..300 {
+            let patterns = globs.map(Pattern::glob);
+            let (unread, sent) = (globs.map(|_| Mutex::default()), globs.map(|_| Mutex::default()));
+            let mut screen = Screen::default();
+            for _ in 0..80 {
+                let piece: String = (0..next(6)).map(|_| words[next(words.len())]).collect();
+                screen.feed(piece.as_bytes());
+                match next(12) {
+                    0 => screen.consume(next(9)),
+                    1 => screen.mark_sent(),
+                    2 => screen.drop_last_line(),
+                    3 => screen.feed("filler ".repeat(next(60_000)).as_bytes()),
+                    _ => {}
+                }
+                for at in 0..globs.len() {
+                    // One that is not asked for each time has missed some paintings.
+                    if next(3) > 0 {
+                        let (pattern, text) = (&patterns[at], screen.growing_unread());
+                        assert_eq!(
+                            pattern.find_end_in(&text, &unread[at]),
+                            pattern.find_end(text.text),
+                            "{}",
+                            globs[at]
+                        );
+                        let text = screen.growing_answer();
+                        assert_eq!(pattern.find_end_in(&text, &sent[at]), pattern.find_end(text.text), "{}", globs[at]);
+                    }
+                }
+            }
         }
     }
 }

@@ -2,9 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::{Branch, DOUBTFUL_MS, Found, Place, Run, SETTLE_MS, State};
+use super::{Branch, DOUBTFUL_MS, Found, Guard, Place, Run, SETTLE_MS, State};
 use crate::dialogue::known;
 use crate::dialogue::pattern::Pattern;
+use crate::dialogue::screen::Growing;
+
+impl Branch {
+    /// Where what it waits for ends in a text that grows.
+    pub(super) fn find_end(&self, text: &Growing<'_>) -> Option<usize> {
+        self.pattern.find_end_in(text, &self.progress)
+    }
+}
 
 impl Run {
     /// Whether the device has said nothing for the settle time, or says nothing any more.
@@ -21,9 +29,10 @@ impl Run {
 
     /// Whether there is something to decide once the output is quiet.
     pub(super) fn may_settle(&self, branches: &[Branch]) -> bool {
-        let (unread, answer) = (self.screen.unread(), self.screen.since_sent());
+        let (growing, answer) = (self.screen.growing_unread(), self.screen.since_sent());
+        let unread = growing.text;
         let echoing = self.echo.is_some() && !answer.is_empty();
-        let here = || echoing || branches.iter().any(|branch| branch.pattern.find_end(unread).is_some());
+        let here = || echoing || branches.iter().any(|branch| branch.find_end(&growing).is_some());
         !unread.is_empty() && (here() || !self.commanded && !self.answers.is_empty())
             || !self.guards.is_empty() && !answer.is_empty()
             || self.found_behind(branches, false).is_some()
@@ -77,12 +86,12 @@ impl Run {
         if matches!(self.state, State::Over) || self.echo.is_some() {
             return None;
         }
-        let text = self.screen.since_sent();
-        if !self.guards.iter().any(|(pattern, _)| pattern.occurs_in(text)) {
+        let text = self.screen.growing_answer();
+        if !self.guards.iter().any(|guard| guard.pattern.occurs_in_growing(&text, &guard.progress)) {
             return None;
         }
-        let answer = self.answer_without_prompts(text, with_last);
-        let (pattern, what) = self.guards.iter().find(|(pattern, _)| pattern.occurs_in(&answer))?;
+        let answer = self.answer_without_prompts(text.text, with_last);
+        let Guard { pattern, what, .. } = self.guards.iter().find(|guard| guard.pattern.occurs_in(&answer))?;
         Some(pattern.line_of_match(&answer).map_or_else(|| what.clone(), str::to_owned))
     }
 

@@ -5,11 +5,11 @@ mod ending;
 mod hearing;
 mod sending;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::dialogue::events::{Effect, Input, Verdict};
 use crate::dialogue::known::Prompts;
-use crate::dialogue::pattern::Pattern;
+use crate::dialogue::pattern::{Pattern, Progress};
 use crate::dialogue::screen::Screen;
 use crate::dialogue::values::Values;
 use crate::model::{Masker, Secret};
@@ -30,6 +30,14 @@ struct Branch {
     pattern: Pattern,
     what: String,
     then: usize,
+    progress: Mutex<Progress>,
+}
+
+/// What must not come.
+struct Guard {
+    pattern: Pattern,
+    what: String,
+    progress: Mutex<Progress>,
 }
 
 /// What contents a wait: where its own words end.
@@ -98,7 +106,7 @@ pub struct Run {
     read_timeout_ms: i64,
     prompt: Option<Text>,
     echo: Option<Secret>,
-    guards: Vec<(Pattern, String)>,
+    guards: Vec<Guard>,
     answers: Vec<Standing>,
     answered: usize,
     /// The place of the standing answer that is being given, and the state to go back to.
@@ -339,9 +347,10 @@ impl Run {
         if self.echo.is_some() && !self.screen.since_sent().is_empty() && !quiet && !late {
             return false;
         }
-        let unread = self.screen.unread();
+        let growing = self.screen.growing_unread();
+        let unread = growing.text;
         // The first that matches is waited for until it may be taken, before one further down.
-        let found = branches.iter().find_map(|branch| Some((branch, branch.pattern.find_end(unread)?)));
+        let found = branches.iter().find_map(|branch| Some((branch, branch.find_end(&growing)?)));
         let taken = |quiet| {
             let (branch, end) = found?;
             let unexpected = !self.commanded && !branch.pattern.is_open_ended() && asks_behind(&unread[end..]);
@@ -457,7 +466,7 @@ impl Run {
             }
             Command::NoExpect(text) | Command::NoExpectRegex(text, _) => match self.pattern(self.at) {
                 Some(pattern) => {
-                    self.guards.push((pattern, text.to_string()));
+                    self.guards.push(Guard { pattern, what: text.to_string(), progress: Mutex::default() });
                     match self.broken_guard(false) {
                         Some(what) => self.fail_refused(what, effects),
                         None => self.proceed(),
@@ -496,7 +505,7 @@ impl Run {
     }
 
     fn wait(&mut self, now: i64, pattern: Pattern, shown: &Text) {
-        let branch = Branch { pattern, what: format!("\"{shown}\""), then: self.at + 1 };
+        let branch = Branch { pattern, what: format!("\"{shown}\""), then: self.at + 1, progress: Mutex::default() };
         let deadline = now + self.read_timeout_ms;
         self.state = State::Waiting { branches: vec![branch], on_close: None, deadline };
     }
@@ -527,7 +536,7 @@ impl Run {
             .filter(|at| !closes(at))
             .map(|&at| {
                 let what = template.lines().get(at)?.command.texts().first().map(|text| format!("\"{text}\""))?;
-                Some(Branch { pattern: self.pattern(at)?, what, then: at + 1 })
+                Some(Branch { pattern: self.pattern(at)?, what, then: at + 1, progress: Mutex::default() })
             })
             .collect();
         match branches {

@@ -33,6 +33,19 @@ pub struct Screen {
     sent: Mark,
     /// From here on a pattern with an open end took all that there was; until something is sent.
     taken_along: Option<Mark>,
+    /// How often text was written anew with something else, and where that began the last time.
+    repaints: u64,
+    repainted: usize,
+}
+
+/// A text that grows at its end until it is painted over.
+pub(super) struct Growing<'a> {
+    pub(super) text: &'a str,
+    /// Where it begins, in bytes since the session began.
+    pub(super) start: usize,
+    /// How often anything was painted over, and where that began the last time.
+    pub(super) repaints: u64,
+    pub(super) repainted: usize,
 }
 
 /// A place in the text, in bytes since the session began.
@@ -74,6 +87,9 @@ impl Screen {
     fn write(&mut self) {
         self.cursor = self.terminal.grid.write();
         let changed = std::mem::replace(&mut self.terminal.grid.changed, usize::MAX);
+        if changed != usize::MAX {
+            (self.repaints, self.repainted) = (self.repaints + 1, changed);
+        }
         for mark in [&mut self.read, &mut self.sent].into_iter().chain(&mut self.taken_along) {
             if changed < mark.at {
                 mark.changed = Some(mark.changed.map_or(changed, |before| before.min(changed)));
@@ -122,6 +138,21 @@ impl Screen {
     #[must_use]
     pub fn since_sent(&self) -> &str {
         self.from(self.place(&self.sent))
+    }
+
+    fn growing<'a>(&self, text: &'a str) -> Growing<'a> {
+        let start = self.cursor - text.len();
+        Growing { text, start, repaints: self.repaints, repainted: self.repainted }
+    }
+
+    /// [`Self::unread`], for a search that goes on.
+    pub(super) fn growing_unread(&self) -> Growing<'_> {
+        self.growing(self.unread())
+    }
+
+    /// [`Self::since_sent`], for a search that goes on.
+    pub(super) fn growing_answer(&self) -> Growing<'_> {
+        self.growing(self.since_sent())
     }
 
     /// All that is still kept, what stands behind the cursor too.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -238,9 +239,37 @@ fn router(core: Arc<Core>) -> Router {
         .method_not_allowed_fallback(|| async {
             ApiError::method("the path is there, and not for this method; see the header Allow, and /v1/openapi.json")
         })
+        .layer(middleware::from_fn_with_state(core.clone(), unless_the_vault_hangs))
         .layer(middleware::from_fn_with_state(bounded, within_bounds))
         .layer(DefaultBodyLimit::max(IMPORT_LIMIT))
         .with_state(core)
+}
+
+/// Paths that are answered from memory.
+const FROM_MEMORY: &[&str] = &["/metrics", "/v1/events", "/v1/notify", "/v1/openapi.json", "/v1/browser"];
+
+/// While the vault hangs, callers are told so in place of an answer. Who changes something and waits already goes on waiting: that
+/// may be done yet.
+async fn unless_the_vault_hangs(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if FROM_MEMORY
+        .iter()
+        .any(|known| path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    {
+        return next.run(request).await;
+    }
+    if let Some(why) = core.vault.hangs() {
+        return ApiError::busy(why).into_response();
+    }
+    let is_read = request.method() == Method::GET;
+    let answer = next.run(request);
+    if !is_read {
+        return answer.await;
+    }
+    tokio::select! {
+        answer = answer => answer,
+        why = core.vault_hangs() => ApiError::busy(why).into_response(),
+    }
 }
 
 /// Sees to it that the body of a request is there, and no larger than what is taken, before anything is done for it.

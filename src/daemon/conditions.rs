@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::core::Core;
@@ -15,6 +16,7 @@ use crate::audit::{Draft, Event, before_last, before_time, each_after};
 use crate::clock::host_is_synchronised;
 use crate::model::{AccountName, EventKind, rfc3339};
 use crate::policy::DAY_MS;
+use crate::vault::VaultError;
 
 /// How often it is looked for what is wrong.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -169,6 +171,11 @@ impl Core {
                     Ok(()) => watch.something_happened(),
                     Err(_) => return,
                 },
+                // It is on record as soon as it is told of.
+                _ = self.vault_hangs(), if !watch.seen.wrong.contains_key(&Trouble::Vault) => {
+                    watch.conditions_at = Instant::now();
+                    watch.look(&self).await;
+                }
                 () = tokio::time::sleep_until(next) => watch.look(&self).await,
             }
         }
@@ -188,6 +195,8 @@ struct Watch {
     conditions_at: Instant,
     /// Events that could not be written yet.
     pending: Vec<Draft>,
+    /// The first so many of them are being written.
+    writing: Option<JoinHandle<Result<usize, VaultError>>>,
     /// The number up to which the log was searched for backups.
     searched_to: u64,
 }
@@ -219,6 +228,7 @@ impl Watch {
             is_behind: true,
             conditions_at: now + LOOK_EVERY,
             pending: Vec::new(),
+            writing: None,
             searched_to,
         };
         watch.look_over(core).await;
@@ -236,7 +246,11 @@ impl Watch {
 
     async fn look_over(&mut self, core: &Arc<Core>) {
         self.is_behind = false;
-        let took = core.look_over().await.unwrap_or_else(|error| {
+        let looked = tokio::select! {
+            looked = core.look_over() => looked.map_err(|error| error.to_string()),
+            why = core.vault_hangs() => Err(why),
+        };
+        let took = looked.unwrap_or_else(|error| {
             tracing::debug!(%error, "the accounts were not looked at: {error}");
             SETTLE
         });
@@ -245,27 +259,51 @@ impl Watch {
     }
 
     async fn look(&mut self, core: &Arc<Core>) {
-        if self.accounts_at <= Instant::now() {
+        // What hangs is not asked; that it hangs is told without it.
+        let hangs = core.vault.hangs().is_some();
+        if self.accounts_at <= Instant::now() && !hangs {
             self.look_over(core).await;
+        }
+        if hangs {
+            self.accounts_at = Instant::now() + SETTLE;
         }
         if self.conditions_at > Instant::now() {
             return;
         }
         self.conditions_at = Instant::now() + LOOK_EVERY;
-        self.search_backups(core).await;
+        if !hangs {
+            self.search_backups(core).await;
+        }
         let facts = gather(core).await;
+        let why = facts.wrong.get(&Trouble::Vault);
+        core.vault_failure.send_if_modified(|known| {
+            let is_news = known.is_some() != why.is_some();
+            *known = why.cloned();
+            is_news
+        });
         let fresh = self.seen.changes(&facts);
         self.pending.extend(fresh);
         self.pending.truncate(MOST_PENDING);
-        if self.pending.is_empty() {
+        self.write(core).await;
+    }
+
+    /// Has the events written that wait. A vault that hangs is not waited for: it has them written once it answers.
+    async fn write(&mut self, core: &Arc<Core>) {
+        if let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) {
+            match writing.await {
+                Ok(Ok(written)) => drop(self.pending.drain(..written.min(self.pending.len()))),
+                Ok(Err(error)) => tracing::debug!(%error, "events wait until the vault can be written: {error}"),
+                Err(error) => tracing::debug!(%error, "events were not written: {error}"),
+            }
+        }
+        if self.pending.is_empty() || self.writing.is_some() {
             return;
         }
-        let (drafts, now) = (self.pending.clone(), core.clock.now());
-        let written = core.vault.call(move |tx| drafts.iter().try_for_each(|draft| tx.audit(draft, &now)));
-        match written.await {
-            Ok(()) => self.pending.clear(),
-            Err(error) => tracing::debug!(%error, "events wait until the vault can be written: {error}"),
-        }
+        let (drafts, now, core) = (self.pending.clone(), core.clock.now(), core.clone());
+        self.writing = Some(tokio::spawn(async move {
+            let count = drafts.len();
+            core.vault.call(move |tx| drafts.iter().try_for_each(|draft| tx.audit(draft, &now))).await.map(|()| count)
+        }));
     }
 
     /// Takes note of backups that the log tells of.

@@ -107,6 +107,8 @@ pub struct Core {
     pub(super) overview: watch::Sender<Option<Arc<Overview>>>,
     /// When the last backup was made, in milliseconds since 1970.
     pub(super) last_backup: watch::Sender<Option<i64>>,
+    /// Why the vault fails, as the last look found.
+    pub(super) vault_failure: watch::Sender<Option<String>>,
     stopping: watch::Sender<bool>,
     /// How many configs were put in force.
     adopted: watch::Sender<u64>,
@@ -164,6 +166,7 @@ impl Core {
             notifiers_failing: AtomicUsize::new(0),
             overview: watch::channel(None).0,
             last_backup: watch::channel(None).0,
+            vault_failure: watch::channel(None).0,
             stopping: watch::channel(false).0,
             adopted: watch::channel(0).0,
         })
@@ -194,10 +197,32 @@ impl Core {
 
     /// Why nothing can be made durable at present; no rotation starts then.
     pub async fn vault_error(&self) -> Option<String> {
-        // Only where something went wrong is it tried again.
-        self.vault.trouble()?;
+        // Only where something went wrong is it tried again; and where it hangs, nobody waits for it.
+        let trouble = self.vault.trouble()?;
+        if self.vault.hangs().is_some() {
+            return Some(trouble);
+        }
         let now = self.clock.now();
-        self.vault.call(move |tx| tx.probe(&now)).await.err().map(|error| error.to_string())
+        tokio::select! {
+            probed = self.vault.call(move |tx| tx.probe(&now)) => probed.err().map(|error| error.to_string()),
+            why = self.vault_hangs() => Some(why),
+        }
+    }
+
+    /// Tells when the vault begins to fail, and why, and when it ends; the log tells of it once it can be written.
+    #[must_use]
+    pub fn vault_failures(&self) -> watch::Receiver<Option<String>> {
+        self.vault_failure.subscribe()
+    }
+
+    /// Waits until the vault hangs, and tells of it.
+    pub async fn vault_hangs(&self) -> String {
+        loop {
+            if let Some(why) = self.vault.hangs() {
+                return why;
+            }
+            self.clock.sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Why the host's own clock looks wrong, as far as anything tells: what the kernel says, and devices that agree on

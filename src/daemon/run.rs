@@ -98,10 +98,13 @@ pub async fn run<F: Future<Output = ()> + Send + 'static>(
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = async { match watchdog { Some(period) => sleep(period).await, None => std::future::pending().await } } => {
-                // Only a vault that answers keeps the watchdog quiet.
-                if core.vault.call(|tx| tx.audit_head()).await.is_ok() {
-                    notify(&[NotifyState::Watchdog]);
-                }
+                // Only a vault that answers keeps the watchdog quiet. One that hangs holds up no signal.
+                let core = core.clone();
+                tokio::spawn(async move {
+                    if core.vault.call(|tx| tx.audit_head()).await.is_ok() {
+                        notify(&[NotifyState::Watchdog]);
+                    }
+                });
             }
         }
     }

@@ -83,7 +83,7 @@ metrics! {
     Retrying = Gauge "rotord_accounts_retrying" "" [] "Accounts that wait for a time to be tried again.";
     AgeRatio = GaugeHistogram "rotord_password_age_ratio" "ratio" [] "Ages of passwords as parts of max_age of their policy: above 1 is overdue.";
     OldestPassword = Gauge "rotord_password_age_oldest_seconds" "seconds" [] "The age of the oldest password that rotord has set.";
-    VaultWritable = Gauge "rotord_vault_writable" "" [] "0 while the vault cannot be written: no rotation starts.";
+    VaultWritable = Gauge "rotord_vault_writable" "" [] "0 while the vault cannot be written, or has not answered for 20 seconds: no rotation starts.";
     VaultCommit = Histogram "rotord_vault_commit_seconds" "seconds" [] "How long transactions of the vault took until they were durable, with their audit events.";
     VaultErrors = Counter "rotord_vault_errors" "" [] "Transactions that could not be made durable.";
     AuditAppend = Histogram "rotord_audit_append_seconds" "seconds" [] "How long appending to the audit log took, sync included.";

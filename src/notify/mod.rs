@@ -20,6 +20,9 @@ pub mod render;
 mod sending;
 pub mod service;
 pub mod sink;
+mod status;
+mod urgent;
 mod worker;
 
-pub use service::{Notifiers, SinkStatus, Tested};
+pub use service::{Notifiers, Tested};
+pub use status::SinkStatus;

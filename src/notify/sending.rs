@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::message::Message;
 use super::queue::backoff;
-use super::service::lock;
-use super::sink::{Blame, Delivery, Failure, deliver};
+use super::sink::{Delivery, Failure, deliver};
 use super::worker::{Covers, Worker};
 
 /// A delivery that takes longer is given up, and tried again.
@@ -22,52 +21,20 @@ impl Worker {
         if taken > 0 {
             (self.retry_ms, self.row.tries) = (None, 0);
             self.taken(&covers, taken).await;
-            self.note_success(flaw);
+            self.shared.took(&self.lane.label, self.core.clock.now().wall_ms, flaw);
         }
         let Some(failure) = failure else { return };
-        let failures = self.note_failure(&failure);
+        let failures = self.shared.failed(&self.lane.label, self.core.clock.now().wall_ms, &failure);
         let wait = failure.after.unwrap_or_default().max(backoff(&self.lane.key, failures));
         let wait = i64::try_from(wait.as_millis()).unwrap_or(0);
         self.retry_ms = Some(self.core.clock.now().since_boot_ms.saturating_add(wait));
         self.count(&covers, taken, &failure).await;
     }
 
-    fn note_success(&self, flaw: Option<String>) {
-        let (name, now) = (&self.lane.label, self.core.clock.now().wall_ms);
-        let mut status = lock(&self.shared.status);
-        if status.failures > 0 {
-            tracing::info!(notifier = %name, "notifier {name} takes messages again");
-        }
-        if let Some(flaw) = flaw.as_ref().filter(|_| flaw != status.last_error) {
-            tracing::warn!(notifier = %name, "notifier {name}: {flaw}");
-        }
-        (status.failures, status.last_success, status.last_error) = (0, Some(now), flaw);
-    }
-
-    /// Takes note of a failure; how many there were, one after another.
-    fn note_failure(&self, failure: &Failure) -> u32 {
-        let (name, now, why) = (&self.lane.label, self.core.clock.now().wall_ms, &failure.why);
-        let mut status = lock(&self.shared.status);
-        status.failures = status.failures.saturating_add(1);
-        (status.last_failure, status.last_error) = (Some(now), Some(why.clone()));
-        // One line as it begins; 'rotorctl notify list' tells the rest.
-        if status.failures == 1 {
-            let then = if failure.blame == Blame::Never { "is left out" } else { "is sent again" };
-            tracing::warn!(notifier = %name, "notifier {name} did not take a message, which {then}: {why}");
-        } else {
-            tracing::debug!(notifier = %name, "notifier {name} did not take a message: {why}");
-        }
-        status.failures
-    }
-
     /// The first so many messages were taken.
     pub(super) async fn taken(&mut self, covers: &Covers, taken: usize) {
         let now = self.core.clock.now();
         match covers {
-            Covers::Urgent => {
-                lock(&self.shared.urgent).pop_front();
-                return;
-            }
             Covers::Dropped => {
                 (self.row.telling, self.row.telling_first, self.row.telling_last) = (0, 0, 0);
             }
@@ -109,7 +76,6 @@ impl Worker {
     async fn leave_out(&mut self, covers: &Covers, taken: usize, why: &str) {
         let name = &self.lane.label;
         match covers {
-            Covers::Urgent => drop(lock(&self.shared.urgent).pop_front()),
             Covers::Digest(_) => {
                 tracing::warn!(notifier = %name, "notifier {name} refuses the digest, which is left out: {why}");
                 self.taken(covers, 1).await;

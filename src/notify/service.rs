@@ -1,104 +1,39 @@
 //! The notifiers at work: one task each, of mail one for each address, begun and ended as the config says, and what is known of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::event::Event;
 use super::filter::passes;
 use super::lane::{Lane, lanes};
 use super::message::{Message, Sender};
-use super::notice::{Notice, Story};
+use super::notice::Story;
 use super::sink::{Delivery, deliver};
+use super::status::{Shared, SinkStatus, lock};
+use super::urgent::Urgent;
 use super::worker::Worker;
 use crate::daemon::Core;
 use crate::model::rfc3339;
 
-/// How often it is looked whether the vault can be written, of which no event can tell.
+/// How often it is looked which of them are in trouble.
 const LOOK: Duration = Duration::from_secs(10);
 /// A test takes no longer.
 const TEST: Duration = Duration::from_secs(60);
 /// What waits beside the log for one notifier at the most.
 const URGENT: usize = 10;
-/// From so many failures on a notifier is in trouble.
-const IN_TROUBLE: u32 = 6;
-
-/// How a notifier stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SinkStatus {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: &'static str,
-    /// So many notices wait.
-    pub backlog: usize,
-    /// So many were left out since the daemon started, the backlog being full or the message refused.
-    pub dropped: u64,
-    /// When a message was last taken, in milliseconds since 1970.
-    pub last_success: Option<i64>,
-    /// When a message was last not taken.
-    pub last_failure: Option<i64>,
-    /// Why; or what is not right though it was taken.
-    pub last_error: Option<String>,
-    /// So many failures one after another.
-    pub failures: u32,
-}
-
-impl SinkStatus {
-    /// The status of a notifier of whose receivers there is one more: what is worst of them.
-    fn join(&mut self, other: Self) {
-        self.backlog = self.backlog.max(other.backlog);
-        self.dropped += other.dropped;
-        self.last_success = self.last_success.max(other.last_success);
-        self.last_failure = self.last_failure.max(other.last_failure);
-        self.failures = self.failures.max(other.failures);
-        let errors: Vec<String> = self.last_error.take().into_iter().chain(other.last_error).collect();
-        self.last_error = (!errors.is_empty()).then(|| errors.join("; "));
-    }
-
-    /// What is wrong, where it is in trouble: in a sentence, with what to type.
-    #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        if self.failures < IN_TROUBLE {
-            return None;
-        }
-        let since = self.last_success.map_or_else(
-            || "it has taken no message since the daemon started".to_owned(),
-            |at| format!("it took the last one at {}", rfc3339(at)),
-        );
-        let why = self.last_error.as_deref().unwrap_or_default();
-        let name = super::notice::shell_word(&self.name);
-        Some(format!(
-            "notifier {} is not told of events ({} wait; {since}): {why}; when that is mended: rotorctl notify test {name}",
-            self.name, self.backlog
-        ))
-    }
-}
-
-/// What a notifier's task shares with others.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) status: Mutex<SinkStatus>,
-    /// What the log cannot tell.
-    pub(super) urgent: Mutex<VecDeque<Notice>>,
-    /// Something is to be looked at now.
-    pub(super) kick: Notify,
-}
-
-pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct Running {
     lane: Lane,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// Tells what the log cannot have.
+    urgent: JoinHandle<()>,
 }
 
 /// What came of a test.
@@ -142,7 +77,8 @@ impl Notifiers {
     /// Keeps them at work until the daemon stops.
     pub async fn run(self: Arc<Self>) {
         let mut adopted = self.core.adoptions();
-        let mut vault_fails = false;
+        let mut vault = self.core.vault_failures();
+        vault.mark_changed();
         self.forget_removed().await;
         loop {
             self.adopt().await;
@@ -158,13 +94,13 @@ impl Notifiers {
                     self.adopt().await;
                     self.forget_removed().await;
                 }
-                () = self.core.clock.sleep(LOOK) => {
-                    let error = self.core.vault_error().await;
-                    if let Some(why) = error.as_ref().filter(|_| !vault_fails) {
-                        self.tell_at_once("vault.failed", why);
+                Ok(()) = vault.changed() => {
+                    let why = vault.borrow_and_update().clone();
+                    if let Some(why) = why {
+                        self.tell_at_once("vault.failed", &why);
                     }
-                    vault_fails = error.is_some();
                 }
+                () = self.core.clock.sleep(LOOK) => {}
             }
         }
         let running = std::mem::take(&mut *lock(&self.running));
@@ -198,9 +134,12 @@ impl Notifiers {
             let shared = Arc::new(Shared::default());
             let (name, kind) = (lane.notifier.name.clone(), lane.notifier.kind());
             *lock(&shared.status) = SinkStatus { name, kind, ..SinkStatus::default() };
+            let urgent =
+                Urgent { core: self.core.clone(), lane: lane.clone(), shared: shared.clone(), sender: sender.clone() };
+            let urgent = tokio::spawn(urgent.run());
             let worker = Worker::new(self.core.clone(), lane.clone(), shared.clone(), sender.clone(), stopped);
             let task = tokio::spawn(worker.run());
-            running.insert(key, Running { lane, shared, stop, task });
+            running.insert(key, Running { lane, shared, stop, task, urgent });
         }
     }
 
@@ -219,7 +158,11 @@ impl Notifiers {
             gone.iter().try_for_each(|key| tx.remove_notifier(key))?;
             Ok(gone.into_iter().filter(|key| lanes.iter().all(|lane| lane.notifier.name != *key)).collect::<Vec<_>>())
         });
-        match forgotten.await {
+        let forgotten = tokio::select! {
+            forgotten = forgotten => forgotten.map_err(|error| error.to_string()),
+            why = self.core.vault_hangs() => Err(why),
+        };
+        match forgotten {
             Ok(gone) => gone.iter().for_each(|key| {
                 let name = key.replace('\n', " to ");
                 tracing::info!(notifier = %name, "notifier {name} is gone from the config, and what waited for it with it");
@@ -242,7 +185,7 @@ impl Notifiers {
                 while urgent.len() > URGENT {
                     urgent.pop_front();
                 }
-                running.shared.kick.notify_one();
+                running.shared.more_urgent.notify_one();
             }
         }
     }
@@ -302,5 +245,6 @@ impl Notifiers {
 /// Ends a task; what it was about to send is sent by the next one, or at the next start.
 async fn end(running: Running) {
     running.stop.send_replace(true);
+    running.urgent.abort();
     drop(running.task.await);
 }

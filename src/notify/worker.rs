@@ -13,7 +13,7 @@ use super::lane::Lane;
 use super::message::{Message, Sender};
 use super::notice::Story;
 use super::queue::{Dropped, Next, Queue};
-use super::service::{Shared, lock};
+use super::status::{Shared, lock};
 use crate::audit::events_after;
 use crate::config::NotifyFilter;
 use crate::daemon::Core;
@@ -33,8 +33,6 @@ const SOON_MS: i64 = 7 * 86_400_000;
 
 /// What a message covers.
 pub(super) enum Covers {
-    /// What is not in the log.
-    Urgent,
     /// That something was left out.
     Dropped,
     /// Notices of the queue, each by itself: the numbers of their events.
@@ -267,7 +265,14 @@ impl Worker {
     /// Makes durable how far it is. Where that fails, the same is sent again after a crash, with the same id.
     pub(super) async fn save(&self) {
         let (name, row) = (self.lane.key.clone(), self.row);
-        if let Err(error) = self.core.vault.call(move |tx| tx.save_notifier(&name, &row)).await {
+        let saved = tokio::select! {
+            saved = self.core.vault.call(move |tx| tx.save_notifier(&name, &row)) => {
+                saved.map_err(|error| error.to_string())
+            }
+            // It is saved once the vault answers. What is known meanwhile is told.
+            why = self.core.vault_hangs() => Err(why),
+        };
+        if let Err(error) = saved {
             tracing::debug!(notifier = %self.lane.label, %error, "how far a notifier is, is not saved");
         }
     }
@@ -278,9 +283,6 @@ impl Worker {
 
     /// What is to be sent now.
     async fn next(&mut self, now: i64) -> Option<(Vec<Message>, Covers)> {
-        if let Some(notice) = lock(&self.shared.urgent).front() {
-            return Some((vec![Message::single(notice, &self.sender)], Covers::Urgent));
-        }
         if let Some(dropped) = self.telling(now).await {
             return Some((vec![self.told_of(dropped)], Covers::Dropped));
         }

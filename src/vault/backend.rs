@@ -1,6 +1,7 @@
 //! Carries the work of callers to a store, whatever stands behind it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -78,6 +79,11 @@ pub trait VaultBackend: Send + Sync {
 
     /// Why the last jobs were not made durable, if they were not.
     fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    /// For how long the store has been at the same jobs, where that is longer than it should ever be.
+    fn hangs(&self) -> Option<Duration> {
         None
     }
 

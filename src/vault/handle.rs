@@ -31,10 +31,20 @@ impl Vault {
         Self { backend, admin, audit_folder }
     }
 
-    /// Why the last calls were not made durable, if they were not.
+    /// Why the last calls were not made durable, if they were not; or that the vault does not answer.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.backend.trouble()
+        self.hangs().or_else(|| self.backend.trouble())
+    }
+
+    /// That the vault does not answer, if it has not for long: calls wait until it does.
+    #[must_use]
+    pub fn hangs(&self) -> Option<String> {
+        let time = self.backend.hangs()?.as_secs();
+        Some(format!(
+            "the vault has not answered for {time} s, and what needs it waits: is the disk of its folder {} hanging?",
+            self.audit_folder.parent().unwrap_or(&self.audit_folder).display()
+        ))
     }
 
     /// The number of the last event that is in the log's file, synced; told anew as it grows. Whoever reads the log from a

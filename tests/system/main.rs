@@ -23,6 +23,7 @@ mod doctor;
 mod driver;
 mod events;
 mod handed_in;
+mod hanging;
 mod imports;
 mod init;
 mod install;

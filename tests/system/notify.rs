@@ -18,7 +18,7 @@ use crate::lab::{Place, free_port, wait_for};
 
 /// What a receiver does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Does {
+pub enum Does {
     /// Answers with this status and, with it, a header.
     Says(u16, &'static str),
     /// Takes the message, and closes before it says so.
@@ -31,7 +31,7 @@ enum Does {
 
 /// A request that came: its head, and its body.
 #[derive(Debug, Clone)]
-struct Request {
+pub struct Request {
     head: String,
     body: String,
     taken: bool,
@@ -43,20 +43,20 @@ impl Request {
         line.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
 /// A receiver of HTTP.
-struct Receiver {
+pub struct Receiver {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Receiver {
     /// `does` tells what is done with the request of each number, from 0.
-    fn start(does: impl Fn(usize) -> Does + Send + Sync + 'static) -> Self {
+    pub fn start(does: impl Fn(usize) -> Does + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, requests) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
         let (does, into) = (Arc::new(does), requests.clone());
@@ -69,15 +69,15 @@ impl Receiver {
         Self { port, requests }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/rotord", self.port)
     }
 
-    fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
-    fn taken(&self) -> Vec<Request> {
+    pub fn taken(&self) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.taken).collect()
     }
 }

@@ -83,6 +83,7 @@ pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
         log,
         folder: folder.clone(),
         trouble: Arc::default(),
+        progress: Arc::default(),
         appended: None,
         head,
         timings: Arc::default(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
@@ -25,6 +26,44 @@ const GROUP: usize = 128;
 /// since a transaction of their own costs a sync.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Jobs that get no further for so long hang. A service manager's watchdog waits longer.
+const HANGS: Duration = Duration::from_secs(20);
+
+/// What the thread is at.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// When the jobs at hand began.
+    begun: Option<Instant>,
+    /// When the thread was last seen to have run since.
+    moved: Instant,
+    /// How long it had run then, in nanoseconds (`schedstat`, proc(5)).
+    ran: u64,
+    thread: Pid,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { begun: None, moved: Instant::now(), ran: 0, thread: Pid::from_raw(0) }
+    }
+}
+
+impl Progress {
+    /// For how long it has been at jobs without running, where that is too long. A large import runs all the time, and a disk
+    /// that does not answer lets it not run at all.
+    fn hangs(&mut self, ran: Option<u64>) -> Option<Duration> {
+        let begun = self.begun?;
+        if let Some(ran) = ran.filter(|ran| *ran != self.ran) {
+            (self.ran, self.moved) = (ran, Instant::now());
+        }
+        Some(begun.max(self.moved).elapsed()).filter(|time| *time > HANGS)
+    }
+
+    fn ran(thread: Pid) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    }
+}
+
 /// Work with the database between two transactions.
 pub(super) type Alone = Box<dyn FnOnce(&Connection, &Sealer) + Send>;
 
@@ -41,6 +80,7 @@ pub(super) struct WriterHandle {
     commands: mpsc::Sender<WriterCommand>,
     /// Why the last group of jobs was not made durable.
     trouble: Arc<Mutex<Option<String>>>,
+    progress: Arc<Mutex<Progress>>,
     /// The number of the last event in the log's file.
     head: watch::Receiver<u64>,
     timings: Arc<StoreTimings>,
@@ -59,6 +99,13 @@ impl VaultBackend for WriterHandle {
 
     fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hangs(&self) -> Option<Duration> {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_long = progress.begun.is_some_and(|begun| begun.elapsed() > Duration::from_secs(1));
+        let ran = if is_long { Progress::ran(progress.thread) } else { None };
+        progress.hangs(ran)
     }
 
     fn timings(&self) -> Option<Arc<StoreTimings>> {
@@ -85,6 +132,7 @@ pub(super) struct Writer {
     pub(super) log: LogFiles,
     pub(super) folder: PathBuf,
     pub(super) trouble: Arc<Mutex<Option<String>>>,
+    pub(super) progress: Arc<Mutex<Progress>>,
     /// The last event that the log's file has and that is in the outbox still.
     pub(super) appended: Option<u64>,
     /// Tells the number of the last event in the log's file.
@@ -99,15 +147,17 @@ impl Writer {
         self.flush_outbox()?;
         let (commands, inbox) = mpsc::channel();
         let (trouble, head, timings) = (self.trouble.clone(), self.head.subscribe(), self.timings.clone());
+        let progress = self.progress.clone();
         let what = format!("cannot start the thread for {}", self.folder.join("vault.db").display());
         std::thread::Builder::new()
             .name("vault".into())
             .spawn(move || self.run(&inbox))
             .map_err(|source| VaultError::Io { what, source })?;
-        Ok(WriterHandle { commands, trouble, head, timings })
+        Ok(WriterHandle { commands, trouble, progress, head, timings })
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<WriterCommand>) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).thread = nix::unistd::gettid();
         let mut next: Option<WriterCommand> = None;
         while let Some(first) = next.take().or_else(|| self.wait(inbox)) {
             let mut group = match first {
@@ -140,6 +190,7 @@ impl Writer {
                 }
             }
             let begun = Instant::now();
+            self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = Some(begun);
             let fate = self.carry_out(&mut group);
             let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
             self.timings.commit.observe(begun.elapsed());
@@ -147,6 +198,7 @@ impl Writer {
                 self.timings.errors.add();
             }
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
+            self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = None;
             for call in group {
                 call.reply(match &fate {
                     Ok(()) => Ok(()),
@@ -268,4 +320,24 @@ fn commit(transaction: Transaction<'_>, before: u64, appended: &mut Option<u64>)
 fn forget(connection: &Connection, last: u64) -> Result<(), VaultError> {
     connection.prepare_cached("DELETE FROM outbox WHERE seq <= ?1")?.execute([number(last)])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_hang_that_do_not_run_for_long_and_not_those_that_run() {
+        let Some(long_ago) = Instant::now().checked_sub(HANGS * 2) else { return };
+        let mut progress = Progress { begun: None, moved: long_ago, ran: 7, thread: nix::unistd::gettid() };
+        assert_eq!(progress.hangs(Some(9)), None, "nothing is at hand");
+        progress.begun = Some(long_ago);
+        assert_eq!(progress.hangs(Some(9)), None, "it ran meanwhile");
+        progress.moved = long_ago;
+        assert!(progress.hangs(Some(9)).is_some_and(|time| time > HANGS), "it did not");
+        assert!(progress.hangs(None).is_some(), "nothing is known of it");
+        progress.begun = Some(Instant::now());
+        assert_eq!(progress.hangs(Some(9)), None, "it has begun just now");
+        assert!(Progress::ran(progress.thread).is_some());
+    }
 }

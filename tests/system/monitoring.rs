@@ -243,6 +243,47 @@ fn each_alert_fires_and_does_not_fire() {
     }
 }
 
+/// Says for each document of a list whether it fits a schema: as JSON, what is wrong with each, or null.
+const VALIDATE: &str = r#"
+import json, sys, jsonschema_rs
+validator = jsonschema_rs.Draft202012Validator(json.load(open(sys.argv[1])))
+print(json.dumps([next((f"{error.instance_path}: {error.message}" for error in validator.iter_errors(one)), None) for one in json.load(sys.stdin)]))
+"#;
+
+#[test]
+fn the_dashboard_has_the_shape_that_grafana_documents() {
+    let dashboard: Value =
+        serde_json::from_str(&std::fs::read_to_string(source("monitoring/grafana/rotord.json")).unwrap()).unwrap();
+    // What the schema is to find.
+    let slips: [(&str, Value); 8] = [
+        ("/panels/0/type", "sta".into()),
+        ("/panels/0/gridPos/w", 25.into()),
+        ("/panels/0/targets/0/refId", Value::Null),
+        ("/panels/0/options/colorMode", "backgrund".into()),
+        ("/panels/0/fieldConfig/defaults/thresholds/steps/0/color", 1.into()),
+        ("/templating/list/0/type", "data source".into()),
+        ("/time", serde_json::json!({"from": "now-24h"})),
+        ("/annotations/list/0/iconColor", Value::Null),
+    ];
+    let mut documents = vec![dashboard.clone()];
+    for (place, value) in &slips {
+        let mut broken = dashboard.clone();
+        *broken.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value.clone();
+        documents.push(broken);
+    }
+    let mut unknown = dashboard;
+    unknown["panels"][0]["titel"] = "x".into();
+    documents.push(unknown);
+    // The validator that the tests of the API bring along.
+    let mut python = Command::new(source("target/schemathesis/bin/python"));
+    let python = python.args(["-c", VALIDATE]).arg(source("monitoring/grafana/dashboard.schema.json"));
+    let output = feed(python, &serde_json::to_string(&documents).unwrap());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Vec<Option<String>> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told[0], None);
+    assert!(told.len() == slips.len() + 2 && told[1..].iter().all(Option::is_some), "{told:?}");
+}
+
 #[test]
 fn the_dashboard_is_one_that_grafana_reads() {
     let text = std::fs::read_to_string(source("monitoring/grafana/rotord.json")).unwrap();

@@ -158,4 +158,5 @@ def main():
         subprocess.run(["rm", "-rf", folder])
 
 
-main()
+if __name__ == "__main__":
+    main()

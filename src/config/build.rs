@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use toml::Spanned;
@@ -15,7 +16,7 @@ use super::devices::devices;
 use super::guard::{Reader, runs_as};
 use super::notify::notifiers;
 use super::sources::{Source, hide_unknown_values};
-use super::table::{Report, Table, unfit_for_a_name};
+use super::table::{Report, Table, parse_duration, unfit_for_a_name};
 use super::zone::Host;
 use super::{Access, Config, Daemon, Followers, Job, JobAction, KeySource, Library};
 use crate::model::{Problem, Severity, folder_of, nearest};
@@ -134,7 +135,7 @@ impl<'a> Sections<'a> {
     fn check(self, config: &Path, reader: Reader, problems: &RefCell<Vec<Problem>>) -> Option<Config> {
         let base = folder_of(config);
         let daemon = daemon(self.daemon, base, config, problems);
-        let VaultSection { key: vault_key, recovery_key, escrow } = vault(self.vault, base);
+        let VaultSection { key: vault_key, recovery_key, escrow, backup_max_age } = vault(self.vault, base);
         let access = self.access.map(access).unwrap_or_default();
         let mut policies: BTreeMap<String, Arc<Policy>> = BTreeMap::new();
         policies.insert("default".into(), Arc::default());
@@ -156,6 +157,7 @@ impl<'a> Sections<'a> {
             vault_key,
             recovery_key,
             escrow,
+            backup_max_age,
             access,
             devices: devices.into_iter().map(|(name, (device, ..))| (name, device)).collect(),
             accounts: accounts.into_iter().map(|(name, (account, _))| (name, account)).collect(),
@@ -269,12 +271,18 @@ struct VaultSection {
     key: KeySource,
     recovery_key: Option<RecoveryKey>,
     escrow: Option<PathBuf>,
+    backup_max_age: Duration,
 }
+
+/// Where the config says nothing else, a backup is to be made each week.
+const BACKUP_MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
+/// Further back the log is not searched for one.
+const LONGEST_BACKUP_AGE: Duration = Duration::from_secs(366 * 86_400);
 
 fn vault(table: Option<Table<'_>>, base: &Path) -> VaultSection {
     let default = KeySource::File("/etc/rotord/vault.key".into());
     let Some(mut table) = table else {
-        return VaultSection { key: default, recovery_key: None, escrow: None };
+        return VaultSection { key: default, recovery_key: None, escrow: None, backup_max_age: BACKUP_MAX_AGE };
     };
     let file = table.path("key_file", base);
     let credential = table.string("systemd_credential");
@@ -300,8 +308,15 @@ fn vault(table: Option<Table<'_>>, base: &Path) -> VaultSection {
         }
         folder
     });
+    let backup_max_age = table.parsed("backup_max_age", |text| {
+        let age = parse_duration(text)?;
+        let fits = age.is_zero() || (Duration::from_secs(3600)..=LONGEST_BACKUP_AGE).contains(&age);
+        fits.then_some(age)
+            .ok_or_else(|| "write a time from \"1h\" to \"366d\", or \"0s\" to be told of no backup".into())
+    });
     table.finish();
-    VaultSection { key, recovery_key, escrow }
+    let backup_max_age = backup_max_age.map_or(BACKUP_MAX_AGE, |(age, _)| age);
+    VaultSection { key, recovery_key, escrow, backup_max_age }
 }
 
 fn access(mut table: Table<'_>) -> Access {

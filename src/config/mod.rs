@@ -292,6 +292,8 @@ pub struct Config {
     pub recovery_key: Option<RecoveryKey>,
     /// `[vault]`: the folder in which each new password is put in escrow before it is sent.
     pub escrow: Option<PathBuf>,
+    /// `[vault]`: a backup that is older is told of; zero where none is.
+    pub backup_max_age: Duration,
     /// `[access]`.
     pub access: Access,
     /// Devices by name.

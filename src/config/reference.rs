@@ -158,6 +158,14 @@ pub const KEYS: &[Key] = &[
         "each new password is here, sealed to `recovery_key`, before it is sent; on another disk than `state_dir`. The unit for systemd must allow it with ReadWritePaths=",
     ),
     key(
+        VAULT,
+        "backup_max_age",
+        "a duration",
+        Means("\"7d\""),
+        "\"7d\"",
+        "where the last backup is older, that is told: the event 'backup.overdue', a metric, the notifiers; \"0s\" tells of none",
+    ),
+    key(
         ACCESS,
         "viewer",
         NAMES,

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -26,10 +27,8 @@ const ACCOUNTS_EVERY: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_millis(500);
 /// A look at all accounts takes this part of the time at the most.
 const SHARE: u32 = 20;
-/// A backup is to be no older than this, in milliseconds.
-const BACKUP_AGE_MS: i64 = 7 * DAY_MS;
-/// For so many days back the log is searched for a backup.
-const BACKUP_SEARCH_MS: i64 = 8 * DAY_MS;
+/// The log is searched for a backup so much further back than one may be old.
+const BACKUP_SLACK_MS: i64 = DAY_MS;
 /// Events that wait for the vault, at the most.
 const MOST_PENDING: usize = 10_000;
 
@@ -199,6 +198,8 @@ struct Watch {
     writing: Option<JoinHandle<Result<usize, VaultError>>>,
     /// The number up to which the log was searched for backups.
     searched_to: u64,
+    /// The search began so far back, in milliseconds.
+    searched_ms: i64,
 }
 
 impl Watch {
@@ -206,8 +207,9 @@ impl Watch {
     async fn begin(core: &Arc<Core>) -> Self {
         let now_ms = core.clock.now().wall_ms;
         let folder = core.vault.audit_folder().to_owned();
+        let searched_ms = searched_ms(core);
         let read = move || -> std::io::Result<(u64, Option<i64>)> {
-            let begin = before_time(&folder, now_ms - BACKUP_SEARCH_MS)?;
+            let begin = before_time(&folder, now_ms - searched_ms)?;
             let (mut before, mut alive) = (None, None);
             each_after(&folder, before_last(&folder, 0, 1000)?, usize::MAX, &mut |line| {
                 if let Some(event) = Event::parse(line) {
@@ -230,6 +232,7 @@ impl Watch {
             pending: Vec::new(),
             writing: None,
             searched_to,
+            searched_ms,
         };
         watch.look_over(core).await;
         if let Some(overview) = core.overview() {
@@ -281,6 +284,7 @@ impl Watch {
             *known = why.cloned();
             is_news
         });
+        core.backup_is_old.store(facts.wrong.contains_key(&Trouble::Backup), Ordering::Relaxed);
         let fresh = self.seen.changes(&facts);
         self.pending.extend(fresh);
         self.pending.truncate(MOST_PENDING);
@@ -308,13 +312,18 @@ impl Watch {
 
     /// Takes note of backups that the log tells of.
     async fn search_backups(&mut self, core: &Arc<Core>) {
-        let head = *core.vault.appended().borrow();
-        if self.searched_to >= head {
+        let (head, back_ms) = (*core.vault.appended().borrow(), searched_ms(core));
+        let goes_back = back_ms > self.searched_ms;
+        if self.searched_to >= head && !goes_back {
             return;
         }
-        let (folder, after) = (core.vault.audit_folder().to_owned(), self.searched_to);
+        let (folder, mut after) = (core.vault.audit_folder().to_owned(), self.searched_to);
+        let from_ms = core.clock.now().wall_ms - back_ms;
         let read = tokio::task::spawn_blocking(move || {
             let mut last = None;
+            if goes_back {
+                after = before_time(&folder, from_ms)?;
+            }
             each_after(&folder, after, usize::MAX, &mut |line| {
                 let backup = Event::parse(line).filter(|event| event.kind == Some(EventKind::VaultBackup));
                 last = backup.map(|event| event.wall_ms).or(last);
@@ -323,7 +332,7 @@ impl Watch {
             Ok::<_, std::io::Error>(last)
         });
         if let Ok(Ok(last)) = read.await {
-            self.searched_to = head;
+            (self.searched_to, self.searched_ms) = (head, back_ms.max(self.searched_ms));
             core.last_backup.send_if_modified(|known| {
                 let is_later = last > *known;
                 *known = last.max(*known);
@@ -331,6 +340,23 @@ impl Watch {
             });
         }
     }
+}
+
+/// How far back the log is searched for backups, in milliseconds.
+fn searched_ms(core: &Core) -> i64 {
+    i64::try_from(core.config().backup_max_age.as_millis()).unwrap_or(i64::MAX).saturating_add(BACKUP_SLACK_MS)
+}
+
+/// Why the last backup is too old, if it is. Where no password was ever changed, none is needed.
+fn backup_trouble(now_ms: i64, max_age: Duration, holds_secrets: bool, last: Option<i64>) -> Option<String> {
+    let max_ms = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
+    if max_ms == 0 || !holds_secrets || last.is_some_and(|at| now_ms.saturating_sub(at) <= max_ms) {
+        return None;
+    }
+    let days = max_ms / DAY_MS;
+    let bound = if days > 0 { format!("{days} days") } else { format!("{} hours", max_ms / (DAY_MS / 24)) };
+    let last = last.map_or_else(|| "within that time".to_owned(), |at| format!("since {}", rfc3339(at)));
+    Some(format!("one is to be made every {bound} (backup_max_age), and none was made {last}"))
 }
 
 /// Gathers how things stand.
@@ -345,9 +371,7 @@ async fn gather(core: &Core) -> Facts {
         put(Trouble::Clock, core.clock_warning(&overview.skews, host_is_synchronised()));
         let holds_secrets = overview.accounts.iter().any(|account| account.last_change.is_some());
         let since = core.last_backup();
-        let old = holds_secrets && since.is_none_or(|at| now_ms - at > BACKUP_AGE_MS);
-        let last = since.map_or_else(|| "in the last 8 days".to_owned(), |at| format!("since {}", rfc3339(at)));
-        put(Trouble::Backup, old.then(|| format!("no backup was made {last}")));
+        put(Trouble::Backup, backup_trouble(now_ms, core.config().backup_max_age, holds_secrets, since));
         facts.overdue = overdue_at(&overview, now_ms);
         let in_doubt = overview.accounts.iter().filter_map(|it| Some((it.name.clone(), it.in_doubt_since?)));
         facts.in_doubt = in_doubt.collect();
@@ -381,6 +405,25 @@ mod tests {
         assert_eq!(kinds(&ended), [VaultWorks, EscrowWorks, CircuitClosed, ClockRight]);
         assert_eq!(ended[0].detail.as_deref(), Some("it was wrong since 1970-01-01T00:00:02.000Z"));
         assert!(seen.changes(&fine).is_empty());
+    }
+
+    #[test]
+    fn a_backup_is_too_old_by_the_age_that_the_config_allows() {
+        let (week, now) = (Duration::from_secs(7 * 86_400), 100 * DAY_MS);
+        let told = |age: Duration, holds_secrets, days: Option<i64>| {
+            backup_trouble(now, age, holds_secrets, days.map(|days| now - days * DAY_MS))
+        };
+        assert_eq!(told(week, true, Some(7)), None);
+        let old = told(week, true, Some(8)).unwrap();
+        assert!(
+            old.contains("every 7 days (backup_max_age)") && old.contains("none was made since 1970-04-0"),
+            "{old}"
+        );
+        assert!(told(week, true, None).unwrap().ends_with("none was made within that time"));
+        assert_eq!(told(week, false, None), None);
+        assert_eq!(told(week * 4, true, Some(8)), None);
+        assert!(told(Duration::from_secs(36_000), true, Some(1)).unwrap().contains("every 10 hours"));
+        assert_eq!(told(Duration::ZERO, true, None), None);
     }
 
     #[test]

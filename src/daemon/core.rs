@@ -1,7 +1,7 @@
 //! What all parts of the daemon share.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -109,6 +109,8 @@ pub struct Core {
     pub(super) last_backup: watch::Sender<Option<i64>>,
     /// Why the vault fails, as the last look found.
     pub(super) vault_failure: watch::Sender<Option<String>>,
+    /// Whether it is older than the config allows.
+    pub(super) backup_is_old: AtomicBool,
     stopping: watch::Sender<bool>,
     /// How many configs were put in force.
     adopted: watch::Sender<u64>,
@@ -167,6 +169,7 @@ impl Core {
             overview: watch::channel(None).0,
             last_backup: watch::channel(None).0,
             vault_failure: watch::channel(None).0,
+            backup_is_old: AtomicBool::new(false),
             stopping: watch::channel(false).0,
             adopted: watch::channel(0).0,
         })

@@ -188,6 +188,7 @@ impl Core {
             text.histogram(Metric::EscrowWrite, &[], &self.metrics.escrow.observed());
             text.value(Metric::EscrowErrors, &[], self.metrics.escrow_errors.get());
         }
+        text.value(Metric::BackupOverdue, &[], u8::from(self.backup_is_old.load(Ordering::Relaxed)));
         if let Some(at) = self.last_backup() {
             text.value(Metric::LastBackup, &[], seconds(at));
         }

@@ -93,7 +93,8 @@ metrics! {
     EscrowWritable = Gauge "rotord_escrow_writable" "" [] "0 while nothing can be put in escrow: no password is changed. Absent without escrow.";
     EscrowWrite = Histogram "rotord_escrow_write_seconds" "seconds" [] "How long putting a password in escrow took, failures included.";
     EscrowErrors = Counter "rotord_escrow_errors" "" [] "Passwords that could not be put in escrow; they were not sent.";
-    LastBackup = Gauge "rotord_last_backup_timestamp_seconds" "seconds" [] "When the last backup was made, in seconds since 1970. Absent where the last eight days saw none.";
+    LastBackup = Gauge "rotord_last_backup_timestamp_seconds" "seconds" [] "When the last backup was made, in seconds since 1970. Absent where the time that backup_max_age allows, and a day more, saw none.";
+    BackupOverdue = Gauge "rotord_backup_overdue" "" [] "1 while the last backup is older than backup_max_age of the config.";
     ClockSynchronised = Gauge "rotord_clock_synchronised" "" [] "0 where the kernel says that the host's clock is not synchronised. Absent where it does not say.";
     ClockOffset = Gauge "rotord_clock_offset_seconds" "seconds" [] "By how much the kernel still has to correct the host's clock. Absent where it does not say.";
     ClockWarning = Gauge "rotord_clock_warning" "" [] "1 while the host's clock looks wrong, by the kernel or by the codes that devices take.";

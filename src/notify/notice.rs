@@ -160,7 +160,7 @@ const RULES: &[Rule] = &[
         "rotord check",
     ),
     ("daemon.reload", Topic::Config, Urgency::Info, "the config was read again: {w}", ""),
-    ("run.waiting", Topic::Person, Urgency::Error, "a run of {a} waits for a person: {w}", "rotorctl explain {a}"),
+    ("run.waiting", Topic::Person, Urgency::Error, "a run of {a} waits for a person: {w}", "rotorctl browser {a}"),
     ("browse.start", Topic::Secret, Urgency::Info, "{u} asked for a browser that is logged in as {a}", ""),
     ("browse.end", Topic::Secret, Urgency::Info, "the browser session of {u} as {a} is over: {w}", ""),
     ("access.denied", Topic::Denied, Urgency::Info, "{u} was refused: {w}", ""),
@@ -332,6 +332,12 @@ mod tests {
             device: Some(device),
             ..Event::outside(name, time, "cannot connect to it")
         }
+    }
+
+    #[test]
+    fn a_run_that_waits_names_the_command_that_shows_its_page() {
+        let notice = Story::default().take(event("run.waiting", "wiki/the admin", 0));
+        assert_eq!(notice.command, "rotorctl browser 'wiki/the admin'");
     }
 
     #[test]

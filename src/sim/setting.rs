@@ -173,6 +173,7 @@ fn empty_config(random: &mut Random) -> Config {
         vault_key: KeySource::Credential("simulated".into()),
         recovery_key: None,
         escrow: None,
+        backup_max_age: Duration::from_secs(7 * 86_400),
         access: Access::default(),
         devices: BTreeMap::new(),
         accounts: BTreeMap::new(),

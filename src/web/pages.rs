@@ -668,6 +668,7 @@ pub(super) async fn health((State(app), Extension(visit)): Asked) -> Answer {
         HealthLine::of("Audit log", status.audit_finding, "At the last start, vault and log agreed.", true),
         HealthLine::of("Clock", clock, "The kernel says that the clock is synchronised.", false),
         HealthLine::of("Logins", status.logins_held, "No login is held back.", false),
+        HealthLine::of("Notifications", status.notify_error, "No notifier is in trouble.", false),
     ];
     lines.iter_mut().for_each(|line| line.told = in_zone(&line.told, app.zone()));
     page(&Health { f: Frame::new(&app, &visit, "health", "Health"), lines })

@@ -9,6 +9,36 @@ use crate::page::{Browser, OTHER_USER, PAGES, Page, curl};
 use crate::tmux::Tmux;
 
 #[test]
+fn a_notifier_in_trouble_is_on_the_page_of_health_and_in_a_check_up() {
+    let nobody = crate::lab::free_port();
+    let place = Place::new(&format!(
+        "[device.lab]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"lab/user1\"]\n[notify.hook]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{nobody}/\"\nseverity = \"info\"\n"
+    ));
+    let _daemon = place.daemon();
+    let page = Page::start(&place);
+    let jar = place.path("jar");
+    let jar = jar.to_str().unwrap();
+    assert_eq!(curl(&[], &["-c", jar, &page.link]).0, "200");
+    let health = || curl(&[], &["-b", jar, &format!("{}health", page.base())]).1;
+    assert!(health().contains("No notifier is in trouble."));
+    crate::lab::wait_for("the notifier", || {
+        place.json(&["notify", "list"]).0["notifiers"][0]["name"].as_str().map(|_| ())
+    });
+    let told = crate::lab::wait_for("the trouble", || {
+        place.must(&["secret", "set", "lab/user1"], "Some-Password-1\n");
+        place.json(&["status"]).0["notify_error"].as_str().map(str::to_owned)
+    });
+    assert!(told.contains("notifier hook is not told of events"), "{told}");
+    let shown = health();
+    assert!(
+        shown.contains("notifier hook is not told of events") && !shown.contains("No notifier is in trouble."),
+        "{shown}"
+    );
+    let checked = String::from_utf8_lossy(&place.ctl(&["doctor"], "").stdout).into_owned();
+    assert!(checked.contains("rotorctl notify list"), "{checked}");
+}
+
+#[test]
 fn the_page_is_for_who_opened_the_link_and_acts_for_itself_alone() {
     let place = Place::new(
         "[device.lab]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"lab/user1\"]\n[job.nightly]\nschedule = \"30 2 * * *\"\naccounts = [\"lab/*\"]\nspread = \"45m\"\n",

@@ -27,6 +27,8 @@ pub(super) struct ConfigFacts {
     pub(super) problems: Vec<ConfigProblem>,
     /// Names of its accounts; `None` where it has errors.
     pub(super) accounts: Option<Vec<String>>,
+    /// A backup that is older is an old one, in milliseconds; 0 where none is, `None` where the config has errors.
+    pub(super) backup_max_age_ms: Option<i64>,
     /// Hashes of its devices' templates, by device.
     pub(super) templates: BTreeMap<String, String>,
 }

@@ -22,7 +22,7 @@ pub(super) struct Finding {
 const LITTLE_MIB: u64 = 512;
 /// Of room and of inodes, in percent.
 const LITTLE_PERCENT: u64 = 5;
-/// A backup that is older is an old one; a vault that is younger needs none yet. In milliseconds.
+/// A backup that is older is an old one, where the config cannot say what is. In milliseconds.
 const OLD_BACKUP_MS: i64 = 7 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 /// Steps that devices use (RFC 6238, section 5.2, recommends 30 s).
@@ -220,6 +220,7 @@ fn daemon_itself(facts: &Facts, daemon: &DaemonFacts, found: &mut Findings) {
             "what is due waits; one login after another was refused",
             "rotorctl status --overdue",
         ),
+        ("notifier-failing", &status.notify_error, "nobody is told of events by it", "rotorctl notify list"),
     ];
     for (kind, what, why, command) in told {
         if let Some(what) = what {
@@ -255,12 +256,13 @@ fn records(facts: &Facts, daemon: &DaemonFacts, found: &mut Findings) {
     };
     let why = "without one the passwords that devices have today are lost with the vault's disk";
     let command = "rotorctl backup /mnt/other-disk/rotord.backup";
+    let most = facts.config.backup_max_age_ms.unwrap_or(OLD_BACKUP_MS);
     match (at(&checkup.last_backup), at(&checkup.since)) {
-        (Some(last), _) if facts.now - last > OLD_BACKUP_MS => {
+        (Some(last), _) if most > 0 && facts.now - last > most => {
             let what = format!("the last backup is {} days old", (facts.now - last) / DAY_MS);
             found.add("backup-old", "the vault", what, why, command);
         }
-        (None, Some(since)) if facts.now - since > DAY_MS && !daemon.status.accounts.is_empty() => {
+        (None, Some(since)) if most > 0 && facts.now - since > DAY_MS && !daemon.status.accounts.is_empty() => {
             found.add("backup-none", "the vault", "no backup was ever made", why, command);
         }
         _ => {}

@@ -175,6 +175,7 @@ const FAULTS: &[Planted] = &[
     ("config-not-in-force", |facts| facts.config.accounts = Some(vec!["web1/admin".into(), "web2/admin".into()])),
     ("config-refused", |facts| status(facts).config_error = Some("it has errors".into())),
     ("vault-unwritable", |facts| status(facts).vault_error = Some("disk full".into())),
+    ("notifier-failing", |facts| status(facts).notify_error = Some("it answers 500".into())),
     ("logins-held", |facts| status(facts).logins_held = Some("held back".into())),
     ("audit-broken", |facts| daemon(facts).audit = VerifyBody { ok: false, events: 3, first_bad: Some(2), why: None }),
     ("audit-finding", |facts| status(facts).audit_finding = Some("rewritten".into())),

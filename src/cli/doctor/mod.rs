@@ -130,6 +130,7 @@ fn look_at_config(file: &Path, config: Option<&Config>, problems: &[crate::model
     ConfigFacts {
         file: file.display().to_string(),
         problems: problems.iter().map(problem).collect(),
+        backup_max_age_ms: config.and_then(|config| i64::try_from(config.backup_max_age.as_millis()).ok()),
         accounts: config.map(|config| config.accounts.keys().map(ToString::to_string).collect()),
         templates: config.map_or_else(BTreeMap::new, |config| {
             let all = config.devices.values();

@@ -131,6 +131,17 @@ fn the_service_works_is_restarted_and_stops_under_a_real_systemd() {
     assert_eq!(read("failed").trim(), "0 failed", "what only a person can mend is not tried again: {log}");
     assert!(read("reloaded").contains("Europe/Berlin"), "a reload returns once the config is in force: {log}");
 
+    // The exporter: a user of its own in a sandbox of its own, which sees the clock that the daemon's own may not.
+    assert_eq!(read("exporter.user").trim(), "rotord-exporter", "{log}");
+    let sandbox = read("exporter.sandbox");
+    assert!(sandbox.contains("NoNewPrivs:\t1") && sandbox.contains("Seccomp:\t2"), "{sandbox}");
+    assert!(sandbox.contains("CapEff:\t0000000000000000"), "{sandbox}");
+    for name in ["exporter", "exporter.after-boot"] {
+        let scraped = read(name);
+        assert!(scraped.starts_with("HTTP/1.1 200") && scraped.contains("\nrotord_clock_synchronised "), "{scraped}");
+    }
+    assert!(read("exporter.without-daemon").starts_with("HTTP/1.1 503"), "{}", read("exporter.without-daemon"));
+
     let early = account("stopped-early.json", 0);
     assert_eq!((&early["state"], &early["changes_24h"]), (&"idle".into(), &0.into()), "{log}");
     let late = account("stopped-late.json", 0);

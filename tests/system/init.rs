@@ -74,6 +74,59 @@ fn a_daemon_starts_with_what_init_made_and_a_second_time_nothing_changes() {
 }
 
 #[test]
+fn folders_above_escrow_are_for_all_to_enter_and_no_link_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, private) = (folder.path().join("here/rotord.toml"), folder.path().join("recovery.key"));
+    let (base, elsewhere) = (config.parent().unwrap(), folder.path().join("elsewhere"));
+    let escrow = folder.path().join("disk/rotord/escrow");
+    fs::create_dir(base).unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (escrow_text, private_text) = (text(&escrow), text(&private));
+    let args = ["--yes", "--escrow", &escrow_text, "--new-recovery-key", &private_text];
+    // What stands in the way is told before anything is made: links that lead nowhere, and what is no file or no folder.
+    let link = |name: &str| std::os::unix::fs::symlink(&elsewhere, base.join(name)).unwrap();
+    type Plant<'a> = (&'a str, &'a dyn Fn(&str));
+    let plant: [Plant<'_>; 5] = [
+        // Above the folder of escrow.
+        ("../disk", &|name| fs::write(base.join(name), "").unwrap()),
+        ("vault.key", &link),
+        ("config.d", &link),
+        ("state", &|name| fs::write(base.join(name), "").unwrap()),
+        ("rotord.toml", &|name| fs::create_dir(base.join(name)).unwrap()),
+    ];
+    for (name, plant) in plant {
+        plant(name);
+        let refused = init(&config, &args);
+        assert!(refused.status.code() == Some(2) && told(&refused).contains("nothing was made"), "{}", told(&refused));
+        let is_above = name.starts_with("..");
+        assert_eq!(fs::read_dir(base).unwrap().count(), usize::from(!is_above), "{name}");
+        assert!(!private.exists() && !elsewhere.exists(), "{name}");
+        assert_eq!(folder.path().join("disk").exists(), is_above, "{name}");
+        let path = base.join(name);
+        if path.is_dir() { fs::remove_dir(path).unwrap() } else { fs::remove_file(path).unwrap() }
+    }
+    fs::write(base.join("rotord.toml"), "[vault]\nkey_file = \"vault.key\"\n").unwrap();
+    let refused = init(&config, &args);
+    assert!(told(&refused).contains("[vault] stands in") && !private.exists(), "{}", told(&refused));
+    fs::remove_file(base.join("rotord.toml")).unwrap();
+
+    // The mask of the caller does not count.
+    let command = format!("umask 077; exec \"$0\" init --config {} \"$@\"", config.display());
+    let made = Command::new("sh").args(["-c", &command, env!("CARGO_BIN_EXE_rotorctl")]).args(args).output().unwrap();
+    assert!(made.status.success() && private.exists(), "{}", told(&made));
+    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
+    let modes = [mode(&escrow), mode(escrow.parent().unwrap()), mode(&folder.path().join("disk"))];
+    assert_eq!(modes, [0o700, 0o755, 0o755]);
+    let before = snapshot(base);
+    let is_hidden = |name: &str| Path::new(name).file_name().unwrap().to_string_lossy().starts_with('.');
+    let hidden: Vec<&String> = before.iter().map(|(name, ..)| name).filter(|name| is_hidden(name)).collect();
+    assert_eq!(hidden, Vec::<&String>::new());
+    let again = init(&config, &args);
+    assert!(again.status.success() && !told(&again).contains("made:"), "{}", told(&again));
+    assert_eq!(snapshot(base), before);
+}
+
+#[test]
 fn what_is_asked_is_checked_before_anything_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("rotord.toml");

@@ -1,10 +1,11 @@
 //! `rotorctl init`: asks what it needs, and makes config, key and folders. What is there stays as it is.
 
+mod make;
 mod plan;
 
-use std::fs::{self, File};
-use std::io::{IsTerminal, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::fs;
+use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -15,10 +16,10 @@ use super::output::say;
 use super::remote::print;
 use super::{Failure, local};
 use crate::config::{Config, DEFAULT_PATH, host_zone};
-use crate::model::{Severity, nearest};
+use crate::model::{Secret, Severity, folder_of, nearest};
 use crate::sealed::RecoveryKey;
-use crate::vault::VaultKey;
-use plan::{Answers, Found, Layout, Owner, Step, plan};
+use make::{make, obstacle};
+use plan::{Answers, Found, Layout, Step, plan};
 
 /// What `init` takes.
 #[derive(Debug, Clone, ClapArgs)]
@@ -67,20 +68,25 @@ pub(super) fn run(args: InitArgs, json: bool) -> Result<u8, Failure> {
     if !asks && !args.yes {
         return Err(Failure::usage("nobody can be asked here; rotorctl init --yes takes the defaults, see --help"));
     }
-    let (answers, new_key) = if layout.own_file().exists() {
+    let (mut answers, new_key) = if layout.own_file().symlink_metadata().is_ok() {
         // What was said stands there.
         (Answers { timezone: "UTC".into(), ..Answers::default() }, None)
     } else {
-        let (mut answers, new_key) = gather(args, asks)?;
+        let (answers, new_key) = gather(args, asks)?;
         check(&answers)?;
-        if let Some(file) = &new_key {
-            answers.recovery_key = Some(new_recovery_key(file)?);
-        }
         (answers, new_key)
     };
-    let found = look(&layout, &answers)?;
-    let plan = plan(&layout, &answers, &found);
+    // All is looked at before anything is made.
     let owner = daemon_user(&layout)?;
+    let found = look(&layout, &answers, new_key.as_deref())?;
+    let private = new_key.as_ref().map(|_| RecoveryKey::generate());
+    if let Some((_, public)) = &private {
+        answers.recovery_key = Some(format!("{public:?}"));
+    }
+    let plan = plan(&layout, &answers, &found);
+    if let Some((file, (private, public))) = new_key.as_ref().zip(private.as_ref()) {
+        write_private(file, private, public)?;
+    }
     for step in &plan.steps {
         make(step, owner).map_err(|error| Failure::usage(format!("{}: {error}", step.path().display())))?;
     }
@@ -182,19 +188,29 @@ fn check(answers: &Answers) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the private half to a new file; its public half.
-fn new_recovery_key(file: &Path) -> Result<String, Failure> {
-    let (private, public) = RecoveryKey::generate();
+/// Writes the private half of a recovery key to a new file.
+fn write_private(file: &Path, private: &Secret, public: &RecoveryKey) -> Result<(), Failure> {
     let text = zeroize::Zeroizing::new(format!(
         "# rotord recovery key; its public half is {public:?}\n{}\n",
         private.expose()
     ));
-    local::write_new(file, text.as_bytes())?;
-    Ok(format!("{public:?}"))
+    local::write_new(file, text.as_bytes())
 }
 
-/// What is there already.
-fn look(layout: &Layout, answers: &Answers) -> Result<Found, Failure> {
+/// What is there already, where nothing of it stands in the way.
+fn look(layout: &Layout, answers: &Answers, new_key: Option<&Path>) -> Result<Found, Failure> {
+    let (folders, files) = (layout.folders(answers), layout.files());
+    if let Some(why) = obstacle(&folders, &files) {
+        return Err(Failure::usage(why));
+    }
+    if let Some(file) = new_key
+        && (file.symlink_metadata().is_ok() || !folder_of(file).is_dir())
+    {
+        return Err(Failure::usage(format!(
+            "{}: the private half of the recovery key comes into a new file in a folder that is there; nothing was made",
+            file.display()
+        )));
+    }
     let mut sections = Vec::new();
     let drop_ins = fs::read_dir(layout.base.join("config.d")).into_iter().flatten().flatten();
     let drop_ins = drop_ins.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml"));
@@ -207,42 +223,20 @@ fn look(layout: &Layout, answers: &Answers) -> Result<Found, Failure> {
         })?;
         sections.extend(table.keys().map(|section| (section.clone(), file.clone())));
     }
+    if new_key.is_some()
+        && let Some((_, file)) = sections.iter().find(|(section, _)| section == "vault")
+    {
+        return Err(Failure::usage(format!(
+            "[vault] stands in {} already: make the key with 'rotorctl key recovery FILE' and name it there; nothing was made",
+            file.display()
+        )));
+    }
     Ok(Found {
         sections,
-        paths: layout.paths(answers).into_iter().filter(|path| path.symlink_metadata().is_ok()).collect(),
+        paths: folders.into_iter().chain(files).filter(|path| path.symlink_metadata().is_ok()).collect(),
         has_vault: layout.state.join("vault.db").exists(),
         has_systemd: Path::new("/etc/systemd/system").is_dir(),
     })
-}
-
-fn make(step: &Step, daemon: Option<(u32, u32)>) -> std::io::Result<()> {
-    let give = |path: &Path, owner: Owner| match (owner, daemon) {
-        (Owner::Daemon, Some((user, group))) => chown(path, Some(user), Some(group)),
-        (Owner::CallerWithGroup, Some((_, group))) => chown(path, None, Some(group)),
-        _ => Ok(()),
-    };
-    match step {
-        Step::Folder { path, mode, owner } => {
-            if path.is_dir() {
-                return Ok(());
-            }
-            fs::DirBuilder::new().recursive(true).mode(*mode).create(path)?;
-            // The mask of the caller may have taken something away.
-            fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
-            give(path, *owner)
-        }
-        Step::Key { path } => {
-            VaultKey::create(path).map_err(std::io::Error::other)?;
-            give(path, Owner::Daemon)
-        }
-        Step::File { path, text, mode, owner } => {
-            let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(text.as_bytes())?;
-            give(path, *owner)?;
-            file.set_permissions(fs::Permissions::from_mode(*mode))?;
-            file.sync_all()
-        }
-    }
 }
 
 /// Says what was made, what is wrong with the config, and what comes next.

@@ -105,13 +105,18 @@ impl Layout {
         self.base.join("config.d/init.toml")
     }
 
-    /// All that may be made.
-    pub(super) fn paths(&self, answers: &Answers) -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> = ["config.d", "templates"].iter().map(|name| self.base.join(name)).collect();
-        paths.extend([self.base.clone(), self.config.clone(), self.own_file(), self.key.clone(), self.state.clone()]);
-        paths.push(DROP_IN.into());
-        paths.extend(answers.escrow.clone());
-        paths
+    /// All folders that may be made.
+    pub(super) fn folders(&self, answers: &Answers) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = ["config.d", "templates"].iter().map(|name| self.base.join(name)).collect();
+        folders.extend([self.base.clone(), self.state.clone()]);
+        folders.extend(Path::new(DROP_IN).parent().map(Path::to_owned));
+        folders.extend(answers.escrow.clone());
+        folders
+    }
+
+    /// All files that may be made.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        vec![self.config.clone(), self.own_file(), self.key.clone(), DROP_IN.into()]
     }
 }
 
@@ -255,10 +260,9 @@ mod tests {
         let key = made.steps.iter().position(|step| matches!(step, Step::Key { .. })).unwrap();
         assert!(key < made.steps.len() - 1, "the file that names things comes after them");
 
-        let all = Found { paths: layout.paths(&answers()), has_vault: true, ..nothing };
-        let again = plan(&layout, &answers(), &all);
-        // Only the folder of the unit's drop-ins is not looked for by name.
-        assert!(again.steps.iter().all(|step| matches!(step, Step::Folder { .. })), "{:?}", again.steps);
+        let paths = [layout.folders(&answers()), layout.files()].concat();
+        let again = plan(&layout, &answers(), &Found { paths, has_vault: true, ..nothing });
+        assert_eq!(again.steps, []);
         assert!(again.kept.iter().any(|kept| kept.contains("init.toml")), "{:?}", again.kept);
     }
 

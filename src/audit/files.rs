@@ -119,21 +119,9 @@ impl LogFiles {
     /// A write or sync failed: nothing may be acted upon. The next call goes on where this one stopped.
     pub fn append(&mut self, events: &[Chained]) -> io::Result<()> {
         let last = self.last.as_ref().map_or(0, |(seq, _)| *seq);
-        for event in events.iter().filter(|event| event.seq > last) {
-            let month =
-                event.line.split("\"time\":\"").nth(1).and_then(|rest| rest.get(..7)).unwrap_or("0000-00").to_owned();
-            self.undo_half_line()?;
-            self.leave_what_was_replaced();
-            let file = self.file(&month)?;
-            let before = file.metadata()?.len();
-            if let Err(error) = file.write_all(format!("{}\n", event.line).as_bytes()) {
-                self.torn = Some(before);
-                drop(self.undo_half_line());
-                return Err(error);
-            }
-            self.written = file.metadata()?.len();
-            self.last = Some((event.seq, event.hash.clone()));
-            self.unsynced = true;
+        let missing = &events[events.partition_point(|event| event.seq <= last)..];
+        for of_month in missing.chunk_by(|one, next| month_of(one) == month_of(next)) {
+            self.write(of_month)?;
         }
         // A line whose sync failed is in the file already: the next call syncs it and does not write it again.
         if self.unsynced {
@@ -142,6 +130,30 @@ impl LogFiles {
             }
             self.unsynced = false;
         }
+        Ok(())
+    }
+
+    /// Writes lines of one month in one piece.
+    fn write(&mut self, events: &[Chained]) -> io::Result<()> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
+        let month = month_of(first).to_owned();
+        let mut lines = String::with_capacity(events.iter().map(|event| event.line.len() + 1).sum());
+        for event in events {
+            lines.push_str(&event.line);
+            lines.push('\n');
+        }
+        self.undo_half_line()?;
+        self.leave_what_was_replaced();
+        let file = self.file(&month)?;
+        let before = file.metadata()?.len();
+        if let Err(error) = file.write_all(lines.as_bytes()) {
+            self.torn = Some(before);
+            drop(self.undo_half_line());
+            return Err(error);
+        }
+        self.written = file.metadata()?.len();
+        self.last = Some((last.seq, last.hash.clone()));
+        self.unsynced = true;
         Ok(())
     }
 
@@ -197,6 +209,11 @@ impl LogFiles {
             None => Err(io::Error::other("the log is not open")),
         }
     }
+}
+
+/// The month of an event, as its line tells it: `2026-10`.
+fn month_of(event: &Chained) -> &str {
+    event.line.split("\"time\":\"").nth(1).and_then(|rest| rest.get(..7)).unwrap_or("0000-00")
 }
 
 /// The last `most` bytes of a file, and where they begin.

@@ -77,12 +77,27 @@ impl Risk {
         }
     }
 
-    /// The device took the secret: the try costs nothing.
-    pub async fn worked(self) {
-        self.worked_and(|_| Ok(())).await;
+    /// The device took the secret: the try costs nothing. What a crash loses of that counts as a refused login for an hour: too
+    /// careful, and never too bold. So nobody waits until it is durable.
+    pub fn worked(self) {
+        self.worked_with(|_| Ok(()));
     }
 
-    /// The same, with something else put on record in the same call; `None` where that failed.
+    /// The same, with something else put on record with it that no act follows from.
+    pub fn worked_with<F>(self, also: F)
+    where
+        F: FnOnce(&dyn Ledger) -> Result<(), VaultError> + Send + 'static,
+    {
+        self.count(&self.risks.logins.taken);
+        let (account, id, name) = (self.account.clone(), self.id, self.account.clone());
+        let work = move |tx: &dyn Ledger| {
+            tx.remove_failed_login(&account, id)?;
+            also(tx)
+        };
+        self.risks.vault.later(work, move |error| stays_refused(&name, &error));
+    }
+
+    /// The same, with something else put on record in the same call, durable once this returns; `None` where that failed.
     pub async fn worked_and<T, F>(self, also: F) -> Option<T>
     where
         T: Send + 'static,
@@ -97,8 +112,7 @@ impl Risk {
         match done.await {
             Ok(done) => Some(done),
             Err(error) => {
-                // It counts as a refused login for an hour: too careful, and never too bold.
-                tracing::error!(account = %self.account, %error, "{}: a login that worked stays on record as refused: {error}", self.account);
+                stays_refused(&self.account, &error);
                 None
             }
         }
@@ -116,6 +130,10 @@ impl Risk {
             tracing::warn!(account = %self.account, %error, "{}: why a login failed is not stored: {error}", self.account);
         }
     }
+}
+
+fn stays_refused(account: &AccountName, error: &VaultError) {
+    tracing::error!(%account, %error, "{account}: a login that worked stays on record as refused: {error}");
 }
 
 impl Risks {
@@ -235,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let risks = risks(folder.path());
         for _ in 0..5 {
-            take(&risks).await.worked().await;
+            take(&risks).await.worked();
         }
         for _ in 0..2 {
             drop(take(&risks).await);
@@ -277,8 +295,8 @@ mod tests {
         let third = tokio::spawn(async move { waiting.take(&name, TWO).await.map(|_| ()) });
         tokio::task::yield_now().await;
         assert!(!third.is_finished(), "the budget has no room beside the two");
-        first.worked().await;
+        first.worked();
         assert!(third.await.unwrap().is_ok(), "there is room again");
-        second.worked().await;
+        second.worked();
     }
 }

@@ -202,6 +202,7 @@ fn run_until(universe: &Arc<Universe>, life: &mut Life, until: i64, order: &mut 
             return;
         }
         universe.on.bury(&mut life.tasks);
+        universe.lose_lingering();
         if details.one_in(4) {
             universe.reboot_host();
         }
@@ -219,6 +220,8 @@ pub(super) fn stop(universe: &Arc<Universe>, life: &mut Life, order: &mut Random
         let core = life.core.clone();
         let until = universe.on.now() + 80_000;
         universe.run(&mut life.tasks, until, order, || core.at_work() == 0);
+    } else {
+        universe.lose_lingering();
     }
     universe.on.bury(&mut life.tasks);
     // Nobody is left to be killed by what its last calls to the vault come to.

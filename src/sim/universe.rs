@@ -22,7 +22,7 @@ use crate::daemon::Progress;
 use crate::model::DeviceName;
 use crate::policy::DAY_MS;
 use crate::rotation::Phase;
-use crate::vault::{TransactionJob, VaultBackend, VaultError};
+use crate::vault::{LINGER, TransactionJob, VaultBackend, VaultError};
 
 /// The world of one history.
 pub(super) struct Universe {
@@ -52,6 +52,8 @@ pub(super) struct Universe {
     pub(super) coverage: Mutex<Coverage>,
     /// Calls that a crash cut off: dropped as the history ends, since dropping one earlier would answer it.
     graveyard: Mutex<Vec<Box<dyn TransactionJob>>>,
+    /// Calls that wait for the next one.
+    lingering: Mutex<Vec<Box<dyn TransactionJob>>>,
     pub(super) config: Mutex<Config>,
     /// The last backup, and when it was taken, in true time since the beginning.
     pub(super) backup: Mutex<Option<(i64, Backup)>>,
@@ -87,6 +89,7 @@ impl Universe {
             progress: Mutex::default(),
             coverage: Mutex::default(),
             graveyard: Mutex::default(),
+            lingering: Mutex::default(),
             config: Mutex::new(config),
             backup: Mutex::default(),
             removed: Mutex::default(),
@@ -247,8 +250,25 @@ impl Universe {
         self.on.run(tasks, until, order, |call| self.execute(call), done);
     }
 
+    /// Carries a call out, behind those that wait for it.
+    fn execute(&self, call: Box<dyn TransactionJob>) {
+        self.execute_lingering();
+        self.carry_out(call);
+    }
+
+    fn execute_lingering(&self) {
+        let lingering = std::mem::take(&mut *lock(&self.lingering));
+        lingering.into_iter().for_each(|call| self.carry_out(call));
+    }
+
+    /// The daemon was killed: what waited in it for another call is lost.
+    pub(super) fn lose_lingering(&self) {
+        let lost = std::mem::take(&mut *lock(&self.lingering));
+        lock(&self.graveyard).extend(lost);
+    }
+
     /// Carries a call out, as the vault's thread does.
-    fn execute(&self, mut call: Box<dyn TransactionJob>) {
+    fn carry_out(&self, mut call: Box<dyn TransactionJob>) {
         self.hear_daemon();
         if self.on.is_halted() || self.dies_now() {
             return lock(&self.graveyard).push(call);
@@ -309,6 +329,13 @@ pub(super) struct SimBackend(pub(super) Arc<Universe>);
 
 impl VaultBackend for SimBackend {
     fn submit(&self, call: Box<dyn TransactionJob>) -> Result<(), VaultError> {
+        if call.may_wait() {
+            let universe = self.0.clone();
+            lock(&self.0.lingering).push(call);
+            let most = i64::try_from(LINGER.as_millis()).unwrap_or(i64::MAX);
+            self.0.on.later(most, move || universe.execute_lingering());
+            return Ok(());
+        }
         self.0.on.call_later(self.0.draw(0, 4), call);
         Ok(())
     }

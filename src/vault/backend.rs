@@ -16,7 +16,15 @@ pub trait TransactionJob: Send {
 
     /// Tells the caller, once its fate is known.
     fn reply(self: Box<Self>, fate: Result<(), VaultError>);
+
+    /// Whether it may wait for the next job that may not, so that the two are made durable at once.
+    fn may_wait(&self) -> bool {
+        false
+    }
 }
+
+/// The most time for which a job waits for another one.
+pub const LINGER: Duration = Duration::from_millis(200);
 
 /// A job whose work is a closure.
 pub(super) struct ClosureJob<T, F> {
@@ -47,6 +55,38 @@ impl<T: Send, F: FnOnce(&dyn Ledger) -> Result<T, VaultError> + Send> Transactio
     }
 }
 
+/// A job for which nobody waits; told only if it fails.
+pub(super) struct LaterJob<F> {
+    work: Option<F>,
+    done: Result<(), VaultError>,
+    failed: Box<dyn FnOnce(VaultError) + Send>,
+}
+
+impl<F> LaterJob<F> {
+    pub(super) fn new(work: F, failed: impl FnOnce(VaultError) + Send + 'static) -> Self {
+        Self { work: Some(work), done: Err(VaultError::Closed), failed: Box::new(failed) }
+    }
+}
+
+impl<F: FnOnce(&dyn Ledger) -> Result<(), VaultError> + Send> TransactionJob for LaterJob<F> {
+    fn work(&mut self, ledger: &dyn Ledger) -> bool {
+        if let Some(work) = self.work.take() {
+            self.done = work(ledger);
+        }
+        self.done.is_ok()
+    }
+
+    fn reply(self: Box<Self>, fate: Result<(), VaultError>) {
+        if let Err(error) = fate.and(self.done) {
+            (self.failed)(error);
+        }
+    }
+
+    fn may_wait(&self) -> bool {
+        true
+    }
+}
+
 /// How long a store takes, and how often it fails.
 #[derive(Debug)]
 pub struct StoreTimings {
@@ -71,7 +111,8 @@ impl Default for StoreTimings {
 pub trait VaultBackend: Send + Sync {
     /// Takes a job over. Jobs are carried out one after another, in the order in which they came. Each is answered once a
     /// crash finds all of its work, and its audit events are in the log's file; or once it is sure that a crash finds none of
-    /// it. Where the log alone failed, a crash finds the work, and the answer is the error all the same.
+    /// it. Where the log alone failed, a crash finds the work, and the answer is the error all the same. A job that may wait is
+    /// carried out before whatever comes after it, and within [`LINGER`] where nothing does.
     ///
     /// # Errors
     /// The store is gone.

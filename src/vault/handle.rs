@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::admin::VaultAdmin;
-use super::backend::{ClosureJob, StoreTimings, VaultBackend};
+use super::backend::{ClosureJob, LaterJob, StoreTimings, VaultBackend};
 use super::error::VaultError;
 use super::transaction::Ledger;
 
@@ -87,5 +87,17 @@ impl Vault {
         let (job, result) = ClosureJob::new(work);
         self.backend.submit(Box::new(job))?;
         result.await.unwrap_or(Err(VaultError::Closed))
+    }
+
+    /// Has a closure run inside the next transaction, for what costs nothing but time where a crash loses it: no act may follow
+    /// from it. Whatever is asked of the vault afterwards finds it done. It is durable with the next call, and within
+    /// [`LINGER`](super::backend::LINGER) without one; until then a crash finds nothing of it. `failed` is told where it failed, in
+    /// whatever thread that shows.
+    pub fn later<F>(&self, work: F, failed: impl FnOnce(VaultError) + Send + 'static)
+    where
+        F: FnOnce(&dyn Ledger) -> Result<(), VaultError> + Send + 'static,
+    {
+        // Where the store is gone the daemon is at its end, and each call that matters tells of it.
+        drop(self.backend.submit(Box::new(LaterJob::new(work, failed))));
     }
 }

@@ -19,7 +19,7 @@ mod sqlite;
 mod transaction;
 
 pub use admin::{AdminTask, Survey, VaultAdmin};
-pub use backend::{StoreTimings, TransactionJob, VaultBackend};
+pub use backend::{LINGER, StoreTimings, TransactionJob, VaultBackend};
 pub use backup::{BackupHead, Snapshot};
 pub use error::{BackendError, VaultError};
 pub use handle::Vault;

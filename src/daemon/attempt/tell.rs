@@ -106,10 +106,11 @@ impl AttemptContext {
             if row.steps.is_empty() || !self.log.has_begun() {
                 continue;
             }
-            let saved = self.core.vault.call(move |tx| tx.note_steps(&row)).await;
-            if let Err(error) = saved {
-                tracing::debug!(account = %self.account.name, attempt = %self.id, %error, "steps are not stored");
-            }
+            let (account, attempt) = (self.account.name.clone(), self.id.clone());
+            self.core.vault.later(
+                move |tx| tx.note_steps(&row),
+                move |error| tracing::debug!(%account, %attempt, %error, "steps are not stored"),
+            );
         }
     }
 }

@@ -182,13 +182,17 @@ pub(super) async fn log_in(
             }
             let sure = login.prove && aim.by == By::Known;
             let (account, password_sent) = (login.account.clone(), exchange.password_sent);
-            let learned = risk.worked_and(move |tx| {
+            let is_known = aim.by == By::Known;
+            let noted = move |tx: &dyn Ledger| {
                 if password_sent {
                     tx.login_was_taken(&account, sent.is_some())?;
                 }
                 sent.map_or(Ok(None), |code| took(tx, &aim, code, sure))
-            });
-            if let Some(Some(steps)) = learned.await {
+            };
+            if is_known {
+                // Nothing is learned of a clock by which the code was made.
+                risk.worked_with(move |tx| noted(tx).map(drop));
+            } else if let Some(Some(steps)) = risk.worked_and(noted).await {
                 observer.step(format!("the device takes codes {steps:+} steps off the host's clock; noted"));
             }
         } else if end.as_ref().is_err_and(DeviceError::may_be_refusal) {
@@ -199,7 +203,7 @@ pub(super) async fn log_in(
             let miss = looked.map(|code| Miss { aim, ahead: code.ahead, in_session: false });
             risk.refused(sent.is_some(), miss).await;
         } else if end.as_ref().is_err_and(DeviceError::judged_nothing) {
-            risk.worked().await;
+            risk.worked();
         }
     }
     match end {

@@ -256,7 +256,7 @@ async fn what_a_jump_host_demands_is_not_what_the_device_behind_it_demands() {
         assert_eq!(demanded, !leads_on, "{end:?}");
         let budget = Limit { count: 1, ..place.login.budget };
         let room = place.on.risks.take(&place.login.account, budget).await;
-        room.unwrap_or_else(|error| panic!("the password was right: {error}")).worked().await;
+        room.unwrap_or_else(|error| panic!("the password was right: {error}")).worked();
         place.time.0.fetch_add(7_200_000, Ordering::SeqCst);
     }
 }
@@ -439,7 +439,7 @@ impl Place {
         let budget = Limit { count: 1, ..self.login.budget };
         match self.on.risks.take(&self.login.account, budget).await {
             Ok(risk) => {
-                risk.worked().await;
+                risk.worked();
                 true
             }
             Err(_) => false,

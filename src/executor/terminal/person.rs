@@ -193,7 +193,7 @@ impl Talk<'_> {
         }
         if let Some(risk) = self.risk.take() {
             // Whoever goes on was let through.
-            risk.worked().await;
+            risk.worked();
         }
         let one_time = match needs_code(&text) {
             Some(whose) => {

@@ -185,7 +185,7 @@ impl Talk<'_> {
                     self.risk = Some((whose, self.context.take_risk(whose).await?));
                 }
             }
-            Effect::Accepted => self.accepted().await,
+            Effect::Accepted => self.accepted(),
             Effect::NeedCode(whose) => {
                 let issued = code(whose, self.session, &self.context).await?;
                 self.sent = Some(issued.sent);
@@ -245,7 +245,7 @@ impl Talk<'_> {
     }
 
     /// The device took what it was sent.
-    async fn accepted(&mut self) {
+    fn accepted(&mut self) {
         let (aim, sent) = (aim(self.session), self.sent.take());
         let news = sent.filter(|_| aim.by != By::Known);
         let Some((whose, risk)) = self.risk.take() else { return };
@@ -257,9 +257,9 @@ impl Talk<'_> {
             if with_code {
                 tx.login_was_taken(&account, true)?;
             }
-            news.map_or(Ok(None), |code| took(tx, &aim, code, false))
+            news.map_or(Ok(()), |code| took(tx, &aim, code, false).map(drop))
         };
-        risk.worked_and(noted).await;
+        risk.worked_with(noted);
     }
 
     async fn commit_point(&mut self) -> Result<Next, DeviceError> {

@@ -320,7 +320,7 @@ impl Web {
                     tx.login_was_taken(&account, sent.is_some())?;
                     sent.map_or(Ok(()), |sent| took(tx, &aim, sent, false).map(|_| ()))
                 };
-                risk.worked_and(took).await;
+                risk.worked_with(took);
             }
             LoginEnd::Rejected { code } => {
                 if self.guards.breaker().refused(&account, under.errand.restored, now_ms) {
@@ -329,7 +329,7 @@ impl Web {
                 let miss = sent.filter(|_| code).map(|sent| Miss { aim, ahead: sent.ahead, in_session: false });
                 risk.refused(sent.is_some(), miss).await;
             }
-            LoginEnd::NotJudged => risk.worked().await,
+            LoginEnd::NotJudged => risk.worked(),
             // It stays on record as one that may have been refused.
             LoginEnd::Unanswered => drop(risk),
         }

@@ -291,7 +291,7 @@ async fn where_the_log_is_there_and_the_vault_is_not_none_is_made() {
     fs::write(&empty, "").unwrap();
     for copy in [&empty, &fresh] {
         put_in_place(&place, copy);
-        assert!(matches!(place.open(), Err(VaultError::Gone(_))), "{}", copy.display());
+        assert!(matches!(reopened(&place), Err(VaultError::Gone(_))), "{}", copy.display());
     }
     fs::remove_file(place.state().join("vault.db")).unwrap();
     let error = place.open().unwrap_err().to_string();
@@ -799,4 +799,32 @@ async fn how_far_the_log_is_written_is_told_as_it_grows_and_after_a_restart() {
     assert!(timings.commit.observed().counts.iter().sum::<u64>() >= 1 && timings.errors.get() == 0);
     drop((vault, appended));
     assert_eq!(*reopen(&place).appended().borrow(), 1);
+}
+
+#[tokio::test]
+async fn what_may_wait_is_found_by_whatever_comes_after_it_and_is_kept_without_anything_after_it() {
+    let place = place();
+    let vault = place.open().unwrap();
+    let note = |n: i64| move |tx: &dyn Ledger| tx.add_login(&account(), &now(n)).map(drop);
+    let loud = |error: VaultError| panic!("{error}");
+    vault.later(note(1), loud);
+    assert_eq!(vault.call(|tx| tx.logins(&account())).await.unwrap().len(), 1);
+    vault.later(note(2), loud);
+    let rows = || {
+        let reader = rusqlite::Connection::open(place.state().join("vault.db")).unwrap();
+        reader.query_row("SELECT count(*) FROM failed_login", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let begun = std::time::Instant::now();
+    while rows() < 2 {
+        assert!(begun.elapsed().as_secs() < 60, "it is made durable by itself");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    vault.later(note(3), loud);
+    drop(vault);
+    let vault = reopen(&place);
+    assert_eq!(vault.call(|tx| tx.logins(&account())).await.unwrap().len(), 3, "the vault closes behind what waits");
+    let (told, failed) = std::sync::mpsc::channel();
+    vault.later(|_| Err(VaultError::Unreadable("test")), move |error| drop(told.send(error.to_string())));
+    vault.call(|tx| tx.logins(&account())).await.unwrap();
+    assert!(failed.recv().unwrap().contains("test"));
 }

@@ -15,7 +15,7 @@ use super::error::code_of;
 use super::rekey::Rekey;
 use super::transaction::{SqliteTransaction, number};
 use crate::audit::{Chained, LogFiles};
-use crate::vault::backend::{StoreTimings, TransactionJob, VaultBackend};
+use crate::vault::backend::{LINGER, StoreTimings, TransactionJob, VaultBackend};
 use crate::vault::error::VaultError;
 use crate::vault::seal::Sealer;
 
@@ -117,6 +117,37 @@ impl VaultBackend for WriterHandle {
     }
 }
 
+/// Jobs that are carried out together, in their order.
+#[derive(Default)]
+struct Lingering {
+    jobs: Vec<Box<dyn TransactionJob>>,
+    /// When the first of them came.
+    since: Option<Instant>,
+    /// One of them may not wait.
+    urgent: bool,
+}
+
+impl Lingering {
+    fn add(&mut self, job: Box<dyn TransactionJob>, now: Instant) {
+        self.urgent |= !job.may_wait();
+        self.since.get_or_insert(now);
+        self.jobs.push(job);
+    }
+
+    fn take(&mut self) -> Vec<Box<dyn TransactionJob>> {
+        std::mem::take(self).jobs
+    }
+
+    fn time_left(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| LINGER.saturating_sub(now.saturating_duration_since(since)))
+    }
+
+    /// Whether there is nothing yet that has to be made durable now.
+    fn may_wait(&self, now: Instant) -> bool {
+        !self.urgent && self.jobs.len() < GROUP && !self.time_left(now).is_zero()
+    }
+}
+
 /// Writes a page to a file of its own in a folder, syncs and removes it.
 fn write_beside(folder: &Path) -> std::io::Result<()> {
     let path = folder.join("probe");
@@ -158,30 +189,20 @@ impl Writer {
 
     fn run(&mut self, inbox: &mpsc::Receiver<WriterCommand>) {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).thread = nix::unistd::gettid();
-        let mut next: Option<WriterCommand> = None;
-        while let Some(first) = next.take().or_else(|| self.wait(inbox)) {
-            let mut group = match first {
-                WriterCommand::Alone(work) => {
-                    // A checkpoint before the end finds nothing that is written after it.
-                    self.clear_outbox();
-                    work(&self.connection, &self.sealer);
+        let (mut next, mut lingering) = (None, Lingering::default());
+        while let Some(first) = next.take().or_else(|| self.wait(inbox, &mut lingering)) {
+            let call = match first {
+                WriterCommand::Job(call) => call,
+                alone => {
+                    self.settle(lingering.take());
+                    self.work_alone(alone);
                     continue;
                 }
-                WriterCommand::Rekey(rekey) => {
-                    let (result, answer) = rekey.carry_out(&mut self.connection, &mut self.sealer);
-                    // What the log's file did not take now it takes with the next call; the key is changed all the same.
-                    let told = result.is_ok().then(|| self.flush_outbox()).and_then(Result::err);
-                    if let Some(error) = told {
-                        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-                    }
-                    drop(answer.send(result));
-                    continue;
-                }
-                WriterCommand::Job(call) => vec![call],
             };
-            while group.len() < GROUP {
+            lingering.add(call, Instant::now());
+            while lingering.jobs.len() < GROUP {
                 match inbox.try_recv() {
-                    Ok(WriterCommand::Job(call)) => group.push(call),
+                    Ok(WriterCommand::Job(call)) => lingering.add(call, Instant::now()),
                     Ok(alone) => {
                         next = Some(alone);
                         break;
@@ -189,28 +210,65 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            let begun = Instant::now();
-            self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = Some(begun);
-            let fate = self.carry_out(&mut group);
-            let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
-            self.timings.commit.observe(begun.elapsed());
-            if fate.is_err() {
-                self.timings.errors.add();
-            }
-            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
-            self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = None;
-            for call in group {
-                call.reply(match &fate {
-                    Ok(()) => Ok(()),
-                    Err(VaultError::Audit(why)) => Err(VaultError::Audit(why.clone())),
-                    Err(error) => Err(VaultError::Commit(error.to_string())),
-                });
+            if !lingering.may_wait(Instant::now()) {
+                self.settle(lingering.take());
             }
         }
     }
 
+    /// Does work that needs the database between two transactions.
+    fn work_alone(&mut self, command: WriterCommand) {
+        match command {
+            WriterCommand::Job(call) => self.settle(vec![call]),
+            WriterCommand::Alone(work) => {
+                // A checkpoint before the end finds nothing that is written after it.
+                self.clear_outbox();
+                work(&self.connection, &self.sealer);
+            }
+            WriterCommand::Rekey(rekey) => {
+                let (result, answer) = rekey.carry_out(&mut self.connection, &mut self.sealer);
+                // What the log's file did not take now it takes with the next call; the key is changed all the same.
+                let told = result.is_ok().then(|| self.flush_outbox()).and_then(Result::err);
+                if let Some(error) = told {
+                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                }
+                drop(answer.send(result));
+            }
+        }
+    }
+
+    /// Carries a group of jobs out, makes it durable, and answers.
+    fn settle(&mut self, mut group: Vec<Box<dyn TransactionJob>>) {
+        if group.is_empty() {
+            return;
+        }
+        let begun = Instant::now();
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = Some(begun);
+        let fate = self.carry_out(&mut group);
+        let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
+        self.timings.commit.observe(begun.elapsed());
+        if fate.is_err() {
+            self.timings.errors.add();
+        }
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = None;
+        for call in group {
+            call.reply(match &fate {
+                Ok(()) => Ok(()),
+                Err(VaultError::Audit(why)) => Err(VaultError::Audit(why.clone())),
+                Err(error) => Err(VaultError::Commit(error.to_string())),
+            });
+        }
+    }
+
     /// The next command; `None` once nobody can send one.
-    fn wait(&mut self, inbox: &mpsc::Receiver<WriterCommand>) -> Option<WriterCommand> {
+    fn wait(&mut self, inbox: &mpsc::Receiver<WriterCommand>, lingering: &mut Lingering) -> Option<WriterCommand> {
+        if !lingering.jobs.is_empty() {
+            match inbox.recv_timeout(lingering.time_left(Instant::now())) {
+                Ok(command) => return Some(command),
+                Err(_) => self.settle(lingering.take()),
+            }
+        }
         if self.appended.is_some() {
             match inbox.recv_timeout(IDLE) {
                 Ok(command) => return Some(command),
@@ -325,6 +383,7 @@ fn forget(connection: &Connection, last: u64) -> Result<(), VaultError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::transaction::Ledger;
 
     #[test]
     fn jobs_hang_that_do_not_run_for_long_and_not_those_that_run() {
@@ -339,5 +398,38 @@ mod tests {
         progress.begun = Some(Instant::now());
         assert_eq!(progress.hangs(Some(9)), None, "it has begun just now");
         assert!(Progress::ran(progress.thread).is_some());
+    }
+
+    struct Job {
+        may_wait: bool,
+    }
+
+    impl TransactionJob for Job {
+        fn work(&mut self, _: &dyn Ledger) -> bool {
+            true
+        }
+
+        fn reply(self: Box<Self>, _: Result<(), VaultError>) {}
+
+        fn may_wait(&self) -> bool {
+            self.may_wait
+        }
+    }
+
+    #[test]
+    fn jobs_that_may_wait_do_so_for_one_that_may_not_and_for_a_while_at_most() {
+        let (begun, mut jobs) = (Instant::now(), Lingering::default());
+        jobs.add(Box::new(Job { may_wait: true }), begun);
+        let later = begun + LINGER / 2;
+        assert!(jobs.may_wait(later) && jobs.time_left(later) == LINGER / 2);
+        jobs.add(Box::new(Job { may_wait: true }), later);
+        assert!(!jobs.may_wait(begun + LINGER), "the first has waited long enough");
+        jobs.add(Box::new(Job { may_wait: false }), later);
+        assert!(!jobs.may_wait(later));
+        assert_eq!(jobs.take().len(), 3);
+        for _ in 0..GROUP {
+            jobs.add(Box::new(Job { may_wait: true }), later);
+        }
+        assert!(!jobs.may_wait(later), "a transaction carries no more");
     }
 }

@@ -9,13 +9,14 @@ Nothing but loopback is contacted. Every wait is for an event.
 """
 import argparse, json, os, signal, socket, sqlite3, statistics, subprocess, sys, tempfile, threading, time
 
-from scale import Daemon, now, secrets, write_config
+from common import Daemon, new_key, now
+from scale import secrets, write_config
 
 SCRAPES = 100
 
 
 def start(binaries, folder):
-    subprocess.run([f"{binaries}/rotorctl", "key", "new", f"{folder}/key"], check=True, stdout=subprocess.DEVNULL)
+    new_key(binaries, folder)
     return Daemon(binaries, folder)
 
 
@@ -113,6 +114,7 @@ def attempts(binaries, count, rounds):
                 with open(f"{folder}/rotord.toml", "w") as config:
                     config.write(plain + (sinks if which == "with" else ""))
                 daemon.process.send_signal(signal.SIGHUP)
+                daemon.until("READY=1")
                 wanted = 5 if which == "with" else 0
                 while len(json.loads(daemon.ctl("notify", "list", "--json")[1])["notifiers"]) != wanted:
                     time.sleep(0.05)
@@ -146,7 +148,9 @@ def main():
     parser.add_argument("--json")
     args = parser.parse_args()
     binaries = os.path.abspath(args.binaries)
-    result = {"scrapes": scrapes(binaries, args.accounts), "dead_notifiers": attempts(binaries, args.attempts, args.rounds)}
+    result = {"scrapes": scrapes(binaries, args.accounts)}
+    print(json.dumps(result, indent=1), flush=True)
+    result["dead_notifiers"] = attempts(binaries, args.attempts, args.rounds)
     told = json.dumps(result, indent=1)
     print(told)
     if args.json:

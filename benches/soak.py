@@ -6,7 +6,7 @@ Run as root, after cargo build --release --bins:
     benches/soak.py target/release [--seconds 1200] [--svg FILE] [--json FILE]
 
 On the real OpenSSH of the tests, side by side until the time is over: verifies of all accounts, rotations as far as the cap of two
-a day allows them (spread over the whole time), reloads, changes of the vault's key, backups' worth of reads (status, explain, audit tail).
+a day allows them (spread over the whole time), reloads, changes of the vault's key, reads (status, explain, audit tail).
 A sample each second. The first third is warm-up; what is compared are the medians of the second and of the last third.
 """
 import argparse, os, signal, statistics, subprocess, sys, tempfile, threading, time
@@ -80,8 +80,7 @@ def main():
 
         def rekey(count):
             path = f"{folder}/key{count}"
-            subprocess.run([f"{binaries}/rotorctl", "key", "new", path], check=True, stdout=subprocess.DEVNULL)
-            daemon.ctl("key", "rotate", path)
+            daemon.ctl("key", "rotate", path)  # makes the file
             os.replace(path, keys[0])  # the config goes on naming the one in force
 
         def reload(_):

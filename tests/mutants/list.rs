@@ -225,8 +225,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "an interrupted attempt is not gone on with",
         SCHEDULER,
-        "                if !rests && core.limits.passes_over(&name) {",
-        "                if !rests && (MUTANT && row.wake.is_none() || core.limits.passes_over(&name)) {",
+        "                if !rests && (core.limits.passes_over(&name) || core.line.has(&name)) {",
+        "                if !rests && (MUTANT && row.wake.is_none() || core.limits.passes_over(&name) || core.line.has(&name)) {",
     ),
     bug(
         "a job fires once",
@@ -237,14 +237,14 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "a quarantine is on record only after it is in force",
         DRIVE,
-        "                drafts.push(Draft { outcome, detail: Some(detail), ..self.cx.draft(EventKind::RotationUnknown) });",
-        "                if !MUTANT { drafts.push(Draft { outcome, detail: Some(detail), ..self.cx.draft(EventKind::RotationUnknown) }); }",
+        "return (vec![Draft { outcome: Some(Outcome::Unknown), ..unknown }, given_up], Some(why));",
+        "return (if MUTANT { vec![given_up] } else { vec![Draft { outcome: Some(Outcome::Unknown), ..unknown }, given_up] }, Some(why));",
     ),
     bug(
         "a commit point is not on record",
         DRIVE,
-        "            Persist::Sent => drafts.push(self.cx.draft(EventKind::RotationSent)),",
-        "            Persist::Sent => if !MUTANT { drafts.push(self.cx.draft(EventKind::RotationSent)) },",
+        "Persist::Sent => vec![cx.draft(EventKind::RotationSent)],",
+        "Persist::Sent => if MUTANT { Vec::new() } else { vec![cx.draft(EventKind::RotationSent)] },",
     ),
     bug(
         "a login that was refused twice is tried on and on",
@@ -326,8 +326,8 @@ pub const MUTANTS: &[Mutant] = &[
     bug(
         "what a session refuses that a key opened is put down to the password alone",
         "src/executor/terminal/shell.rs",
-        "                        failure.refused = Some(",
-        "                        failure.refused = (!MUTANT || code.is_none()).then_some(",
+        "failure.refused = Some(",
+        "failure.refused = (!MUTANT || code.is_none()).then_some(",
     ),
     bug(
         "codes of a session that a key opened look for no clock",

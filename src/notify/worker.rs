@@ -136,8 +136,8 @@ impl Worker {
         let wait = wait.min(self.until_digest());
         tokio::select! {
             () = self.shared.kick.notified() => (self.retry_ms, self.telling_ms) = (None, None),
-            // The vault ends with the daemon.
-            Ok(()) = self.appended.changed() => {}
+            // While a receiver is left alone, what is new is read when it is tried again. The vault ends with the daemon.
+            Ok(()) = self.appended.changed(), if until_ms.is_none() => {}
             () = self.core.clock.sleep(wait.min(LOOK)) => {}
         }
     }

@@ -148,8 +148,11 @@ mod tests {
     #[test]
     fn the_host_of_a_closed_tree_is_told_and_what_is_in_a_password_field_is_not() {
         let inner = with_tree(7, "closed", &[text("Needle-11")]);
-        assert_eq!(look(&[inner.clone()]), Shown { hosts: vec![7], elsewhere: 0 });
-        assert_eq!(look(&[with_tree(5, "closed", &[inner.clone()])]), Shown { hosts: vec![5], elsewhere: 0 });
+        assert_eq!(look(std::slice::from_ref(&inner)), Shown { hosts: vec![7], elsewhere: 0 });
+        assert_eq!(
+            look(&[with_tree(5, "closed", std::slice::from_ref(&inner))]),
+            Shown { hosts: vec![5], elsewhere: 0 }
+        );
         let both = look(&[text("Needle-11"), inner, with_tree(8, "closed", &[text("calm")])]);
         assert_eq!((both.hosts.as_slice(), both.elsewhere, both.count()), ([7].as_slice(), 1, 2));
         let mut field = with_tree(9, "user-agent", &[text("Needle-11")]);

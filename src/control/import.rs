@@ -116,7 +116,7 @@ fn verdict_on(tx: &dyn Ledger, item: &Item) -> Result<Verdict, VaultError> {
 
 /// Stores many secrets, all or none. A password that rotord has replaced since, or whose account is between two, is left out and
 /// named, unless the request says to overwrite.
-#[utoipa::path(post, path = "/v1/import", tag = "custodian", request_body = ImportBody, responses((status = 200, body = ImportedBody), (status = 404, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/import", tag = "custodian", request_body = ImportBody, responses((status = 200, body = ImportedBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn import(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,

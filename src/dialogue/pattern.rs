@@ -197,7 +197,7 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(seed >> 33).unwrap() % below
         };
-        for _ in 0..300 {
+        for _ in 0..30 {
             let patterns = globs.map(Pattern::glob);
             let (unread, sent) = (globs.map(|_| Mutex::default()), globs.map(|_| Mutex::default()));
             let mut screen = Screen::default();

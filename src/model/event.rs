@@ -86,7 +86,7 @@ event_kinds! {
     PasswordOverdue = "password.overdue",
     /// A password, a key or a field was stored.
     SecretSet = "secret.set",
-    /// A password was revealed.
+    /// A password was revealed, or a TOTP seed (`rotorctl otp --qr`; its detail says so).
     SecretShown = "secret.shown",
     /// A TOTP seed was stored.
     TotpSet = "totp.set",

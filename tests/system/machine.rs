@@ -4,11 +4,15 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 /// The device that a machine is too, where its trial begins with [`DEVICE`].
 pub const DEVICE: &str = "bash /source/tests/lab/device.sh\n";
+
+/// One runs at a time: machines that run side by side have the same control groups, and a kill of a unit in one would reach the other's.
+static RUNS: Mutex<()> = Mutex::new(());
 
 /// A machine that has not been booted yet: its folder /exchange, that is.
 pub struct Machine {
@@ -50,6 +54,7 @@ impl Machine {
 
     /// Boots it and runs a script in it as root, which must end well; returns what the script and rotord said.
     pub fn run(&self, trial: &str) -> String {
+        let _alone = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
         self.write("trial", trial);
         let source = env!("CARGO_MANIFEST_DIR");
         let output = Command::new("timeout")

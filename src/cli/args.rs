@@ -451,7 +451,8 @@ pub(super) enum TemplateCommand {
     },
     /// Change a password once by hand, through a session of rotord's, and keep the dialogue: a recording and the draft of a
     /// template. Lines are typed with tags in place of secrets: ~c for [#CURRENT_PASSWORD#], ~n for [#NEW_PASSWORD#], ~t for
-    /// [#TOTP_TOKEN#]; ~. ends the session.
+    /// [#TOTP_TOKEN#]; ~. ends the session. For a web device it prints a link to the live view of a browser, in which the password is
+    /// changed.
     Record {
         /// NAME.template and NAME.recording are written.
         name: String,

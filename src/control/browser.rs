@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, State};
+use tokio::sync::oneshot;
 
 use super::api::known_account;
 use super::auth::{ApiError, Peer, Role};
@@ -13,7 +14,7 @@ use super::types::{
 };
 use crate::browser::{Hidden, Key, Pointer, Reply, Request};
 use crate::daemon::Core;
-use crate::executor::web::{Live, LiveKind};
+use crate::executor::web::{Live, LiveKind, Passed};
 use crate::model::{Secret, rfc3339};
 use crate::vault::{Kind, Screenshot};
 
@@ -30,6 +31,8 @@ async fn live(core: &Core, peer: Peer, account: &str) -> Result<Arc<Live>, ApiEr
         LiveKind::Session { uid, .. } if *uid != peer.uid => {
             Err(ApiError::missing(format!("the browser of {account} is the session of another user")))
         }
+        // What is done there may set the password.
+        LiveKind::Recorded { .. } => peer.require(core, Role::Custodian).await.map(|_| found),
         _ => Ok(found),
     }
 }
@@ -39,7 +42,9 @@ async fn veil(live: &Live) -> Result<(), ApiError> {
     let hidden = |secrets: &[Secret]| secrets.iter().cloned().map(Hidden).collect();
     let request = match &live.kind {
         // The page of a run that goes on stays as it is.
-        LiveKind::Parked { secrets } => Request::Shows { secrets: hidden(secrets) },
+        LiveKind::Parked { secrets } | LiveKind::Recorded { secrets, .. } => {
+            Request::Shows { secrets: hidden(secrets) }
+        }
         LiveKind::Session { secrets, .. } => Request::Clear { secrets: hidden(secrets), all: false },
     };
     match ask(live, request).await? {
@@ -94,7 +99,14 @@ pub(super) async fn browser_input(
             Request::Key(Key { key, code, modifiers, number, down })
         }
     };
-    ask(&live, request).await?;
+    let LiveKind::Recorded { inputs, .. } = &live.kind else {
+        ask(&live, request).await?;
+        return Ok(Json(DoneBody { done: "passed on".into() }));
+    };
+    let (done, answered) = oneshot::channel();
+    let over = || ApiError::conflict("the recording is over");
+    inputs.send(Passed { request, done }).await.map_err(|_| over())?;
+    answered.await.map_err(|_| over())?.map_err(|trouble| ApiError::conflict(trouble.to_string()))?;
     Ok(Json(DoneBody { done: "passed on".into() }))
 }
 

@@ -1172,6 +1172,9 @@ pub struct TurnedBody {
     pub text: String,
     /// How the rotation ended, once it has.
     pub result: Option<ResultBody>,
+    /// The account whose browser is to be looked into, where the change is made in one.
+    #[serde(default)]
+    pub browser: Option<String>,
     /// The recording, then.
     pub recording: Option<String>,
     /// The draft of a template, then.

@@ -353,6 +353,7 @@ fn turned(session: String, turned: Turned) -> TurnedBody {
     TurnedBody {
         session,
         text: turned.text,
+        browser: None,
         result: end.as_ref().map(|end| body(end.result.clone())),
         recording: end.as_ref().map(|end| end.recording.clone()),
         template: end.as_ref().map(|end| end.template.clone()),
@@ -371,8 +372,10 @@ pub(super) async fn record(
 ) -> Result<Json<TurnedBody>, ApiError> {
     let actor = peer.require_for(&core, Role::Custodian, request.account.as_deref(), None).await?;
     let account = account_of(&core, &request.device, request.account.as_deref())?;
+    let is_web = core.config().accounts.get(&account).is_some_and(|account| account.device.web().is_some());
+    let browser = is_web.then(|| account.to_string());
     let session = core.record(account, request.name, actor).map_err(ApiError::conflict)?;
-    Ok(Json(turned(session, Turned::default())))
+    Ok(Json(TurnedBody { browser, ..turned(session, Turned::default()) }))
 }
 
 /// One turn of that dialogue: a line goes in, and what the device printed comes out.

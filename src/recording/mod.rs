@@ -12,7 +12,8 @@ mod write;
 pub use manner::Manner;
 pub use play::{Played, play, play_all};
 pub use web::{
-    WebDeed, WebRecording, WebSaid, WebScene, WebTake, is_web_recording, parse_web, play_web, write_web_recording,
+    WebDeed, WebRecording, WebSaid, WebScene, WebTake, draft_web_template, is_web_recording, parse_web, play_web,
+    write_web_recording,
 };
 pub use write::{Said, draft_template, write_recording};
 

@@ -16,6 +16,8 @@ pub enum Said {
     },
     /// The person sent this line.
     Sent(Text),
+    /// This happened in a browser.
+    Web(super::WebSaid),
 }
 
 /// One step of the conversation: what stood there before a line was sent, and that line.
@@ -45,6 +47,7 @@ fn printed_between(said: &[Said]) -> (Vec<(String, i64)>, Vec<&Text>) {
                 }
                 last = *at_ms;
             }
+            Said::Web(_) => {}
             Said::Sent(text) => {
                 sent.push(text);
                 blocks.push((String::new(), 0));

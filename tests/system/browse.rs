@@ -45,7 +45,7 @@ fn events(place: &Place) -> Vec<(String, String, String)> {
 }
 
 /// Waits until the page that the person has open shows the browser, and lets keys go there.
-fn look_into(person: &Person, link: &str) {
+pub fn look_into(person: &Person, link: &str) {
     person.post("url", json!({ "url": link }));
     let width = json!({ "script": "return document.getElementById('screen').naturalWidth", "args": [] });
     wait_for("the screen is shown", || (person.post("execute/sync", width.clone()).as_u64()? > 600).then_some(()));

@@ -44,6 +44,7 @@ mod page;
 mod person;
 mod programs;
 mod reaching;
+mod recorded;
 mod recovery;
 mod scribe;
 mod scripted;

@@ -13,11 +13,11 @@ use crate::lab::{free_port, wait_within};
 use crate::scribe::Scribe;
 
 /// An application that serves.
-struct App {
+pub struct App {
     name: &'static str,
     child: Child,
-    port: u16,
-    dir: tempfile::TempDir,
+    pub port: u16,
+    pub dir: tempfile::TempDir,
 }
 
 fn root() -> PathBuf {
@@ -25,7 +25,7 @@ fn root() -> PathBuf {
 }
 
 impl App {
-    fn start(name: &'static str) -> Self {
+    pub fn start(name: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // The application's own user reads what lies there.
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -51,7 +51,7 @@ impl App {
     }
 
     /// Name, password and seed of an account, from 1.
-    fn account(&self, number: usize) -> (String, String, String) {
+    pub fn account(&self, number: usize) -> (String, String, String) {
         let accounts = self.file("accounts");
         let mut words = accounts.lines().nth(number - 1).unwrap().split(' ').map(str::to_owned);
         let (user, password, seed) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());

@@ -19,8 +19,11 @@ use crate::daemon::core::Core;
 use crate::daemon::limits::Work;
 use crate::executor::Person;
 use crate::model::{AccountName, Actor, Trigger};
-use crate::recording::{Said, draft_template, write_recording};
+use crate::recording::{
+    Ending, Said, WebSaid, WebTake, draft_template, draft_web_template, write_recording, write_web_recording,
+};
 use crate::template;
+use crate::template::web::Purpose;
 
 /// Lines that wait to be sent, at the most.
 const WAITING: usize = 64;
@@ -159,8 +162,8 @@ impl Core {
             let about = format!("Recorded on {}.", result.account.device_str());
             let title =
                 if result.outcome == crate::model::Outcome::Done { "the password is changed" } else { "recorded" };
-            let recording = write_recording(&name, title, &said);
-            let template = draft_template(&about, &said);
+            core.executors.web.forget_draft(&result.account);
+            let (recording, template) = written(&name, &about, title, said, &result);
             drop(done.send(Some(Arc::new(Recorded { result, recording, template }))));
             core.clock.sleep(KEPT).await;
             lock(&core.recorders.0).remove(&*key);
@@ -173,6 +176,23 @@ impl Core {
     pub fn recorder(&self, id: &str) -> Option<Arc<Recorder>> {
         lock(&self.recorders.0).get(id).cloned()
     }
+}
+
+/// The recording and the draft, of a terminal or of a browser.
+fn written(name: &str, about: &str, title: &str, said: Vec<Said>, result: &RotationResult) -> (String, String) {
+    if !said.iter().any(|said| matches!(said, Said::Web(_))) {
+        return (write_recording(name, title, &said), draft_template(about, &said));
+    }
+    let said = said.into_iter().filter_map(|said| match said {
+        Said::Web(said) => Some(said),
+        _ => None,
+    });
+    let said: Vec<WebSaid> = said.collect();
+    let template = draft_web_template(about, &said);
+    let is_done = result.outcome == crate::model::Outcome::Done;
+    let ending = if is_done { Ending::Ran } else { Ending::Failed };
+    let take = WebTake { title: title.to_owned(), purpose: Purpose::Change, ending, kind: None, said };
+    (write_web_recording(name, about, &[take]), template)
 }
 
 impl Attempt {

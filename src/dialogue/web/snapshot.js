@@ -151,7 +151,8 @@ const selectorOf = element => {
   return classes && is(tag + classes) ? tag + classes : '';
 };
 // What a click at an element is meant for: a control, a link or what acts as one, else the element itself.
-const meant = element => element && (element.closest('button,a,input,select,textarea,label,summary,[role=button],[role=menuitem],[role=tab],[onclick]') || element);
+const CONTROLS = 'button,a,input,select,textarea,label,summary,[role=button],[role=menuitem],[role=tab],[onclick]';
+const meant = element => element && (element.closest(CONTROLS) || element);
 const describe = element => {
   if (!element) return null;
   const tag = element.tagName.toLowerCase();
@@ -161,7 +162,8 @@ const describe = element => {
   const isField = /^(input|textarea|select)$/.test(tag) && !/^(submit|button|image|reset|file|hidden)$/.test(kind);
   return {
     selector: selectorOf(element), tag, kind, field: isField, label: folded(label).trim().slice(0, 80),
-    text: folded(element.innerText || element.value || '').trim().slice(0, 80), on: isBox ? element.checked : null,
+    control: element.matches(CONTROLS),
+    text: folded(element.innerText || (isField ? '' : element.value) || '').trim().slice(0, 80), on: isBox ? element.checked : null,
   };
 };
 // Every field whose content is not the page's own, with its content.
@@ -179,11 +181,5 @@ const operations = {
   at: () => describe(meant(document.elementFromPoint(about[0], about[1]))),
   focus: () => describe(deep(document.activeElement)),
   fields,
-  // The button that Enter presses in the field with the focus.
-  default: () => {
-    const form = document.activeElement && document.activeElement.closest('form');
-    const button = form && form.querySelector('button:not([type]),button[type=submit],input[type=submit],input[type=image]');
-    return button ? describe(button) : null;
-  },
 };
 return operations[operation]();

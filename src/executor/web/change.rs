@@ -42,13 +42,24 @@ impl Web {
         Ok(self.guards.vault.call(both).await?)
     }
 
-    pub(super) async fn make_change(&self, request: ChangeRequest<'_>, observer: &dyn Observer) -> ChangeResult {
-        let ChangeRequest { account, template, .. } = request;
-        if !matches!(request.lead, Lead::Template) {
-            let why =
-                "a person cannot type a web template's lines, and nothing tells what a web application is".to_owned();
-            return ChangeResult::LoginFailed(DeviceError::Incapable { account: account.name.to_string(), why });
+    pub(super) async fn make_change(&self, mut request: ChangeRequest<'_>, observer: &dyn Observer) -> ChangeResult {
+        let lead = std::mem::replace(&mut request.lead, Lead::Template);
+        if matches!(lead, Lead::Look { .. }) {
+            let why = "nothing tells what a web application is".to_owned();
+            return ChangeResult::LoginFailed(DeviceError::Incapable {
+                account: request.account.name.to_string(),
+                why,
+            });
         }
+        if let Lead::Person { person, said } = lead {
+            // The device's own template tells how its browser is set up; none of its lines is run.
+            request.template = &request.account.template;
+            return match self.change_errand(&request).await {
+                Ok(errand) => self.be_led(&errand, person, said, observer).await,
+                Err(error) => ChangeResult::LoginFailed(error),
+            };
+        }
+        let ChangeRequest { account, template, .. } = request;
         let errand = match self.change_errand(&request).await {
             Ok(errand) => errand,
             Err(error) => return ChangeResult::LoginFailed(error),

@@ -70,7 +70,7 @@ impl Errand<'_> {
         self.secrets().into_iter().filter(|secret| secret.expose().chars().count() >= SHORTEST).collect()
     }
 
-    fn masker(&self) -> Masker {
+    pub(super) fn masker(&self) -> Masker {
         let mut masker = self.stored.0.masker(&self.values);
         masker.add_all(&self.stored.1.masker(&Values::default()));
         self.secrets().iter().for_each(|secret| masker.add(secret));
@@ -109,9 +109,11 @@ pub(super) struct Under<'a> {
     secrets: Vec<Secret>,
     risk: Option<Risk>,
     /// A secret was handed to the browser to be entered.
-    entered: bool,
+    pub(super) entered: bool,
     code: Option<Issued>,
-    failed: Option<DeviceError>,
+    pub(super) failed: Option<DeviceError>,
+    /// The new password may be in the page.
+    pub(super) committed: bool,
     told_refused: BTreeSet<String>,
     /// Held while the browser stands.
     pub(super) slot: SessionSlot,
@@ -179,7 +181,11 @@ impl Web {
     }
 
     /// Judges the certificate, and starts a browser.
-    async fn begin<'a>(&self, errand: &'a Errand<'a>, observer: &'a dyn Observer) -> Result<Under<'a>, DeviceError> {
+    pub(super) async fn begin<'a>(
+        &self,
+        errand: &'a Errand<'a>,
+        observer: &'a dyn Observer,
+    ) -> Result<Under<'a>, DeviceError> {
         let slot = match observer.try_slot() {
             Some(slot) => slot,
             None => observer.slot().await,
@@ -211,6 +217,7 @@ impl Web {
             entered: false,
             code: None,
             failed: None,
+            committed: false,
             told_refused: BTreeSet::new(),
             slot,
         })
@@ -250,7 +257,7 @@ impl Web {
     }
 
     /// The budget pays before the first secret of a login is entered.
-    async fn take_risk(&self, under: &mut Under<'_>) -> Result<(), DeviceError> {
+    pub(super) async fn take_risk(&self, under: &mut Under<'_>) -> Result<(), DeviceError> {
         if under.risk.is_none() {
             let login = under.errand.login;
             under.risk = Some(self.guards.risks.take(&login.name, login.policy.lockout()).await?);
@@ -258,7 +265,7 @@ impl Web {
         Ok(())
     }
 
-    async fn make_code(&self, under: &mut Under<'_>, tag: &str) -> Observation {
+    pub(super) async fn make_code(&self, under: &mut Under<'_>, tag: &str) -> Observation {
         let errand = under.errand;
         let Some(seed) = errand.seed(tag) else {
             return under.stop(DeviceError::NoSeed { account: errand.login.name.to_string() });
@@ -305,7 +312,7 @@ impl Web {
     }
 
     /// Puts on record what the run showed of the secrets that it entered: the budget gets back what it paid, or has paid it once.
-    async fn settle(&self, under: &mut Under<'_>, verdict: &WebVerdict) {
+    pub(super) async fn settle(&self, under: &mut Under<'_>, verdict: &WebVerdict) {
         let Some(risk) = under.risk.take() else { return };
         let (aim, account) = (under.errand.aim(), under.errand.login.name.clone());
         let sent = under.code.as_ref().map(|code| code.sent);
@@ -357,7 +364,7 @@ impl Under<'_> {
     }
 
     /// The new password is entered next: that is durable first.
-    async fn commit(&mut self) -> Observation {
+    pub(super) async fn commit(&mut self) -> Observation {
         if let Err(why) = self.observer.logged_in().await {
             return self.stop(DeviceError::NotCommitted(why));
         }

@@ -3,10 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Reply, Request, Trouble};
 use crate::model::{AccountName, Secret};
+
+/// What a person did in the live view, and where its answer goes.
+pub struct Passed {
+    /// What the browser is asked for.
+    pub request: Request,
+    /// What came of it.
+    pub done: oneshot::Sender<Result<Reply, Trouble>>,
+}
 
 /// What a browser is shown for.
 #[derive(Debug, Clone)]
@@ -15,6 +23,13 @@ pub enum LiveKind {
     Parked {
         /// What is never shown.
         secrets: Vec<Secret>,
+    },
+    /// A person makes a change in it, which is recorded.
+    Recorded {
+        /// What is never shown.
+        secrets: Vec<Secret>,
+        /// Where what the person does is put down, and passed on.
+        inputs: mpsc::Sender<Passed>,
     },
     /// It is a person's, who works in it until the session ends.
     Session {

@@ -8,11 +8,12 @@ mod change;
 mod errand;
 mod handover;
 mod live;
+mod person;
 mod prove;
 mod session;
 
 pub use handover::{Handed, SessionRequest};
-pub use live::{Live, LiveKind, LiveViews};
+pub use live::{Live, LiveKind, LiveViews, Passed};
 
 use super::contract::{ChangeRequest, ChangeResult, Executor, Proof, ProofRequest};
 use super::guards::Guards;
@@ -23,13 +24,19 @@ use crate::clock::Waiting;
 pub struct Web {
     guards: Guards,
     live: LiveViews,
+    drafts: person::Drafts,
 }
 
 impl Web {
     /// One that keeps to these guards.
     #[must_use]
     pub fn new(guards: Guards) -> Self {
-        Self { guards, live: LiveViews::default() }
+        Self { guards, live: LiveViews::default(), drafts: person::Drafts::default() }
+    }
+
+    /// A change that a person made is proved: the draft of its template is needed no more.
+    pub fn forget_draft(&self, account: &crate::model::AccountName) {
+        self.drafts.forget(account);
     }
 
     /// The browsers that people may look into.

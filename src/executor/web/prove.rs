@@ -12,10 +12,11 @@ use crate::template::web::Purpose;
 impl Web {
     pub(super) async fn try_password(&self, request: ProofRequest<'_>, observer: &dyn Observer) -> Proof {
         let ProofRequest { config, account, password, called: name, probe, restored, .. } = request;
-        let (endpoint, template) = match place_of(account, &account.template) {
-            Ok(place) => place,
-            Err(error) => return Proof::SessionFailed(error),
-        };
+        let (endpoint, template) =
+            match place_of(account, self.drafts.of(&account.name).as_ref().unwrap_or(&account.template)) {
+                Ok(place) => place,
+                Err(error) => return Proof::SessionFailed(error),
+            };
         // The account itself logs in, whoever makes its changes.
         let stored = match self.stored(&account.name, &account.name).await {
             Ok(stored) => stored,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{self, Browser, ELEMENT, Hidden, Reply, Request, Untrusted};
 use crate::config::WebEndpoint;
-use crate::dialogue::web::{Action, Observation, PAGE_SCRIPT, PageCall, Trouble};
+use crate::dialogue::web::{Action, Observation, PAGE_SCRIPT, PageCall, SNAPSHOT_SCRIPT, Trouble};
 use crate::model::Secret;
 use crate::template::web::{DialogAnswer, Plan};
 
@@ -120,6 +120,15 @@ impl Session {
                 Err(Trouble::Certificate(untrusted.why))
             }
             (Reply::Value(value), _) => Ok(value),
+            _ => Err(Trouble::Left),
+        }
+    }
+
+    /// What a recording needs of the page.
+    pub(super) async fn snapshot(&self, operation: &str, about: Value) -> Result<Value, Trouble> {
+        let body = Hidden(Secret::new(SNAPSHOT_SCRIPT.to_owned()));
+        match self.ask(Request::Script { body, arguments: vec![operation.into(), about], secret: None }).await? {
+            Reply::Value(value) => Ok(value),
             _ => Err(Trouble::Left),
         }
     }

@@ -3,6 +3,7 @@
 //! A recording is one file, as that of a terminal is: a page is short once scripts, styles and pictures are left out, and who
 //! reads a scene wants the page beside it. It is played without a browser and without the application.
 
+mod draft;
 mod html;
 mod matching;
 mod page;
@@ -11,6 +12,7 @@ mod play;
 mod tests;
 mod write;
 
+pub use draft::draft_web_template;
 pub use play::play_web;
 pub use write::{WebDeed, WebSaid, WebTake, write_web_recording};
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Seconds of a code's step in the lab.
 pub const STEP: u64 = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a lab may take to come up: some have a dozen services, on a machine that is busy.
 const LAB_PATIENCE: Duration = Duration::from_secs(240);
 

@@ -10,7 +10,10 @@ use crate::rotation::wait_for_room_ms;
 
 /// Waits for room, of one login after another.
 #[derive(Debug, Default)]
-pub struct RoomWaits(Vec<Waited>);
+pub struct RoomWaits {
+    waited: Vec<Waited>,
+    before_change: bool,
+}
 
 /// For room of one account.
 #[derive(Debug)]
@@ -22,6 +25,12 @@ struct Waited {
 }
 
 impl RoomWaits {
+    /// Those of a change that has sent nothing yet.
+    #[must_use]
+    pub fn before_change() -> Self {
+        Self { waited: Vec::new(), before_change: true }
+    }
+
     /// Waits where the error tells that a device has no room for a session of the account and may have some soon. Returns whether to
     /// try again. Nothing is held meanwhile but what the caller holds, and it ends once no login is begun any more.
     pub async fn again(
@@ -35,13 +44,13 @@ impl RoomWaits {
         if !error.lacks_room() {
             return false;
         }
-        let known = self.0.iter().position(|waited| waited.account == *account);
-        let at = known.unwrap_or(self.0.len());
+        let known = self.waited.iter().position(|waited| waited.account == *account);
+        let at = known.unwrap_or(self.waited.len());
         if known.is_none() {
-            self.0.push(Waited { account: account.clone(), times: 0, last_own_ms });
+            self.waited.push(Waited { account: account.clone(), times: 0, last_own_ms });
         }
-        let Some(waited) = self.0.get_mut(at) else { return false };
-        let Some(ms) = wait_for_room_ms(waited.times, waited.last_own_ms) else { return false };
+        let Some(waited) = self.waited.get_mut(at) else { return false };
+        let Some(ms) = wait_for_room_ms(waited.times, waited.last_own_ms, self.before_change) else { return false };
         waited.times += 1;
         observer.step(format!("{error}; asking again in {} s", ms / 1000));
         tokio::select! {

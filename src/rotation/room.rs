@@ -7,15 +7,21 @@ const FREED_LATE_MS: i64 = 180_000;
 /// The waits after such a session. Together they outlast what terminal servers, bastions and PAM are known to take.
 const WAITS_MS: [i64; 5] = [5_000, 10_000, 20_000, 30_000, 30_000];
 
+/// So many of them where a change waits that has sent nothing yet: it is made as well at its next try, and who asked for it is told
+/// within a minute that the device has no room.
+const WAITS_BEFORE_A_CHANGE: usize = 3;
+
 /// The wait where nothing tells of a session of its own: somebody else has the slot, and may go on.
 const ONE_WAIT_MS: i64 = 15_000;
 
 /// In how many milliseconds a login is made again at a device that had no room, after so many waits of the same login before;
 /// `None` where it fails, and is tried again like one at a device that does not answer. `last_own_ms` tells how long before the first
-/// of these waits rotord's own last session of the account ended: 0 where one was open.
+/// of these waits rotord's own last session of the account ended: 0 where one was open. `before_change` tells that it is for a change
+/// that has sent nothing yet.
 #[must_use]
-pub fn wait_for_room_ms(waited: usize, last_own_ms: Option<i64>) -> Option<i64> {
+pub fn wait_for_room_ms(waited: usize, last_own_ms: Option<i64>, before_change: bool) -> Option<i64> {
     match last_own_ms {
+        _ if before_change && waited >= WAITS_BEFORE_A_CHANGE => None,
         Some(ago) if ago <= FREED_LATE_MS => WAITS_MS.get(waited).copied(),
         _ => (waited == 0).then_some(ONE_WAIT_MS),
     }
@@ -40,8 +46,11 @@ mod tests {
             ("nobody knows of a session", 0, None, Some(15_000)),
             ("so it is asked once more", 1, None, None),
         ] {
-            assert_eq!(wait_for_room_ms(waited, own), expected, "{why}: {waited} {own:?}");
+            assert_eq!(wait_for_room_ms(waited, own, false), expected, "{why}: {waited} {own:?}");
+            let expected = expected.filter(|_| waited < WAITS_BEFORE_A_CHANGE);
+            assert_eq!(wait_for_room_ms(waited, own, true), expected, "before a change, {why}: {waited} {own:?}");
         }
         assert!((60_000..180_000).contains(&WAITS_MS.iter().sum::<i64>()));
+        assert!((30_000..45_000).contains(&WAITS_MS.iter().take(WAITS_BEFORE_A_CHANGE).sum::<i64>()));
     }
 }

@@ -73,7 +73,7 @@ impl Terminal {
     async fn make_change(&self, mut request: ChangeRequest<'_>, observer: &dyn Observer) -> ChangeResult {
         let clock = self.guards.clock();
         let stopping = || DeviceError::NotCommitted("the daemon is stopping".into());
-        let (mut waits, mut is_recorded) = (RoomWaits::default(), false);
+        let (mut waits, mut is_recorded) = (RoomWaits::before_change(), false);
         loop {
             let ChangeRequest { config, account, login, ref new, probe, given, .. } = request;
             let entrance = Entrance { config, account, login, new: new.as_ref(), probe, given };

@@ -15,7 +15,7 @@ pub use web::{
     WebDeed, WebRecording, WebSaid, WebScene, WebTake, draft_web_template, is_web_recording, parse_web, play_web,
     write_web_recording,
 };
-pub use write::{Said, draft_template, write_recording};
+pub use write::{Said, TYPED_SECRET, draft_template, write_recording};
 
 use std::path::Path;
 

@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use crate::template::{Command, Piece, Text};
 
+/// The tag that stands in records for a secret that a person typed and the vault does not have.
+pub const TYPED_SECRET: &str = "SECRET";
+
 /// What was said, in order. No secret stands in it: what was sent has its tags, what was printed is masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {

@@ -10,7 +10,7 @@ use crate::executor::contract::Person;
 use crate::executor::error::DeviceError;
 use crate::executor::risks::Risk;
 use crate::model::{Masker, Secret};
-use crate::recording::Said;
+use crate::recording::{Said, TYPED_SECRET};
 use crate::template::{Piece, Text, tagged_text};
 
 /// A person who is without a word for so long has gone away.
@@ -39,9 +39,6 @@ fn news<'a>(shown: &str, text: &'a str) -> &'a str {
     let same = (0..=same).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     &text[same..]
 }
-
-/// The tag that stands in records for a secret that a person typed and the vault does not have.
-const TYPED_SECRET: &str = "SECRET";
 
 /// Whether a device asks for something that it does not show.
 fn asks_for_secret(answer: &str) -> bool {

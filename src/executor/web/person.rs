@@ -21,7 +21,7 @@ use crate::executor::contract::{ChangeResult, Person};
 use crate::executor::error::DeviceError;
 use crate::executor::observer::Observer;
 use crate::model::{AccountName, Masker, Secret};
-use crate::recording::{Said, WebDeed, WebSaid, draft_web_template};
+use crate::recording::{Said, TYPED_SECRET, WebDeed, WebSaid, draft_web_template};
 use crate::template::web::Key;
 use crate::template::{Checked, Piece, Text, load, tagged_text};
 
@@ -31,8 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const ANSWER: Duration = Duration::from_secs(20);
 /// More than this is no change of a password.
 const MOST_SAID: usize = 400;
-/// The tag that stands for a secret that a person typed and the vault does not have.
-const TYPED_SECRET: &str = "SECRET";
 
 /// Templates drafted from changes whose proof is still to be made.
 #[derive(Debug, Clone, Default)]

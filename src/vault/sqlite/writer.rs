@@ -193,9 +193,14 @@ impl Writer {
         while let Some(first) = next.take().or_else(|| self.wait(inbox, &mut lingering)) {
             let call = match first {
                 WriterCommand::Job(call) => call,
-                alone => {
+                WriterCommand::Alone(work) => {
                     self.settle(lingering.take());
-                    self.work_alone(alone);
+                    self.work_alone(work);
+                    continue;
+                }
+                WriterCommand::Rekey(rekey) => {
+                    self.settle(lingering.take());
+                    self.rekey(*rekey);
                     continue;
                 }
             };
@@ -217,24 +222,20 @@ impl Writer {
     }
 
     /// Does work that needs the database between two transactions.
-    fn work_alone(&mut self, command: WriterCommand) {
-        match command {
-            WriterCommand::Job(call) => self.settle(vec![call]),
-            WriterCommand::Alone(work) => {
-                // A checkpoint before the end finds nothing that is written after it.
-                self.clear_outbox();
-                work(&self.connection, &self.sealer);
-            }
-            WriterCommand::Rekey(rekey) => {
-                let (result, answer) = rekey.carry_out(&mut self.connection, &mut self.sealer);
-                // What the log's file did not take now it takes with the next call; the key is changed all the same.
-                let told = result.is_ok().then(|| self.flush_outbox()).and_then(Result::err);
-                if let Some(error) = told {
-                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-                }
-                drop(answer.send(result));
-            }
+    fn work_alone(&mut self, work: Alone) {
+        // A checkpoint before the end finds nothing that is written after it.
+        self.clear_outbox();
+        work(&self.connection, &self.sealer);
+    }
+
+    fn rekey(&mut self, rekey: Rekey) {
+        let (result, answer) = rekey.carry_out(&mut self.connection, &mut self.sealer);
+        // What the log's file did not take now it takes with the next call; the key is changed all the same.
+        let told = result.is_ok().then(|| self.flush_outbox()).and_then(Result::err);
+        if let Some(error) = told {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         }
+        drop(answer.send(result));
     }
 
     /// Carries a group of jobs out, makes it durable, and answers.

@@ -1,6 +1,6 @@
 //! A real OpenSSH, a daemon, and an SSH client that is not ours.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -26,7 +26,10 @@ pub fn free_port() -> u16 {
     // Another run at the same time begins elsewhere; some servers take the next port too.
     let begin = u16::try_from(std::process::id() * 127 % u32::from(RANGE)).unwrap();
     let port = || FIRST + (begin.wrapping_add(TAKEN.fetch_add(7, Ordering::Relaxed))) % RANGE;
-    std::iter::repeat_with(port).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+    // Some servers want the port of both families.
+    let taken =
+        |host: &str, port: u16| TcpListener::bind((host, port)).is_err_and(|e| e.kind() == ErrorKind::AddrInUse);
+    std::iter::repeat_with(port).find(|port| !taken("127.0.0.1", *port) && !taken("::1", *port)).unwrap()
 }
 
 /// Waits until a condition holds; what it waits for is named when it does not.

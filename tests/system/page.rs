@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::lab::{Place, feed, wait_for};
+use crate::lab::{Place, feed, free_port, wait_for};
 
 /// A running `rotorctl web`.
 pub struct Page {
@@ -94,12 +94,21 @@ pub fn post(address: &str, body: &Value) -> Value {
     answer["value"].clone()
 }
 
+/// The driver on a port, or nothing where the port was taken in between.
+fn driver_on(port: u16) -> Option<(Child, u16)> {
+    let mut driver = Command::new("chromedriver").arg(format!("--port={port}")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+    if lines.any(|line| line.contains("successfully on port ")) {
+        return Some((driver, port));
+    }
+    drop(driver.kill());
+    drop(driver.wait());
+    None
+}
+
 impl Browser {
     pub fn start() -> Self {
-        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let said = lines.into_iter().find(|line| line.contains("successfully on port ")).unwrap();
-        let port: String = said.rsplit("on port ").next().unwrap().chars().take_while(char::is_ascii_digit).collect();
+        let (driver, port) = (0..10).find_map(|_| driver_on(free_port())).expect("a driver that found a port");
         let profile = tempfile::tempdir().unwrap();
         let folder = format!("--user-data-dir={}", profile.path().display());
         let options = json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", folder] });

@@ -98,9 +98,9 @@ event_kinds! {
     HostKeyMismatch = "host_key.mismatch",
     /// A caller was refused for want of a role.
     AccessDenied = "access.denied",
-    /// Work of accounts or of a job is held.
+    /// Work of accounts or of a job is paused.
     SchedulePaused = "schedule.paused",
-    /// Work of accounts or of a job is released.
+    /// Work of accounts or of a job is resumed.
     ScheduleResumed = "schedule.resumed",
     /// Logins of many accounts were refused: logins that nobody waits for are held back.
     CircuitOpened = "circuit.opened",

@@ -58,7 +58,7 @@ fn button(next: &NextBody, account: &str) -> Option<ActView> {
         ["verify", name] if *name == account => ("verify", "", "Verify"),
         ["reconcile", name] if *name == account => ("reconcile", "", "Reconcile"),
         ["ack", name] if *name == account => ("ack", "", "Acknowledge"),
-        ["resume", name] if *name == account => ("resume", "", "Release"),
+        ["resume", name] if *name == account => ("resume", "", "Resume"),
         ["resolve", name, "--device-has", "new"] if *name == account => {
             ("resolve", "new", "The device has the new one")
         }
@@ -86,15 +86,15 @@ fn acts(next: &[NextBody], account: &str, is_paused: bool) -> (Vec<ActView>, Vec
     if let Some(first) = acts.first_mut() {
         first.first = true;
     }
-    let hold = if is_paused {
-        ("resume", "Release", "let its jobs change it again")
+    let pause = if is_paused {
+        ("resume", "Resume", "let its jobs change it again")
     } else {
-        ("pause", "Hold", "keep its jobs from changing it")
+        ("pause", "Pause", "keep its jobs from changing it")
     };
     for (act, label, what) in [
         ("rotate", "Rotate", "change its password now"),
         ("verify", "Verify", "log in with the stored password, and change nothing"),
-        hold,
+        pause,
     ] {
         if acts.iter().all(|known| known.act != act) {
             acts.push(ActView { act, device_has: "", label, what: what.into(), first: false });

@@ -74,8 +74,8 @@ pub(super) fn verb(what: &str) -> &'static str {
         "rotate" => "Rotate",
         "verify" => "Verify",
         "reconcile" => "Reconcile",
-        "pause" => "Hold",
-        "resume" => "Release",
+        "pause" => "Pause",
+        "resume" => "Resume",
         "ack" => "Acknowledge",
         _ => "Resolve",
     }

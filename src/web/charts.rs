@@ -33,11 +33,11 @@ fn escape(text: &str) -> String {
 /// The patterns of the shares. An id is looked up in the whole document, so each page has them once.
 pub(super) const PATTERNS: &str = r##"<svg class="defs" width="0" height="0" aria-hidden="true" focusable="false"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" class="p-failed"/><line x1="0" y1="0" x2="0" y2="6" class="p-line"/></pattern><pattern id="dots" width="6" height="6" patternUnits="userSpaceOnUse"><rect width="6" height="6" class="p-unknown"/><circle cx="3" cy="3" r="1.4" class="p-dot"/></pattern><pattern id="bars" width="4" height="4" patternUnits="userSpaceOnUse"><rect width="4" height="4" class="p-refused"/><line x1="0" y1="0" x2="4" y2="0" class="p-line"/></pattern></defs></svg>"##;
 
-/// The smallest of 1, 2, 5, 10, 20, 50 … that is no less than a number.
+/// The smallest of 1, 2, 4, 6, 8, 10, 20, 40 … that is no less than a number: half of it is whole too, from 2 on.
 fn ceiling(most: u32) -> u32 {
     let mut step = 1u32;
     loop {
-        for factor in [1, 2, 5] {
+        for factor in [1, 2, 4, 6, 8] {
             if let Some(bound) = step.checked_mul(factor).filter(|bound| *bound >= most) {
                 return bound;
             }
@@ -90,10 +90,12 @@ pub(super) fn days(days: &[(String, DayCount)]) -> String {
         }
         // A label for each week, counted from the last day.
         if (days.len() - 1 - place).is_multiple_of(7) {
+            // The last one would be cut at the edge.
+            let anchor = if place + 1 == days.len() { "end" } else { "middle" };
             let _ = write!(
                 svg,
-                "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                x + slot / 2.0,
+                "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
+                if anchor == "end" { x + slot } else { x + slot / 2.0 },
                 HEIGHT - 7.0,
                 escape(day.get(5..).unwrap_or(day))
             );
@@ -171,7 +173,13 @@ mod tests {
         let list: Vec<(String, DayCount)> = (1..=30).map(|day| (format!("2026-11-{day:02}"), count)).collect();
         let svg = days(&list);
         assert_eq!(svg.matches("<title>").count(), 120);
-        assert!(svg.contains("2026-11-30: 3 failed") && svg.contains(">11-30<") && svg.contains(">50<"), "{svg}");
+        assert!(
+            svg.contains("2026-11-30: 3 failed")
+                && svg.contains(">11-30<")
+                && svg.contains(">60<")
+                && svg.contains("text-anchor=\"end\">11-30<"),
+            "{svg}"
+        );
         assert!(!svg.contains("style=") && svg.contains("1380 in 30 days"));
         assert!(days(&[]).ends_with("</svg>"));
     }
@@ -194,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_scale_ends_at_a_round_number() {
-        for (most, bound) in [(0, 1), (1, 1), (3, 5), (11, 20), (51, 100), (u32::MAX, u32::MAX)] {
+        for (most, bound) in [(0, 1), (1, 1), (3, 4), (5, 6), (11, 20), (51, 60), (99, 100), (u32::MAX, u32::MAX)] {
             assert_eq!(ceiling(most), bound);
         }
     }

@@ -162,8 +162,8 @@ impl Frame {
             attention: app.fleet().iter().filter(Seen::needs_a_person).count(),
             answers: app.answers(),
             flash: match visit.fields.text("done") {
-                "pause" => "Scheduled work is held.",
-                "resume" => "Scheduled work is released.",
+                "pause" => "Scheduled work is paused.",
+                "resume" => "Scheduled work is resumed.",
                 "ack" => "The warning is taken off.",
                 "resolve" => "It is on record which password the device has.",
                 _ => "",

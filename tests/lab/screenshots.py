@@ -41,9 +41,9 @@ try:
         call("POST", f"{s}/url", {"url": base + path})
         if before:
             before()
-        png = cdp("Page.captureScreenshot", format="png")["data"]
-        with open(f"{folder}/{name}.png", "wb") as file:
-            file.write(base64.b64decode(png))
+        picture = cdp("Page.captureScreenshot", format="webp", quality=80)["data"]
+        with open(f"{folder}/{name}.webp", "wb") as file:
+            file.write(base64.b64decode(picture))
 
     call("POST", f"{s}/url", {"url": link})
     until("document.querySelector('main')")

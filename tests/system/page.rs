@@ -148,6 +148,20 @@ impl Browser {
         post(&format!("{}/goog/cdp/execute", self.session), &command);
     }
 
+    /// Has the page be laid out as it is printed, so many points wide.
+    pub fn on_paper(&self, width: u32) {
+        let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "media": "print" } });
+        post(&format!("{}/goog/cdp/execute", self.session), &command);
+        self.size(width, 980);
+    }
+
+    /// The page as a PDF, in base64.
+    pub fn print(&self) -> String {
+        let paper = json!({ "width": 21.0, "height": 29.7 });
+        let pdf = post(&format!("{}/print", self.session), &json!({ "page": paper, "shrinkToFit": false }));
+        pdf.as_str().unwrap().to_owned()
+    }
+
     /// Waits until a script tells something that is true, and returns it.
     pub fn until(&self, script: &str) -> Value {
         let told = |value: Value| (!value.is_null() && value != false && value != "").then_some(value);

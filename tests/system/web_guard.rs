@@ -349,5 +349,19 @@ fn what_a_device_writes_is_shown_as_text_on_every_page_and_in_the_report() {
     }
     // It is there to be read: on the account's page, in the audit log, among the templates, and in the report at the least.
     assert!(shown >= 6, "it is on {shown} pages");
+    // The report, which is the last that was opened, fits on paper: nothing is wider than A4 within its margins, no word of a heading
+    // is broken.
+    browser.on_paper(688);
+    let broken = browser.run(
+        "const broken = []; \
+         for (const heading of document.querySelectorAll('thead th')) for (const word of heading.textContent.matchAll(/\\S+/g)) { \
+           const range = document.createRange(); \
+           range.setStart(heading.firstChild, word.index); range.setEnd(heading.firstChild, word.index + word[0].length); \
+           if (range.getClientRects().length !== 1) broken.push(word[0]); \
+         } \
+         return { broken, wide: document.documentElement.scrollWidth > innerWidth };",
+    );
+    assert_eq!(broken, serde_json::json!({ "broken": [], "wide": false }));
+    assert!(browser.print().starts_with("JVBERi0"), "it is no PDF");
     assert_eq!(browser.refused_by_policy(), [""; 0]);
 }

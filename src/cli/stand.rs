@@ -196,6 +196,7 @@ pub(super) fn after(message: &str, exit: u8) -> Option<&'static str> {
         return None;
     }
     Some(match exit {
+        2 if message.contains("in the config") => "rotorctl status",
         2 => "rotorctl --help",
         3 => "rotorctl status",
         4 | 5 => "rotorctl explain ACCOUNT",
@@ -262,6 +263,7 @@ mod tests {
     #[test]
     fn a_failure_that_names_no_command_gets_one() {
         assert_eq!(after("nothing was stored; run 'rotorctl trust web1'", 2), None);
+        assert_eq!(after("no account in the config matches 'web1/user1'", 2), Some("rotorctl status"));
         for exit in 1..=7 {
             assert!(
                 after("it did not work", exit)

@@ -66,17 +66,22 @@ pub(super) fn build(path: &Path, sources: &[Source], reader: Reader, problems: &
         .map(|source| {
             let report = Report { source, problems: &collected };
             let (table, errors) = DeTable::parse_recoverable(&source.text);
+            let mut doubled = false;
             for error in errors {
+                let span = error.span().unwrap_or(0..0);
+                // A section that is there twice has each of its keys told of too.
+                if error.message() == "duplicate key" {
+                    if !std::mem::replace(&mut doubled, true) {
+                        report.hidden_error(span.clone(), "C001", twice(&source.text, &span));
+                    }
+                    continue;
+                }
                 let escape = if ["escape", "unicode"].iter().any(|word| error.message().contains(word)) {
                     "; in double quotes a backslash begins an escape: write it twice, or write the text in single quotes, as 'CORP\\name'"
                 } else {
                     ""
                 };
-                report.hidden_error(
-                    error.span().unwrap_or(0..0),
-                    "C001",
-                    format!("this is no TOML: {}{escape}", error.message()),
-                );
+                report.hidden_error(span, "C001", format!("this is no TOML: {}{escape}", error.message()));
             }
             (source, table)
         })
@@ -96,6 +101,20 @@ pub(super) fn build(path: &Path, sources: &[Source], reader: Reader, problems: &
     config
 }
 
+/// What is said of a key or a section that stands twice in a file.
+fn twice(text: &str, span: &Range<usize>) -> String {
+    let begin = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[begin..].lines().next().unwrap_or_default().trim();
+    // The line of a key may hold a value that nobody should read here.
+    if line.starts_with('[') {
+        let first = text[..begin].lines().position(|earlier| earlier.trim() == line);
+        let place = first.map_or_else(String::new, |at| format!(" in line {}", at + 1));
+        return format!("{} stands{place} already; keep one of the two", line.escape_debug());
+    }
+    let key = text.get(span.clone()).unwrap_or_default().trim();
+    format!("the key '{}' stands twice in this section; keep one of the two", key.escape_debug())
+}
+
 impl<'a> Sections<'a> {
     fn read(&mut self, document: &'a DeTable<'a>, report: Report<'a>) {
         for (key, value) in document {
@@ -113,8 +132,13 @@ impl<'a> Sections<'a> {
                 continue;
             };
             let single = |place: &mut Option<Table<'a>>| {
-                if place.is_some() {
-                    report.error(key.span(), "C008", format!("[{name}] stands in another file already"));
+                if let Some(first) = place {
+                    let first = first.report.source.path.display();
+                    report.error(
+                        key.span(),
+                        "C008",
+                        format!("[{name}] stands in {first} already; keep one of the two"),
+                    );
                 } else {
                     *place = Some(Table::new(table, key.span(), format!("[{name}]"), report));
                 }

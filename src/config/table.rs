@@ -75,6 +75,8 @@ pub(super) struct Table<'a> {
     pub(super) span: Range<usize>,
     name: String,
     known: Vec<&'static str>,
+    /// The keys whose values are of another type, each with its place: it is told of already.
+    mistyped: Vec<(String, usize)>,
     pub(super) report: Report<'a>,
 }
 
@@ -120,7 +122,7 @@ const NEVER_SHOWN: &[&str] = &["recovery_key", "fields", "url"];
 
 impl<'a> Table<'a> {
     pub(super) fn new(map: &'a DeTable<'a>, span: Range<usize>, name: String, report: Report<'a>) -> Self {
-        Self { map, span, name, known: Vec::new(), report }
+        Self { map, span, name, known: Vec::new(), mistyped: Vec::new(), report }
     }
 
     fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -143,8 +145,13 @@ impl<'a> Table<'a> {
         self.known.push(key);
     }
 
-    fn wrong_type(&self, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str) {
-        let found = value.get_ref().type_str();
+    /// Tells once of a value of another type, however often it is asked for.
+    fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str) {
+        let (found, start) = (value.get_ref().type_str(), value.span().start);
+        if self.mistyped.iter().any(|(_, told)| *told == start) {
+            return;
+        }
+        self.mistyped.push((key.to_owned(), start));
         self.report.error(value.span(), "C004", format!("'{key}' must be {wanted}, not {found}"));
     }
 
@@ -253,7 +260,7 @@ impl<'a> Table<'a> {
     pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<At<String>>> {
         let value = self.take(key)?;
         let Some(array) = value.get_ref().as_array() else {
-            self.wrong_type(value, key, "a list of strings");
+            self.wrong_type(value, key, &format!("a list of strings, such as {key} = [\"…\"]"));
             return None;
         };
         let mut out = Vec::new();
@@ -302,6 +309,10 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn missing(&self, key: &str, example: &str) {
+        // It is there, and its type was told of.
+        if self.mistyped.iter().any(|(told, _)| told == key) {
+            return;
+        }
         self.report.error(
             self.span.clone(),
             "C006",

@@ -59,6 +59,8 @@ fn config_d_is_merged_and_a_name_twice_is_an_error() {
         problems.contains("config.d/10.toml:1:10: error: account 'd/a' stands in rotord.toml already"),
         "{problems}"
     );
+    let (_, problems) = load(&[("rotord.toml", BASE), ("config.d/10.toml", "[daemon]\ntimezone = \"UTC\"\n")]);
+    assert!(problems.contains("[daemon] stands in rotord.toml already; keep one of the two"), "{problems}");
 }
 
 #[test]
@@ -145,6 +147,26 @@ fn the_value_of_an_unknown_key_is_shown_to_nobody() {
     // What is known is shown as ever.
     let text = problems("policy = \"nope\"\n");
     assert!(text.contains("7 | policy = \"nope\""), "{text}");
+}
+
+#[test]
+fn a_slip_is_told_once_with_its_remedy() {
+    for (more, expected) in [
+        ("[device.e]\naddress = 22\ntemplate = \"t\"\n", "'address' must be a string, not integer [C004]"),
+        (
+            "[device.e]\naddress = \"h\"\ntemplate = \"t\"\nhost_key = \"SHA256:x\"\n",
+            "such as host_key = [\"…\"], not string [C004]",
+        ),
+        (
+            "[policy.p]\nlength = 20\n[policy.p]\nlength = 21\n",
+            "[policy.p] stands in line 7 already; keep one of the two [C001]",
+        ),
+        ("[policy.p]\nlength = 20\nlength = 21\n", "the key 'length' stands twice in this section"),
+    ] {
+        let text = problems(more);
+        assert!(text.contains(expected), "{expected}\n--- in\n{text}");
+        assert_eq!(text.matches(": error: ").count(), 1, "{text}");
+    }
 }
 
 #[test]

@@ -97,6 +97,7 @@ impl Core {
             format!("Work on it is due and stands in line: {ahead} other accounts of {device} come before it.")
         }));
         told.means.extend(self.logins_held().map(|why| format!("At present {why}.")));
+        told.means.extend(self.vault_error().await.map(|why| format!("At present no change begins: {why}.")));
         let Telling { means, next, .. } = told;
         let state = row.as_ref().map_or("new", |row| row.state().as_str()).to_owned();
         Ok(Explanation {
@@ -117,7 +118,8 @@ fn told_attempt(attempt: &AttemptRow) -> String {
     let outcome = attempt.outcome.map_or("under way", Outcome::as_str);
     let detail = attempt.detail.as_deref().or(attempt.steps.last().map(|step| step.text.as_str())).unwrap_or_default();
     let (kind, by) = (attempt.kind.noun(), attempt.trigger.as_str());
-    format!("{} {kind} by {by}: {outcome}; {detail} (attempt {})", rfc3339(attempt.started), attempt.id)
+    let detail = if detail.is_empty() { String::new() } else { format!("; {detail}") };
+    format!("{} {kind} by {by}: {outcome}{detail} (attempt {})", rfc3339(attempt.started), attempt.id)
 }
 
 /// What the last attempt failed of, where what it found stands still.
@@ -241,9 +243,10 @@ impl Telling<'_> {
             self.say("Whether the device has the stored password is not known.");
         }
         if doubt.looks > 0 {
+            let refused =
+                if doubt.looks == 1 { "1 check was".to_owned() } else { format!("{} checks were", doubt.looks) };
             self.say(format!(
-                "In {} of its looks the device took nothing. That says little about a password: its code may have been used by a person, or what judges the login may be down.",
-                doubt.looks
+                "Since then {refused} refused. That says little about a password: its code may have been used by a person, or what judges the login may be down.",
             ));
         }
         let when = row.wake.as_ref().map_or("soon".to_owned(), |at| format!("in {}", in_words(at.since(now))));

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::ast::{Command, Filter, Line, Piece, Section, Template, Text};
 use super::changes::{Changes, shown, stated};
+use crate::model::nearest;
 
 /// A doubtful place, a warning.
 pub(super) struct Found {
@@ -148,6 +149,14 @@ fn is_branch(command: &Command) -> bool {
     command.begins_branch() || matches!(command, Command::Choose | Command::EndChoose)
 }
 
+/// The first of some texts with a tag that is nearly another one, and a question of whether that was meant.
+pub(super) fn misspelt<'a, At>(mut texts: impl Iterator<Item = (At, &'a Text)>, tag: &str) -> Option<(At, String)> {
+    texts.find_map(|(at, text)| {
+        let found = text.tags().find(|name| nearest(name, [tag]).is_some())?;
+        Some((at, format!("; [#{found}#] is a field here: did you mean [#{tag}#]?")))
+    })
+}
+
 fn sends(line: &Line, tag: &str) -> bool {
     line.command.sent().is_some_and(|text| text.has_tag(tag))
 }
@@ -178,11 +187,11 @@ impl Lint<'_> {
         let news: Vec<usize> = (0..end).filter(|&at| sends(&self.lines[at], "NEW_PASSWORD")).collect();
         let (Some(&first), Some(&last)) = (news.first(), news.last()) else {
             if let Some(last) = self.lines.len().checked_sub(1) {
-                self.warn(
-                    last,
-                    "T101",
-                    "no line sends [#NEW_PASSWORD#]: only a login that asks for a new password would change it",
-                );
+                let sent = self.lines.iter().enumerate().flat_map(|(at, line)| Some((at, line.command.sent()?)));
+                let (at, hint) = misspelt(sent, "NEW_PASSWORD").unwrap_or((last, String::new()));
+                let message =
+                    "no line sends [#NEW_PASSWORD#]: only a login that asks for a new password would change it";
+                self.warn(at, "T101", format!("{message}{hint}"));
             }
             return;
         };

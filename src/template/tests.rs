@@ -199,6 +199,13 @@ fn doubtful_templates_get_a_warning_and_still_load() {
 }
 
 #[test]
+fn a_misspelt_tag_of_the_new_password_is_named_where_it_stands() {
+    let (_, problems) = load(Path::new("t.template"), "exec \"passwd\"\nexec \"[#NEW_PASWORD#]\"\nexpect \"*ok\"\n");
+    let told = problems.iter().find(|problem| problem.code == "T101").unwrap().to_string();
+    assert!(told.contains("t.template:2:") && told.contains("did you mean [#NEW_PASSWORD#]?"), "{told}");
+}
+
+#[test]
 fn login_prompt_takes_two_quoted_arguments() {
     let commands = lines("login-prompt \"*Domain \"x\":\" \"[#DOMAIN#]\"\n");
     let [Command::LoginPrompt(pattern, answer)] = commands.as_slice() else { panic!("{commands:?}") };

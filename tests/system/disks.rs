@@ -126,6 +126,12 @@ fn a_full_disk_stops_rotations_is_told_and_passes() {
     assert_eq!(scripted.held(), FIRST, "nothing was sent");
     let (status, _) = place.json(&["status"]);
     assert!(status["vault_error"].as_str().unwrap().contains("full"), "{status}");
+    let (told, _) = place.json(&["explain", "dev/admin"]);
+    assert!(
+        told["means"].to_string().contains("At present no change begins: ")
+            && told["means"].to_string().contains("full"),
+        "{told}"
+    );
     fs::remove_file(&fill).unwrap();
     rotates_in_the_end(&scripted);
     assert_eq!(place.password("dev/admin"), scripted.held());

@@ -112,8 +112,11 @@ async fn add(client: &Client, mut draft: Draft, manner: Manner) -> Result<u8, Fa
 async fn stand_in(client: &Client) -> Result<String, Failure> {
     let body: TemplatesBody = client.get("/v1/templates", &[]).await?;
     let sound = || body.templates.iter().filter(|template| template.sound).map(|template| &template.name);
-    let none =
-        || Failure::usage("the daemon has no template; look at template_dirs in [daemon]: rotorctl template list");
+    let none = || {
+        Failure::usage(
+            "the daemon has no sound template: copy the shipped ones into a folder of template_dirs in [daemon], then reload it ('rotorctl template list' shows what it has)",
+        )
+    };
     // One without answers of its own to prompts of a login goes before others.
     let usual = sound().find(|name| name.rsplit('/').next() == Some("linux-passwd"));
     usual.or_else(|| sound().next()).cloned().ok_or_else(none)

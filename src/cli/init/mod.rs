@@ -273,6 +273,13 @@ fn tell(layout: &Layout, plan: &plan::Plan, new_key: Option<&Path>, json: bool) 
             say!("The unit for systemd has changed: systemctl daemon-reload");
         }
     }
+    if config.as_ref().is_some_and(|config| config.library.iter().next().is_none()) {
+        let folder = layout.base.join("templates");
+        say!(
+            "warning: no template was found, and 'device add' needs one: copy the shipped templates into {}.",
+            folder.display()
+        );
+    }
     say!("Next:  {next}");
     if config.is_some() {
         say!("then:  rotorctl device add NAME ADDRESS");

@@ -6,7 +6,7 @@ use super::ast::{Part, WebCommand, WebLine};
 use super::check::{WebTemplate, proven_at};
 use super::fix::tested;
 use crate::template::ast::{Piece, Text};
-use crate::template::lint::half_tag;
+use crate::template::lint::{half_tag, misspelt};
 
 /// A doubtful place, with the corrected line where what was meant is plain.
 pub(super) struct Found {
@@ -88,7 +88,10 @@ impl<'a> Lint<'a> {
         let all: Vec<&WebLine> = self.part(Part::Login).iter().chain(lines).collect();
         let Some(first) = all.iter().position(|line| enters(line, "NEW_PASSWORD")) else {
             if let Some(last) = all.last() {
-                self.warn(last, "T101", "no line enters [#NEW_PASSWORD#]: these lines change no password");
+                let entered = all.iter().filter_map(|line| Some((*line, line.command.entered()?)));
+                let (line, hint) = misspelt(entered, "NEW_PASSWORD").unwrap_or((*last, String::new()));
+                let message = "no line enters [#NEW_PASSWORD#]: these lines change no password";
+                self.warn(line, "T101", format!("{message}{hint}"));
             }
             return;
         };

@@ -105,8 +105,9 @@ pub(super) fn build(path: &Path, sources: &[Source], reader: Reader, problems: &
 fn twice(text: &str, span: &Range<usize>) -> String {
     let begin = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
     let line = text[begin..].lines().next().unwrap_or_default().trim();
-    // The line of a key may hold a value that nobody should read here.
-    if line.starts_with('[') {
+    // The line of a key may hold a value that nobody should read here, and so may one of an array or behind a section's name.
+    let is_section = line.starts_with('[') && line.ends_with(']') && !line.contains(['=', '#', '{', ',']);
+    if is_section {
         let first = text[..begin].lines().position(|earlier| earlier.trim() == line);
         let place = first.map_or_else(String::new, |at| format!(" in line {}", at + 1));
         return format!("{} stands{place} already; keep one of the two", line.escape_debug());

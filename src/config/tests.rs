@@ -170,6 +170,17 @@ fn a_slip_is_told_once_with_its_remedy() {
 }
 
 #[test]
+fn a_slip_of_something_twice_shows_no_value() {
+    for more in [
+        "[device.e]\naddress = \"h\"\n[device.e] recovery_key = \"HUSH1\"\n",
+        "[vault]\nrecovery_key = [\n[{ a = \"HUSH2\", a = \"HUSH3\" }],\n]\n",
+    ] {
+        let text = problems(more);
+        assert!(text.contains("[C001]") && !text.contains("HUSH"), "{text}");
+    }
+}
+
+#[test]
 fn a_name_is_what_it_looks_like() {
     for (more, expected) in [
         ("[account.\"d/CORP\\xadmin\"]\n", "single quotes, in which a backslash is one: 'd/CORP\\xadmin'"),

@@ -481,7 +481,7 @@ pub struct BrowseBody {
     #[schema(max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$")]
     pub reason: Option<String>,
     /// How long it lasts at the most, in seconds.
-    #[serde(default = "half_an_hour")]
+    #[serde(default = "half_an_hour", deserialize_with = "whole_number")]
     #[schema(minimum = 1, maximum = 28800)]
     pub seconds: u64,
 }

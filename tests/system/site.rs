@@ -45,6 +45,14 @@ pub struct Site {
     pub lies: bool,
     /// The new password is refused in red.
     pub strict: bool,
+    /// The form of the code takes no code.
+    pub refuses_codes: bool,
+    /// Each page asks for a user and a password by HTTP.
+    pub asks_by_http: bool,
+    /// Whether a request came with credentials of HTTP.
+    pub has_credentials: bool,
+    /// Where the login leads to, in place of its own page.
+    pub leads_to: Option<String>,
     /// Never answers the request that changes.
     pub hangs: bool,
     /// From this connection on it shows another certificate of the same key and authority.
@@ -170,6 +178,7 @@ struct Asked {
     method: String,
     path: String,
     cookie: String,
+    has_credentials: bool,
     form: BTreeMap<String, String>,
 }
 
@@ -198,13 +207,14 @@ fn read_request(reader: &mut impl BufRead) -> Option<Asked> {
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let (mut cookie, mut length) = (String::new(), 0);
+    let (mut cookie, mut length, mut has_credentials) = (String::new(), 0, false);
     loop {
         line.clear();
         reader.read_line(&mut line).ok()?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         match name.to_ascii_lowercase().as_str() {
             "cookie" => cookie = value.split("s=").nth(1).unwrap_or_default().split(';').next()?.trim().to_owned(),
+            "authorization" => has_credentials = true,
             "content-length" => length = value.trim().parse().ok()?,
             _ => {}
         }
@@ -212,7 +222,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<Asked> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let form = fields(&String::from_utf8(body).ok()?);
-    Some(Asked { method, path, cookie, form })
+    Some(Asked { method, path, cookie, has_credentials, form })
 }
 
 fn serve(stream: StreamOwned<ServerConnection, TcpStream>, site: &Mutex<Site>) -> std::io::Result<()> {
@@ -253,6 +263,10 @@ const PUZZLE: &str = "<div class=g-recaptcha><p>I am not a robot</p><form method
 fn answer(asked: &Asked, site: &Mutex<Site>) -> Option<String> {
     let mut site = site.lock().unwrap();
     site.asked.push(asked.path.clone());
+    site.has_credentials |= asked.has_credentials;
+    if site.asks_by_http {
+        return Some("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"wiki\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into());
+    }
     let path = asked.path.split('?').next().unwrap();
     let in_session = site.sessions.get(&asked.cookie).copied();
     let is_post = asked.method == "POST";
@@ -276,10 +290,10 @@ fn answer(asked: &Asked, site: &Mutex<Site>) -> Option<String> {
         }
         ("/code", false) if in_session.is_some() => page(&site, "One-time code", CODE),
         ("/code", true) if in_session.is_some() => {
-            if takes(&mut site, &field("code")) {
+            if !site.refuses_codes && takes(&mut site, &field("code")) {
                 site.logins += 1;
                 site.sessions.insert(asked.cookie.clone(), true);
-                redirect("/home", None)
+                redirect(site.leads_to.as_deref().unwrap_or("/home"), None)
             } else {
                 site.refused += 1;
                 page(&site, "One-time code", &format!("<p class=error>Invalid token.</p>{CODE}"))

@@ -48,3 +48,32 @@ fn a_text_of_success_that_is_there_on_failure_too_does_not_make_a_change_done() 
     let site = web.site();
     assert_eq!((site.changes, site.password.as_str()), (0, FIRST));
 }
+
+#[test]
+fn a_form_that_refuses_the_code_ends_the_run_before_anything_changes() {
+    let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| site.refuses_codes = true);
+    // Whoever refuses a login twice may have another password by now.
+    assert_eq!((outcome.as_str(), exit), ("unknown", 5), "{detail}: {}", place.log());
+    assert!(detail.contains("Invalid token"), "{detail}");
+    let site = web.site();
+    assert_eq!((site.changes, site.password.as_str(), site.replayed), (0, FIRST, false));
+    assert!((1..=2).contains(&site.refused), "{} codes were refused", site.refused);
+}
+
+#[test]
+fn a_page_that_asks_for_a_password_by_http_gets_none() {
+    let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| site.asks_by_http = true);
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    let site = web.site();
+    assert_eq!((site.changes, site.has_credentials, site.asked.is_empty()), (0, false, false), "{detail}");
+}
+
+#[test]
+fn a_login_that_leads_to_another_host_ends_the_run_before_anything_changes() {
+    let ((outcome, detail, exit), web, place) =
+        rotate(TEMPLATE, |site| site.leads_to = Some("https://elsewhere.example/home".into()));
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    assert!(detail.contains("elsewhere.example"), "{detail}");
+    let site = web.site();
+    assert_eq!((site.changes, site.password.as_str()), (0, FIRST));
+}

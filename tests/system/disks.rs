@@ -172,6 +172,8 @@ fn a_filesystem_that_goes_read_only_stops_rotations_and_is_told() {
     let (told, _) = place.json(&["explain", "dev/admin"]);
     let means = told["means"].to_string();
     assert!(means.contains("At present no change begins: ") && means.contains("read-only"), "{told}");
+    let (again, _) = place.json(&["status"]);
+    assert!(again["vault_error"].as_str().unwrap().contains("read-only"), "it is told as long as it lasts: {again}");
     drop(daemon);
     let _mended = on_a_failing_disk(place);
     rotates_in_the_end(&scripted);

@@ -245,13 +245,17 @@ impl Writer {
         }
         let begun = Instant::now();
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = Some(begun);
+        let written = self.connection.total_changes();
         let fate = self.carry_out(&mut group);
         let fate = fate.and_then(|()| self.flush_outbox()).map_err(|error| self.ask_the_disk(error));
         self.timings.commit.observe(begun.elapsed());
         if fate.is_err() {
             self.timings.errors.add();
         }
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
+        // That something can be read says nothing about a write.
+        if fate.is_err() || self.connection.total_changes() != written {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = fate.as_ref().err().map(ToString::to_string);
+        }
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).begun = None;
         for call in group {
             call.reply(match &fate {

@@ -40,8 +40,6 @@ impl Core {
         let Some(account) = config.accounts.get(account).cloned() else {
             return Err(VaultError::NotFound(format!("there is no account '{account}' in the config")));
         };
-        // Asked first: a look at the vault that works says nothing about a write.
-        let vault_error = self.vault_error().await;
         let (name, login, now) = (account.name.clone(), config.login_account(&account), self.clock.now());
         let (policy, asked) = (account.policy.clone(), account.clone());
         let way = config.jump_accounts(&account.device, login.user());
@@ -99,7 +97,7 @@ impl Core {
             format!("Work on it is due and stands in line: {ahead} other accounts of {device} come before it.")
         }));
         told.means.extend(self.logins_held().map(|why| format!("At present {why}.")));
-        told.means.extend(vault_error.map(|why| format!("At present no change begins: {why}.")));
+        told.means.extend(self.vault_error().await.map(|why| format!("At present no change begins: {why}.")));
         let Telling { means, next, .. } = told;
         let state = row.as_ref().map_or("new", |row| row.state().as_str()).to_owned();
         Ok(Explanation {

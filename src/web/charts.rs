@@ -91,11 +91,10 @@ pub(super) fn days(days: &[(String, DayCount)]) -> String {
         // A label for each week, counted from the last day.
         if (days.len() - 1 - place).is_multiple_of(7) {
             // The last one would be cut at the edge.
-            let anchor = if place + 1 == days.len() { "end" } else { "middle" };
+            let (anchor, x) = if place + 1 == days.len() { ("end", x + slot) } else { ("middle", x + slot / 2.0) };
             let _ = write!(
                 svg,
-                "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-                if anchor == "end" { x + slot } else { x + slot / 2.0 },
+                "<text class=\"axis\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 HEIGHT - 7.0,
                 escape(day.get(5..).unwrap_or(day))
             );

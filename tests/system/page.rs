@@ -94,21 +94,13 @@ pub fn post(address: &str, body: &Value) -> Value {
     answer["value"].clone()
 }
 
-/// The driver on a port, or nothing where the port was taken in between.
-fn driver_on(port: u16) -> Option<(Child, u16)> {
-    let mut driver = Command::new("chromedriver").arg(format!("--port={port}")).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-    if lines.any(|line| line.contains("successfully on port ")) {
-        return Some((driver, port));
-    }
-    drop(driver.kill());
-    drop(driver.wait());
-    None
-}
-
 impl Browser {
     pub fn start() -> Self {
-        let (driver, port) = (0..10).find_map(|_| driver_on(free_port())).expect("a driver that found a port");
+        let port = free_port();
+        let mut command = Command::new("chromedriver");
+        let mut driver = command.arg(format!("--port={port}")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("successfully on port ")), "the driver did not take port {port}");
         let profile = tempfile::tempdir().unwrap();
         let folder = format!("--user-data-dir={}", profile.path().display());
         let options = json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", folder] });

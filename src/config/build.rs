@@ -66,13 +66,15 @@ pub(super) fn build(path: &Path, sources: &[Source], reader: Reader, problems: &
         .map(|source| {
             let report = Report { source, problems: &collected };
             let (table, errors) = DeTable::parse_recoverable(&source.text);
-            let mut doubled = false;
+            let mut told_to = 0;
             for error in errors {
                 let span = error.span().unwrap_or(0..0);
-                // A section that is there twice has each of its keys told of too.
                 if error.message() == "duplicate key" {
-                    if !std::mem::replace(&mut doubled, true) {
-                        report.hidden_error(span.clone(), "C001", twice(&source.text, &span));
+                    // The keys of a section that is there twice are told of with it.
+                    if span.start >= told_to {
+                        let (message, end) = twice(&source.text, &span);
+                        told_to = end;
+                        report.hidden_error(span, "C001", message);
                     }
                     continue;
                 }
@@ -101,8 +103,8 @@ pub(super) fn build(path: &Path, sources: &[Source], reader: Reader, problems: &
     config
 }
 
-/// What is said of a key or a section that stands twice in a file.
-fn twice(text: &str, span: &Range<usize>) -> String {
+/// What is said of a key or a section that stands twice in a file, and where that which is told of ends.
+fn twice(text: &str, span: &Range<usize>) -> (String, usize) {
     let begin = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
     let line = text[begin..].lines().next().unwrap_or_default().trim();
     // The line of a key may hold a value that nobody should read here, and so may one of an array or behind a section's name.
@@ -110,10 +112,11 @@ fn twice(text: &str, span: &Range<usize>) -> String {
     if is_section {
         let first = text[..begin].lines().position(|earlier| earlier.trim() == line);
         let place = first.map_or_else(String::new, |at| format!(" in line {}", at + 1));
-        return format!("{} stands{place} already; keep one of the two", line.escape_debug());
+        let end = text[span.end..].find("\n[").map_or(text.len(), |at| span.end + at);
+        return (format!("{} stands{place} already; keep one of the two", line.escape_debug()), end);
     }
     let key = text.get(span.clone()).unwrap_or_default().trim();
-    format!("the key '{}' stands twice in this section; keep one of the two", key.escape_debug())
+    (format!("the key '{}' stands twice in this section; keep one of the two", key.escape_debug()), span.end)
 }
 
 impl<'a> Sections<'a> {

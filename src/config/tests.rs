@@ -170,6 +170,17 @@ fn a_slip_is_told_once_with_its_remedy() {
 }
 
 #[test]
+fn all_that_stands_twice_is_told_of_each_once() {
+    let text = problems(
+        "[policy.p]\nlength = 20\nlength = 21\n[policy.q]\nlength = 22\n[policy.q]\nlength = 23\nmin_age = \"1d\"\n[policy.r]\nmin_age = \"1d\"\nmin_age = \"2d\"\n",
+    );
+    for place in ["rotord.toml:9:1: ", "rotord.toml:12:", "rotord.toml:17:1: "] {
+        assert_eq!(text.matches(place).count(), 1, "{place}\n--- in\n{text}");
+    }
+    assert_eq!(text.matches(": error: ").count(), 3, "{text}");
+}
+
+#[test]
 fn a_slip_of_something_twice_shows_no_value() {
     for more in [
         "[device.e]\naddress = \"h\"\n[device.e] recovery_key = \"HUSH1\"\n",

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
+use super::event::Event;
 use super::message::Message;
+use super::notice::Story;
 use super::queue::backoff;
 use super::sink::{Delivery, Failure, deliver};
 use super::worker::{Covers, Worker};
+use crate::model::rfc3339;
 
 /// A delivery that takes longer is given up, and tried again.
 const LONGEST: Duration = Duration::from_secs(900);
@@ -76,8 +81,17 @@ impl Worker {
     async fn leave_out(&mut self, covers: &Covers, taken: usize, why: &str) {
         let name = &self.lane.label;
         match covers {
-            Covers::Digest(_) => {
-                tracing::warn!(notifier = %name, "notifier {name} refuses the digest, which is left out: {why}");
+            Covers::Digest(to) => {
+                let first = self.row.digest_seq + 1;
+                let told = format!(
+                    "notifier {name} refuses the digest of the events {first} to {to}, which is left out: {why}"
+                );
+                tracing::warn!(notifier = %name, "{told}");
+                let mut event = Event::outside("notify.dropped", rfc3339(self.core.clock.now().wall_ms), &told);
+                let named = format!("digest {} {first} {to}", self.lane.key);
+                event.hash = data_encoding::HEXLOWER.encode(&Sha256::digest(named));
+                // Whoever reads the messages learns of it: a short one may be taken where a long one is not.
+                self.shared.tell(Story::default().take(event));
                 self.taken(covers, 1).await;
             }
             Covers::Each(seqs) => {

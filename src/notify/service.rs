@@ -25,8 +25,6 @@ use crate::model::rfc3339;
 const LOOK: Duration = Duration::from_secs(10);
 /// A test takes no longer.
 const TEST: Duration = Duration::from_secs(60);
-/// What waits beside the log for one notifier at the most.
-const URGENT: usize = 10;
 struct Running {
     lane: Lane,
     shared: Arc<Shared>,
@@ -180,12 +178,7 @@ impl Notifiers {
         let notice = Story::default().take(event);
         for running in lock(&self.running).values() {
             if passes(&running.lane.notifier.filter, &notice) {
-                let mut urgent = lock(&running.shared.urgent);
-                urgent.push_back(notice.clone());
-                while urgent.len() > URGENT {
-                    urgent.pop_front();
-                }
-                running.shared.more_urgent.notify_one();
+                running.shared.tell(notice.clone());
             }
         }
     }

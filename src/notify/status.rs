@@ -1,6 +1,6 @@
 //! How a notifier stands, and what its tasks share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -11,6 +11,8 @@ use crate::model::rfc3339;
 
 /// From so many failures on a notifier is in trouble.
 const IN_TROUBLE: u32 = 6;
+/// What waits beside the log for one notifier at the most.
+const URGENT: usize = 10;
 
 /// How a notifier stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,11 +74,44 @@ pub(super) struct Shared {
     pub(super) urgent: Mutex<VecDeque<Notice>>,
     /// There is more of it.
     pub(super) more_urgent: Notify,
+    /// The kinds of events that were told from memory, until the log has the same.
+    told: Mutex<BTreeSet<String>>,
     /// Something is to be looked at now.
     pub(super) kick: Notify,
 }
 
 impl Shared {
+    /// Has a notice told from memory. Of many that wait, the oldest go.
+    pub(super) fn tell(&self, notice: Notice) {
+        let mut urgent = lock(&self.urgent);
+        urgent.push_back(notice);
+        while urgent.len() > URGENT {
+            urgent.pop_front();
+        }
+        self.more_urgent.notify_one();
+    }
+
+    /// The first notice is told or left out, unless others came in its place.
+    pub(super) fn done(&self, id: &str, told: bool) {
+        let mut urgent = lock(&self.urgent);
+        if urgent.front().is_some_and(|first| first.event.id() == id)
+            && let Some(notice) = urgent.pop_front().filter(|_| told)
+        {
+            lock(&self.told).insert(notice.event.event.clone());
+        }
+    }
+
+    /// Whether an event that the log has only now was told from memory already. What was not told yet is told from the log.
+    pub(super) fn told_before(&self, event: &str) -> bool {
+        lock(&self.urgent).retain(|notice| notice.event.event != event);
+        let mut told = lock(&self.told);
+        if event == "vault.works" {
+            // What the log was to tell of the trouble did not come into it, and is not waited for any more.
+            told.remove("vault.failed");
+        }
+        told.remove(event)
+    }
+
     /// Takes note of a message that was taken.
     pub(super) fn took(&self, name: &str, now: i64, flaw: Option<String>) {
         let mut status = lock(&self.status);
@@ -108,4 +143,59 @@ impl Shared {
 
 pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Event;
+    use super::super::notice::Story;
+    use super::*;
+
+    fn notice(event: &str, detail: &str) -> Notice {
+        let mut event = Event::outside(event, rfc3339(0), detail);
+        event.hash = detail.repeat(16);
+        Story::default().take(event)
+    }
+
+    #[test]
+    fn what_was_told_from_memory_is_not_told_from_the_log_too() {
+        let shared = Shared::default();
+        let failed = notice("vault.failed", "a");
+        shared.tell(failed.clone());
+        shared.done(&failed.event.id(), true);
+        assert!(!shared.told_before("rotation.failed"));
+        assert!(shared.told_before("vault.failed"));
+        assert!(!shared.told_before("vault.failed"), "the next time is another one");
+    }
+
+    #[test]
+    fn what_was_not_told_yet_is_told_from_the_log_alone() {
+        let shared = Shared::default();
+        let failed = notice("vault.failed", "a");
+        shared.tell(failed.clone());
+        assert!(!shared.told_before("vault.failed"));
+        assert!(lock(&shared.urgent).is_empty());
+        // It was on its way, and arrives after all: the next trouble is told all the same.
+        shared.done(&failed.event.id(), true);
+        assert!(!shared.told_before("vault.failed"));
+    }
+
+    #[test]
+    fn a_trouble_that_never_came_into_the_log_hides_no_later_one() {
+        let shared = Shared::default();
+        let failed = notice("vault.failed", "a");
+        shared.tell(failed.clone());
+        shared.done(&failed.event.id(), true);
+        assert!(!shared.told_before("vault.works"));
+        assert!(!shared.told_before("vault.failed"));
+    }
+
+    #[test]
+    fn a_notice_that_is_left_out_was_not_told() {
+        let shared = Shared::default();
+        let failed = notice("vault.failed", "a");
+        shared.tell(failed.clone());
+        shared.done(&failed.event.id(), false);
+        assert!(lock(&shared.urgent).is_empty() && !shared.told_before("vault.failed"));
+    }
 }

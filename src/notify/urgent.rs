@@ -39,25 +39,17 @@ impl Urgent {
             let (now, label) = (self.core.clock.now().wall_ms, &self.lane.label);
             let Some(failure) = sent.unwrap_or_else(|_| late()).failure else {
                 self.shared.took(label, now, None);
-                self.done(&notice.event.id());
+                self.shared.done(&notice.event.id(), true);
                 tries = 0;
                 continue;
             };
             let failures = self.shared.failed(label, now, &failure);
             tries += u32::from(failure.blame != Blame::Receiver);
             if failure.blame.tries().is_some_and(|most| tries >= most) {
-                self.done(&notice.event.id());
+                self.shared.done(&notice.event.id(), false);
                 tries = 0;
             }
             self.core.clock.sleep(failure.after.unwrap_or_default().max(backoff(&self.lane.key, failures))).await;
-        }
-    }
-
-    /// The first one is told, unless others came in its place.
-    fn done(&self, id: &str) {
-        let mut urgent = lock(&self.shared.urgent);
-        if urgent.front().is_some_and(|first| first.event.id() == id) {
-            urgent.pop_front();
         }
     }
 }

@@ -209,8 +209,10 @@ impl Worker {
             let Some(last) = events.last().map(|event| event.seq) else { break };
             let now = self.core.clock.now().since_boot_ms;
             for event in events {
+                let told = self.shared.told_before(&event.event);
                 let notice = self.story.take(event);
-                if passes(&self.lane.notifier.filter, &notice) && (self.queue.tells_each() || !notice.repeats) {
+                if !told && passes(&self.lane.notifier.filter, &notice) && (self.queue.tells_each() || !notice.repeats)
+                {
                     self.queue.push(notice, now);
                 }
             }

@@ -2,7 +2,7 @@
 """Makes the pictures of docs/web-page.md: each page of 'rotord demo --web', light, dark and narrow.
 
 Usage: tests/lab/screenshots.py ROTORD FOLDER. Needs chromium and chromium-driver; nothing but 127.0.0.1 is contacted."""
-import base64, json, re, subprocess, sys, tempfile, time, urllib.request
+import base64, json, re, socket, subprocess, sys, tempfile, time, urllib.request
 
 rotord, folder = sys.argv[1:3]
 only = set(sys.argv[3:])
@@ -16,8 +16,11 @@ def call(method, path, body=None):
 
 demo = subprocess.Popen([rotord, "demo", "--web"], stdout=subprocess.PIPE, text=True)
 link = next(found.group() for line in demo.stdout if (found := re.search(r"http://\S+", line)))
-driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
-port = next(int(found.group(1)) for line in driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
+# The driver listens in both families: a port that it chooses itself may be taken in the other one.
+with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
+    port = free.getsockname()[1]
+driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.PIPE, text=True)
+next(line for line in driver.stdout if "successfully" in line)
 profile = tempfile.TemporaryDirectory()
 try:
     chrome = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1", f"--user-data-dir={profile.name}"]}

@@ -79,5 +79,7 @@ fn a_vault_that_hangs_is_told_from_memory_and_nobody_who_asks_is_left_waiting() 
     let (log, _) = place.json(&["audit", "tail", "-n", "100"]);
     let kinds = |kind: &str| log["events"].as_array().unwrap().iter().filter(|event| event["event"] == kind).count();
     assert_eq!((kinds("vault.failed"), kinds("vault.works")), (1, 1), "{log}");
+    // What was told from memory is not told a second time from the log.
+    assert_eq!(told("vault.failed").len(), 2, "{:?}", told("vault.failed"));
     daemon.stop();
 }

@@ -26,12 +26,12 @@ fn trouble(place: &Place, number: usize) {
     place.ctl(&["verify", &format!("dc2/user{number}")], "");
 }
 
-fn with_mail(place: &Place, sections: &str, to: &str) -> crate::notify::Program {
+fn with_mail(place: &Place, sections: &str, to: &str, more: &str) -> crate::notify::Program {
     let made = certificates(place);
     let (port, server) = mail_server(place, &made);
     let password = file(place, "mail.password", "swordfish\n");
     place.configure(&format!(
-        "{sections}[notify.mail]\nkind = \"email\"\nserver = \"localhost:{port}\"\nfrom = \"rotord@example.org\"\nto = [{to}]\nuser = \"rotord\"\npassword_file = \"{}\"\nca_file = \"{}\"\nfold = \"1s\"\n",
+        "{sections}[notify.mail]\nkind = \"email\"\nserver = \"localhost:{port}\"\nfrom = \"rotord@example.org\"\nto = [{to}]\nuser = \"rotord\"\npassword_file = \"{}\"\nca_file = \"{}\"\nfold = \"1s\"\n{more}",
         password.display(),
         made.ca.display()
     ));
@@ -44,7 +44,7 @@ fn an_address_that_is_refused_or_put_off_holds_up_and_repeats_nobody_else_s_mail
     let place = Place::new(&sections);
     let out = place.path("mails.jsonl");
     let _server =
-        with_mail(&place, &sections, "\"refused@example.org\", \"later@example.org\", \"oncall@example.org\"");
+        with_mail(&place, &sections, "\"refused@example.org\", \"later@example.org\", \"oncall@example.org\"", "");
     let later = file(&place, "mails.jsonl.later", "");
     let mut daemon = place.daemon();
     wait_for("the notifier", || notifiers(&place).get("mail").cloned());
@@ -88,7 +88,7 @@ fn what_is_left_out_is_told_under_one_id_over_kills_and_holds_up_nothing() {
     let sections = accounts(4);
     let place = Place::new(&sections);
     let (out, refused) = (place.path("mails.jsonl"), place.path("mails.jsonl.refused"));
-    let _server = with_mail(&place, &sections, "\"oncall@example.org\"");
+    let _server = with_mail(&place, &sections, "\"oncall@example.org\"", "");
     let refuse = file(&place, "mails.jsonl.refuse", "");
     let daemon = place.daemon();
     wait_for("the notifier", || notifiers(&place).get("mail").cloned());
@@ -122,4 +122,26 @@ fn what_is_left_out_is_told_under_one_id_over_kills_and_holds_up_nothing() {
     }
     assert!(events.len() == 2 && events.values().all(|told| told.len() == 1), "{events:?}");
     daemon.stop();
+}
+
+#[test]
+fn a_digest_that_is_refused_for_good_is_told_of_in_a_short_mail() {
+    let sections = accounts(1);
+    let place = Place::new(&sections);
+    let (out, refused) = (place.path("mails.jsonl"), place.path("mails.jsonl.refused"));
+    let _server =
+        with_mail(&place, &sections, "\"oncall@example.org\"", "severity = \"critical\"\ndigest = \"07:00\"\n");
+    file(&place, "mails.jsonl.refuse", "the last day");
+    let settings = [("TZ", "UTC"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    let at = |time: &str| ["faketime".to_owned(), "-f".to_owned(), format!("@2027-01-15 {time}")];
+    let daemon = place.daemon_with(&at("06:30:00").each_ref().map(String::as_str), &settings);
+    wait_for("the notifier", || notifiers(&place).get("mail").cloned());
+    cause_events(&place, 1);
+    daemon.kill();
+    let _daemon = place.daemon_with(&at("06:59:57").each_ref().map(String::as_str), &settings);
+    let told = |path: &Path| mails(path).into_iter().find(|(.., text)| text.contains("refuses the digest"));
+    let (.., text) = wait_for("the word of it", || told(&out));
+    assert!(text.contains("notifier mail refuses the digest of the events "), "{text}");
+    let digests: Vec<_> = mails(&refused).into_iter().filter(|(_, id, _)| id.starts_with("digest-")).collect();
+    assert_eq!(digests.len(), 1, "{digests:?}");
 }

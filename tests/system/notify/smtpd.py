@@ -1,5 +1,5 @@
 """A mail server: STARTTLS before anything, a login, and an address that it refuses. While there is a file OUT.later it puts another
-address off, and while there is OUT.refuse it refuses each mail; those go to OUT.refused. Arguments: port, certificate, key, OUT."""
+address off, and while there is OUT.refuse it refuses each mail that has its text; those go to OUT.refused. Arguments: port, certificate, key, OUT."""
 import json
 import os
 import ssl
@@ -30,7 +30,10 @@ class Handler:
             "login": session.auth_data.login.decode() if session.auth_data else None,
             "data": envelope.content.decode().replace("=\r\n", ""),
         }
-        refused = os.path.exists(out + ".refuse")
+        refused = False
+        if os.path.exists(out + ".refuse"):
+            with open(out + ".refuse") as file:
+                refused = file.read() in mail["data"]
         with open(out + ".refused" if refused else out, "a") as file:
             file.write(json.dumps(mail) + "\n")
         return "554 5.7.1 not this one" if refused else "250 OK"

@@ -100,7 +100,7 @@ pub struct JobFacts {
     pub cap: u32,
     /// How many accounts it has.
     pub accounts: usize,
-    /// Whether it is held.
+    /// Whether it is paused.
     pub paused: bool,
 }
 

@@ -263,12 +263,17 @@ pub(super) async fn ack(
     Ok(Json(DoneBody { done }))
 }
 
-async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -> Result<Json<DoneBody>, ApiError> {
+async fn set_paused(
+    core: Arc<Core>,
+    peer: Peer,
+    selection: Selection,
+    paused: bool,
+) -> Result<Json<DoneBody>, ApiError> {
     let actor = peer.require_for(&core, Role::Operator, only(&selection.accounts), None).await?;
     let now = core.clock.now();
     let attempt: Arc<str> = core.fresh_id().into();
     let event = if paused { EventKind::SchedulePaused } else { EventKind::ScheduleResumed };
-    let word = if paused { "held" } else { "released" };
+    let word = if paused { "paused" } else { "resumed" };
     if let Some(job) = selection.job.clone() {
         if !core.config().jobs.contains_key(&job) {
             return Err(ApiError::missing(format!("there is no job '{}'", job.escape_debug())));
@@ -303,24 +308,24 @@ async fn hold(core: Arc<Core>, peer: Peer, selection: Selection, paused: bool) -
     Ok(Json(DoneBody { done }))
 }
 
-/// Holds scheduled work.
+/// Pauses scheduled work.
 #[utoipa::path(post, path = "/v1/pause", tag = "operator", request_body = Selection, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn pause(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(selection): Json<Selection>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    hold(core, peer, selection, true).await
+    set_paused(core, peer, selection, true).await
 }
 
-/// Releases scheduled work.
+/// Resumes scheduled work.
 #[utoipa::path(post, path = "/v1/resume", tag = "operator", request_body = Selection, responses((status = 200, body = DoneBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn resume(
     State(core): State<Arc<Core>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(selection): Json<Selection>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    hold(core, peer, selection, false).await
+    set_paused(core, peer, selection, false).await
 }
 
 /// The account that is named, or the only one of a device.

@@ -217,7 +217,7 @@ impl Telling<'_> {
             self.offer("ack", "say that you have seen to it: 'status' shows it no more");
         }
         if row.paused {
-            self.say("Scheduled work on it is held by an operator.");
+            self.say("Scheduled work on it is paused by an operator.");
             self.offer("resume", "release its scheduled work");
         } else {
             if let Some(at) = &row.wake {

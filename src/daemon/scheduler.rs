@@ -216,7 +216,7 @@ impl Agenda {
             }
             Ok(true) => {
                 let accounts = turns.len();
-                tracing::info!(job = %name, accounts, "job {name}: turns of {accounts} accounts have come, and the job is held by an operator")
+                tracing::info!(job = %name, accounts, "job {name}: turns of {accounts} accounts have come, and the job is paused by an operator")
             }
             Err(error) => {
                 tracing::error!(job = %name, %error, "job {name}: turns have come, and the vault cannot be used: {error}");
@@ -238,7 +238,7 @@ impl Agenda {
             Ok(!paused)
         });
         if !fired.await? {
-            tracing::info!(job = %job.name, "job {} is due, and held by an operator", job.name);
+            tracing::info!(job = %job.name, "job {} is due, and paused by an operator", job.name);
             return Ok(());
         }
         let accounts = self.add_turns(config, job, now, now - 1);
@@ -293,7 +293,7 @@ impl Core {
                 match core.vault.call(move |tx| tx.is_job_paused(&asked)).await {
                     Ok(false) => {}
                     Ok(true) => {
-                        return tracing::info!(job = %name, "job {name} was asked for, and is held by an operator");
+                        return tracing::info!(job = %name, "job {name} was asked for, and is paused by an operator");
                     }
                     Err(error) => {
                         return tracing::error!(job = %name, %error, "job {name} was asked for, and the vault cannot be used: {error}");

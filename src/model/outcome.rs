@@ -221,7 +221,7 @@ pub enum AccountState {
     Uncertain,
     /// Neither password is known to work; a person is needed.
     Quarantined,
-    /// Scheduled work is held by an operator.
+    /// Scheduled work is paused by an operator.
     Paused,
 }
 

@@ -82,7 +82,7 @@ pub enum Topic {
     Rotated,
     /// A secret, a token or a key was stored, shown or changed.
     Secret,
-    /// The daemon started or stopped; work was held or released.
+    /// The daemon started or stopped; work was paused or resumed.
     Daemon,
     /// A notifier lost something, or is tried.
     Notify,

@@ -94,6 +94,12 @@ pub fn post(address: &str, body: &Value) -> Value {
     answer["value"].clone()
 }
 
+fn get(address: &str) -> Value {
+    let output = Command::new("curl").args(["-sS", address]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    answer["value"].clone()
+}
+
 impl Browser {
     pub fn start() -> Self {
         let port = free_port();
@@ -117,6 +123,23 @@ impl Browser {
 
     pub fn run(&self, script: &str) -> Value {
         post(&format!("{}/execute/sync", self.session), &json!({ "script": script, "args": [] }))
+    }
+
+    /// The tab that is looked at.
+    pub fn tab(&self) -> String {
+        get(&format!("{}/window", self.session)).as_str().unwrap().to_owned()
+    }
+
+    /// Opens a tab and goes to it.
+    pub fn new_tab(&self) -> String {
+        let made = post(&format!("{}/window/new", self.session), &json!({ "type": "tab" }));
+        let tab = made["handle"].as_str().unwrap().to_owned();
+        self.to_tab(&tab);
+        tab
+    }
+
+    pub fn to_tab(&self, tab: &str) {
+        post(&format!("{}/window", self.session), &json!({ "handle": tab }));
     }
 
     /// Runs a script that calls `done` with what it tells.

@@ -168,6 +168,44 @@ fn an_operator_finds_an_account_sees_its_token_rotates_it_and_finds_it_all_on_re
 }
 
 #[test]
+fn a_page_that_is_open_while_the_daemon_restarts_says_so_and_goes_on_by_itself() {
+    let place = Place::new(
+        "[device.lab]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"lab/user1\"]\n[account.\"lab/user2\"]\n",
+    );
+    let daemon = place.daemon();
+    let page = Page::start(&place);
+    let browser = Browser::start();
+    browser.open(&page.link);
+    browser.open(&format!("{}accounts", page.base()));
+    browser.until("document.querySelectorAll('tbody a.name').length === 2");
+    browser.run("window.sameDocument = true");
+    let banner = |is_shown: bool| {
+        browser.until(&format!("document.getElementById('offline').hidden === {}", !is_shown));
+    };
+    banner(false);
+    daemon.kill();
+    banner(true);
+    // What was last seen stays, and is there in a tab that is opened now, which says so too.
+    assert_eq!(browser.run("return document.querySelectorAll('tbody a.name').length"), 2);
+    let first = browser.tab();
+    let second = browser.new_tab();
+    browser.open(&format!("{}accounts", page.base()));
+    banner(true);
+    assert_eq!(browser.run("return document.querySelectorAll('tbody a.name').length"), 2);
+    let daemon = place.daemon();
+    banner(false);
+    // What happens from then on is shown in both; the first was open all the time.
+    place.must(&["pause", "lab/user2"], "");
+    browser.until("document.querySelector('tbody').textContent.includes('paused')");
+    browser.to_tab(&first);
+    banner(false);
+    browser.until("document.querySelector('tbody').textContent.includes('paused')");
+    assert_eq!(browser.run("return window.sameDocument"), true);
+    browser.to_tab(&second);
+    daemon.stop();
+}
+
+#[test]
 fn the_live_view_filters_explains_and_asks_before_it_rotates() {
     let place = Place::new(
         "[device.web1]\naddress = \"127.0.0.1:1\"\ntemplate = \"linux-passwd\"\n[account.\"web1/admin\"]\n[account.\"web1/backup\"]\n",

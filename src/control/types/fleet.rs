@@ -73,7 +73,7 @@ pub struct AccountLine {
     pub since: Option<String>,
     /// When its stored password was last tried to no other end; RFC 3339, UTC.
     pub verified: Option<String>,
-    /// Whether its scheduled work is held.
+    /// Whether its scheduled work is paused.
     pub paused: bool,
     /// The attempt under way.
     pub attempt: Option<String>,
@@ -182,7 +182,7 @@ pub struct JobBody {
     pub on_signal: bool,
     /// Whether one run makes up for times that were missed.
     pub catch_up: bool,
-    /// Whether it is held.
+    /// Whether it is paused.
     pub paused: bool,
     /// When it fires in the coming seven days; RFC 3339 in the config's zone.
     pub runs: Vec<String>,

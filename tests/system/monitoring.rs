@@ -285,6 +285,24 @@ fn the_dashboard_has_the_shape_that_grafana_documents() {
 }
 
 #[test]
+fn each_query_of_the_dashboard_has_an_answer_and_its_picture_shows_each_panel() {
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = folder.path().join("dashboard.svg");
+    let script = source("tests/lab/dashboard.py");
+    let done = Command::new("python3").args([script.as_ref(), drawn.as_os_str()]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let dashboard: Value =
+        serde_json::from_str(&std::fs::read_to_string(source("monitoring/grafana/rotord.json")).unwrap()).unwrap();
+    for picture in [drawn, source("docs/dashboard.svg")] {
+        let picture = std::fs::read_to_string(picture).unwrap();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            let title = panel["title"].as_str().unwrap();
+            assert!(picture.contains(&format!(">{title}<")), "no {title}; run tests/lab/dashboard.py");
+        }
+    }
+}
+
+#[test]
 fn the_dashboard_is_one_that_grafana_reads() {
     let text = std::fs::read_to_string(source("monitoring/grafana/rotord.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();

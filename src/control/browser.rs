@@ -12,10 +12,11 @@ use super::json::{Json, Query};
 use super::types::{
     AccountQuery, ContinueBody, DoneBody, ErrorBody, LiveBody, LiveInput, LiveInputBody, LivePicture, ScreenshotBody,
 };
+use crate::audit::Draft;
 use crate::browser::{Hidden, Key, Pointer, Reply, Request};
 use crate::daemon::Core;
 use crate::executor::web::{Live, LiveKind, Passed};
-use crate::model::{Secret, rfc3339};
+use crate::model::{EventKind, Secret, rfc3339};
 use crate::vault::{Kind, Screenshot};
 
 /// An answer of the browser is there within this time; while a page loads it has none.
@@ -42,7 +43,7 @@ async fn veil(live: &Live) -> Result<(), ApiError> {
     let hidden = |secrets: &[Secret]| secrets.iter().cloned().map(Hidden).collect();
     let request = match &live.kind {
         // The page of a run that goes on stays as it is.
-        LiveKind::Parked { secrets } | LiveKind::Recorded { secrets, .. } => {
+        LiveKind::Parked { secrets, .. } | LiveKind::Recorded { secrets, .. } => {
             Request::Shows { secrets: hidden(secrets) }
         }
         LiveKind::Session { secrets, .. } => Request::Clear { secrets: hidden(secrets), all: false },
@@ -50,6 +51,29 @@ async fn veil(live: &Live) -> Result<(), ApiError> {
     match ask(live, request).await? {
         Reply::Count(0) => Ok(()),
         _ => Err(ApiError::conflict("the page has a secret of the account in it, and is not shown")),
+    }
+}
+
+/// Puts on record that the caller looks into a run that waits for a person, before anything is shown to him or taken from him.
+async fn on_record(core: &Core, live: &Live, peer: &Peer, account: &str) -> Result<(), ApiError> {
+    let LiveKind::Parked { attempt, .. } = &live.kind else { return Ok(()) };
+    let (account, viewer) = (known_account(core, account)?, peer.actor());
+    let draft = Draft {
+        device: Some(account.device()),
+        account: Some(account.clone()),
+        actor: Some(viewer.clone()),
+        attempt: attempt.clone(),
+        ..Draft::new(EventKind::ViewStart)
+    };
+    let record = async {
+        tokio::select! {
+            written = core.audit(draft) => written.map_err(ApiError::from),
+            why = core.vault_hangs() => Err(ApiError::busy(why)),
+        }
+    };
+    match live.viewers.admit(&viewer, record).await? {
+        true => Ok(()),
+        false => Err(ApiError::missing(format!("no browser of {account} waits for a person"))),
     }
 }
 
@@ -75,7 +99,8 @@ pub(super) async fn browser_picture(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(query): Query<AccountQuery>,
 ) -> Result<Json<LivePicture>, ApiError> {
-    let live = live(&core, peer, &query.account).await?;
+    let live = live(&core, peer.clone(), &query.account).await?;
+    on_record(&core, &live, &peer, &query.account).await?;
     veil(&live).await?;
     match ask(&live, Request::Picture { blank: Vec::new() }).await? {
         Reply::Picture(jpeg) => Ok(Json(LivePicture { jpeg })),
@@ -90,7 +115,8 @@ pub(super) async fn browser_input(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<LiveInputBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    let live = live(&core, peer, &body.account).await?;
+    let live = live(&core, peer.clone(), &body.account).await?;
+    on_record(&core, &live, &peer, &body.account).await?;
     let request = match body.input {
         LiveInput::Pointer { action, x, y, turn, clicks } => {
             Request::Pointer(Pointer { action, x, y, turn, clicks: clicks.min(3) })
@@ -117,7 +143,9 @@ pub(super) async fn browser_continue(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<ContinueBody>,
 ) -> Result<Json<DoneBody>, ApiError> {
-    live(&core, peer, &body.account).await?.go_on();
+    let live = live(&core, peer.clone(), &body.account).await?;
+    on_record(&core, &live, &peer, &body.account).await?;
+    live.go_on(peer.actor());
     Ok(Json(DoneBody { done: format!("{}: that is told", body.account) }))
 }
 

@@ -1,5 +1,7 @@
 //! What an executor tells the attempt, and asks it, while it is at work.
 
+use std::sync::Arc;
+
 use super::error::DeviceError;
 use crate::clock::Waiting;
 use crate::config::Account;
@@ -58,6 +60,16 @@ pub trait Observer: Send + Sync {
     /// The run waits for a person, who is asked for this, in words without a secret.
     fn waits_for_person<'a>(&'a self, _asked: &'a str) -> Waiting<'a, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    /// It waits no more; why, and who looked into the browser meanwhile.
+    fn waited_for_person<'a>(&'a self, _how: &'a str) -> Waiting<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// The attempt's id, where there is one.
+    fn attempt(&self) -> Option<Arc<str>> {
+        None
     }
 
     /// What the page looked like when the run failed, as JPEG, without any secret.

@@ -70,6 +70,10 @@ event_kinds! {
     TemplateRehearsed = "template.rehearsed",
     /// A web run waits for a person.
     RunWaiting = "run.waiting",
+    /// A web run does not wait for a person any more; the detail says why, and who looked into its browser.
+    RunWaited = "run.waited",
+    /// A person looks into the browser of a run that waits for one, and may type there.
+    ViewStart = "view.start",
     /// A person asked for a browser session: rotord logs in for it.
     BrowseStart = "browse.start",
     /// A browser session ended, or was refused; the detail says why.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lab::{Daemon, Place, wait_for};
 use crate::monitoring::{metrics, value};
@@ -256,7 +256,28 @@ fn a_run_that_waits_for_a_person_is_shown_as_such_and_fails_where_nobody_comes()
         wait_for("nobody comes", || place.json(&["status"]).0["accounts"][0]["last_error"].as_str().map(str::to_owned));
     assert!(detail.contains("person"), "{detail}");
     assert_eq!((place.state("wiki/alice").as_str(), web.site().changes), ("idle", 0));
+    assert_eq!(
+        of_persons(&place),
+        [("run.waited", "root", "nobody did it within 5 s; nobody looked into the browser")].map(owned)
+    );
     daemon.stop();
+}
+
+/// What is on record of persons at parked runs: event, who, detail.
+fn of_persons(place: &Place) -> Vec<(String, String, String)> {
+    let (log, _) = place.json(&["audit", "tail", "-n", "100"]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let events = log["events"].as_array().unwrap().iter();
+    let ours = events.filter(|event| ["view.start", "run.waited"].contains(&event["event"].as_str().unwrap()));
+    let told = ours.map(|event| {
+        assert!(event["account"] == "wiki/alice" && event["attempt"].is_string(), "{event}");
+        (text(&event["event"]), text(&event["actor"]["name"]), text(&event["detail"]))
+    });
+    told.collect()
+}
+
+fn owned((event, who, detail): (&str, &str, &str)) -> (String, String, String) {
+    (event.to_owned(), who.to_owned(), detail.to_owned())
 }
 
 #[test]
@@ -286,6 +307,51 @@ fn a_person_solves_a_puzzle_in_the_live_view_and_the_run_goes_on_by_itself() {
     assert_ne!(String::from_utf8_lossy(&second.stdout).trim(), "200");
     wait_for("the rotation is done", || (place.state("wiki/alice") == "idle" && web.site().changes == 1).then_some(()));
     assert_eq!(web.site().password, place.password("wiki/alice"));
+    let done = "the page that was waited for is there; root looked into the browser";
+    assert_eq!(of_persons(&place), [("view.start", "root", ""), ("run.waited", "root", done)].map(owned));
+    daemon.stop();
+}
+
+#[test]
+fn nobody_is_shown_or_passes_on_anything_without_being_on_record() {
+    let (web, place) = place("park_for = \"60s\"\n");
+    web.site().puzzle = true;
+    let daemon = started(&place);
+    place.must(&["rotate", "wiki/alice", "--no-wait"], "");
+    wait_for("a person is asked for", || place.json(&["status"]).0["accounts"][0]["waiting"].as_str().map(|_| ()));
+    let api = |method: &str, path: &str, body: &str| {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-sS",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--unix-socket",
+            place.path("socket").to_str().unwrap(),
+            "-X",
+            method,
+        ]);
+        if !body.is_empty() {
+            curl.args(["-H", "content-type: application/json", "-d", body]);
+        }
+        let output = curl.arg(format!("http://rotord/v1/browser{path}")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // To ask what the person is to do is not to look.
+    assert_eq!(api("GET", "?account=wiki/alice", ""), "200");
+    assert_eq!(of_persons(&place), []);
+    let seen = |status: &str| {
+        assert_eq!(api("GET", "/picture?account=wiki/alice", ""), status);
+        let key = r#"{"account":"wiki/alice","input":{"key":{"key":"a","code":"KeyA","number":65,"down":true}}}"#;
+        assert_eq!(api("POST", "/input", key), status);
+    };
+    seen("200");
+    seen("200");
+    assert_eq!(of_persons(&place), [("view.start", "root", "")].map(owned));
+    assert_eq!(api("POST", "/continue", r#"{"account":"wiki/alice"}"#), "200");
+    let over = wait_for("the run goes on", || of_persons(&place).into_iter().find(|event| event.0 == "run.waited"));
+    assert_eq!(over.2, "root said that it is done; root looked into the browser");
     daemon.stop();
 }
 

@@ -96,6 +96,21 @@ impl Observer for Watch<'_> {
         })
     }
 
+    fn waited_for_person<'a>(&'a self, how: &'a str) -> Waiting<'a, ()> {
+        Box::pin(async move {
+            let name = &self.cx.account.name;
+            self.step(format!("it waits for a person no more: {how}"));
+            let draft = self.cx.draft(EventKind::RunWaited).detail(self.cx.masked(how));
+            if let Err(error) = self.cx.core.audit(draft).await {
+                tracing::error!(account = %name, %error, "{name}: that it waits for a person no more is not on record: {error}");
+            }
+        })
+    }
+
+    fn attempt(&self) -> Option<Arc<str>> {
+        Some(self.cx.id.clone())
+    }
+
     fn picture(&self, jpeg: Vec<u8>) -> Waiting<'_, ()> {
         Box::pin(async move {
             let (now, name) = (self.cx.core.clock.now(), self.cx.account.name.clone());

@@ -16,7 +16,7 @@ use crate::executor::error::{DeviceError, HELD_BACK};
 use crate::executor::observer::{Observer, SessionSlot};
 use crate::executor::risks::Risk;
 use crate::executor::values::Stored;
-use crate::model::{Masker, Secret};
+use crate::model::{Masker, Secret, in_words};
 use crate::otp::{Aim, By, Issued, Miss, took};
 use crate::template::web::{Purpose, WebTemplate};
 use crate::totp::Seed;
@@ -289,7 +289,7 @@ impl Web {
         let park_for = under.errand.endpoint.park_for;
         let until_ms = clock.now().plus_ms(i64::try_from(park_for.as_millis()).unwrap_or(i64::MAX)).wall_ms;
         let name = &under.errand.account.name;
-        let kind = LiveKind::Parked { secrets: under.errand.lasting_secrets() };
+        let kind = LiveKind::Parked { secrets: under.errand.lasting_secrets(), attempt: under.observer.attempt() };
         let live = Live::new(under.session.browser().clone(), parked.text.clone(), until_ms, kind);
         let shown = self.live.show(name, live);
         under.observer.waits_for_person(&parked.text).await;
@@ -303,12 +303,22 @@ impl Web {
                 clock.sleep(LOOK_AGAIN).await;
             }
         };
-        tokio::select! {
+        let (observation, how) = tokio::select! {
             biased;
-            () = shown.live.continued() => Observation::PersonDone,
-            () = done => Observation::PersonDone,
-            () = clock.sleep(park_for) => Observation::PersonGone,
-        }
+            () = shown.live.continued() => (Observation::PersonDone, None),
+            () = done => (Observation::PersonDone, Some("the page that was waited for is there".to_owned())),
+            () = clock.sleep(park_for) => (Observation::PersonGone, Some(format!("nobody did it within {}", in_words(i64::try_from(park_for.as_millis()).unwrap_or(i64::MAX))))),
+        };
+        let live = shown.live.clone();
+        drop(shown);
+        let (by, viewers) = live.close().await;
+        let how = how.unwrap_or_else(|| {
+            format!("{} said that it is done", by.map_or_else(|| "somebody".to_owned(), |by| by.name))
+        });
+        let viewers: Vec<String> = viewers.into_iter().map(|viewer| viewer.name).collect();
+        let who = if viewers.is_empty() { "nobody".to_owned() } else { viewers.join(", ") };
+        under.observer.waited_for_person(&format!("{how}; {who} looked into the browser")).await;
+        observation
     }
 
     /// Puts on record what the run showed of the secrets that it entered: the budget gets back what it paid, or has paid it once.

@@ -1,12 +1,13 @@
 //! Browsers that a person may look into: runs that wait for one, and sessions that are handed over.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot};
 
 use crate::browser::{Browser, Reply, Request, Trouble};
-use crate::model::{AccountName, Secret};
+use crate::model::{AccountName, Actor, Secret};
 
 /// What a person did in the live view, and where its answer goes.
 pub struct Passed {
@@ -23,6 +24,8 @@ pub enum LiveKind {
     Parked {
         /// What is never shown.
         secrets: Vec<Secret>,
+        /// The attempt's id.
+        attempt: Option<Arc<str>>,
     },
     /// A person makes a change in it, which is recorded.
     Recorded {
@@ -51,6 +54,41 @@ pub struct Live {
     /// What it is shown for.
     pub kind: LiveKind,
     continued: Notify,
+    /// Who said that the run goes on.
+    continued_by: Mutex<Option<Actor>>,
+    /// Who is on record as looking into it.
+    pub viewers: Viewers,
+}
+
+/// Who is on record as looking into a browser, by user id; `None` once it is shown to nobody any more.
+pub struct Viewers(AsyncMutex<Option<BTreeMap<u32, Actor>>>);
+
+impl Default for Viewers {
+    fn default() -> Self {
+        Self(AsyncMutex::new(Some(BTreeMap::new())))
+    }
+}
+
+impl Viewers {
+    /// Has it put on record that this person looks into the browser, at the first time. Nobody else is let in meanwhile, so that a person
+    /// who comes twice at the same moment is on record once. `false` where it is shown to nobody any more.
+    ///
+    /// # Errors
+    /// Those of `record`: the person is not on record then, and must not be shown anything.
+    pub async fn admit<E>(&self, viewer: &Actor, record: impl Future<Output = Result<(), E>>) -> Result<bool, E> {
+        let mut viewers = self.0.lock().await;
+        let Some(viewers) = viewers.as_mut() else { return Ok(false) };
+        if let Entry::Vacant(new) = viewers.entry(viewer.uid) {
+            record.await?;
+            new.insert(viewer.clone());
+        }
+        Ok(true)
+    }
+
+    /// Lets nobody in any more; who was let in.
+    async fn close(&self) -> Vec<Actor> {
+        self.0.lock().await.take().unwrap_or_default().into_values().collect()
+    }
 }
 
 impl std::fmt::Debug for Live {
@@ -61,7 +99,8 @@ impl std::fmt::Debug for Live {
 
 impl Live {
     pub(super) fn new(browser: Arc<Browser>, asked: String, until_ms: i64, kind: LiveKind) -> Self {
-        Self { browser, asked, until_ms, kind, continued: Notify::new() }
+        let (continued, continued_by) = (Notify::new(), Mutex::new(None));
+        Self { browser, asked, until_ms, kind, continued, continued_by, viewers: Viewers::default() }
     }
 
     /// Whether a run waits for a person here.
@@ -71,8 +110,15 @@ impl Live {
     }
 
     /// The person says that it is done.
-    pub fn go_on(&self) {
+    pub fn go_on(&self, by: Actor) {
+        *self.continued_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(by);
         self.continued.notify_one();
+    }
+
+    /// Lets nobody in any more; who said that the run goes on, and who looked into it.
+    pub(super) async fn close(&self) -> (Option<Actor>, Vec<Actor>) {
+        let viewers = self.viewers.close().await;
+        (self.continued_by.lock().unwrap_or_else(PoisonError::into_inner).take(), viewers)
     }
 
     /// Returns once the person says so.
@@ -116,5 +162,33 @@ impl LiveViews {
         let live = Arc::new(live);
         self.lock().insert(account.clone(), live.clone());
         Shown { views: self.clone(), account: account.clone(), live }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(uid: u32) -> Actor {
+        Actor { uid, name: format!("user{uid}"), pid: 1 }
+    }
+
+    #[tokio::test]
+    async fn who_looks_is_put_on_record_once_and_not_let_in_where_that_fails() {
+        let viewers = Viewers::default();
+        assert_eq!(viewers.admit(&person(1), async { Err("the disk is full") }).await, Err("the disk is full"));
+        let mut written = 0;
+        for _ in 0..2 {
+            let record = async {
+                written += 1;
+                Ok::<_, ()>(())
+            };
+            assert_eq!(viewers.admit(&person(1), record).await, Ok(true));
+        }
+        assert_eq!(written, 1);
+        assert_eq!(viewers.admit(&person(2), async { Ok::<_, ()>(()) }).await, Ok(true));
+        let names: Vec<String> = viewers.close().await.into_iter().map(|viewer| viewer.name).collect();
+        assert_eq!(names, ["user1", "user2"]);
+        assert_eq!(viewers.admit(&person(1), async { Ok::<_, ()>(()) }).await, Ok(false));
     }
 }

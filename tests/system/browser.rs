@@ -402,6 +402,34 @@ fn a_service_without_any_privilege_gives_the_daemon_its_browsers_and_nobody_else
 }
 
 #[test]
+fn a_page_whose_process_dies_ends_the_run_and_the_next_one_works() {
+    let (web, place) = place("park_for = \"60s\"\n");
+    web.site().puzzle = true;
+    let daemon = started(&place);
+    place.must(&["rotate", "wiki/alice", "--no-wait"], "");
+    wait_for("a person is asked for", || place.json(&["status"]).0["accounts"][0]["waiting"].as_str().map(|_| ()));
+    // As the kernel does it where memory runs out (Chromium offers it the processes of its pages first).
+    let browsers = descendants(daemon.pid());
+    let is_page = |pid: &&u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("--type=renderer"))
+    };
+    let pages: Vec<u32> = browsers.iter().filter(is_page).copied().collect();
+    assert!(!pages.is_empty());
+    for pid in pages {
+        drop(Command::new("kill").args(["-KILL", &pid.to_string()]).status());
+    }
+    let detail =
+        wait_for("the run ends", || place.json(&["status"]).0["accounts"][0]["last_error"].as_str().map(str::to_owned));
+    assert!(detail.contains("crashed"), "{detail}");
+    assert_eq!((place.state("wiki/alice").as_str(), web.site().changes), ("idle", 0));
+    all_gone(&browsers);
+    web.site().puzzle = false;
+    let (outcome, detail, exit) = place.rotate("wiki/alice");
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}");
+    daemon.stop();
+}
+
+#[test]
 fn daemon_and_browser_are_killed_in_the_midst_of_a_change_and_nothing_is_lost_or_left_behind() {
     let kills: u64 = std::env::var("BROWSER_KILLS").map_or(2, |kills| kills.parse().unwrap());
     for round in 0..kills {

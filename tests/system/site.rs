@@ -51,6 +51,14 @@ pub struct Site {
     pub asks_by_http: bool,
     /// Whether a request came with credentials of HTTP.
     pub has_credentials: bool,
+    /// Forms stand in a shadow tree of this mode.
+    pub shadow: Option<&'static str>,
+    /// The answer to a change is a file, and no page.
+    pub changes_by_file: bool,
+    /// The answer to a login is a file, and no page.
+    pub login_by_file: bool,
+    /// Each page has a service worker installed that answers in the application's place: everybody is welcome, and each change is done.
+    pub worker: bool,
     /// Where the login leads to, in place of its own page.
     pub leads_to: Option<String>,
     /// Never answers the request that changes.
@@ -238,9 +246,33 @@ fn serve(stream: StreamOwned<ServerConnection, TcpStream>, site: &Mutex<Site>) -
     stream.flush()
 }
 
+/// What the service worker answers without asking the application.
+const WORKER: &str = r#"
+self.addEventListener('install', () => self.skipWaiting());
+self.addEventListener('activate', event => event.waitUntil(self.clients.claim()));
+const page = text => new Response(`<!DOCTYPE html><title>From the worker</title><body>${text}`, { headers: { 'content-type': 'text/html' } });
+self.addEventListener('fetch', event => {
+  const { pathname } = new URL(event.request.url);
+  if (pathname === '/home') event.respondWith(page('<p id=welcome>Welcome, alice</p>'));
+  if (pathname === '/changed') event.respondWith(page('<p id=done>Your password has been changed.</p>'));
+});
+"#;
+/// Has it installed before the page's buttons are there.
+const INSTALL: &str = "<script>const forms = document.querySelectorAll('form'); for (const form of forms) form.hidden = true; navigator.serviceWorker.register('/sw.js').then(() => navigator.serviceWorker.ready).then(() => { for (const form of forms) form.hidden = false; })</script>";
+
+/// A file that a browser stores, and does not show.
+const FILE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=recovery-codes.bin\r\nContent-Length: 5\r\nConnection: close\r\n\r\n12345";
+
 fn page(site: &Site, title: &str, body: &str) -> String {
+    let in_shadow = |mode: &str| {
+        format!(
+            "<div id=host></div><template id=t>{body}</template><script>document.getElementById('host').attachShadow({{ mode: '{mode}' }}).append(document.getElementById('t').content)</script>"
+        )
+    };
+    let body = &site.shadow.filter(|_| body.contains("<form")).map_or_else(|| body.to_owned(), in_shadow);
+    let install = if site.worker { INSTALL } else { "" };
     let body = format!(
-        "<!DOCTYPE html><html><head><title>{title}</title><link rel=icon href=data:,></head><body><h1>{title}</h1>{body}{}</body></html>",
+        "<!DOCTYPE html><html><head><title>{title}</title><link rel=icon href=data:,></head><body><h1>{title}</h1>{body}{install}{}</body></html>",
         site.extra
     );
     format!(
@@ -272,6 +304,11 @@ fn answer(asked: &Asked, site: &Mutex<Site>) -> Option<String> {
     let is_post = asked.method == "POST";
     let field = |name: &str| asked.form.get(name).cloned().unwrap_or_default();
     Some(match (path, is_post) {
+        ("/sw.js", false) => format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{WORKER}",
+            WORKER.len()
+        ),
+        ("/login", true) if site.login_by_file => FILE.into(),
         ("/solve", true) => {
             site.solved = true;
             redirect("/login", None)
@@ -318,7 +355,7 @@ fn answer(asked: &Asked, site: &Mutex<Site>) -> Option<String> {
                 site.password = field("new");
                 site.changes += 1;
             }
-            redirect("/changed", None)
+            if site.changes_by_file { FILE.into() } else { redirect("/changed", None) }
         }
         ("/changed", false) => page(&site, "Done", "<p id=done>Your password has been changed.</p>"),
         ("/never", _) => return None,

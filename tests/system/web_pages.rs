@@ -5,6 +5,15 @@ use crate::site::{FIRST, TEMPLATE, Web, rows};
 
 /// Rotates the account of an application with these habits: outcome, detail, exit status; and the application.
 fn rotate(template: &str, habits: impl FnOnce(&mut crate::site::Site)) -> ((String, String, i32), Web, Place) {
+    let (result, web, place, _) = rotate_and_read(template, habits);
+    (result, web, place)
+}
+
+/// The same, and the password that is in the vault then.
+fn rotate_and_read(
+    template: &str,
+    habits: impl FnOnce(&mut crate::site::Site),
+) -> ((String, String, i32), Web, Place, String) {
     let web = Web::start();
     habits(&mut web.site());
     let place = Place::new("");
@@ -15,8 +24,9 @@ fn rotate(template: &str, habits: impl FnOnce(&mut crate::site::Site)) -> ((Stri
     let daemon = place.daemon();
     place.must(&["import", "-"], &rows());
     let result = place.rotate("wiki/alice");
+    let stored = place.password("wiki/alice");
     daemon.stop();
-    (result, web, place)
+    (result, web, place, stored)
 }
 
 #[test]
@@ -64,8 +74,43 @@ fn a_form_that_refuses_the_code_ends_the_run_before_anything_changes() {
 fn a_page_that_asks_for_a_password_by_http_gets_none() {
     let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| site.asks_by_http = true);
     assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    assert!(detail.contains("by HTTP authentication (status 401), which rotord does not answer"), "{detail}");
     let site = web.site();
     assert_eq!((site.changes, site.has_credentials, site.asked.is_empty()), (0, false, false), "{detail}");
+}
+
+#[test]
+fn forms_in_an_open_shadow_tree_are_filled_in_and_those_in_a_closed_one_are_told_of() {
+    let ((outcome, detail, exit), web, place, stored) = rotate_and_read(TEMPLATE, |site| site.shadow = Some("open"));
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}: {}", place.log());
+    assert_eq!((stored != FIRST, &web.site().password), (true, &stored));
+    let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| site.shadow = Some("closed"));
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    assert!(detail.contains("closed shadow tree"), "{detail}");
+    let site = web.site();
+    assert_eq!((site.changes, site.password.as_str()), (0, FIRST));
+}
+
+#[test]
+fn a_file_in_place_of_a_page_is_not_kept_and_what_it_means_is_found_out_by_login() {
+    let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| site.login_by_file = true);
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    assert_eq!(web.site().changes, 0);
+    let ((outcome, detail, exit), web, place, stored) = rotate_and_read(TEMPLATE, |site| site.changes_by_file = true);
+    assert_eq!((outcome.as_str(), exit), ("done", 0), "{detail}: {}", place.log());
+    let site = web.site();
+    assert_eq!((site.changes, site.password.as_str()), (1, stored.as_str()));
+}
+
+#[test]
+fn a_service_worker_that_says_that_all_is_well_proves_nothing() {
+    let ((outcome, detail, exit), web, place, stored) =
+        rotate_and_read(TEMPLATE, |site| (site.worker, site.lies) = (true, true));
+    assert_ne!((outcome.as_str(), exit), ("done", 0), "{detail}: {}", place.log());
+    let site = web.site();
+    assert!(site.asked.iter().any(|path| path == "/sw.js"), "{:?}", site.asked);
+    assert_eq!((site.changes, site.password.as_str()), (0, FIRST));
+    assert_eq!(stored, FIRST, "{detail}");
 }
 
 #[test]

@@ -101,7 +101,12 @@ fn trouble(error: &WebDriverError) -> Trouble {
             let end = code.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(code.len());
             Trouble::NotLoaded(code.get(..end).unwrap_or_default().to_owned())
         }
+        // An error of the driver's own, which no specification has.
+        Inner::NotInSpec(info) | Inner::UnknownError(info) if info.value.message.contains("crashed") => {
+            Trouble::Gone("the process of its page crashed, mostly for want of memory".into())
+        }
         Inner::UnknownError(info) => Trouble::Gone(format!("failed: {}", first_line(&info.value.message))),
+        Inner::NotInSpec(info) => Trouble::Gone(format!("failed: {}", first_line(&info.value.message))),
         _ => Trouble::Gone(format!("failed: {}", first_line(&error.to_string()))),
     }
 }
@@ -332,6 +337,13 @@ mod tests {
         let body = json!({ "value": { "error": "unknown error", "message": "unknown error: net::ERR_TUNNEL_CONNECTION_FAILED\n  (Session info: chrome)", "stacktrace": "#0" } });
         let error = WebDriverError::parse(500, body.to_string());
         assert_eq!(trouble(&error), Trouble::NotLoaded("ERR_TUNNEL_CONNECTION_FAILED".into()));
+    }
+
+    #[test]
+    fn a_page_whose_process_crashed_is_told_as_such() {
+        let body = r#"{"value":{"error":"tab crashed","message":"tab crashed\n  (Session info: chrome=150.0.7871.100)","stacktrace":""}}"#;
+        let Trouble::Gone(why) = trouble(&WebDriverError::parse(500, body.to_owned())) else { panic!("not gone") };
+        assert!(why.contains("crashed"), "{why}");
     }
 
     #[test]

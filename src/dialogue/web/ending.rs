@@ -28,6 +28,10 @@ pub(super) struct Survey {
     said: Vec<String>,
     elements: Vec<Seen>,
     error: Option<PageError>,
+    /// An element that may have a closed shadow tree, where there is one.
+    closed: String,
+    /// The status of the answer (RFC 9110, 15).
+    status: u16,
     pub(super) challenge: Option<Challenge>,
 }
 
@@ -68,8 +72,8 @@ impl WebRun {
                 FailureKind::Page,
             ),
             Trouble::Threw(why) => (format!("the script failed: {}", self.shown(&why)), FailureKind::Page),
-            Trouble::Page(why) => return Some(self.page_error(&why, false)),
-            Trouble::Certificate(why) => return Some(self.page_error(&why, true)),
+            Trouble::Page(why) => return Some(self.page_error(&why, false, 0)),
+            Trouble::Certificate(why) => return Some(self.page_error(&why, true, 0)),
             Trouble::Blocked(host) => (
                 format!(
                     "the page wants to go to {}, which is neither the device's host nor one of its allow_hosts",
@@ -83,8 +87,17 @@ impl WebRun {
         self.fail(now, what, String::new(), kind)
     }
 
-    pub(super) fn page_error(&mut self, text: &str, certificate: bool) -> Action {
-        let shown = self.shown(text);
+    pub(super) fn page_error(&mut self, text: &str, certificate: bool, status: u16) -> Action {
+        if status == 401 {
+            // RFC 9110, 11.6.1: the browser would ask a person for name and password in a window of its own.
+            let what = "the site asks for a name and a password by HTTP authentication (status 401), which rotord does not answer: no template can change that password in a page; have the site use a login form, or change the account on its host over SSH";
+            return self.fail_now(what, FailureKind::Page);
+        }
+        let shown = match self.shown(text) {
+            text if text.is_empty() && status > 0 => format!("the server answers with the HTTP status {status}"),
+            text if text.is_empty() => "the browser shows an error page".to_owned(),
+            text => text,
+        };
         if certificate {
             let what =
                 format!("the certificate of the page is not trusted ({shown}); set the device's ca_file or tls_sha256");
@@ -158,11 +171,18 @@ impl WebRun {
         if !location.is_empty() {
             message.push_str(&format!("; the page is «{title}» at {location}"));
         }
+        if survey.status >= 400 {
+            message.push_str(&format!(", which was sent with the HTTP status {}", survey.status));
+        }
         if let Some(said) = survey.said.first() {
             message.push_str(&format!("; it says «{}»", self.shown(said)));
         }
         if !candidates.is_empty() {
             message.push_str(&format!("; there is {}", candidates.join(", ")));
+        }
+        if candidates.is_empty() && !selector.is_empty() && !survey.closed.is_empty() {
+            let closed = self.shown(&survey.closed);
+            message.push_str(&format!("; {closed} may have a closed shadow tree, and no template reaches into one"));
         }
         message.push_str(more);
         self.state = State::Over;

@@ -30,6 +30,8 @@ pub(super) struct Look {
 pub(super) struct PageError {
     pub(super) certificate: bool,
     pub(super) text: String,
+    /// The status of the answer that the browser's own page stands for; 0 without one.
+    pub(super) status: u16,
 }
 
 /// A puzzle for a person.

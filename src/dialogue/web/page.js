@@ -85,10 +85,12 @@ const isLeaving = () => {
   return since > 0 && performance.now() - since < 15000;
 };
 // Chromium shows its own page for a certificate that is not trusted and for what cannot be reached; WebDriver tells no error.
+// The status of the answer that the page is, also where the browser shows a page of its own in its place; 0 where it has none.
+const status = () => performance.getEntriesByType('navigation')[0]?.responseStatus ?? 0;
 const pageError = () => {
   if (location.protocol !== 'chrome-error:') return null;
   const text = ['#main-message', '.error-code', '#error-code'].map(css => document.querySelector(css)?.innerText || '').join(' ');
-  return { certificate: document.body?.classList.contains('ssl') || /CERT|SSL/.test(text), text: text.trim().slice(0, 300) };
+  return { certificate: document.body?.classList.contains('ssl') || /CERT|SSL/.test(text), text: text.trim().slice(0, 300), status: status() };
 };
 // Puzzles that ask for a person, by what their makers' pages say is put into a form.
 const challenge = () => {
@@ -284,9 +286,13 @@ const operations = {
     const alerts = '[role=alert],[aria-live=assertive],.alert,.error,.errors,.errorlist,.error-message,.invalid-feedback,'
       + '.notice-error,#login_error,.mw-message-box-error,.cdx-message--error,.form-error,.MuiAlert-message,.SnackbarItem-message';
     const said = [...document.querySelectorAll(alerts)].filter(isShown).map(e => e.innerText.replace(/\s+/g, ' ').trim().slice(0, 300));
+    // Nothing tells of a closed shadow tree but that an element without content has a size.
+    const closed = [...document.querySelectorAll('body *')].find(e => !e.childNodes.length && !e.shadowRoot && e.offsetHeight > 15
+      && e.offsetWidth > 15 && (e.tagName.includes('-') || /^(DIV|SPAN|MAIN|SECTION|ARTICLE|ASIDE|HEADER|FOOTER|NAV|P)$/.test(e.tagName)));
     return {
+      closed: closed ? closed.tagName.toLowerCase() + (closed.id ? `#${closed.id}` : '') : '',
       url: location.href, title: document.title, text: visibleText().slice(0, MOST_TEXT),
-      said: [...new Set(said.filter(text => text))].slice(0, 6), elements, error: pageError(), challenge: challenge(),
+      said: [...new Set(said.filter(text => text))].slice(0, 6), elements, status: status(), error: pageError(), challenge: challenge(),
       fields: [...document.querySelectorAll('input')].filter(isShown).map(e => e.type).join(' '),
     };
   },

@@ -74,8 +74,8 @@ impl WebRun {
                 self.seen = Look::of(&result);
                 match &self.seen.error {
                     Some(error) => {
-                        let (text, certificate) = (error.text.clone(), error.certificate);
-                        ControlFlow::Break(Some(self.page_error(&text, certificate)))
+                        let (text, certificate, status) = (error.text.clone(), error.certificate, error.status);
+                        ControlFlow::Break(Some(self.page_error(&text, certificate, status)))
                     }
                     None => ControlFlow::Continue(true),
                 }

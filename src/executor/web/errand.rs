@@ -11,7 +11,9 @@ use super::session::Session;
 use crate::browser::{Browser, Judges, Setup, TlsError};
 use crate::config::{Account, WebEndpoint};
 use crate::dialogue::Values;
-use crate::dialogue::web::{Action, FailureKind, LoginEnd, Observation, Parked, WebFailure, WebRun, WebVerdict};
+use crate::dialogue::web::{
+    Action, FailureKind, LoginEnd, Observation, Parked, Trouble, WebFailure, WebRun, WebVerdict,
+};
 use crate::executor::error::{DeviceError, HELD_BACK};
 use crate::executor::observer::{Observer, SessionSlot};
 use crate::executor::risks::Risk;
@@ -295,10 +297,11 @@ impl Web {
         under.observer.waits_for_person(&parked.text).await;
         let done = async {
             loop {
-                if let Ok(result) = under.session.look(&parked.look).await
-                    && run.until_holds(&result)
-                {
-                    return;
+                match under.session.look(&parked.look).await {
+                    Ok(result) if run.until_holds(&result) => return None,
+                    // There is nothing left that a person could work in.
+                    Err(Trouble::Gone(why)) => return Some(why),
+                    _ => {}
                 }
                 clock.sleep(LOOK_AGAIN).await;
             }
@@ -306,7 +309,10 @@ impl Web {
         let (observation, how) = tokio::select! {
             biased;
             () = shown.live.continued() => (Observation::PersonDone, None),
-            () = done => (Observation::PersonDone, Some("the page that was waited for is there".to_owned())),
+            gone = done => match gone {
+                None => (Observation::PersonDone, Some("the page that was waited for is there".to_owned())),
+                Some(why) => (Observation::Trouble(Trouble::Gone(why)), Some("the browser is gone".to_owned())),
+            },
             () = clock.sleep(park_for) => (Observation::PersonGone, Some(format!("nobody did it within {}", in_words(i64::try_from(park_for.as_millis()).unwrap_or(i64::MAX))))),
         };
         let live = shown.live.clone();

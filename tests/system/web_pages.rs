@@ -92,6 +92,24 @@ fn forms_in_an_open_shadow_tree_are_filled_in_and_those_in_a_closed_one_are_told
 }
 
 #[test]
+fn section_abort_clears_up_where_a_change_fails_before_its_commit_point_and_only_there() {
+    let template = format!("{TEMPLATE}section abort\nset-location /logout\ntest-selector \"#user\"\n");
+    let left = |web: &Web| web.site().asked.iter().filter(|path| *path == "/logout").count();
+    let ((outcome, detail, exit), web, place) = rotate(&template, |site| site.renamed = true);
+    assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());
+    assert!(detail.contains("there is input#new_password"), "what went wrong is told, and not what followed: {detail}");
+    assert_eq!((left(&web), web.site().changes), (1, 0), "{}", place.log());
+    // Nobody was logged in.
+    let ((outcome, _, _), web, _place) = rotate(&template, |site| site.asks_by_http = true);
+    assert_eq!((outcome.as_str(), left(&web)), ("failed", 0));
+    // Behind the commit point a login decides.
+    let ((outcome, _, _), web, _place) = rotate(&template, |site| site.strict = true);
+    assert_eq!((outcome.as_str(), left(&web)), ("failed", 0));
+    let ((outcome, detail, exit), web, place) = rotate(&template, |_| {});
+    assert_eq!((outcome.as_str(), exit, left(&web)), ("done", 0, 0), "{detail}: {}", place.log());
+}
+
+#[test]
 fn a_file_in_place_of_a_page_is_not_kept_and_what_it_means_is_found_out_by_login() {
     let ((outcome, detail, exit), web, place) = rotate(TEMPLATE, |site| site.login_by_file = true);
     assert_eq!((outcome.as_str(), exit), ("failed", 4), "{detail}: {}", place.log());

@@ -161,6 +161,14 @@ impl WebRun {
         }
     }
 
+    /// The same run, in a browser that shows a page already, by the answer to the call `look`: locations are relative to it.
+    #[must_use]
+    pub fn on_page(mut self, look: &Value) -> Self {
+        self.seen = Look::of(look);
+        self.plain = super::location::is_plain(&self.seen.url);
+        self
+    }
+
     /// What happened since this was last asked, for the record: masked, one line each.
     pub fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::Web;
 use super::live::{Live, LiveKind};
 use super::session::Session;
@@ -90,6 +92,11 @@ impl Errand<'_> {
         Aim { device: self.account.device.name.clone(), by }
     }
 
+    /// No wait of a run is shorter, in milliseconds.
+    fn floor_ms(&self) -> i64 {
+        i64::try_from(self.endpoint.timeout.as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// The bound on the loading of a page.
     fn patience(&self) -> Duration {
         self.template.timeout().unwrap_or(TIMEOUT).max(self.endpoint.timeout)
@@ -149,21 +156,9 @@ impl Web {
             under = self.begin(errand, observer) => under?,
             () = observer.given_up() => return Err(DeviceError::NotCommitted(STOPPING.into())),
         };
-        let floor = i64::try_from(errand.endpoint.timeout.as_millis()).unwrap_or(i64::MAX);
-        let mut run = WebRun::new(program, errand.purpose, errand.values.clone(), masker, floor);
-        let mut heard = Observation::Started;
-        let verdict = loop {
-            let action = run.next(self.now(), heard);
-            run.notes().into_iter().for_each(|note| observer.step(note));
-            heard = match action {
-                Action::Finish(verdict) => break verdict,
-                action => tokio::select! {
-                    biased;
-                    heard = self.perform(&mut under, &run, &action) => heard,
-                    () = observer.cancelled() => Observation::Stopped(STOPPING.into()),
-                },
-            };
-        };
+        let floor = errand.floor_ms();
+        let run = WebRun::new(program, errand.purpose, errand.values.clone(), masker.clone(), floor);
+        let verdict = self.go(&mut under, run).await;
         under.tell_refused();
         if let WebVerdict::Failed(failure) = &verdict
             && failure.kind != FailureKind::Browser
@@ -172,10 +167,51 @@ impl Web {
             observer.picture(picture).await;
         }
         self.settle(&mut under, &verdict).await;
+        if let WebVerdict::Failed(failure) = &verdict {
+            self.clear_up(&mut under, failure, masker).await;
+        }
         match under.failed.take() {
             Some(error) => Err(error),
             None => Ok((Ended { verdict, with_code: under.code.is_some() }, under)),
         }
+    }
+
+    /// Runs lines of the template in the browser as it stands.
+    async fn go(&self, under: &mut Under<'_>, mut run: WebRun) -> WebVerdict {
+        let observer = under.observer;
+        let mut heard = Observation::Started;
+        loop {
+            let action = run.next(self.now(), heard);
+            run.notes().into_iter().for_each(|note| observer.step(note));
+            heard = match action {
+                Action::Finish(verdict) => return verdict,
+                action => tokio::select! {
+                    biased;
+                    heard = self.perform(under, &run, &action) => heard,
+                    () = observer.cancelled() => Observation::Stopped(STOPPING.into()),
+                },
+            };
+        }
+    }
+
+    /// Runs the template's `section abort` in the page that a change left before its commit point. What becomes of it changes nothing
+    /// about how the change ended.
+    async fn clear_up(&self, under: &mut Under<'_>, failure: &WebFailure, masker: Masker) {
+        let is_change = matches!(under.errand.purpose, Purpose::Change | Purpose::Reconcile);
+        let stands = matches!(failure.kind, FailureKind::Page | FailureKind::Dialog);
+        // Where nothing was entered nobody is logged in, and nothing was begun.
+        if !is_change || !stands || failure.committed || under.committed || !under.entered || under.failed.is_some() {
+            return;
+        }
+        let Some(program) = under.errand.template.program(Purpose::Abort) else { return };
+        under.observer.step("clearing up: section abort".into());
+        let Ok(page) = under.session.look(&json!({})).await else { return };
+        let (values, floor) = (under.errand.values.clone(), under.errand.floor_ms());
+        let run = WebRun::new(program, Purpose::Abort, values, masker, floor).on_page(&page);
+        if let WebVerdict::Failed(failure) = self.go(under, run).await {
+            under.observer.step(format!("section abort did not come to its end: {}", failure.message));
+        }
+        under.failed = None;
     }
 
     fn now(&self) -> i64 {

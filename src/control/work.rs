@@ -10,6 +10,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
 
 use super::api::{known_account, steps};
 use super::auth::{ApiError, Peer, Role};
@@ -26,6 +27,9 @@ use crate::model::{AccountName, Actor, DeviceName, EventKind, glob_match, rfc333
 
 /// How often who waits for work on several accounts is told how many have their outcome.
 const COUNTED: Duration = Duration::from_secs(1);
+
+/// Their steps within so long are told at once: each piece wakes both sides.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The accounts that a selection means; an empty one is an error.
 fn select(core: &Core, selection: &Selection) -> Result<Vec<AccountName>, ApiError> {
@@ -146,22 +150,32 @@ pub(super) fn with_progress<T: serde::Serialize + Send + 'static>(
         let mut task = tokio::spawn(work);
         let (mut ticks, mut told) = (tokio::time::interval(COUNTED), None);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Where there are several, what is told within a moment goes out in one piece.
+        let moment = if accounts > 1 { TOGETHER } else { Duration::ZERO };
+        let (mut piece, mut until) = (Vec::new(), Instant::now());
         let results = loop {
             tokio::select! {
                 biased;
                 _ = ticks.tick(), if accounts > 1 => {
                     let count = Some(CountBody { accounts, finished: finished.load(Ordering::Relaxed) });
                     if count != told {
-                        drop(sender.send(Ok(line(&count))).await);
+                        piece.extend_from_slice(&line(&count));
                         told = count;
+                        // A caller who went away wants no more lines; the work goes on.
+                        drop(sender.send(Ok(std::mem::take(&mut piece).into())).await);
                     }
+                }
+                () = sleep_until(until), if !piece.is_empty() => {
+                    drop(sender.send(Ok(std::mem::take(&mut piece).into())).await);
                 }
                 step = progress.recv() => match step {
                     Ok(progress) if progress.ended.is_none() && watched.contains(&progress.account) => {
                         let step = StepBody { at: rfc3339(progress.step.at), text: progress.step.text };
                         let body = ProgressBody { account: progress.account.to_string(), step };
-                        // A caller who went away wants no more lines; the work goes on.
-                        drop(sender.send(Ok(line(&body))).await);
+                        if piece.is_empty() {
+                            until = Instant::now() + moment;
+                        }
+                        piece.extend_from_slice(&line(&body));
                     }
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break task.await,
@@ -174,7 +188,8 @@ pub(super) fn with_progress<T: serde::Serialize + Send + 'static>(
             Ok(Err(error)) => line(&error.into_body()),
             Err(error) => line(&ErrorBody { error: error.to_string(), exit: 1 }),
         };
-        drop(sender.send(Ok(last)).await);
+        piece.extend_from_slice(&last);
+        drop(sender.send(Ok(piece.into())).await);
     });
     ([("content-type", "application/x-ndjson")], Body::new(lines)).into_response()
 }

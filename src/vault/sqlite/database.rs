@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::codes::{make_seed_key, open_seed_key};
 use super::host_keys::adopt_host_keys;
@@ -42,6 +43,8 @@ pub(super) fn open_database(path: &Path) -> Result<Connection, VaultError> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -2048)?;
+    // A plan is made without the values that it is run with: with them, each change of a value has the statement parsed anew.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // More than there are statements: none is parsed twice.
     connection.set_prepared_statement_cache_capacity(256);
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::error::code_of;
@@ -294,36 +294,31 @@ impl Writer {
 
     /// Runs a group of calls in one transaction; a call that fails is undone alone.
     fn carry_out(&mut self, group: &mut [Box<dyn TransactionJob>]) -> Result<(), VaultError> {
-        let before = self.connection.total_changes();
-        let mut transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        plain(&self.connection, "BEGIN IMMEDIATE")?;
+        let done = self.inside(group);
+        // A commit that fails may have left the transaction open, or not.
+        if !self.connection.is_autocommit() {
+            plain(&self.connection, "ROLLBACK")?;
+        }
+        done
+    }
+
+    /// The inside of that transaction, and its commit. What it leaves open is undone.
+    fn inside(&mut self, group: &mut [Box<dyn TransactionJob>]) -> Result<(), VaultError> {
+        let (before, connection) = (self.connection.total_changes(), &self.connection);
+        let transaction = SqliteTransaction { connection, sealer: &self.sealer };
         if let [call] = group {
-            if !call.work(&SqliteTransaction { connection: &transaction, sealer: &self.sealer }) {
-                return Ok(transaction.rollback()?);
-            }
-            return commit(transaction, before, &mut self.appended);
+            let worked = call.work(&transaction);
+            return if worked { commit(connection, before, &mut self.appended) } else { Ok(()) };
         }
-        let mut broken = None;
         for call in group {
-            let savepoint = transaction.savepoint();
-            let mut savepoint = match savepoint {
-                Ok(savepoint) => savepoint,
-                Err(error) => {
-                    broken = Some(error);
-                    break;
-                }
-            };
-            let worked = call.work(&SqliteTransaction { connection: &savepoint, sealer: &self.sealer });
-            let settled =
-                if worked { savepoint.commit() } else { savepoint.rollback().and_then(|()| savepoint.finish()) };
-            if let Err(error) = settled {
-                broken = Some(error);
-                break;
+            plain(connection, "SAVEPOINT call")?;
+            if !call.work(&transaction) {
+                plain(connection, "ROLLBACK TO call")?;
             }
+            plain(connection, "RELEASE call")?;
         }
-        match broken {
-            Some(error) => Err(error.into()),
-            None => commit(transaction, before, &mut self.appended),
-        }
+        commit(connection, before, &mut self.appended)
     }
 
     /// SQLite does not tell why the system refused a write; a write beside the database does.
@@ -368,16 +363,23 @@ impl Writer {
     }
 }
 
+/// A statement without values, parsed once.
+fn plain(connection: &Connection, statement: &str) -> Result<(), VaultError> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
+}
+
 /// Ends a transaction. Where it changes something since `before`, the outbox loses, in it, what the log's file has.
-fn commit(transaction: Transaction<'_>, before: u64, appended: &mut Option<u64>) -> Result<(), VaultError> {
-    let changes = transaction.total_changes() > before;
-    if let Some(last) = appended.filter(|_| changes) {
-        forget(&transaction, last)?;
-        transaction.commit()?;
-        *appended = None;
-        return Ok(());
+fn commit(connection: &Connection, before: u64, appended: &mut Option<u64>) -> Result<(), VaultError> {
+    let last = appended.filter(|_| connection.total_changes() > before);
+    if let Some(last) = last {
+        forget(connection, last)?;
     }
-    Ok(transaction.commit()?)
+    plain(connection, "COMMIT")?;
+    if last.is_some() {
+        *appended = None;
+    }
+    Ok(())
 }
 
 fn forget(connection: &Connection, last: u64) -> Result<(), VaultError> {

@@ -1,6 +1,7 @@
 //! Carries the work of callers to a store, whatever stands behind it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -132,6 +133,11 @@ pub trait VaultBackend: Send + Sync {
     /// no such file.
     fn appended(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
+    }
+
+    /// How many attempts are at work: a store may have their jobs wait for each other for a moment.
+    fn at_work(&self) -> Arc<AtomicUsize> {
+        Arc::default()
     }
 
     /// How long it takes, where that is measured.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
@@ -16,6 +17,16 @@ pub struct Vault {
     backend: Arc<dyn VaultBackend>,
     admin: Option<Arc<dyn VaultAdmin>>,
     audit_folder: PathBuf,
+}
+
+/// An attempt that is at work: others like it have something for the vault at about the same time.
+#[derive(Debug)]
+pub struct AtWork(Arc<AtomicUsize>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Vault {
@@ -52,6 +63,14 @@ impl Vault {
     #[must_use]
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.backend.appended()
+    }
+
+    /// An attempt is at work until what this returns is dropped.
+    #[must_use]
+    pub fn at_work(&self) -> AtWork {
+        let count = self.backend.at_work();
+        count.fetch_add(1, Ordering::Relaxed);
+        AtWork(count)
     }
 
     /// How long the store takes, where that is measured.

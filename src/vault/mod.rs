@@ -22,7 +22,7 @@ pub use admin::{AdminTask, Survey, VaultAdmin};
 pub use backend::{LINGER, StoreTimings, TransactionJob, VaultBackend};
 pub use backup::{BackupHead, Snapshot};
 pub use error::{BackendError, VaultError};
-pub use handle::Vault;
+pub use handle::{AtWork, Vault};
 pub use keys::{KEY_BYTES, VaultKey};
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use operations::restored_from;

@@ -91,6 +91,7 @@ impl AttemptContext {
 
     /// Runs the attempt, and keeps its steps in the vault as they come.
     pub(super) async fn keeping_steps<T>(&self, run: impl Future<Output = T>) -> T {
+        let _at_work = self.core.vault.at_work();
         tokio::select! {
             biased;
             result = run => result,

@@ -87,6 +87,7 @@ pub fn open(state_dir: &Path, key: &VaultKey) -> Result<Vault, VaultError> {
         appended: None,
         head,
         timings: Arc::default(),
+        at_work: Arc::default(),
         _lock: lock,
     }
     .start()?;

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,15 @@ use crate::vault::seal::Sealer;
 
 /// The most jobs that one transaction carries.
 const GROUP: usize = 128;
+
+/// With so many attempts at work, others have something for the vault at about the same time: see [`Lingering::gathers`].
+const CROWD: usize = 4;
+
+/// For so long a transaction of a few jobs waits then for theirs.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// So many jobs are no few: whoever has waited for the commit before is among them.
+const FEW: usize = 8;
 
 /// After so long without a command, events that the log's file has leave the outbox. Before, the next transaction takes them along,
 /// since a transaction of their own costs a sync.
@@ -84,6 +94,7 @@ pub(super) struct WriterHandle {
     /// The number of the last event in the log's file.
     head: watch::Receiver<u64>,
     timings: Arc<StoreTimings>,
+    at_work: Arc<AtomicUsize>,
 }
 
 impl WriterHandle {
@@ -115,6 +126,10 @@ impl VaultBackend for WriterHandle {
     fn appended(&self) -> watch::Receiver<u64> {
         self.head.clone()
     }
+
+    fn at_work(&self) -> Arc<AtomicUsize> {
+        self.at_work.clone()
+    }
 }
 
 /// Jobs that are carried out together, in their order.
@@ -140,6 +155,24 @@ impl Lingering {
 
     fn time_left(&self, now: Instant) -> Duration {
         self.since.map_or(Duration::ZERO, |since| LINGER.saturating_sub(now.saturating_duration_since(since)))
+    }
+
+    /// Whether, with so many attempts at work, a moment's wait brings more jobs for the same commit. What it costs is that moment:
+    /// nobody is answered before what he asked for is durable.
+    fn gathers(&self, at_work: usize) -> bool {
+        self.urgent && self.jobs.len() < FEW && at_work >= CROWD
+    }
+
+    /// Takes what has come by now; whatever is no job comes after it, and is returned.
+    fn take_in(&mut self, inbox: &mpsc::Receiver<WriterCommand>) -> Option<WriterCommand> {
+        while self.jobs.len() < GROUP {
+            match inbox.try_recv() {
+                Ok(WriterCommand::Job(call)) => self.add(call, Instant::now()),
+                Ok(alone) => return Some(alone),
+                Err(_) => break,
+            }
+        }
+        None
     }
 
     /// Whether there is nothing yet that has to be made durable now.
@@ -169,6 +202,8 @@ pub(super) struct Writer {
     /// Tells the number of the last event in the log's file.
     pub(super) head: watch::Sender<u64>,
     pub(super) timings: Arc<StoreTimings>,
+    /// How many attempts are at work.
+    pub(super) at_work: Arc<AtomicUsize>,
     pub(super) _lock: File,
 }
 
@@ -178,13 +213,13 @@ impl Writer {
         self.flush_outbox()?;
         let (commands, inbox) = mpsc::channel();
         let (trouble, head, timings) = (self.trouble.clone(), self.head.subscribe(), self.timings.clone());
-        let progress = self.progress.clone();
+        let (progress, at_work) = (self.progress.clone(), self.at_work.clone());
         let what = format!("cannot start the thread for {}", self.folder.join("vault.db").display());
         std::thread::Builder::new()
             .name("vault".into())
             .spawn(move || self.run(&inbox))
             .map_err(|source| VaultError::Io { what, source })?;
-        Ok(WriterHandle { commands, trouble, progress, head, timings })
+        Ok(WriterHandle { commands, trouble, progress, head, timings, at_work })
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<WriterCommand>) {
@@ -205,15 +240,10 @@ impl Writer {
                 }
             };
             lingering.add(call, Instant::now());
-            while lingering.jobs.len() < GROUP {
-                match inbox.try_recv() {
-                    Ok(WriterCommand::Job(call)) => lingering.add(call, Instant::now()),
-                    Ok(alone) => {
-                        next = Some(alone);
-                        break;
-                    }
-                    Err(_) => break,
-                }
+            next = lingering.take_in(inbox);
+            if next.is_none() && lingering.gathers(self.at_work.load(Ordering::Relaxed)) {
+                std::thread::sleep(GATHER);
+                next = lingering.take_in(inbox);
             }
             if !lingering.may_wait(Instant::now()) {
                 self.settle(lingering.take());
@@ -438,5 +468,34 @@ mod tests {
             jobs.add(Box::new(Job { may_wait: true }), later);
         }
         assert!(!jobs.may_wait(later), "a transaction carries no more");
+    }
+
+    #[test]
+    fn a_few_jobs_of_a_crowd_wait_for_others_and_no_others_do() {
+        let (now, mut jobs) = (Instant::now(), Lingering::default());
+        jobs.add(Box::new(Job { may_wait: true }), now);
+        assert!(!jobs.gathers(CROWD), "it waits by itself");
+        jobs.add(Box::new(Job { may_wait: false }), now);
+        assert!(jobs.gathers(CROWD));
+        assert!(!jobs.gathers(CROWD - 1), "there is nobody to wait for");
+        for _ in 2..FEW {
+            jobs.add(Box::new(Job { may_wait: false }), now);
+        }
+        assert!(!jobs.gathers(CROWD), "there are enough");
+    }
+
+    #[test]
+    fn what_is_no_job_comes_after_the_jobs_before_it() {
+        let (commands, inbox) = mpsc::channel();
+        let job = || WriterCommand::Job(Box::new(Job { may_wait: false }));
+        let alone = WriterCommand::Alone(Box::new(|_: &Connection, _: &Sealer| {}));
+        for command in [job(), job(), alone, job()] {
+            commands.send(command).unwrap();
+        }
+        let mut jobs = Lingering::default();
+        assert!(matches!(jobs.take_in(&inbox), Some(WriterCommand::Alone(_))));
+        assert_eq!(jobs.take().len(), 2);
+        assert!(jobs.take_in(&inbox).is_none());
+        assert_eq!(jobs.take().len(), 1);
     }
 }

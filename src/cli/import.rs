@@ -89,8 +89,9 @@ pub(super) async fn import(client: &Client, args: &ImportArgs, json: bool) -> Re
     if source.format == Format::Own {
         return own(client, args, source.bytes, json).await;
     }
-    warn_of_readers(args, source.format);
-    let passphrase = passphrase_for(args, source.format)?;
+    let is_locked = needs_passphrase(source.format, &source.bytes);
+    warn_of_readers(args, source.format, is_locked);
+    let passphrase = if is_locked { Some(passphrase_for(args)?) } else { None };
     let found = read(source.format, &source.bytes, passphrase.as_ref());
     let found = found.map_err(|error| Source::fail(&args.file, &error))?;
     drop(source.bytes);
@@ -146,24 +147,21 @@ fn holds_secrets(format: Format) -> bool {
     !matches!(format, Format::SshConfig | Format::KnownHosts)
 }
 
-fn warn_of_readers(args: &ImportArgs, format: Format) {
+fn warn_of_readers(args: &ImportArgs, format: Format, is_locked: bool) {
     let mode = std::fs::metadata(&args.file).map_or(0, |found| found.mode());
-    if holds_secrets(format) && !needs_passphrase(format) && mode & 0o077 != 0 && args.file != Path::new("-") {
+    if holds_secrets(format) && !is_locked && mode & 0o077 != 0 && args.file != Path::new("-") {
         let file = args.file.display();
         eprintln!("warning: others can read {file}, and secrets stand in it: chmod 600 {file}");
     }
 }
 
-fn passphrase_for(args: &ImportArgs, format: Format) -> Result<Option<Secret>, Failure> {
-    if !needs_passphrase(format) {
-        return Ok(None);
-    }
+fn passphrase_for(args: &ImportArgs) -> Result<Secret, Failure> {
     if args.file == Path::new("-") {
         return Err(Failure::usage(
             "stdin is the database, and its passphrase cannot come from there too; name the file",
         ));
     }
-    input::secret(&format!("Passphrase of {}", input::told(&args.file)), false).map(|SecretText(secret)| Some(secret))
+    input::secret(&format!("Passphrase of {}", input::told(&args.file)), false).map(|SecretText(secret)| secret)
 }
 
 async fn wishes(client: &Client, args: &ImportArgs) -> Result<Wishes, Failure> {

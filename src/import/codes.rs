@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::entry::{Entry, LeftOut, LeftOver, Text, of_label, seed, seed_of};
 use super::{Format, Found, ImportError, malformed};
-use crate::model::percent_decode;
+use crate::model::{Secret, percent_decode};
 
 /// The scheme of Google Authenticator's "Transfer accounts".
 const MIGRATION: &str = "otpauth-migration://";
@@ -169,7 +169,7 @@ fn migration(uri: &str, place: &str, found: &mut Found) -> Result<(), ImportErro
 }
 
 /// 1 is SHA1, 2 SHA256, 3 SHA512, 4 MD5; 1 is six digits, 2 eight; 1 is HOTP, 2 TOTP.
-fn seed_of_moved(moved: &Moved<'_>) -> Result<Option<crate::model::Secret>, LeftOver> {
+fn seed_of_moved(moved: &Moved<'_>) -> Result<Option<Secret>, LeftOver> {
     if moved.kind == 1 {
         return Err(LeftOver::Seed(crate::totp::SeedError::NotTotp("hotp")));
     }
@@ -186,14 +186,12 @@ fn seed_of_moved(moved: &Moved<'_>) -> Result<Option<crate::model::Secret>, Left
 /// Aegis' vault (docs/vault.md of its repository), without encryption.
 #[derive(Deserialize)]
 struct Aegis {
-    db: Database,
+    db: AegisContents,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Database {
-    Plain { entries: Vec<AegisEntry> },
-    Encrypted(serde::de::IgnoredAny),
+struct AegisContents {
+    entries: Vec<AegisEntry>,
 }
 
 #[derive(Deserialize)]
@@ -218,13 +216,12 @@ struct AegisInfo {
     period: u64,
 }
 
-pub(super) fn aegis(text: &str) -> Result<Found, ImportError> {
+pub(super) fn aegis(text: &str, passphrase: Option<&Secret>) -> Result<Found, ImportError> {
     let wrong = |error: serde_json::Error| malformed(Format::Aegis, format!("line {}", error.line()));
-    let vault: Aegis = serde_json::from_str(text).map_err(wrong)?;
-    let Database::Plain { entries } = vault.db else {
-        return Err(ImportError::Encrypted(
-            "in Aegis, choose Settings, Import & Export, Export, and switch 'Encrypt the vault' off (JSON)",
-        ));
+    let AegisContents { entries } = if super::aegis::is_encrypted(text.as_bytes()) {
+        serde_json::from_str(&super::aegis::open(text, passphrase)?).map_err(wrong)?
+    } else {
+        serde_json::from_str::<Aegis>(text).map_err(wrong)?.db
     };
     let mut found = Found::default();
     for (number, entry) in (1u64..).zip(entries) {

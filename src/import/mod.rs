@@ -3,6 +3,7 @@
 //! Pure: the bytes of a file become entries, and entries become a plan for a config. What cannot be taken over is told beside what
 //! can, never guessed at. No secret stands in a message.
 
+mod aegis;
 mod ansible;
 mod codes;
 mod entry;
@@ -160,8 +161,8 @@ pub struct Found {
 
 /// Whether a file of this format is opened with a passphrase.
 #[must_use]
-pub fn needs_passphrase(format: Format) -> bool {
-    format == Format::Keepass
+pub fn needs_passphrase(format: Format, bytes: &[u8]) -> bool {
+    format == Format::Keepass || (format == Format::Aegis && aegis::is_encrypted(bytes))
 }
 
 /// Reads a file of a format.
@@ -181,7 +182,7 @@ pub fn read(format: Format, bytes: &[u8], passphrase: Option<&Secret>) -> Result
     let mut found = match format {
         Format::Own | Format::Csv => table::read(text)?,
         Format::Bitwarden => managers::bitwarden(&json()?)?,
-        Format::Aegis => codes::aegis(&json()?)?,
+        Format::Aegis => codes::aegis(&json()?, passphrase)?,
         Format::Otpauth => codes::uris(text)?,
         Format::Ansible => ansible::read(&json()?)?,
         Format::SshConfig => ssh_config::read(text),

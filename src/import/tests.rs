@@ -114,7 +114,7 @@ fn bitwardens_json_is_read_and_an_encrypted_one_says_what_to_do() {
 }
 
 #[test]
-fn aegis_export_is_read_and_an_encrypted_one_says_what_to_do() {
+fn aegis_export_is_read_without_encryption() {
     let entry = |kind: &str, name: &str, issuer: &str, more: &str| {
         format!(
             r#"{{"type":"{kind}","uuid":"x","name":"{name}","issuer":"{issuer}","icon":null,"info":{{"secret":"{SEED}","algo":"SHA256",{more}}}}}"#
@@ -132,8 +132,56 @@ fn aegis_export_is_read_and_an_encrypted_one_says_what_to_do() {
     let found = found(&text);
     assert_eq!(all(&found), ["|core1|admin|-|SHA256, 8 digits, 60 s", "core1|-|admin|-|SHA256, 6 digits, 30 s"]);
     assert_eq!(found.left_out.len(), 1);
-    let error = read(Format::Aegis, br#"{"version":1,"header":{},"db":"AAAA"}"#, None).unwrap_err();
-    assert!(error.to_string().contains("Encrypt the vault"), "{error}");
+    assert!(!needs_passphrase(Format::Aegis, text.as_bytes()));
+}
+
+#[test]
+fn aegis_encrypted_export_is_opened_by_its_password_and_by_no_other() {
+    let text = include_str!("../../tests/imports/aegis.json");
+    assert_eq!(detect(text.as_bytes()), Some(Format::Aegis));
+    assert!(needs_passphrase(Format::Aegis, text.as_bytes()));
+    let with =
+        |text: &str, passphrase: &str| read(Format::Aegis, text.as_bytes(), Some(&Secret::new(passphrase.to_owned())));
+    let found = with(text, "correct horse").unwrap();
+    assert_eq!(all(&found), ["core1|-|admin|-|SHA256, 6 digits, 30 s"]);
+    assert_eq!(found.left_out.len(), 1);
+    for passphrase in ["correct horse ", "", "biometric"] {
+        assert!(matches!(with(text, passphrase), Err(ImportError::Passphrase)), "{passphrase}");
+    }
+    assert!(matches!(read(Format::Aegis, text.as_bytes(), None), Err(ImportError::Passphrase)));
+}
+
+#[test]
+fn aegis_encrypted_export_that_is_damaged_or_hostile_is_refused_with_its_reason() {
+    let text = include_str!("../../tests/imports/aegis.json");
+    let refused = |text: &str| {
+        read(Format::Aegis, text.as_bytes(), Some(&Secret::new("correct horse".into()))).unwrap_err().to_string()
+    };
+    let mut vault: serde_json::Value = serde_json::from_str(text).unwrap();
+    let changed = |vault: &serde_json::Value, place: &str, value: serde_json::Value| {
+        let mut vault = vault.clone();
+        *vault.pointer_mut(place).unwrap() = value;
+        vault.to_string()
+    };
+    // Contents of another vault, and a memory of 128 GB.
+    let db = vault["db"].as_str().unwrap();
+    let flipped = format!("{}{}", if db.starts_with('A') { 'B' } else { 'A' }, &db[1..]);
+    for (place, value, why) in [
+        ("/db", flipped.into(), "it is damaged"),
+        ("/db", "%".into(), "not base64"),
+        ("/header/slots/2/n", (1u32 << 30).into(), "more memory"),
+        ("/header/slots/2/n", 32769.into(), "more memory"),
+        ("/header/slots/2/n", 0.into(), "more memory"),
+        ("/header/slots/2/r", 1_000_000.into(), "more memory"),
+        ("/header/slots/2/p", 100.into(), "more memory"),
+        ("/header/slots/2/salt", "xy".into(), "hexadecimal"),
+        ("/header/slots/2/key_params/nonce", "00".into(), "nonce"),
+    ] {
+        let error = refused(&changed(&vault, place, value));
+        assert!(error.contains(why), "{place}: {error}");
+    }
+    vault["header"]["slots"].as_array_mut().unwrap().truncate(1);
+    assert!(refused(&vault.to_string()).contains("no password opens it"));
 }
 
 /// Secret, name, issuer, algorithm, digits, type.

@@ -106,6 +106,12 @@ fn databases_and_moves_are_taken_over() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/imports/keepass4.kdbx");
     import(&place, &[file.to_str().unwrap(), "--template", "linux-passwd", "--apply"], "correct horse\n");
     assert_eq!(place.password("core4/admin"), "Start-4");
+    let vault = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/imports/aegis.json");
+    let args = [vault.to_str().unwrap(), "--template", "linux-passwd"];
+    let wrong = place.ctl(&[&["import"], &args[..]].concat(), "wrong\n");
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("passphrase"));
+    let shown = import(&place, &args, "correct horse\n");
+    assert!(shown.contains("account core1/admin") && shown.contains("seed (SHA256, 6 digits, 30 s)"), "{shown}");
     let moved =
         "otpauth-migration://offline?data=Ci4KFDEyMzQ1Njc4OTAxMjM0NTY3ODkwEgp3ZWIxOmFkbWluGgR3ZWIxIAEoATACEAEYASAA\n";
     let said = import(&place, &[&written(&place, "moved.txt", moved), "--apply"], "");

@@ -80,7 +80,12 @@ impl Source {
     }
 
     fn fail(file: &Path, error: &crate::import::ImportError) -> Failure {
-        Failure::usage(format!("{}: {error}", input::told(file)))
+        let file = input::told(file);
+        let remedy = match error {
+            crate::import::ImportError::Passphrase => format!("type it again: rotorctl import {file}"),
+            _ => "'rotorctl import --help' lists the formats, and --format names one".to_owned(),
+        };
+        Failure::usage(format!("{file}: {error}; {remedy}"))
     }
 }
 
@@ -374,7 +379,9 @@ impl Told<'_> {
             }
             return Ok(0);
         }
-        Err(Failure::usage(format!("{file}: nothing in it can be taken over")))
+        Err(Failure::usage(format!(
+            "{file}: nothing in it can be taken over, for the reasons above; 'rotorctl import --help' tells what it takes"
+        )))
     }
 
     fn dry_run(&self, json: bool) -> Result<u8, Failure> {

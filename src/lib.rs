@@ -38,6 +38,9 @@
 
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
+// A feature of it is turned on for `keepass`, which reads with it.
+use quick_xml as _;
+
 #[cfg(test)]
 mod architecture_tests;
 pub mod audit;

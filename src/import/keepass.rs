@@ -15,12 +15,11 @@ pub(super) fn read(bytes: &[u8], passphrase: Option<&Secret>) -> Result<Found, I
         DatabaseOpenError::UnsupportedVersion | DatabaseOpenError::VersionParse(_) => {
             malformed(Format::Keepass, "its version is not known; KDBX 3.1 and 4 are")
         }
-        // Behind the right passphrase: the library wants an entry's fields side by side, which some programs do not keep so.
+        // Behind the right passphrase.
         DatabaseOpenError::Format(DatabaseFormatError::Kdbx3(Kdbx3OpenError::Xml(_)))
-        | DatabaseOpenError::Format(DatabaseFormatError::Kdbx4(Kdbx4OpenError::Xml(_))) => malformed(
-            Format::Keepass,
-            "its fields are in another order than KeePass writes them; save it once in KeePassXC",
-        ),
+        | DatabaseOpenError::Format(DatabaseFormatError::Kdbx4(Kdbx4OpenError::Xml(_))) => {
+            malformed(Format::Keepass, "its contents are not as KeePass writes them; save it once in KeePassXC")
+        }
         _ => ImportError::Passphrase,
     })?;
     let bin = database.recycle_bin().map(|bin| bin.id());

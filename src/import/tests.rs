@@ -380,6 +380,23 @@ fn what_stands_there_twice_is_taken_only_where_it_says_the_same() {
 }
 
 #[test]
+fn a_database_that_keepassxc_wrote_is_read() {
+    let bytes = include_bytes!("../../tests/imports/keepassxc.kdbx");
+    let passphrase = Secret::new("correct horse".into());
+    let found = read(Format::Keepass, bytes, Some(&passphrase)).unwrap();
+    assert_eq!(
+        all(&found),
+        [
+            "core4|192.0.2.4|admin|Start-4|-",
+            "core1|192.0.2.1|admin|Start-1|SHA1, 6 digits, 30 s",
+            "core2|192.0.2.2|admin|Start-2|SHA256, 8 digits, 60 s",
+            "core3|192.0.2.3|admin|Start-3|SHA1, 6 digits, 30 s",
+        ]
+    );
+    assert!(found.left_out.is_empty(), "what was thrown away is not spoken of: {:?}", found.left_out);
+}
+
+#[test]
 fn databases_of_keepass_are_read_with_their_seeds_and_without_what_was_thrown_away() {
     let passphrase = Secret::new("correct horse".into());
     for (name, bytes) in [

@@ -29,11 +29,4 @@ db.add_entry(db.root_group, "web", "me", "Start-5", url="https://mail.example.or
 db.add_entry(db.root_group, "empty", "", "")
 gone = db.add_entry(db.root_group, "gone", "admin", "Gone-1", url="ssh://192.0.2.9")
 db.trash_entry(gone)
-# KeePass and KeePassXC write an entry's fields side by side; pykeepass puts those of its own at the end.
-for made in db.entries:
-    fields = made._element.findall("String")
-    at = list(made._element).index(fields[0])
-    for place, field in enumerate(fields):
-        made._element.remove(field)
-        made._element.insert(at + place, field)
 db.save()
